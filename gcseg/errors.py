@@ -1,0 +1,37 @@
+"""What can go wrong, as types: each message says the cause, the value and the remedy in one line."""
+
+from __future__ import annotations
+
+
+class GcsegError(Exception):
+    """An error that the user can mend.
+
+    Args:
+        cause: What is wrong, with the offending value, file or key in it.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, cause: str, remedy: str) -> None:
+        super().__init__(cause, remedy)
+        self.cause = cause
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """The message on one line."""
+        return " ".join(f"{self.cause}: {self.remedy}".split())
+
+
+class ConfigError(GcsegError):
+    """A setting has a wrong name or value."""
+
+
+class DataError(GcsegError):
+    """A dataset, an image or a label is missing, unreadable or inconsistent."""
+
+
+class WeightsError(GcsegError):
+    """A checkpoint is missing, unreadable or does not fit the model."""
+
+
+class OutputError(GcsegError):
+    """A result can't be written."""
