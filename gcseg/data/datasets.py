@@ -1,0 +1,142 @@
+"""A split of a segmentation dataset: images and labels paired by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gcseg.data.label_spaces import LabelSpace
+from gcseg.data.reading import UInt8Array, read_image, read_label
+from gcseg.errors import DataError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One image and its label.
+
+    Args:
+        name: What the sample is called in messages and outputs; unique in its split.
+        image: The image file.
+        label: The label file; None in a split without labels.
+        label_space: What the label's values mean.
+    """
+
+    name: str
+    image: Path
+    label: Path | None
+    label_space: LabelSpace
+
+
+class SegmentationDataset:
+    """The pairs of one split, read on demand.
+
+    Args:
+        pairs: The samples, in a fixed order.
+        label_space: Names and colours of the classes.
+        description: Where the split is, for messages.
+
+    Raises:
+        DataError: There are no pairs.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], label_space: LabelSpace, description: str
+    ) -> None:
+        if not pairs:
+            raise DataError(
+                f"no images in {description}", "check dataset.root and the split's name"
+            )
+        self.pairs = tuple(pairs)
+        self.label_space = label_space
+        self.description = description
+
+    def __len__(self) -> int:
+        """How many images the split has."""
+        return len(self.pairs)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether every image has a label."""
+        return all(pair.label is not None for pair in self.pairs)
+
+    def read(self, index: int) -> tuple[UInt8Array, UInt8Array | None]:
+        """Read one sample.
+
+        Returns:
+            The image, H x W x 3 uint8 RGB, and the label, H x W uint8 class indices with 255
+            ignored, or None in a split without labels.
+
+        Raises:
+            DataError: A file is unreadable, the two sizes differ, or the label holds a value
+                outside the label space.
+        """
+        pair = self.pairs[index]
+        image = read_image(pair.image)
+        if pair.label is None:
+            return image, None
+        label = read_label(pair.label, pair.label_space)
+        if image.shape[:2] != label.shape:
+            raise DataError(
+                f"image {pair.image} is {_size(image)} but its label {pair.label} is "
+                f"{_size(label)} (height x width)",
+                "pair the right files, and mind that a camera's rotation tag is applied to images",
+            )
+        return image, label
+
+
+def _size(array: UInt8Array) -> str:
+    return f"{array.shape[0]}x{array.shape[1]}"
+
+
+def files_by_stem(
+    folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, ending: str = ""
+) -> dict[str, Path]:
+    """Files below a folder by their relative path without suffix and ending, sorted.
+
+    Args:
+        folder: Searched with all its subfolders.
+        suffixes: File suffixes that count, in lower case.
+        ending: What the stem must end in (`_leftImg8bit`); cut off in the result.
+
+    Raises:
+        DataError: The folder is missing, or two files differ in their suffix only.
+    """
+    if not folder.is_dir():
+        raise DataError(f"folder {folder} does not exist", "check dataset.root and its layout")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or path.suffix.lower() not in suffixes or not path.stem.endswith(ending):
+            continue
+        relative = path.relative_to(folder)
+        stem = relative.with_name(relative.stem.removesuffix(ending)).as_posix()
+        if stem in found:
+            raise DataError(
+                f"{found[stem]} and {path} have the same name", "keep one of the two files"
+            )
+        found[stem] = path
+    return found
+
+
+def pair_by_name(
+    images: Mapping[str, Path], labels: Mapping[str, Path], label_space: LabelSpace
+) -> list[Pair]:
+    """Pair images and labels that have the same name.
+
+    Raises:
+        DataError: An image has no label, or a label has no image.
+    """
+    for these, others, kind, partner in (
+        (images, labels, "image", "label"),
+        (labels, images, "label", "image"),
+    ):
+        if alone := sorted(set(these) - set(others)):
+            more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
+            raise DataError(
+                f"{kind} {these[alone[0]]} has no {partner} of the same name{more}",
+                f"add the {partner} or remove the {kind}",
+            )
+    return [Pair(name, images[name], labels[name], label_space) for name in sorted(images)]

@@ -1,0 +1,180 @@
+"""Predictions of any segmentation model: whole image or sliding window, with augmentation.
+
+A model here is whatever maps N x 3 x H x W float to N x C x H x W logits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gcseg.errors import ConfigError
+
+Model = Callable[[Tensor], Tensor]
+Average = Literal["logits", "probabilities"]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """A mode of test-time augmentation.
+
+    Args:
+        scales: Factors by which the image is resized; 1.0 is its own size.
+        flip: Whether each scale is also predicted mirrored left to right.
+    """
+
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        """Take lists from configuration and refuse what cannot be predicted."""
+        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
+        if not self.scales or min(self.scales) <= 0:
+            raise ConfigError(f"tta scales {list(self.scales)}", "give one or more above 0")
+
+    @property
+    def views(self) -> list[tuple[float, bool]]:
+        """Each (scale, mirrored) that is predicted."""
+        return [(scale, flip) for scale in self.scales for flip in (False, True)[: 1 + self.flip]]
+
+
+@dataclass(frozen=True)
+class SlidingWindow:
+    """Windows that cover an image; images smaller than the window are taken whole.
+
+    Args:
+        height: Window height in pixels.
+        width: Window width in pixels.
+        stride_height: Distance of neighbouring windows downwards, in pixels.
+        stride_width: Distance of neighbouring windows across, in pixels.
+    """
+
+    height: int
+    width: int
+    stride_height: int
+    stride_width: int
+
+    def __post_init__(self) -> None:
+        """Refuse windows that would leave gaps."""
+        for kind in ("height", "width"):
+            size, stride = getattr(self, kind), getattr(self, f"stride_{kind}")
+            if not 1 <= stride <= size:
+                raise ConfigError(
+                    f"sliding window with {kind} {size} and stride {stride}",
+                    f"use a stride of 1 to the window's {kind}",
+                )
+
+    def logits(self, model: Model, images: Tensor) -> Tensor:
+        """Average of the logits of all windows that cover a pixel.
+
+        Source: PaddleSeg's slide_inference. The last window of a row or column is moved back to
+        end at the image's border.
+        """
+        height, width = images.shape[-2:]
+        total: Tensor | None = None
+        count = images.new_zeros(1, 1, height, width)
+        for top in _starts(height, self.height, self.stride_height):
+            for left in _starts(width, self.width, self.stride_width):
+                window = (
+                    ...,
+                    slice(top, min(top + self.height, height)),
+                    slice(left, min(left + self.width, width)),
+                )
+                logits = model(images[window]).float()
+                if total is None:
+                    total = logits.new_zeros(*logits.shape[:2], height, width)
+                total[window] += logits
+                count[window] += 1
+        assert total is not None  # noqa: S101 - an image has at least one window
+        return total / count
+
+
+def _starts(size: int, window: int, stride: int) -> list[int]:
+    count = max(math.ceil((size - window) / stride), 0) + 1
+    return [max(min(index * stride, size - window), 0) for index in range(count)]
+
+
+@torch.inference_mode()
+def predict_scores(
+    model: Model,
+    images: Tensor,
+    modes: Mapping[str, Augmentation],
+    *,
+    average: Average = "logits",
+    window: SlidingWindow | None = None,
+) -> dict[str, Tensor]:
+    """Predict images under several modes of test-time augmentation at once.
+
+    A view (scale, mirrored) that several modes share is predicted once. Views are added up as
+    they come, so memory does not grow with their number.
+
+    Source: PaddleSeg's aug_inference (logits averaged, sizes `int(size * scale + 0.5)`);
+    mmsegmentation averages probabilities.
+
+    Args:
+        model: Maps N x 3 x H x W to N x C x H x W logits.
+        images: N x 3 x H x W, normalised.
+        modes: Augmentation by name.
+        average: What is averaged over the views.
+        window: Predict each view by sliding window; whole where None.
+
+    Returns:
+        By mode, N x C x H x W float32: averaged logits or probabilities.
+    """
+    size = images.shape[-2:]
+    views = list(dict.fromkeys(view for mode in modes.values() for view in mode.views))
+    totals: dict[str, Tensor] = {}
+    for scale, flip in views:
+        scores = _predict_view(model, images, scale, flip, window, size)
+        if average == "probabilities":
+            scores = scores.softmax(1)
+        for name, mode in modes.items():
+            if (scale, flip) in mode.views:
+                weight = 1 / len(mode.views)
+                if name in totals:
+                    totals[name].add_(scores, alpha=weight)
+                else:
+                    totals[name] = scores * weight
+    return {name: totals[name] for name in modes}
+
+
+def _predict_view(
+    model: Model,
+    images: Tensor,
+    scale: float,
+    flip: bool,
+    window: SlidingWindow | None,
+    size: Sequence[int],
+) -> Tensor:
+    if scale != 1:
+        scaled = [max(int(length * scale + 0.5), 1) for length in size]
+        images = F.interpolate(images, scaled, mode="bilinear", align_corners=False)
+    if flip:
+        images = images.flip(-1)
+    logits = window.logits(model, images) if window else model(images).float()
+    if flip:
+        logits = logits.flip(-1)
+    if scale != 1:
+        logits = F.interpolate(logits, list(size), mode="bilinear", align_corners=False)
+    return logits
+
+
+@torch.inference_mode()
+def predict_labels(scores: Tensor, height: int, width: int) -> Tensor:
+    """Class indices at an image's own size, its padding at the bottom and right cut off.
+
+    Args:
+        scores: N x C x H x W logits or probabilities.
+        height: Of the image without padding, in pixels.
+        width: Likewise.
+
+    Returns:
+        N x height x width int64.
+    """
+    return scores[..., :height, :width].argmax(1)

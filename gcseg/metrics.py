@@ -1,0 +1,46 @@
+"""Scores from a confusion matrix of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a confusion matrix says; fractions in 0..1.
+
+    Args:
+        miou: Mean IoU over the classes that occur.
+        pixel_accuracy: Share of the labelled pixels that are right.
+        class_iou: IoU by class name; None for a class in neither labels nor predictions.
+    """
+
+    miou: float
+    pixel_accuracy: float
+    class_iou: dict[str, float | None]
+
+
+def scores(confusion: Tensor, names: Sequence[str]) -> Scores:
+    """Compute the scores of a split from its confusion matrix.
+
+    Args:
+        confusion: C x C integer counts of pixels, rows true classes, columns predicted ones.
+        names: The C class names.
+
+    Returns:
+        The scores, in double precision; a class in neither labels nor predictions has no IoU
+        and is left out of the mean. With no labelled pixel at all, mIoU and accuracy are 0.
+    """
+    counts = confusion.double().cpu()
+    hits = counts.diagonal()
+    union = counts.sum(0) + counts.sum(1) - hits
+    ious = [hit / area if area else None for hit, area in zip(hits.tolist(), union.tolist())]
+    occurring = [iou for iou in ious if iou is not None]
+    return Scores(
+        miou=sum(occurring) / max(len(occurring), 1),
+        pixel_accuracy=hits.sum().item() / max(counts.sum().item(), 1.0),
+        class_iou=dict(zip(names, ious)),
+    )

@@ -1,0 +1,93 @@
+"""Optimizers with the learning-rate schedule that belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+
+def sgd(
+    parameters: Iterable[nn.Parameter],
+    *,
+    iters: int,
+    lr: float = 0.01,
+    momentum: float = 0.9,
+    weight_decay: float = 4e-5,
+    power: float = 0.9,
+    end_lr: float = 1e-5,
+    warmup_iters: int = 0,
+) -> tuple[torch.optim.Optimizer, LRScheduler]:
+    """SGD with polynomial decay, as PaddleSeg trains GCNet.
+
+    Args:
+        parameters: What is trained; weight decay is on everything.
+        iters: Length of the schedule in optimizer steps.
+        lr: Learning rate at the start of the decay.
+        momentum: Of the gradient.
+        weight_decay: L2 penalty, added to the gradient.
+        power: Exponent of the decay.
+        end_lr: Learning rate at the end.
+        warmup_iters: Optimizer steps in which the rate rises linearly first.
+
+    Returns:
+        The optimizer and the scheduler, to be stepped once per optimizer step.
+    """
+    optimizer = torch.optim.SGD(
+        parameters, lr=lr, momentum=momentum, weight_decay=weight_decay
+    )
+    return optimizer, polynomial_decay(optimizer, iters, lr, end_lr, power, warmup_iters)
+
+
+def adamw(
+    parameters: Iterable[nn.Parameter],
+    *,
+    iters: int,
+    lr: float = 6e-5,
+    weight_decay: float = 0.01,
+    betas: tuple[float, float] = (0.9, 0.999),
+    power: float = 1.0,
+    end_lr: float = 0.0,
+    warmup_iters: int = 0,
+) -> tuple[torch.optim.Optimizer, LRScheduler]:
+    """AdamW with polynomial decay.
+
+    Args:
+        parameters: What is trained.
+        iters: Length of the schedule in optimizer steps.
+        lr: Learning rate at the start of the decay.
+        weight_decay: Decoupled, a fraction of the weight per unit of learning rate.
+        betas: Decay of the running averages of the gradient and its square.
+        power: Exponent of the decay.
+        end_lr: Learning rate at the end.
+        warmup_iters: Optimizer steps in which the rate rises linearly first.
+
+    Returns:
+        The optimizer and the scheduler, to be stepped once per optimizer step.
+    """
+    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, betas=betas)
+    return optimizer, polynomial_decay(optimizer, iters, lr, end_lr, power, warmup_iters)
+
+
+def polynomial_decay(
+    optimizer: torch.optim.Optimizer,
+    iters: int,
+    lr: float,
+    end_lr: float,
+    power: float,
+    warmup_iters: int,
+) -> LRScheduler:
+    """Learning rate `(lr - end_lr) * (1 - step / iters) ** power + end_lr` after the warm-up.
+
+    Source: PaddleSeg's PolynomialDecay; the warm-up is part of the `iters` steps.
+    """
+
+    def factor(step: int) -> float:
+        if step < warmup_iters:
+            return (step + 1) / (warmup_iters + 1)
+        left = 1 - min(step, iters) / iters
+        return ((lr - end_lr) * left**power + end_lr) / lr
+
+    return LambdaLR(optimizer, factor)
