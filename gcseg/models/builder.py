@@ -1,0 +1,72 @@
+"""Whole networks by plain functions."""
+
+from __future__ import annotations
+
+from gcseg.models.checks import check_choice
+from gcseg.models.heads import AuxiliaryHead, GCHead
+from gcseg.models.resnet import DEPTHS, resnet
+from gcseg.models.segmentor import Segmentor
+
+
+def gcnet(
+    backbone: str = "r50",
+    num_classes: int = 19,
+    *,
+    variant: str = "vd",
+    output_stride: int = 8,
+    in_channels: int = 3,
+    channels: int = 512,
+    ratio: float = 0.25,
+    pooling: str = "attention",
+    fusion: str = "add",
+    conv_bias: bool = True,
+    dropout: float = 0.1,
+    auxiliary: bool = True,
+) -> Segmentor:
+    """Build GCNet (Cao et al., ICCVW 2019) with random weights.
+
+    The defaults are PaddleSeg's GCNet; mmsegmentation's has `variant="v1c", conv_bias=False`.
+
+    Args:
+        backbone: `"r18"`, `"r34"`, `"r50"`, `"r101"` or `"r152"`.
+        num_classes: Channels of the logits.
+        variant: Of the ResNet: `"vd"`, `"v1c"` or `"v1b"`.
+        output_stride: Of the backbone's last stage: 8, 16 or 32.
+        in_channels: Channels of the images.
+        channels: Channels of the head.
+        ratio: Hidden width of the context block as a fraction of `channels`.
+        pooling: Of the context block: `"attention"` or `"average"`.
+        fusion: Of the context block: `"add"`, `"multiply"` or `"add+multiply"`.
+        conv_bias: Whether the heads' 3x3 convolutions have a bias beside batch norm.
+        dropout: Probability, before both classifiers.
+        auxiliary: Whether to add an auxiliary head on the third stage.
+
+    Returns:
+        A network that maps `N x in_channels x H x W` images to `N x num_classes x H x W` logits.
+
+    Raises:
+        ConfigError: If an argument has no such value.
+    """
+    check_choice("backbone", backbone, (f"r{depth}" for depth in DEPTHS))
+    features = resnet(
+        int(backbone.removeprefix("r")),
+        variant=variant,
+        output_stride=output_stride,
+        in_channels=in_channels,
+    )
+    head = GCHead(
+        features.channels[3],
+        num_classes,
+        channels=channels,
+        ratio=ratio,
+        pooling=pooling,
+        fusion=fusion,
+        conv_bias=conv_bias,
+        dropout=dropout,
+    )
+    auxiliary_head = (
+        AuxiliaryHead(features.channels[2], num_classes, conv_bias=conv_bias, dropout=dropout)
+        if auxiliary
+        else None
+    )
+    return Segmentor(features, head, auxiliary_head)

@@ -1,0 +1,39 @@
+"""Checks of constructor arguments, so that a wrong setting is named before any tensor exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gcseg.errors import ConfigError
+
+
+def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
+    """Require `value` to be one of `choices`.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    choices = tuple(choices)
+    if value not in choices:
+        listed = ", ".join(str(choice) for choice in choices)
+        raise ConfigError(f"{name} is {value!r}", f"choose one of {listed}")
+
+
+def check_positive(name: str, value: int) -> None:
+    """Require `value` to be at least 1.
+
+    Raises:
+        ConfigError: If it is smaller.
+    """
+    if value < 1:
+        raise ConfigError(f"{name} is {value!r}", "give an integer of at least 1")
+
+
+def check_fraction(name: str, value: float) -> None:
+    """Require 0 <= `value` < 1.
+
+    Raises:
+        ConfigError: If it lies outside.
+    """
+    if not 0 <= value < 1:
+        raise ConfigError(f"{name} is {value!r}", "give a fraction from 0 up to, not including, 1")

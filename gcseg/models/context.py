@@ -1,0 +1,92 @@
+"""The global context block (Cao et al., "GCNet", ICCVW 2019, figure 4d)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gcseg.errors import ConfigError
+from gcseg.models.checks import check_choice, check_positive
+
+POOLINGS = ("attention", "average")
+FUSIONS = ("add", "multiply", "add+multiply")
+
+
+class GlobalContextBlock(nn.Module):
+    """Gather one context vector from the whole feature map and blend it into every position.
+
+    Parameter names are mmsegmentation's. As in the paper's code and in mmsegmentation, the last
+    convolution of each transform starts at zero: a block that adds starts as the identity, one
+    that multiplies starts by halving its input, as sigmoid(0) = 1/2.
+
+    Args:
+        channels: C, of the input and the output.
+        ratio: Width of the transform's hidden layer as a fraction of `channels`; rounded down.
+        pooling: `"attention"` weighs the positions by a learnt softmax map, `"average"` equally.
+        fusion: How the transformed context meets the features: `"add"`, `"multiply"` (by its
+            sigmoid), or `"add+multiply"`: multiply, then add.
+
+    Raises:
+        ConfigError: If `pooling` or `fusion` is unknown, or the hidden layer would be empty.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        ratio: float = 0.25,
+        pooling: str = "attention",
+        fusion: str = "add",
+    ) -> None:
+        super().__init__()
+        check_positive("channels", channels)
+        check_choice("pooling", pooling, POOLINGS)
+        check_choice("fusion", fusion, FUSIONS)
+        hidden_channels = int(channels * ratio)
+        if hidden_channels < 1:
+            raise ConfigError(
+                f"ratio {ratio!r} of {channels} channels leaves no hidden channel",
+                f"give a ratio of at least 1/{channels}",
+            )
+        self.conv_mask = nn.Conv2d(channels, 1, kernel_size=1) if pooling == "attention" else None
+        self.channel_mul_conv = (
+            _transform(channels, hidden_channels) if "multiply" in fusion else None
+        )
+        self.channel_add_conv = _transform(channels, hidden_channels) if "add" in fusion else None
+        if self.conv_mask is not None:
+            nn.init.kaiming_normal_(self.conv_mask.weight, mode="fan_in", nonlinearity="relu")
+
+    def attention(self, x: Tensor) -> Tensor:
+        """Say how much each position contributes to the context.
+
+        Args:
+            x: `N x C x H x W` features.
+
+        Returns:
+            `N x 1 x H x W` weights that sum to 1 over each map; all equal for average pooling.
+        """
+        logits = torch.zeros_like(x[:, :1]) if self.conv_mask is None else self.conv_mask(x)
+        return logits.flatten(2).softmax(dim=-1).view_as(logits)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `N x C x H x W` features to features of the same shape."""
+        weights = self.attention(x).flatten(2).transpose(1, 2)  # N x HW x 1
+        context = (x.flatten(2) @ weights).unsqueeze(-1)  # N x C x 1 x 1
+        if self.channel_mul_conv is not None:
+            x = x * self.channel_mul_conv(context).sigmoid()
+        if self.channel_add_conv is not None:
+            x = x + self.channel_add_conv(context)
+        return x
+
+
+def _transform(channels: int, hidden_channels: int) -> nn.Sequential:
+    """The bottleneck that turns an `N x C x 1 x 1` context into another."""
+    last = nn.Conv2d(hidden_channels, channels, kernel_size=1)
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
+    return nn.Sequential(
+        nn.Conv2d(channels, hidden_channels, kernel_size=1),
+        nn.LayerNorm([hidden_channels, 1, 1]),
+        nn.ReLU(inplace=True),
+        last,
+    )

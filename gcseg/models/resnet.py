@@ -1,0 +1,347 @@
+"""Dilated ResNets (He et al., CVPR 2016) in the variants that segmentation frameworks train.
+
+Parameter names are torchvision's and mmsegmentation's (`layer1.0.conv1`, `bn1`, `downsample`), so
+that other people's weights load nearly directly; the stem is always one `nn.Sequential`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from torch import Tensor, nn
+
+from gcseg.errors import ConfigError
+from gcseg.models.checks import check_choice, check_positive
+
+WIDTHS = (64, 128, 256, 512)  # of the 3x3 convolutions in the four stages
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How one family of ResNets differs from the others.
+
+    Args:
+        stem: `"7x7"` for one convolution, `"3x3"` for three of 32, 32 and 64 channels.
+        pooled_shortcut: Reduce a strided block's shortcut with a 2x2 average pool before a 1x1
+            convolution of stride 1, instead of a 1x1 convolution of stride 2.
+        always_project: Give the first block of every stage a 1x1 convolution in its shortcut, also
+            where the shapes agree without one (first stage of depths 18 and 34).
+        contract_dilation: Give the first block of a dilated stage half the stage's dilation.
+        dilate_both: Dilate both 3x3 convolutions of a basic block rather than the first alone.
+    """
+
+    stem: Literal["7x7", "3x3"]
+    pooled_shortcut: bool
+    always_project: bool
+    contract_dilation: bool
+    dilate_both: bool
+
+
+VARIANTS = {
+    # torchvision, and mmsegmentation's ResNet
+    "v1b": Variant(
+        stem="7x7",
+        pooled_shortcut=False,
+        always_project=False,
+        contract_dilation=True,
+        dilate_both=False,
+    ),
+    # mmsegmentation's ResNetV1c, the backbone of its GCNet
+    "v1c": Variant(
+        stem="3x3",
+        pooled_shortcut=False,
+        always_project=False,
+        contract_dilation=True,
+        dilate_both=False,
+    ),
+    # PaddleSeg's ResNet_vd
+    "vd": Variant(
+        stem="3x3",
+        pooled_shortcut=True,
+        always_project=True,
+        contract_dilation=False,
+        dilate_both=True,
+    ),
+}
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut; the block of depths 18 and 34.
+
+    Args:
+        in_channels: Channels of the input.
+        width: Channels of both convolutions.
+        stride: Of the first convolution.
+        dilation: Of the first convolution, and of the second if `dilate_both`.
+        dilate_both: See `Variant`.
+        downsample: Maps the input to the output's shape; `None` where it has it.
+    """
+
+    expansion = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int,
+        dilation: int,
+        dilate_both: bool,
+        downsample: nn.Module | None,
+    ) -> None:
+        super().__init__()
+        self.conv1 = _conv3x3(in_channels, width, stride=stride, dilation=dilation)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv3x3(width, width, dilation=dilation if dilate_both else 1)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `N x in_channels x H x W` to `N x width x H/stride x W/stride`."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.bn2(self.conv2(x))
+        return cast(Tensor, self.relu(x + shortcut))
+
+
+class Bottleneck(nn.Module):
+    """A 1x1, a 3x3 and a widening 1x1 convolution and a shortcut; the block of the deeper ones.
+
+    The stride is in the 3x3 convolution, as in all three variants, not in the first 1x1.
+
+    Args:
+        in_channels: Channels of the input.
+        width: Channels of the 3x3 convolution; the output has four times as many.
+        stride: Of the 3x3 convolution.
+        dilation: Of the 3x3 convolution.
+        dilate_both: Unused: there is one 3x3 convolution. Both blocks are built by the same call.
+        downsample: Maps the input to the output's shape; `None` where it has it.
+    """
+
+    expansion = 4
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int,
+        dilation: int,
+        dilate_both: bool,
+        downsample: nn.Module | None,
+    ) -> None:
+        super().__init__()
+        out_channels = width * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, width, kernel_size=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv3x3(width, width, stride=stride, dilation=dilation)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, out_channels, kernel_size=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `N x in_channels x H x W` to `N x 4 width x H/stride x W/stride`."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        x = self.bn3(self.conv3(x))
+        return cast(Tensor, self.relu(x + shortcut))
+
+
+Block = type[BasicBlock] | type[Bottleneck]
+
+DEPTHS: dict[int, tuple[Block, tuple[int, int, int, int]]] = {
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
+    152: (Bottleneck, (3, 8, 36, 3)),
+}
+
+
+class ResNet(nn.Module):
+    """A ResNet without its classifier, giving the features of all four stages.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        variant: The options that distinguish the families, see `VARIANTS`.
+        output_stride: Of the last stage: 8, 16 or 32. Strides beyond it are turned to dilation.
+        in_channels: Channels of the input.
+
+    Attributes:
+        in_channels: As given.
+        channels: Channels of the four stages' features.
+
+    Raises:
+        ConfigError: If `depth`, `output_stride` or `in_channels` has no such value.
+    """
+
+    def __init__(
+        self, depth: int, variant: Variant, *, output_stride: int = 8, in_channels: int = 3
+    ) -> None:
+        super().__init__()
+        check_choice("depth", depth, DEPTHS)
+        check_choice("output_stride", output_stride, (8, 16, 32))
+        check_positive("in_channels", in_channels)
+        block, blocks = DEPTHS[depth]
+        self.in_channels = in_channels
+        self.channels = cast(
+            tuple[int, int, int, int], tuple(width * block.expansion for width in WIDTHS)
+        )
+        self.stem = _stem(variant.stem, in_channels)
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+
+        stages = []
+        stage_in = 64
+        reached = 4  # the stem and the max pool halve the input twice
+        dilation = 1
+        for width, count in zip(WIDTHS, blocks, strict=True):
+            stride = 1 if width == WIDTHS[0] else 2
+            first_dilation = dilation
+            if reached * stride > output_stride:
+                # Not striding keeps the resolution; dilating keeps what each kernel sees.
+                dilation *= stride
+                stride = 1
+            reached *= stride
+            if not variant.contract_dilation:
+                first_dilation = dilation
+            stages.append(
+                _stage(block, variant, stage_in, width, count, stride, first_dilation, dilation)
+            )
+            stage_in = width * block.expansion
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Draw weights as torchvision and mmsegmentation do (He et al., ICCV 2015)."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Compute the four stages' features.
+
+        Args:
+            x: `N x in_channels x H x W` float images of any height and width.
+
+        Returns:
+            `N x channels[i] x h_i x w_i` for the stages i, where h_i is H divided by the stage's
+            stride (4, 8, 16, 32, and never more than the output stride), rounded up.
+
+        Raises:
+            ConfigError: If `x` has another number of dimensions or channels.
+        """
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise ConfigError(
+                f"the input's shape is {' x '.join(str(size) for size in x.shape)}",
+                f"give a batch of images, N x {self.in_channels} x H x W",
+            )
+        x = self.maxpool(self.stem(x))
+        stage1 = self.layer1(x)
+        stage2 = self.layer2(stage1)
+        stage3 = self.layer3(stage2)
+        stage4 = self.layer4(stage3)
+        return stage1, stage2, stage3, stage4
+
+
+def resnet(
+    depth: int, *, variant: str = "vd", output_stride: int = 8, in_channels: int = 3
+) -> ResNet:
+    """Build a ResNet backbone by the name of its variant.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        variant: `"vd"` (PaddleSeg), `"v1c"` (mmsegmentation) or `"v1b"` (torchvision).
+        output_stride: Of the last stage: 8, 16 or 32.
+        in_channels: Channels of the input.
+
+    Returns:
+        The backbone with random weights.
+
+    Raises:
+        ConfigError: If an argument has no such value.
+    """
+    check_choice("variant", variant, VARIANTS)
+    return ResNet(depth, VARIANTS[variant], output_stride=output_stride, in_channels=in_channels)
+
+
+def _conv3x3(
+    in_channels: int, out_channels: int, *, stride: int = 1, dilation: int = 1
+) -> nn.Conv2d:
+    """A 3x3 convolution padded so that only its stride changes the size."""
+    return nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size=3,
+        stride=stride,
+        padding=dilation,
+        dilation=dilation,
+        bias=False,
+    )
+
+
+def _stem(kind: str, in_channels: int) -> nn.Sequential:
+    """The convolutions of stride 2 before the max pool, ending in 64 channels."""
+    if kind == "7x7":
+        first = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
+        return nn.Sequential(first, nn.BatchNorm2d(64), nn.ReLU(inplace=True))
+    layers: list[nn.Module] = []
+    for before, after, stride in ((in_channels, 32, 2), (32, 32, 1), (32, 64, 1)):
+        layers += [
+            _conv3x3(before, after, stride=stride),
+            nn.BatchNorm2d(after),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers)
+
+
+def _stage(
+    block: Block,
+    variant: Variant,
+    in_channels: int,
+    width: int,
+    count: int,
+    stride: int,
+    first_dilation: int,
+    dilation: int,
+) -> nn.Sequential:
+    """`count` blocks, of which the first has the stride, a dilation of its own and a projection."""
+    out_channels = width * block.expansion
+    projects = variant.always_project or stride != 1 or in_channels != out_channels
+    first = block(
+        in_channels,
+        width,
+        stride=stride,
+        dilation=first_dilation,
+        dilate_both=variant.dilate_both,
+        downsample=_shortcut(variant, in_channels, out_channels, stride) if projects else None,
+    )
+    others = [
+        block(
+            out_channels,
+            width,
+            stride=1,
+            dilation=dilation,
+            dilate_both=variant.dilate_both,
+            downsample=None,
+        )
+        for _ in range(count - 1)
+    ]
+    return nn.Sequential(first, *others)
+
+
+def _shortcut(variant: Variant, in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+    """A projection to the block's output shape."""
+    norm = nn.BatchNorm2d(out_channels)
+    if not variant.pooled_shortcut:
+        conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False)
+        return nn.Sequential(conv, norm)
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False)
+    # Ceil mode: an odd size must come out as the strided 3x3 convolution beside it rounds it. The
+    # identity keeps the convolution's place, and so its name, where there is nothing to pool.
+    pool = nn.Identity() if stride == 1 else nn.AvgPool2d(stride, stride, ceil_mode=True)
+    return nn.Sequential(pool, conv, norm)

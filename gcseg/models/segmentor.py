@@ -1,0 +1,62 @@
+"""A backbone, a head and, for training, an auxiliary head as one network."""
+
+from __future__ import annotations
+
+from typing import Literal, overload
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Segmentor(nn.Module):
+    """Semantic segmentation by a backbone and a head, at the resolution of the input.
+
+    Args:
+        backbone: Maps images to the features of four stages, see `gcseg.models.resnet.ResNet`.
+        head: Maps the last stage's features to logits.
+        auxiliary_head: Maps the third stage's features to logits; `None` for none.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, head: nn.Module, auxiliary_head: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.auxiliary_head = auxiliary_head
+
+    @overload
+    def forward(self, x: Tensor, auxiliary: Literal[False] = False) -> Tensor: ...
+
+    @overload
+    def forward(self, x: Tensor, auxiliary: Literal[True]) -> tuple[Tensor, Tensor | None]: ...
+
+    def forward(self, x: Tensor, auxiliary: bool = False) -> Tensor | tuple[Tensor, Tensor | None]:
+        """Compute logits, upsampled bilinearly (half-pixel centres) to the size of the input.
+
+        What comes back depends on `auxiliary` alone and not on the module's mode. A flag rather
+        than a second method, as wrappers such as DistributedDataParallel see only calls.
+
+        Args:
+            x: `N x 3 x H x W` float images.
+            auxiliary: Whether to give the auxiliary head's logits too.
+
+        Returns:
+            `N x num_classes x H x W` logits; with `auxiliary` a pair of these and the auxiliary
+            ones, of the same shape, or `None` where there is no auxiliary head.
+
+        Raises:
+            ConfigError: If the backbone finds that `x` is no such batch of images.
+        """
+        *_, stage3, stage4 = self.backbone(x)
+        logits = _resize(self.head(stage4), x)
+        if not auxiliary:
+            return logits
+        if self.auxiliary_head is None:
+            return logits, None
+        return logits, _resize(self.auxiliary_head(stage3), x)
+
+
+def _resize(logits: Tensor, x: Tensor) -> Tensor:
+    """Resize `N x C x h x w` logits to the height and width of `x`."""
+    return F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
