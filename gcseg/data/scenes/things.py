@@ -1,0 +1,409 @@
+"""What stands or drives in a drawn street: cars, people, poles and signs, trees, bins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gcseg.data.scenes import ids
+from gcseg.data.scenes.canvas import Canvas, Color, Points, scale
+
+GLASS: Color = (52, 62, 74)
+TIRE: Color = (24, 24, 26)
+SKINS: tuple[Color, ...] = ((224, 178, 150), (190, 138, 104), (128, 86, 62), (92, 62, 46))
+HAIRS: tuple[Color, ...] = ((50, 36, 26), (96, 70, 40), (28, 26, 26), (150, 130, 96))
+CLOTHES: tuple[Color, ...] = (
+    (150, 40, 44), (40, 60, 120), (36, 38, 44), (190, 184, 172), (60, 96, 66), (196, 150, 50),
+    (112, 66, 120), (92, 96, 104), (206, 96, 60), (60, 130, 150),
+)  # fmt: skip
+PAINTS: tuple[Color, ...] = (
+    (196, 198, 202), (38, 40, 44), (120, 124, 130), (150, 26, 30), (32, 58, 120), (228, 228, 224),
+    (70, 92, 78), (168, 148, 112), (204, 140, 40), (84, 128, 160),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something on the ground, drawn from far to near.
+
+    Args:
+        draw: Draws it at x and z, in metres.
+        x: Metres to the right of the road's middle.
+        z: Metres along the road.
+        half_width: Half its extent in x, in metres, for its shadow.
+        half_length: Half its extent in z, in metres.
+    """
+
+    draw: Callable[[Canvas, np.random.Generator, float, float], None]
+    x: float
+    z: float
+    half_width: float
+    half_length: float
+
+
+def pick(rng: np.random.Generator, colors: tuple[Color, ...], jitter: float = 0.12) -> Color:
+    """One of the colours, a bit (`jitter`, a fraction) brighter or darker."""
+    return scale(colors[int(rng.integers(len(colors)))], float(rng.uniform(1 - jitter, 1 + jitter)))
+
+
+@dataclass(frozen=True)
+class CarShape:
+    """A car's side view: metres from its middle towards its front, and above the ground.
+
+    Args:
+        profile: Outline from the rear bumper over the roof to the front bumper.
+        glass: Which outline segments are panes, by their first point.
+        windows: Outline of the side windows.
+        half_width: Half the width in metres.
+    """
+
+    profile: tuple[tuple[float, float], ...]
+    glass: tuple[int, ...]
+    windows: tuple[tuple[float, float], ...]
+    half_width: float
+
+
+CAR_SHAPES = (
+    CarShape(  # saloon
+        ((-2.15, 0.3), (-2.2, 0.85), (-1.75, 1.0), (-1.2, 1.42), (0.35, 1.45), (1.05, 1.0),
+         (2.05, 0.8), (2.15, 0.3)),
+        (2, 4),
+        ((-1.5, 1.0), (-1.15, 1.35), (0.3, 1.37), (0.85, 1.0)),
+        0.9,
+    ),
+    CarShape(  # hatchback
+        ((-1.9, 0.3), (-1.95, 0.95), (-1.6, 1.47), (0.2, 1.52), (1.0, 1.02), (1.85, 0.85),
+         (1.95, 0.3)),
+        (1, 3),
+        ((-1.65, 0.98), (-1.45, 1.38), (0.15, 1.43), (0.8, 1.02)),
+        0.86,
+    ),
+    CarShape(  # off-roader
+        ((-2.2, 0.4), (-2.25, 1.05), (-2.0, 1.7), (0.3, 1.75), (1.0, 1.18), (2.1, 1.05),
+         (2.2, 0.4)),
+        (1, 3),
+        ((-1.95, 1.12), (-1.8, 1.6), (0.25, 1.65), (0.85, 1.16)),
+        0.96,
+    ),
+    CarShape(  # van
+        ((-2.3, 0.35), (-2.35, 1.15), (-2.25, 1.95), (0.9, 2.0), (1.6, 1.25), (2.3, 1.05),
+         (2.35, 0.35)),
+        (1, 3),
+        ((0.1, 1.25), (0.1, 1.8), (0.8, 1.82), (1.3, 1.25)),
+        0.98,
+    ),
+)  # fmt: skip
+
+
+Place = tuple[float, float, float]
+"""A car's x and z in metres and its heading in radians."""
+
+
+def _place(points: Points, place: Place) -> Points:
+    """Car points (... x 3: right, up, ahead) turned and moved to their place in the world."""
+    x, z, heading = place
+    sine, cosine = np.sin(heading), np.cos(heading)
+    right, up, ahead = points[..., 0], points[..., 1], points[..., 2]
+    return np.stack(
+        [x + right * cosine + ahead * sine, up, z - right * sine + ahead * cosine], axis=-1
+    )
+
+
+def _face_camera(canvas: Canvas, faces: Points, middle: Points) -> npt.NDArray[np.bool_]:
+    """Which outer sides of a body (K x 4 x 3, corners in order) are turned to the camera."""
+    view = canvas.camera.view(faces)
+    center = view.mean(axis=1)
+    normal = np.cross(view[:, 1] - view[:, 0], view[:, 2] - view[:, 1])
+    outwards = center - canvas.camera.view(middle)
+    return np.asarray((normal * outwards).sum(axis=1) * (normal * center).sum(axis=1) < 0)
+
+
+def _on_face(face: Points, left: float, right: float, low: float, high: float) -> Points:
+    """A rectangle (4 x 3) on a four-cornered face, by fractions across and up it."""
+    across = np.array([left, right, right, left])[:, None]
+    up = np.array([low, low, high, high])[:, None]
+    bottom = face[0] * (1 - across) + face[1] * across
+    top = face[3] * (1 - across) + face[2] * across
+    return np.asarray(bottom * (1 - up) + top * up)
+
+
+def _draw_bumper(canvas: Canvas, face: Points, *, rear: bool) -> None:
+    """Lamps and number plate on a car's rear or front."""
+    lamp: Color = (176, 24, 26) if rear else (238, 236, 214)
+    lamps = [_on_face(face, 0.04, 0.24, 0.6, 0.88), _on_face(face, 0.76, 0.96, 0.6, 0.88)]
+    canvas.fill(_on_face(face, 0.0, 1.0, 0.0, 0.18), (30, 30, 33), ids.CAR)
+    canvas.fill(lamps, lamp, ids.CAR)
+    canvas.fill(_on_face(face, 0.36, 0.64, 0.25, 0.45), (214, 214, 200), ids.CAR)
+
+
+def _draw_wheels(canvas: Canvas, shape: CarShape, side: float, place: Place) -> None:
+    """Both wheels of one side of a car."""
+    turn = np.linspace(0, 2 * np.pi, 14, endpoint=False)
+    rim = np.stack([np.zeros(14), np.sin(turn), np.cos(turn)], axis=-1)
+    wheels = [
+        (side * shape.half_width, 0.34, 0.62 * end[0])
+        for end in (shape.profile[0], shape.profile[-1])
+    ]
+    for radius, color in ((0.34, TIRE), (0.19, (128, 130, 134))):
+        rims = np.stack([radius * rim + wheel for wheel in wheels])
+        canvas.fill(_place(rims, place), color, ids.CAR)
+
+
+def _draw_car_side(
+    canvas: Canvas, shape: CarShape, side: float, outline: Points, paint: Color, place: Place
+) -> None:
+    """The left (-1) or right (1) side of a car: sheet metal, windows and wheels."""
+    canvas.fill(outline, scale(paint, 0.72), ids.CAR)
+    ahead, up = np.array(shape.windows).T
+    pane = np.stack([side * _lean(shape, up), up, ahead], axis=-1)
+    canvas.fill(_place(pane, place), GLASS, ids.CAR)
+    _draw_wheels(canvas, shape, side, place)
+
+
+def _lean(shape: CarShape, up: Points) -> Points:
+    """Half a car's width at the heights `up`, in metres: the cabin leans inwards."""
+    return np.asarray(shape.half_width * (1 - 0.22 * np.clip((up - 1.0) / 0.5, 0, 1)))
+
+
+def draw_car(
+    canvas: Canvas, rng: np.random.Generator, x: float, z: float, heading: float = 0.0
+) -> None:
+    """A car; at heading 0 (radians) its rear is towards the camera, at pi its front."""
+    shape = CAR_SHAPES[int(rng.integers(len(CAR_SHAPES)))]
+    paint = pick(rng, PAINTS)
+    place = (x, z, heading)
+    ahead, up = np.array(shape.profile).T
+    half_width = _lean(shape, up)
+    left = _place(np.stack([-half_width, up, ahead], axis=-1), place)
+    right = _place(np.stack([half_width, up, ahead], axis=-1), place)
+    middle = _place(np.array([0.0, 0.7, 0.0]), place)
+
+    strips = np.stack([left[:-1], right[:-1], right[1:], left[1:]], axis=1)
+    seen = _face_camera(canvas, strips, middle)
+    slope = np.abs(np.diff(ahead)) / np.hypot(np.diff(ahead), np.diff(up))
+    for index in np.argsort(-strips[:, :, 2].sum(axis=1)):
+        if not seen[index]:
+            continue
+        face = strips[index]
+        canvas.fill(face, scale(paint, 0.8 + 0.4 * float(slope[index])), ids.CAR)
+        if index in shape.glass:
+            canvas.fill(_on_face(face, 0.07, 0.93, 0.08, 0.9), GLASS, ids.CAR)
+            canvas.fill(_on_face(face, 0.15, 0.4, 0.5, 0.85), scale(GLASS, 1.5), ids.CAR)
+        if index == 0:
+            _draw_bumper(canvas, face, rear=True)
+        if index == len(strips) - 1:
+            _draw_bumper(canvas, face[[3, 2, 1, 0]], rear=False)
+    corners = [0, 1, -2, -1]
+    sides = _face_camera(canvas, np.stack([left[corners], right[corners]]), middle)
+    for side, outline, visible in zip((-1.0, 1.0), (left, right), sides, strict=True):
+        if visible:
+            _draw_car_side(canvas, shape, side, outline, paint, place)
+
+
+def draw_oncoming_car(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
+    """A car that shows its front."""
+    draw_car(canvas, rng, x, z, np.pi + float(rng.uniform(-0.04, 0.04)))
+
+
+def draw_crossing_car(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
+    """A car that turns or crosses and shows its side."""
+    draw_car(canvas, rng, x, z, float(rng.choice([-1, 1])) * float(rng.uniform(1.1, 1.9)))
+
+
+def draw_person(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
+    """A standing or walking person, 1.5 to 1.9 m tall."""
+    tall = float(rng.uniform(1.5, 1.9)) / 1.75
+    wide = tall * float(rng.uniform(1.0, 1.3))
+    stride = float(rng.uniform(0.02, 0.24))
+    coat, trousers, skin = pick(rng, CLOTHES), pick(rng, CLOTHES), pick(rng, SKINS)
+
+    def limb(outline: tuple[tuple[float, float], ...], color: Color) -> None:
+        points = [(x + wide * across, tall * up, z) for across, up in outline]
+        canvas.fill(points, color, ids.PERSON)
+
+    for side in (-1, 1):
+        foot = side * stride + 0.09 * side
+        limb(((-0.13, 0.88), (0.13, 0.88), (foot + 0.09, 0.06), (foot - 0.09, 0.06)), trousers)
+        limb(((foot - 0.1, 0.08), (foot + 0.12, 0.08), (foot + 0.12, 0.0), (foot - 0.1, 0.0)), TIRE)
+    hem = float(rng.choice([0.82, 0.82, 0.5]))  # a jacket, or a coat or skirt
+    limb(((-0.22, 1.42), (0.22, 1.42), (0.2, hem), (-0.2, hem)), coat)
+    reach = 0.26 + 0.4 * stride
+    for side in (-1, 1):
+        hand = side * reach
+        limb(
+            ((side * 0.14, 1.45), (side * 0.25, 1.4), (hand + 0.06, 0.8), (hand - 0.06, 0.8)),
+            scale(coat, 0.84),
+        )
+    hair = pick(rng, HAIRS)
+    canvas.fill_discs(
+        [
+            (x - wide * reach, tall * 0.78, z),
+            (x + wide * reach, tall * 0.78, z),
+            (x, tall * 1.64, z),
+            (x + 0.02, tall * 1.6, z),
+        ],
+        (0.06, 0.06, 0.14 * tall, 0.12 * tall),
+        (skin, skin, hair, skin),
+        ids.PERSON,
+    )
+    if rng.random() < 0.3:  # a bag
+        limb(((0.22, 1.0), (0.42, 1.0), (0.42, 0.68), (0.22, 0.68)), pick(rng, CLOTHES))
+
+
+def _draw_post(
+    canvas: Canvas, x: float, z: float, height: float, width: float, color: Color
+) -> None:
+    """An upright post, `height` and `width` in metres."""
+    # Never thinner than 3 pixels in 256 rows: thinner poles could not be learnt.
+    least = 3.2 * canvas.image.shape[0] / 256 / canvas.camera.pixels_per_metre(z)
+    half = max(width, least) / 2
+    canvas.fill(
+        [(x - half, 0, z), (x + half, 0, z), (x + half, height, z), (x - half, height, z)],
+        color,
+        ids.POLE,
+    )
+    canvas.fill(
+        [(x, 0, z), (x + half, 0, z), (x + half, height, z), (x, height, z)],
+        scale(color, 0.72),
+        ids.POLE,
+    )
+
+
+def draw_lamp(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
+    """A street lamp whose arm reaches over the road."""
+    color = pick(rng, ((96, 98, 100), (62, 70, 66), (134, 134, 130)))
+    height = float(rng.uniform(4.5, 7.5))
+    _draw_post(canvas, x, z, height, 0.22, color)
+    reach = -np.sign(x) * float(rng.uniform(0.8, 1.8))
+    half = 0.1
+    arm = [(x, height - half, z), (x, height + half, z)]
+    tip = [(x + reach, height + 0.3 + half, z), (x + reach, height + 0.3 - half, z)]
+    canvas.fill([*arm, *tip], color, ids.POLE)
+    lamp = [
+        (x + reach * t, height + 0.3 + up, z)
+        for t, up in ((0.7, -0.1), (0.7, 0.12), (1.35, 0.12), (1.35, -0.1))
+    ]
+    canvas.fill(lamp, scale(color, 1.3), ids.POLE)
+
+
+def _sign_outline(corners: int, turn: float, radius: float) -> Points:
+    """A regular polygon (N x 2) around the origin, `radius` in metres."""
+    angles = np.arange(corners) * 2 * np.pi / corners + turn
+    return radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A kind of traffic sign.
+
+    Args:
+        corners: Of the regular outline.
+        turn: Angle of the first corner in radians, 0 to the right.
+        rim: Colour of the rim.
+        face: Colour of the face.
+        mark: Colour of what is on it.
+        mark_size: Half the width and height of that, as fractions of the radius.
+    """
+
+    corners: int
+    turn: float
+    rim: Color
+    face: Color
+    mark: Color
+    mark_size: tuple[float, float]
+
+
+RED, WHITE, BLUE, BLACK = (194, 22, 28), (236, 235, 230), (26, 78, 170), (32, 32, 32)
+SIGNS = (
+    Sign(20, 0.0, RED, WHITE, BLACK, (0.36, 0.3)),  # speed limit
+    Sign(3, np.pi / 2, RED, WHITE, BLACK, (0.1, 0.26)),  # warning
+    Sign(3, -np.pi / 2, RED, WHITE, WHITE, (0.1, 0.1)),  # give way
+    Sign(8, np.pi / 8, WHITE, RED, WHITE, (0.56, 0.16)),  # stop
+    Sign(20, 0.0, WHITE, BLUE, WHITE, (0.12, 0.48)),  # straight on
+    Sign(4, np.pi / 4, WHITE, BLUE, WHITE, (0.18, 0.36)),  # parking
+    Sign(4, 0.0, WHITE, (238, 190, 30), (238, 190, 30), (0.1, 0.1)),  # priority road
+    Sign(20, 0.0, RED, RED, WHITE, (0.56, 0.15)),  # no entry
+)
+
+
+def draw_sign(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
+    """One or two traffic signs on a post."""
+    height = float(rng.uniform(2.3, 3.1))
+    _draw_post(canvas, x, z, height + 0.5, 0.16, pick(rng, ((136, 138, 140), (108, 110, 112))))
+    for _ in range(1 + int(rng.random() < 0.35)):
+        sign = SIGNS[int(rng.integers(len(SIGNS)))]
+        radius = float(rng.uniform(0.46, 0.6)) * (1.25 if sign.corners in (3, 4) else 1.0)
+        outline = _sign_outline(sign.corners, sign.turn, radius)
+        wide, high = sign.mark_size
+        mark = radius * np.array([(-wide, -high), (wide, -high), (wide, high), (-wide, high)])
+        for flat, color in ((outline, sign.rim), (0.78 * outline, sign.face), (mark, sign.mark)):
+            points = [(x + across, height + up, z) for across, up in flat]
+            canvas.fill(points, color, ids.TRAFFIC_SIGN)
+        height -= 1.15
+
+
+def draw_tree(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
+    """A tree, 4 to 8 m tall; the trunk is vegetation too, as in Cityscapes."""
+    trunk = float(rng.uniform(1.9, 3.0))
+    radius = float(rng.uniform(1.1, 2.1))
+    leaf = pick(rng, ((72, 104, 44), (88, 116, 52), (56, 88, 48), (110, 118, 48), (134, 104, 44)))
+    half = float(rng.uniform(0.12, 0.2))
+    canvas.fill(
+        [(x - half * 1.3, 0, z), (x + half * 1.3, 0, z), (x + half, trunk + 0.8, z),
+         (x - half, trunk + 0.8, z)],
+        pick(rng, ((92, 74, 56), (110, 96, 80))),
+        ids.VEGETATION,
+    )  # fmt: skip
+    stretch = float(rng.uniform(0.9, 1.5))
+    middle = trunk + radius * stretch
+    blobs = 26
+    angle = rng.uniform(0, 2 * np.pi, blobs)
+    out = radius * np.sqrt(rng.uniform(0.05, 1.0, blobs))
+    size = radius * rng.uniform(0.22, 0.5, blobs)
+    across, up = out * np.cos(angle), out * np.sin(angle) * stretch
+    order = np.argsort(up)  # the lit top last
+    light = 0.97 + 0.25 * up / (radius * stretch) + rng.uniform(-0.1, 0.1, blobs)
+    canvas.fill_discs(
+        np.stack([x + across, middle + up, np.full(blobs, z)], axis=-1)[order],
+        size[order].tolist(),
+        [scale(leaf, brightness) for brightness in light[order].tolist()],
+        ids.VEGETATION,
+    )
+
+
+def draw_bush(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
+    """A bush of about a metre."""
+    leaf = pick(rng, ((62, 94, 44), (78, 104, 50), (52, 80, 46)))
+    radius = float(rng.uniform(0.45, 0.8))
+    across, up = rng.uniform((-1.1, 0.5), (1.1, 1.3), (8, 2)).T * radius
+    canvas.fill_discs(
+        np.stack([x + across, up, np.full(8, z)], axis=-1),
+        [0.6 * radius] * 8,
+        [scale(leaf, 0.75 + 0.5 * share) for share in (up / (1.3 * radius)).tolist()],
+        ids.VEGETATION,
+    )
+
+
+def draw_bin(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
+    """A bin or street cabinet: static, which Cityscapes does not evaluate."""
+    height, half = float(rng.uniform(0.9, 1.5)), float(rng.uniform(0.3, 0.6))
+    color = pick(rng, ((64, 78, 70), (96, 92, 84), (120, 110, 60), (58, 66, 92)))
+    side = -np.sign(x) * half
+    canvas.fill(
+        [(x + side, 0, z - half), (x + side, 0, z + half), (x + side, height, z + half),
+         (x + side, height, z - half)],
+        scale(color, 0.75),
+        ids.STATIC,
+    )  # fmt: skip
+    front = [(x - half, 0), (x + half, 0), (x + half, height), (x - half, height)]
+    canvas.fill([(a, b, z - half) for a, b in front], color, ids.STATIC)
+    lid = [
+        (x - half, height * 0.86),
+        (x + half, height * 0.86),
+        (x + half, height * 0.92),
+        (x - half, height * 0.92),
+    ]
+    canvas.fill([(a, b, z - half) for a, b in lid], scale(color, 0.6), ids.STATIC)

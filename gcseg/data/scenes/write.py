@@ -1,0 +1,221 @@
+"""A folder of drawn scenes in the layout of a public dataset, written once."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from gcseg.data.label_spaces import CITYSCAPES_TRAIN_IDS, IGNORE_INDEX, VOC
+from gcseg.data.scenes.canvas import Bytes
+from gcseg.data.scenes.draw import SMALLEST, draw_scene
+from gcseg.errors import ConfigError, OutputError
+
+Layout = Literal["cityscapes", "voc"]
+Files = dict[str, bytes]
+"""Content by path inside the dataset's folder."""
+
+_VERSION = 1
+"""Part of the folder's name: count it up when a change alters the pictures."""
+
+_SPLITS = ("train", "val", "test")
+_CITIES = {
+    "train": ("aldenburg", "brunnhagen", "corvik"),
+    "val": ("dorrstadt", "elmeth"),
+    "test": ("farnau",),
+}
+_VOC_YEARS = {"train": 2010, "val": 2011, "test": 2012}
+_VOC_VOID_COLOR = (224, 224, 192)
+
+
+def write_scenes(
+    root: str | Path,
+    *,
+    layout: Layout = "cityscapes",
+    train: int = 200,
+    val: int = 40,
+    test: int = 0,
+    height: int = 256,
+    width: int = 512,
+    seed: int = 0,
+) -> Path:
+    """Write drawn scenes as a dataset, unless the same were written before.
+
+    A scene depends on the seed, its split, its number and the size, not on how many there are.
+    The `voc` layout uses Cityscapes train ids as palette indices, ignored pixels are 255, and
+    its images vary from three quarters of `height` and `width` up to them. Test images have no
+    labels.
+
+    Args:
+        root: Folder in which the dataset gets a folder of its own, named after the parameters.
+        layout: `cityscapes` (`leftImg8bit/` and `gtFine/` with `_labelIds.png`) or `voc`
+            (`VOCdevkit/VOC2012/` with palette PNGs, also as the augmented `trainaug` list).
+        train: Number of training images.
+        val: Number of validation images.
+        test: Number of images without labels.
+        height: Rows, at least 32.
+        width: Columns, at least 32.
+        seed: Of all random choices, at least 0.
+
+    Returns:
+        The dataset's folder: that of `leftImg8bit`, or that of `VOCdevkit`.
+
+    Raises:
+        ConfigError: A parameter is out of range.
+        OutputError: The files can't be written.
+    """
+    counts = {"train": train, "val": val, "test": test}
+    _check(layout, counts, height, width, seed)
+    held_out = f"+{test}" if test else ""
+    name = f"{layout}-{height}x{width}-{train}+{val}{held_out}-s{seed}-v{_VERSION}"
+    target = Path(root) / name
+    if target.is_dir():
+        return target
+    # A finished folder appears in one step: half a dataset never bears the final name, whether
+    # this process is killed or another one writes the same.
+    draft = target.with_name(f".{name}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        draft.mkdir(parents=True)
+        _write_files(draft, _LISTS[layout](counts))
+        for split, count in counts.items():
+            for index in range(count):
+                _write_files(draft, _ENCODERS[layout](split, index, height, width, seed))
+        draft.rename(target)
+    except OSError as error:
+        if target.is_dir():  # another process was first
+            return target
+        raise OutputError(
+            f"the street scenes can't be written to {target} ({error.strerror or error})",
+            "choose a writable folder with enough free space",
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return target
+
+
+def _check(layout: str, counts: Mapping[str, int], height: int, width: int, seed: int) -> None:
+    """Raise ConfigError for parameters that no dataset can have."""
+    if layout not in _ENCODERS:
+        raise ConfigError(
+            f"street scenes have layout={layout!r}", f"use one of {', '.join(_ENCODERS)}"
+        )
+    for name, value in counts.items():
+        if value < 0:
+            raise ConfigError(f"street scenes have {name}={value}", "use 0 or more images")
+    if not sum(counts.values()):
+        raise ConfigError(
+            "street scenes have train=0, val=0 and test=0", "ask for at least one image"
+        )
+    for name, value in (("height", height), ("width", width)):
+        if value < SMALLEST:
+            raise ConfigError(
+                f"street scenes have {name}={value}", f"use at least {SMALLEST} pixels"
+            )
+    if seed < 0:
+        raise ConfigError(f"street scenes have seed={seed}", "use 0 or more")
+
+
+def _scene_rng(seed: int, split: str, index: int) -> np.random.Generator:
+    """The random numbers of one scene, whatever was drawn before it."""
+    return np.random.default_rng([seed, _SPLITS.index(split), index])
+
+
+def _encode_cityscapes(split: str, index: int, height: int, width: int, seed: int) -> Files:
+    """One scene's image and, outside of test, its label ids."""
+    image, label = draw_scene(_scene_rng(seed, split, index), height, width)
+    city = _CITIES[split][index % len(_CITIES[split])]
+    stem = f"{split}/{city}/{city}_{index:06d}_000019"
+    files = {f"leftImg8bit/{stem}_leftImg8bit.png": _encode_png(image[..., ::-1])}
+    if split != "test":
+        files[f"gtFine/{stem}_gtFine_labelIds.png"] = _encode_png(label)
+    return files
+
+
+def _encode_voc(split: str, index: int, height: int, width: int, seed: int) -> Files:
+    """One scene's JPEG and, outside of test, its train ids in both label folders."""
+    rng = _scene_rng(seed, split, index)
+    height, width = (
+        int(rng.integers(max(SMALLEST, size * 3 // 4), size + 1)) for size in (height, width)
+    )
+    image, label = draw_scene(rng, height, width)
+    name = _voc_name(split, index)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
+    jpeg = cv2.imencode(".jpg", image[..., ::-1], quality)[1].tobytes()
+    files = {f"{_VOC}/JPEGImages/{name}.jpg": jpeg}
+    if split != "test":
+        indices = _TRAIN_ID_TABLE[label]
+        files[f"{_VOC}/SegmentationClass/{name}.png"] = _encode_palette_png(indices)
+        # The augmented annotations come without a palette.
+        files[f"{_VOC}/SegmentationClassAug/{name}.png"] = _encode_png(indices)
+    return files
+
+
+def _list_voc(counts: Mapping[str, int]) -> Files:
+    """The split lists, one name per line."""
+    names = {
+        split: [_voc_name(split, index) for index in range(count)]
+        for split, count in counts.items()
+    }
+    names["trainval"] = names["train"] + names["val"]
+    names["trainaug"] = names["train"]
+    return {
+        f"{_VOC}/ImageSets/Segmentation/{name}.txt": "".join(f"{stem}\n" for stem in stems).encode()
+        for name, stems in names.items()
+        if stems
+    }
+
+
+def _voc_name(split: str, index: int) -> str:
+    """A VOC image's name, unique over the splits."""
+    return f"{_VOC_YEARS[split]}_{index:06d}"
+
+
+def _encode_png(array: Bytes) -> bytes:
+    """A grey (H x W) or BGR (H x W x 3) array as PNG."""
+    return bytes(cv2.imencode(".png", array)[1].tobytes())
+
+
+def _encode_palette_png(indices: Bytes) -> bytes:
+    """Class indices (H x W) as a PNG in the VOC colours."""
+    palette = VOC.palette.copy()
+    palette[IGNORE_INDEX] = _VOC_VOID_COLOR
+    image = Image.fromarray(indices)
+    image.putpalette(palette.tobytes())
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _write_files(folder: Path, files: Files) -> None:
+    """Write each file and the folders that it lies in."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _train_id_table() -> Bytes:
+    """256 train ids by label id."""
+    table = np.full(256, IGNORE_INDEX, np.uint8)
+    for label_id, train_id in CITYSCAPES_TRAIN_IDS.items():
+        table[label_id] = train_id
+    return table
+
+
+_TRAIN_ID_TABLE = _train_id_table()
+_VOC = "VOCdevkit/VOC2012"
+_ENCODERS: dict[str, Callable[[str, int, int, int, int], Files]] = {
+    "cityscapes": _encode_cityscapes,
+    "voc": _encode_voc,
+}
+_LISTS: dict[str, Callable[[Mapping[str, int]], Files]] = {
+    "cityscapes": lambda counts: {},
+    "voc": _list_voc,
+}
