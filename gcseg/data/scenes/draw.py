@@ -273,21 +273,19 @@ def _photograph(rng: np.random.Generator, canvas: Canvas, weather: Weather) -> B
     amounts[:] = np.asarray(_OTHER_TEXTURE, np.float32)[:, None]
     for label_id, surface in _TEXTURE.items():
         amounts[:, label_id] = surface
-    texture = np.zeros(shape, np.float32)
-    for amount, cell in zip(amounts, (1.5, 4.0, 30.0), strict=True):
+    amounts[0] += float(rng.uniform(0.5, 2.5))  # the sensor's noise
+    texture = np.asarray(cv2.LUT(canvas.label, amounts[0])) * rng.standard_normal(shape, np.float32)
+    for amount, cell in zip(amounts[1:], (4.0, 30.0), strict=True):
         noise = smooth_noise(rng, shape, max(1.0, cell * unit))
         texture += np.asarray(cv2.LUT(canvas.label, amount)) * noise
 
-    exposure = float(rng.uniform(0.85, 1.12))
-    tint = scale(weather.tint, exposure)
-    image: npt.NDArray[np.float32] = (canvas.image + texture[..., None]) * np.asarray(
-        tint, np.float32
-    )
     contrast = float(rng.uniform(0.88, 1.1))
-    image = (image - 118) * np.float32(contrast) + 118
-    image = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.35 + 0.3 * unit), np.float32)
-    image += float(rng.uniform(1.0, 3.0)) * rng.standard_normal((*shape, 1), np.float32)
-    return np.clip(image, 0, 255).astype(np.uint8)
+    gain = np.asarray(scale(weather.tint, contrast * float(rng.uniform(0.85, 1.12))), np.float32)
+    blurred = np.asarray(cv2.GaussianBlur(canvas.image, (0, 0), 0.35 + 0.3 * unit))
+    image: npt.NDArray[np.float32] = blurred + texture[..., None]
+    image *= gain
+    image += np.float32(118 * (1 - contrast))
+    return np.clip(image, 0, 255, out=image).astype(np.uint8)
 
 
 def _draw_ego_vehicle(image: Bytes, label: Bytes, rng: np.random.Generator) -> None:

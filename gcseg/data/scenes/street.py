@@ -134,12 +134,14 @@ def _fill_ground(canvas: Canvas, polygon: Points, color: Color, label_id: int) -
 def _draw_slabs(canvas: Canvas, side: Side, end: float, color: Color) -> None:
     """Joints between the slabs of a sidewalk, which its perspective can be seen by."""
     near, far = side.sign * side.curb, side.sign * end
-    lines = [canvas.camera.project([(near, 0, z), (far, 0, z)]) for z in np.arange(3.0, 24.0, 1.25)]
-    for share in (0.25, 0.5, 0.75):
-        x = near + (far - near) * share
-        lines.append(canvas.camera.project([(x, 0, z) for z in np.geomspace(NEAREST, 30, 12)]))
+    across = [[(near, 0, z), (far, 0, z)] for z in np.arange(3.0, 24.0, 1.25)]
+    along = [
+        [(near + (far - near) * share, 0, z) for z in np.geomspace(NEAREST, 30, 12)]
+        for share in (0.25, 0.5, 0.75)
+    ]
     # A joint lies on nothing but its sidewalk, so the label needs no line.
-    cv2.polylines(canvas.image, lines, False, color)
+    for lines in (across, along):
+        cv2.polylines(canvas.image, list(canvas.camera.project(lines)), False, color)
 
 
 def draw_markings(
@@ -159,7 +161,8 @@ def draw_markings(
     if rng.random() < 0.45:
         z = float(rng.uniform(7, 16))
         for x in np.arange(-sides[0].curb + 0.4, sides[1].curb - 0.6, 1.0):
-            _fill_ground(canvas, strip(x, x + 0.5, z, z + 3.0), paint, ids.ROAD)
+            bar = [(x, 0, z), (x + 0.5, 0, z), (x + 0.5, 0, z + 3), (x, 0, z + 3)]
+            _fill_ground(canvas, np.array(bar), paint, ids.ROAD)
     elif rng.random() < 0.5:
         z = float(rng.uniform(8, 18))
         _fill_ground(canvas, strip(0.1, sides[1].curb - 0.1, z, z + 0.5), paint, ids.ROAD)
@@ -179,7 +182,7 @@ def cast_shadows(canvas: Canvas, footprints: list[Points], strength: float) -> N
     """Darken the ground under `footprints` (each N x 3) by `strength` (0..1), softly."""
     light: Bytes = np.full(canvas.label.shape, 255, np.uint8)
     polygons: list[Pixels] = [canvas.camera.project(footprint) for footprint in footprints]
-    for polygon in polygons:  # one by one: they overlap
+    for polygon in polygons:  # one by one, since they overlap
         cv2.fillPoly(light, [polygon], 255 * (1 - strength))
     size = 2 * (canvas.label.shape[0] // 100) + 1
     light = np.asarray(cv2.blur(light, (size, size)), np.uint8)

@@ -24,6 +24,9 @@ PAINTS: tuple[Color, ...] = (
     (70, 92, 78), (168, 148, 112), (204, 140, 40), (84, 128, 160),
 )  # fmt: skip
 
+DETAILED = 28.0
+"""Metres up to which the small parts of a car are drawn."""
+
 
 @dataclass(frozen=True)
 class Thing:
@@ -134,8 +137,10 @@ def _draw_bumper(canvas: Canvas, face: Points, *, rear: bool) -> None:
     """Lamps and number plate on a car's rear or front."""
     lamp: Color = (176, 24, 26) if rear else (238, 236, 214)
     lamps = [_on_face(face, 0.04, 0.24, 0.6, 0.88), _on_face(face, 0.76, 0.96, 0.6, 0.88)]
-    canvas.fill(_on_face(face, 0.0, 1.0, 0.0, 0.18), (30, 30, 33), ids.CAR)
     canvas.fill(lamps, lamp, ids.CAR)
+    if float(face[0, 2]) > DETAILED:
+        return
+    canvas.fill(_on_face(face, 0.0, 1.0, 0.0, 0.18), (30, 30, 33), ids.CAR)
     canvas.fill(_on_face(face, 0.36, 0.64, 0.25, 0.45), (214, 214, 200), ids.CAR)
 
 
@@ -191,6 +196,7 @@ def draw_car(
         canvas.fill(face, scale(paint, 0.8 + 0.4 * float(slope[index])), ids.CAR)
         if index in shape.glass:
             canvas.fill(_on_face(face, 0.07, 0.93, 0.08, 0.9), GLASS, ids.CAR)
+        if index in shape.glass and z < DETAILED:
             canvas.fill(_on_face(face, 0.15, 0.4, 0.5, 0.85), scale(GLASS, 1.5), ids.CAR)
         if index == 0:
             _draw_bumper(canvas, face, rear=True)

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -18,7 +17,6 @@ from gcseg.data.scenes.canvas import Bytes
 from gcseg.data.scenes.draw import SMALLEST, draw_scene
 from gcseg.errors import ConfigError, OutputError
 
-Layout = Literal["cityscapes", "voc"]
 Files = dict[str, bytes]
 """Content by path inside the dataset's folder."""
 
@@ -38,7 +36,7 @@ _VOC_VOID_COLOR = (224, 224, 192)
 def write_scenes(
     root: str | Path,
     *,
-    layout: Layout = "cityscapes",
+    layout: str = "cityscapes",
     train: int = 200,
     val: int = 40,
     test: int = 0,
