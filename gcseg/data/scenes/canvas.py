@@ -35,6 +35,11 @@ def scale(color: Color, factor: float) -> Color:
     return color[0] * factor, color[1] * factor, color[2] * factor
 
 
+def pick(rng: np.random.Generator, colors: tuple[Color, ...], jitter: float = 0.12) -> Color:
+    """One of the colours, a bit (`jitter`, a fraction) brighter or darker."""
+    return scale(colors[int(rng.integers(len(colors)))], float(rng.uniform(1 - jitter, 1 + jitter)))
+
+
 @dataclass(frozen=True)
 class Camera:
     """A pinhole camera that looks along a road which may curve.
@@ -69,15 +74,20 @@ class Camera:
 
     def project(self, points: npt.ArrayLike) -> Pixels:
         """World points (... x 3) as whole pixels (... x 2): column and row."""
-        view = self.view(points)
-        zoom = self.focal / view[..., 2]
-        pixels = view[..., :2]
-        pixels[..., 0] = pixels[..., 0] * zoom + self.center_x
-        pixels[..., 1] = self.horizon - pixels[..., 1] * zoom
-        # Not np.clip, which takes longer than all the rest for the few points of a polygon.
+        world = np.asarray(points, np.float64)
+        # Coordinate by coordinate and without np.clip: with the few points of a polygon, it is
+        # the number of calls that takes the time.
+        x, y, z = world.reshape(-1, 3).T
+        depth = np.maximum(z, NEAREST)
+        zoom = self.focal / depth
+        pixels = np.empty((len(x), 2))
+        pixels[:, 0] = (
+            (x - self.offset) * zoom + (self.curvature * self.focal) * depth + self.center_x
+        )
+        pixels[:, 1] = (self.elevation - y) * zoom + self.horizon
         np.minimum(pixels, _FARTHEST_PIXEL, out=pixels)
         np.maximum(pixels, -_FARTHEST_PIXEL, out=pixels)
-        return np.rint(pixels).astype(np.int32)
+        return np.rint(pixels).astype(np.int32).reshape(*world.shape[:-1], 2)
 
     def pixels_per_metre(self, z: float) -> float:
         """Size in pixels of a metre at the distance `z` in metres."""

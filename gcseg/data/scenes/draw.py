@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gcseg.data.scenes import ids
-from gcseg.data.scenes.canvas import Bytes, Camera, Canvas, Color, Points, scale, smooth_noise
+from gcseg.data.scenes.canvas import Bytes, Camera, Canvas, Color, Points, pick, scale, smooth_noise
+from gcseg.data.scenes.cars import draw_car, draw_crossing_car, draw_oncoming_car
 from gcseg.data.scenes.street import (
     Side,
     cast_shadows,
@@ -24,14 +25,10 @@ from gcseg.data.scenes.things import (
     Thing,
     draw_bin,
     draw_bush,
-    draw_car,
-    draw_crossing_car,
     draw_lamp,
-    draw_oncoming_car,
     draw_person,
     draw_sign,
     draw_tree,
-    pick,
 )
 from gcseg.errors import ConfigError
 
@@ -122,7 +119,7 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[Bytes
     draw_ground(canvas, rng, sides)
     draw_markings(canvas, rng, sides, LANE)
     haze_ground(canvas)
-    cast_shadows(canvas, [_shadow(thing, sun) for thing in things], weather.shadow)
+    cast_shadows(canvas, _shadows(things, sun), weather.shadow)
     for side in sides:
         if side.built:
             draw_buildings(canvas, rng, side, 0.92 + 0.16 * sun * side.sign)
@@ -257,12 +254,16 @@ def _plan_plants(rng: np.random.Generator, side: Side) -> list[Thing]:
     return things
 
 
-def _shadow(thing: Thing, sun: float) -> Points:
-    """A thing's shadow on the ground (N x 3); `sun` (-1..1) is how far it leans sideways."""
+def _shadows(things: list[Thing], sun: float) -> Points:
+    """Shadows on the ground (K x N x 3); `sun` (-1..1) is how far they lean sideways."""
     turn = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-    x = thing.x + sun * thing.half_width + 1.2 * thing.half_width * np.cos(turn)
-    z = thing.z + 1.12 * thing.half_length * np.sin(turn)
-    return np.stack([x, np.zeros(16), z], axis=-1)
+    x, z, wide, long = np.array(
+        [(thing.x, thing.z, thing.half_width, thing.half_length) for thing in things]
+    ).T[..., None]
+    shadows = np.zeros((len(things), 16, 3))
+    shadows[..., 0] = x + sun * wide + 1.2 * wide * np.cos(turn)
+    shadows[..., 2] = z + 1.12 * long * np.sin(turn)
+    return shadows
 
 
 def _photograph(rng: np.random.Generator, canvas: Canvas, weather: Weather) -> Bytes:

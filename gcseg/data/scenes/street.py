@@ -13,13 +13,12 @@ from gcseg.data.scenes.canvas import (
     Bytes,
     Canvas,
     Color,
-    Pixels,
     Points,
     mix,
+    pick,
     scale,
     smooth_noise,
 )
-from gcseg.data.scenes.things import pick
 
 WALLS: tuple[Color, ...] = (
     (168, 96, 74), (204, 188, 156), (148, 144, 138), (196, 162, 104), (176, 178, 176),
@@ -178,11 +177,10 @@ def haze_ground(canvas: Canvas) -> None:
     ground[:] = ground * (1 - share) + np.asarray(canvas.haze, np.float32) * share
 
 
-def cast_shadows(canvas: Canvas, footprints: list[Points], strength: float) -> None:
-    """Darken the ground under `footprints` (each N x 3) by `strength` (0..1), softly."""
+def cast_shadows(canvas: Canvas, footprints: Points, strength: float) -> None:
+    """Darken the ground under `footprints` (K x N x 3) by `strength` (0..1), softly."""
     light: Bytes = np.full(canvas.label.shape, 255, np.uint8)
-    polygons: list[Pixels] = [canvas.camera.project(footprint) for footprint in footprints]
-    for polygon in polygons:  # one by one, since they overlap
+    for polygon in canvas.camera.project(footprints):  # one by one, since they overlap
         cv2.fillPoly(light, [polygon], 255 * (1 - strength))
     size = 2 * (canvas.label.shape[0] // 100) + 1
     light = np.asarray(cv2.blur(light, (size, size)), np.uint8)
@@ -197,7 +195,7 @@ def draw_buildings(canvas: Canvas, rng: np.random.Generator, side: Side, light: 
     starts, z = [], 3.0 - float(rng.uniform(0, 6))
     story = float(rng.uniform(2.7, 3.4))
     tallest = int(rng.integers(2, 6))
-    while z < 110:
+    while z < 90:
         length = float(rng.uniform(8, 20))
         starts.append((z, length))
         z += length + (float(rng.uniform(2.5, 7)) if rng.random() < 0.3 else 0.0)
@@ -223,6 +221,9 @@ def _draw_building(
         return
     near = max(z, NEAREST)
     x = side.sign * (side.building_line + setback)
+    ends = canvas.camera.project([(x, 0, near), (x, 0, far)])[:, 0]
+    if ends.max() < 0 or ends.min() >= canvas.image.shape[1]:  # the rest is farther outside
+        return
     back = x + side.sign * 9.0
     height = stories * story + 0.5
     wall, roof = pick(rng, WALLS), pick(rng, ROOFS)
@@ -237,7 +238,7 @@ def _draw_building(
     end_wall = [(x, 0, near), (x, height, near), (back, height, near), (back, 0, near)]
     canvas.fill(end_wall, scale(wall, 0.85), ids.BUILDING)
     # In pieces, so that the facade follows the road's curve and fades with the distance.
-    for low, high in zip(edges := np.linspace(near, far, 4), edges[1:], strict=False):
+    for low, high in zip(edges := np.linspace(near, far, 3), edges[1:], strict=False):
         piece = [(x, 0, low), (x, height, low), (x, height, high), (x, 0, high)]
         canvas.fill(piece, scale(wall, light), ids.BUILDING)
     _draw_facade(canvas, rng, (x, z, length), size, scale(wall, light))
@@ -266,9 +267,7 @@ def _draw_facade(
     x, z, length = place
     stories, story = size
     far = z + length
-    ends = canvas.camera.project([(x, 0, z), (x, 0, far)])[:, 0]
-    tiny = story * canvas.camera.pixels_per_metre(z) < 5
-    if tiny or ends.max() < 0 or ends.min() >= canvas.image.shape[1]:
+    if story * canvas.camera.pixels_per_metre(z) < 5:
         return
     columns = max(2, int(length / float(rng.uniform(1.9, 3.2))))
     step = length / columns
@@ -294,7 +293,7 @@ def _draw_facade(
     ):
         panes = _panes(x, lefts, share * step, bottoms, 0.55 * story, border)
         # In groups, so that near windows don't fade like far ones.
-        for group in np.array_split(np.arange(len(lefts)), 3):
+        for group in np.array_split(np.arange(len(lefts)), 2):
             canvas.fill(panes[group][chosen[group]], color, ids.BUILDING)
     if shop:
         _draw_shops(canvas, rng, (x, z, length), story)
