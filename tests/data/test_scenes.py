@@ -265,10 +265,11 @@ def test_impossible_parameters_are_named(tmp_path, change, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unwritable_root_is_named(tmp_path):
+@pytest.mark.parametrize("name", ["file", "too long" * 40])
+def test_an_unwritable_root_is_named(tmp_path, name):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(OutputError, match=r"can't be written to .*/file/cityscapes-.*: choose"):
-        write_scenes(tmp_path / "file", train=1, val=0, height=32, width=32)
+    with pytest.raises(OutputError, match=rf"can't be written to .*/{name}/cityscapes-.*: choose"):
+        write_scenes(tmp_path / name, train=1, val=0, height=32, width=32)
 
 
 def test_a_full_disk_is_an_output_error(tmp_path, monkeypatch):

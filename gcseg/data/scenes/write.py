@@ -74,7 +74,7 @@ def write_scenes(
     held_out = f"+{test}" if test else ""
     name = f"{layout}-{height}x{width}-{train}+{val}{held_out}-s{seed}-v{_VERSION}"
     target = Path(root) / name
-    if target.is_dir():
+    if _is_folder(target):
         return target
     # A finished folder appears in one step: half a dataset never bears the final name, whether
     # this process is killed or another one writes the same.
@@ -87,7 +87,7 @@ def write_scenes(
                 _write_files(draft, _ENCODERS[layout](split, index, height, width, seed))
         draft.rename(target)
     except OSError as error:
-        if target.is_dir():  # another process was first
+        if _is_folder(target):  # another process was first
             return target
         raise OutputError(
             f"the street scenes can't be written to {target} ({error.strerror or error})",
@@ -96,6 +96,14 @@ def write_scenes(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return target
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether there is such a folder; what can't be looked at will not be writable either."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _check(layout: str, counts: Mapping[str, int], height: int, width: int, seed: int) -> None:
