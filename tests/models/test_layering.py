@@ -1,0 +1,24 @@
+"""The networks and their weights need PyTorch alone."""
+
+import subprocess
+import sys
+
+import pytest
+
+BLOCKED = (
+    *("pytorch_lightning", "lightning", "torchmetrics", "hydra", "omegaconf", "wandb"),
+    *("albumentations", "cv2", "PIL"),
+)
+
+
+@pytest.mark.parametrize("package", ["gcseg.models", "gcseg.weights"])
+def test_imports_without_the_training_stack(package):
+    # None in sys.modules makes Python refuse the import.
+    script = (
+        f"import sys; sys.modules.update(dict.fromkeys({BLOCKED})); import {package}; "
+        "print(*(name for name in sys.modules if name.startswith('gcseg.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    allowed = ("gcseg.errors", package)
+    assert all(name.startswith(allowed) for name in done.stdout.split()), done.stdout

@@ -1,0 +1,140 @@
+"""One contract for every backbone: depths, variants and output strides."""
+
+import math
+
+import pytest
+import torch
+
+from gcseg.errors import ConfigError
+from gcseg.models import ResNet, resnet
+
+DEPTHS = (18, 34, 50, 101, 152)
+VARIANTS = ("vd", "v1c", "v1b")
+CHANNELS = {"basic": (64, 128, 256, 512), "bottleneck": (256, 512, 1024, 2048)}
+STRIDES = {8: (4, 8, 8, 8), 16: (4, 8, 16, 16), 32: (4, 8, 16, 32)}
+BACKBONES = pytest.mark.parametrize(
+    ("depth", "variant"), [(18, "vd"), (18, "v1c"), (18, "v1b"), (50, "vd"), (50, "v1c")]
+)
+
+
+@pytest.mark.parametrize("output_stride", STRIDES)
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_features_have_the_promised_shapes(depth, variant, output_stride):
+    # Deep ones are slow to build, even on the device of shapes without values.
+    sizes = [(64, 96), (65, 97), (33, 50), (1, 1)] if depth == 18 else [(65, 97)]
+    with torch.device("meta"), torch.no_grad():
+        backbone = resnet(depth, variant=variant, output_stride=output_stride).eval()
+        assert backbone.channels == CHANNELS["basic" if depth < 50 else "bottleneck"]
+        for height, width in sizes:
+            features = backbone(torch.empty(2, 3, height, width))
+            assert [tuple(feature.shape) for feature in features] == [
+                (2, channels, math.ceil(height / stride), math.ceil(width / stride))
+                for channels, stride in zip(backbone.channels, STRIDES[output_stride], strict=True)
+            ]
+
+
+# Counted without a classifier from the published implementations: torchvision's parameters (v1b)
+# less its fully connected layer.
+@pytest.mark.parametrize(
+    ("depth", "total"),
+    [
+        (18, 11_689_512 - 513_000),
+        (34, 21_797_672 - 513_000),
+        (50, 25_557_032 - 2_049_000),
+        (101, 44_549_160 - 2_049_000),
+        (152, 60_192_808 - 2_049_000),
+    ],
+)
+def test_plain_variant_has_as_many_parameters_as_torchvision(depth, total):
+    with torch.device("meta"):
+        backbone = resnet(depth, variant="v1b", output_stride=32)
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == total
+
+
+@BACKBONES
+def test_gradient_reaches_every_parameter(depth, variant):
+    backbone = resnet(depth, variant=variant)
+    sum(feature.square().mean() for feature in backbone(torch.randn(2, 3, 33, 49))).backward()
+    assert all(
+        parameter.grad is not None and parameter.grad.abs().sum() > 0
+        for parameter in backbone.parameters()
+    )
+
+
+@BACKBONES
+def test_evaluation_is_deterministic_and_keeps_its_statistics(depth, variant):
+    backbone = resnet(depth, variant=variant).eval()
+    before = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
+    x = torch.randn(1, 3, 33, 49)
+    with torch.no_grad():
+        assert all(map(torch.equal, backbone(x), backbone(x)))
+    assert all(torch.equal(buffer, before[name]) for name, buffer in backbone.named_buffers())
+
+
+def dilations(backbone: ResNet, conv: str) -> list[list[int]]:
+    """Of one convolution in every block, stage by stage."""
+    stages = (backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4)
+    return [[getattr(block, conv).dilation[0] for block in stage] for stage in stages]
+
+
+@pytest.mark.parametrize(
+    ("variant", "depth", "output_stride", "conv", "wanted"),
+    [
+        ("vd", 18, 8, "conv1", [[1, 1], [1, 1], [2, 2], [4, 4]]),
+        ("vd", 18, 8, "conv2", [[1, 1], [1, 1], [2, 2], [4, 4]]),
+        ("vd", 50, 8, "conv2", [[1] * 3, [1] * 4, [2] * 6, [4] * 3]),
+        ("vd", 50, 16, "conv2", [[1] * 3, [1] * 4, [1] * 6, [2] * 3]),
+        ("vd", 50, 32, "conv2", [[1] * 3, [1] * 4, [1] * 6, [1] * 3]),
+        ("v1c", 18, 8, "conv1", [[1, 1], [1, 1], [1, 2], [2, 4]]),
+        ("v1c", 18, 8, "conv2", [[1, 1], [1, 1], [1, 1], [1, 1]]),
+        ("v1c", 50, 8, "conv2", [[1] * 3, [1] * 4, [1] + [2] * 5, [2, 4, 4]]),
+        ("v1b", 50, 16, "conv2", [[1] * 3, [1] * 4, [1] * 6, [1, 2, 2]]),
+    ],
+)
+def test_stride_is_turned_to_dilation(variant, depth, output_stride, conv, wanted):
+    with torch.device("meta"):
+        backbone = resnet(depth, variant=variant, output_stride=output_stride)
+    assert dilations(backbone, conv) == wanted
+
+
+def test_shortcut_is_pooled_only_where_strided():
+    with torch.device("meta"):
+        backbone = resnet(50, variant="vd", output_stride=16)
+    pooled = [
+        isinstance(stage[0].downsample[0], torch.nn.AvgPool2d)
+        for stage in (backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4)
+    ]
+    assert pooled == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"depth": 42}, "depth is 42: choose one of 18, 34, 50, 101, 152"),
+        ({"output_stride": 4}, "output_stride is 4: choose one of 8, 16, 32"),
+        ({"variant": "v1d"}, "variant is 'v1d': choose one of v1b, v1c, vd"),
+        ({"in_channels": 0}, "in_channels is 0: give an integer of at least 1"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ConfigError) as raised:
+        resnet(**{"depth": 18, **arguments})
+    assert str(raised.value) == message
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 4, 32, 32), (1, 32, 32, 3), (1, 1, 3, 32, 32)])
+def test_wrong_input_is_named(shape):
+    with torch.device("meta"):
+        backbone = resnet(18)
+        with pytest.raises(ConfigError) as raised:
+            backbone(torch.empty(shape))
+    shown = " x ".join(map(str, shape))
+    assert (
+        str(raised.value) == f"the input's shape is {shown}: give a batch of images, N x 3 x H x W"
+    )
+
+
+def test_other_numbers_of_input_channels():
+    with torch.device("meta"):
+        assert resnet(18, in_channels=4)(torch.empty(1, 4, 32, 32))[3].shape == (1, 512, 4, 4)
