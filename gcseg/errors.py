@@ -11,14 +11,18 @@ class GcsegError(Exception):
         remedy: What to do about it.
     """
 
-    def __init__(self, cause: str, remedy: str) -> None:
+    def __init__(self, cause: str, remedy: str = "") -> None:
         super().__init__(cause, remedy)
         self.cause = cause
         self.remedy = remedy
 
     def __str__(self) -> str:
         """The message on one line."""
-        return " ".join(f"{self.cause}: {self.remedy}".split())
+        # A DataLoader raises a worker's exception anew with the whole traceback as its text, the
+        # last line of which is the message.
+        cause = self.cause.strip().splitlines()[-1] if self.cause else ""
+        cause = cause.removeprefix(f"{type(self).__module__}.{type(self).__name__}: ")
+        return " ".join(f"{cause}: {self.remedy}".removesuffix(": ").split())
 
 
 class ConfigError(GcsegError):

@@ -1,0 +1,191 @@
+"""From a composed configuration to the objects that it describes."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
+from torch import nn
+
+from gcseg.config import plain
+from gcseg.data.augment import evaluation_pipeline, training_pipeline
+from gcseg.data.datasets import SegmentationDataset
+from gcseg.engine.checkpoints import AtomicCheckpointIO
+from gcseg.engine.module import SegmentationModule
+from gcseg.errors import ConfigError, DataError
+from gcseg.inference import Augmentation, SlidingWindow
+from gcseg.models import Segmentor
+
+
+def model(cfg: DictConfig, num_classes: int) -> Segmentor:
+    """Build the network of `cfg.backbone`, `cfg.head` and `cfg.auxiliary_head`."""
+    backbone = _instantiate(cfg.backbone)
+    head = _instantiate(cfg.head, in_channels=backbone.channels[3], num_classes=num_classes)
+    auxiliary_head = _instantiate(
+        cfg.auxiliary_head, in_channels=backbone.channels[2], num_classes=num_classes
+    )
+    return Segmentor(backbone, head, auxiliary_head)
+
+
+def _instantiate(cfg: DictConfig, **arguments: Any) -> Any:
+    """Call `cfg._target_`; its `name` is for run names only. None where the target is null.
+
+    Raises:
+        ConfigError: The target does not take one of the settings.
+    """
+    settings = {key: value for key, value in plain(cfg).items() if key != "name"}
+    if settings["_target_"] is None:
+        return None
+    # Hydra only finds the target; calling it here keeps its own exceptions as they are.
+    call = instantiate({**settings, "_partial_": True, "_convert_": "all"})
+    try:
+        inspect.signature(call).bind(**arguments)
+    except TypeError as error:
+        raise ConfigError(f"{settings['_target_']}: {error}", "see its documentation") from None
+    return call(**arguments)
+
+
+def dataset(cfg: DictConfig, split: str) -> SegmentationDataset:
+    """Read one split of `cfg.dataset`."""
+    result: SegmentationDataset = _instantiate(
+        cfg.dataset.reader, root=cfg.dataset.root, split=split
+    )
+    return result
+
+
+def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> Any:
+    """Build the pipeline of `cfg.augment` and check that its crop fits the pictures.
+
+    Raises:
+        ConfigError: Even at the largest scale the first picture is smaller than the crop.
+    """
+    crop, augment = plain(cfg.dataset.crop), plain(cfg.augment)
+    image, _ = train.read(0)
+    largest = augment["scale"]["max"]
+    for side, size in zip(("height", "width"), image.shape[:2], strict=True):
+        if crop[side] > size * largest:
+            raise ConfigError(
+                f"dataset.crop.{side}={crop[side]} is larger than pictures of {side} {size} "
+                f"become at augment.scale.max={largest}",
+                f"give at most {int(size * largest)}",
+            )
+    extra = [_instantiate(cfg.augment.extra[name]) for name in augment.pop("extra")]
+    return training_pipeline(**crop, **plain(cfg.normalize), **augment, extra=extra)
+
+
+def evaluation_preprocessing(cfg: DictConfig) -> Any:
+    """Build the preprocessing of evaluation: normalisation and `cfg.dataset.pad`."""
+    return evaluation_pipeline(
+        **plain(cfg.normalize),
+        pad_height=cfg.dataset.pad.height,
+        pad_width=cfg.dataset.pad.width,
+    )
+
+
+def modes(cfg: DictConfig) -> dict[str, Augmentation]:
+    """The modes of test-time augmentation of `cfg.tta`."""
+    return {name: Augmentation(**mode) for name, mode in plain(cfg.tta)["modes"].items()}
+
+
+def window(cfg: DictConfig) -> SlidingWindow | None:
+    """The sliding window of `cfg.inference`, or None for whole images."""
+    if cfg.inference.window is None:
+        return None
+    sizes = plain(cfg.inference.window)
+    for side in ("height", "width"):
+        if sizes[f"stride_{side}"] is None:
+            sizes[f"stride_{side}"] = max(round(sizes[side] * 2 / 3), 1)
+    return SlidingWindow(**sizes)
+
+
+def module(cfg: DictConfig, classes: tuple[str, ...]) -> SegmentationModule:
+    """Build the LightningModule, with an optimizer if the configuration has one."""
+    network = model(cfg, len(classes))
+    if cfg.compile:
+        network.compile()
+
+    def optimizer(parameters: Iterable[nn.Parameter]) -> Any:
+        return _instantiate(cfg.optim, parameters=parameters, iters=cfg.iters)
+
+    return SegmentationModule(
+        network,
+        classes,
+        optimizer=optimizer if "optim" in cfg else None,
+        auxiliary_weight=cfg.get("auxiliary_weight", 0.0),
+        average=cfg.tta.average,
+        window=window(cfg),
+        channels_last=cfg.channels_last,
+    )
+
+
+def loggers(cfg: DictConfig, folder: Path, config: dict[str, Any]) -> list[Logger]:
+    """The loggers of `cfg.logger`, beside metrics.csv."""
+    logger = _instantiate(cfg.logger, folder=folder, config=config)
+    return [logger] if logger else []
+
+
+def worker_count(cfg: DictConfig) -> int:
+    """Loader processes per training process."""
+    if cfg.num_workers != "auto":
+        return int(cfg.num_workers)
+    return max(1, min(8, len(os.sched_getaffinity(0)) // device_count(cfg)))
+
+
+def device_count(cfg: DictConfig) -> int:
+    """Devices on this machine that the run uses.
+
+    Raises:
+        ConfigError: There are fewer, or the accelerator is missing.
+    """
+    gpus = torch.cuda.device_count()
+    if cfg.accelerator in ("gpu", "cuda") and not gpus:
+        raise ConfigError(f"accelerator={cfg.accelerator}, but there is no GPU", "use cpu")
+    if cfg.accelerator == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("accelerator=mps, but there is no Apple GPU", "use cpu")
+    on_gpu = gpus > 0 and cfg.accelerator in ("auto", "gpu", "cuda")
+    if cfg.devices == "auto":
+        return gpus if on_gpu else 1
+    if on_gpu and cfg.devices > gpus:
+        raise ConfigError(f"devices={cfg.devices}, but there are {gpus} GPUs", f"give at most {gpus}")
+    return int(cfg.devices)
+
+
+def trainer(
+    cfg: DictConfig,
+    *,
+    callbacks: list[L.Callback],
+    loggers: list[Logger] | None = None,
+    **options: Any,
+) -> L.Trainer:
+    """Build the Trainer that every command uses."""
+    devices = device_count(cfg)
+    on_cpu = cfg.accelerator == "cpu" or not (
+        torch.cuda.is_available() or torch.backends.mps.is_available()
+    )
+    if on_cpu and str(cfg.precision) == "16-mixed":
+        raise ConfigError("precision=16-mixed needs a GPU", "use bf16-mixed or 32")
+    several = devices * cfg.num_nodes > 1
+    return L.Trainer(
+        accelerator=cfg.accelerator,
+        devices=devices,
+        num_nodes=cfg.num_nodes,
+        strategy="ddp" if several else "auto",
+        precision=str(cfg.precision),
+        sync_batchnorm=several and not on_cpu,
+        callbacks=callbacks,
+        logger=loggers or False,
+        plugins=[AtomicCheckpointIO()],
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )

@@ -1,0 +1,1 @@
+"""Label spaces, datasets, augmentation and sampling; no Lightning."""

@@ -1,0 +1,46 @@
+"""The drawn scenes as a dataset, read by the same readers as the real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gcseg.data.cityscapes import cityscapes
+from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.label_spaces import CITYSCAPES
+from gcseg.data.scenes.write import write_scenes
+from gcseg.data.voc import voc
+
+
+def scenes(
+    root: str | Path,
+    split: str,
+    *,
+    layout: str = "cityscapes",
+    train: int = 200,
+    val: int = 40,
+    height: int = 256,
+    width: int = 512,
+    seed: int = 0,
+) -> SegmentationDataset:
+    """Read a split of drawn street scenes; on first use they are drawn and written.
+
+    Args:
+        root: Where scenes are kept, a folder per set of the arguments below.
+        split: train or val.
+        layout: cityscapes or voc: how the files are arranged, and which reader reads them.
+        train: Images in the training split.
+        val: Images in the validation split.
+        height: Of the images, in pixels.
+        width: Likewise.
+        seed: Of the drawing.
+
+    Raises:
+        ConfigError: An argument is out of range.
+        OutputError: The root can't be written.
+    """
+    folder = write_scenes(
+        Path(root), layout=layout, train=train, val=val, height=height, width=width, seed=seed
+    )
+    if layout == "voc":
+        return voc(folder, split, label_space=CITYSCAPES)
+    return cityscapes(folder, split)

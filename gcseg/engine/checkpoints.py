@@ -1,0 +1,121 @@
+"""Checkpoints that are never half written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from gcseg.data.label_spaces import LabelSpace
+from gcseg.errors import OutputError, WeightsError
+from gcseg.files import atomic_write, output_error
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all, and reads without executing anything.
+
+    Lightning's own goes through TMPDIR, from where a rename may cross file systems.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write a checkpoint under a temporary name, sync and rename it.
+
+        Raises:
+            OutputError: The folder can't be written or the disk is full; an older checkpoint of
+                the same name is still there.
+        """
+        path = Path(path)
+        try:
+            with atomic_write(path) as file:
+                torch.save(checkpoint, file)
+        except OutputError:
+            raise
+        except RuntimeError as error:  # how PyTorch's zip writer reports a failed write
+            raise output_error(path, error.__context__ or error) from error  # type: ignore[arg-type]
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Callable[..., Any] | None = None,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Read a checkpoint on the CPU.
+
+        Raises:
+            WeightsError: The file is missing, damaged, or holds more than tensors and plain data.
+        """
+        return read_checkpoint(Path(path))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of ours on the CPU without executing anything in it.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or holds more than tensors and plain data.
+    """
+    if not path.is_file():
+        raise WeightsError(f"checkpoint {path} does not exist", "give the path of a .ckpt file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"checkpoint {path} can't be read ({reason})", "use another checkpoint"
+        ) from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise WeightsError(f"{path} is not a checkpoint of gcseg", "give a .ckpt of a training")
+    return content
+
+
+class RunRecord(L.Callback):
+    """Puts into every checkpoint what is needed to use it without its run folder.
+
+    Args:
+        config: The resolved configuration, plain types only.
+        label_space: The classes.
+    """
+
+    def __init__(self, config: dict[str, Any], label_space: LabelSpace) -> None:
+        self.record = {
+            "config": config,
+            "classes": list(label_space.names),
+            "colors": [list(color) for color in label_space.colors],
+        }
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the record under `gcseg`."""
+        checkpoint["gcseg"] = self.record
+
+
+def checkpoint_callbacks(folder: Path) -> list[L.Callback]:
+    """`last.ckpt` and `best.ckpt` (highest validation mIoU), written after each validation."""
+    common: dict[str, Any] = {
+        "dirpath": folder,
+        "enable_version_counter": False,
+        "save_top_k": 1,
+        "auto_insert_metric_name": False,
+    }
+    return [
+        ModelCheckpoint(filename="best", monitor="val/miou", mode="max", **common),
+        ModelCheckpoint(filename="last", **common),
+    ]
+
+
+class ValidateAtEnd(L.Callback):
+    """Validates, and so saves, after the last step too when the interval does not end there."""
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """Ask the trainer to stop, which it does after a validation."""
+        if trainer.global_step == trainer.max_steps:
+            trainer.should_stop = True

@@ -1,0 +1,154 @@
+"""Progress of a run: bars on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import resource
+import time
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class RunProgress(L.Callback):
+    """Shows step, loss, learning rate, images/s, time left and the last and best mIoU.
+
+    Quiet on all processes but the first.
+
+    Args:
+        batch_size: Images per optimizer step over all processes.
+        line_every: Optimizer steps between plain lines.
+    """
+
+    def __init__(self, batch_size: int, line_every: int = 50) -> None:
+        self.batch_size = batch_size
+        self.line_every = line_every
+        self.seconds = 0.0
+        self.steps = 0
+        self._step = 0
+        self._mark = 0.0
+        self._best = 0.0
+        self._console = Console(soft_wrap=True, highlight=False)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._train = self._bars.add_task("train", total=None, visible=False, text="")
+        self._evaluate = self._bars.add_task("evaluate", total=None, visible=False, text="")
+        self._score = ""
+
+    @property
+    def images_per_second(self) -> float:
+        """Training speed of this process group, validation left out."""
+        return self.steps * self.batch_size / self.seconds if self.seconds else 0.0
+
+    def summary(self) -> dict[str, Any]:
+        """The finished training as results.json holds it."""
+        return {
+            "iters": self._step,
+            "seconds": round(self.seconds, 3),
+            "images_per_second": round(self.images_per_second, 3),
+            "peak_memory_bytes": peak_memory(),
+        }
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show the bar and start the clock."""
+        self._step = trainer.global_step
+        self._mark = time.monotonic()
+        if trainer.is_global_zero:
+            self._bars.start()
+            self._bars.update(
+                self._train, total=trainer.max_steps, completed=self._step, visible=True
+            )
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """Advance after an optimizer step."""
+        if trainer.global_step == self._step:  # still accumulating
+            return
+        now = time.monotonic()
+        self.seconds += now - self._mark
+        self._mark = now
+        self._step = trainer.global_step
+        self.steps += 1
+        line_due = self._step % self.line_every == 0 or self._step == trainer.max_steps
+        if not trainer.is_global_zero or (self._bars.disable and not line_due):
+            return
+        text = (
+            f"loss {float(trainer.callback_metrics['train/loss']):.3f}"
+            f"  lr {trainer.optimizers[0].param_groups[0]['lr']:.1e}"
+            f"  {self.images_per_second:.1f} images/s{self._score}"
+        )
+        self._bars.update(self._train, completed=self._step, text=text)
+        if self._bars.disable:
+            left = (trainer.max_steps - self._step) * self.seconds / self.steps
+            self._console.print(
+                f"step {self._step}/{trainer.max_steps}  {text}  {_clock(left)} left"
+            )
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show the evaluation's own bar."""
+        if trainer.is_global_zero:
+            self._bars.start()
+            self._bars.reset(self._evaluate, total=int(trainer.num_val_batches[0]), visible=True)
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """Advance by an image."""
+        self._bars.advance(self._evaluate)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Hide the bar and note the score."""
+        self._bars.update(self._evaluate, visible=False)
+        self._mark = time.monotonic()
+        if trainer.state.fn != "fit":
+            self._bars.stop()
+            return
+        miou = float(trainer.callback_metrics["val/miou"])
+        self._best = max(self._best, miou)
+        self._score = f"  mIoU {miou:.4f} (best {self._best:.4f})"
+        if trainer.is_global_zero:
+            self._console.print(
+                f"step {trainer.global_step}/{trainer.max_steps}  validation{self._score}"
+            )
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Leave the terminal as it was."""
+        self._bars.stop()
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave the terminal as it was."""
+        self._bars.stop()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a continued run adds to: seconds, steps and the best score."""
+        return {"seconds": self.seconds, "steps": self.steps, "best": self._best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue an interrupted run's clock."""
+        self.seconds = state_dict["seconds"]
+        self.steps = state_dict["steps"]
+        self._best = state_dict["best"]
+
+
+def peak_memory() -> int:
+    """Most memory that this process has used: on the GPU if there is one, in bytes."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds + 0.5), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

@@ -1,0 +1,77 @@
+"""results.json of a run, and its table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gcseg.errors import OutputError
+from gcseg.files import write_json
+from gcseg.metrics import Scores
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read results.json; empty where there is none.
+
+    Raises:
+        OutputError: The file is there but is no JSON object; it is left as it is.
+    """
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        content = error
+    if not isinstance(content, dict):
+        raise OutputError(f"{path} is damaged ({content})", "move it away, and run this again")
+    return content
+
+
+def merge_results(path: Path, update: Mapping[str, Any]) -> None:
+    """Write results.json with some entries new; earlier evaluations of other names are kept.
+
+    Raises:
+        OutputError: The file can't be written.
+    """
+    results = read_results(path)
+    evaluations = {**results.get("evaluations", {}), **update.get("evaluations", {})}
+    write_json(path, {**results, **update, "evaluations": evaluations})
+
+
+def evaluation_record(
+    scores: Scores, *, split: str, images: int, seconds: float, checkpoint: Path
+) -> dict[str, Any]:
+    """One evaluation as results.json holds it; scores are fractions in 0..1."""
+    return {
+        "split": split,
+        "checkpoint": checkpoint.name,
+        "miou": scores.miou,
+        "pixel_accuracy": scores.pixel_accuracy,
+        "class_iou": scores.class_iou,
+        "images": images,
+        "seconds": round(seconds, 3),
+    }
+
+
+def print_table(evaluations: Mapping[str, Mapping[str, Any]], title: str) -> None:
+    """Print IoU in percent: a row per class, a column per mode of test-time augmentation."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("IoU, %")
+    for mode in evaluations:
+        table.add_column(mode, justify="right")
+    records = list(evaluations.values())
+    for name in records[0]["class_iou"]:
+        table.add_row(name, *(_percent(record["class_iou"][name]) for record in records))
+    table.add_section()
+    table.add_row("mIoU", *(_percent(record["miou"]) for record in records), style="bold")
+    table.add_row("pixel accuracy", *(_percent(record["pixel_accuracy"]) for record in records))
+    Console(soft_wrap=True).print(table)
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.2f}"

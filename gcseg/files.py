@@ -1,0 +1,55 @@
+"""Files that are either written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from gcseg.errors import OutputError
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file under a temporary name, sync it and rename it to its own.
+
+    Until the end the file that stood there stays; a failure or a kill leaves it untouched.
+
+    Raises:
+        OutputError: The folder can't be written or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def output_error(path: Path, error: Exception) -> OutputError:
+    """The error for a path that can't be written; what stood there before is still there."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return OutputError(
+        f"{path} can't be written ({reason})",
+        "free space there, or choose a writable folder with run_root=",
+    )
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically.
+
+    Raises:
+        OutputError: The file can't be written.
+    """
+    with atomic_write(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())

@@ -1,0 +1,135 @@
+"""python -m gcseg.train: train, then score the best checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from gcseg.config import is_multirun, plain, run_command
+from gcseg.errors import ConfigError
+
+
+def train(cfg: DictConfig) -> None:
+    """Train what the configuration says and score it under the modes of `cfg.tta`.
+
+    A training that was interrupted goes on from its last checkpoint; one that is finished is
+    only scored.
+
+    Raises:
+        GcsegError: A setting, the data or the output folder is wrong.
+    """
+    # Heavy imports wait until the settings are known to be right.
+    import pytorch_lightning as L
+
+    from gcseg import build
+    from gcseg.engine import run
+    from gcseg.engine.checkpoints import RunRecord, ValidateAtEnd, checkpoint_callbacks
+    from gcseg.engine.data import SegmentationData
+    from gcseg.engine.evaluate import evaluate
+    from gcseg.engine.metrics_csv import MetricsCSV
+    from gcseg.engine.progress import RunProgress
+    from gcseg.engine.results import merge_results, print_table, read_results
+
+    processes = build.device_count(cfg) * cfg.num_nodes
+    if processes > 1 and is_multirun():
+        raise ConfigError(
+            f"devices={cfg.devices} num_nodes={cfg.num_nodes} in a multirun",
+            "run each training by itself, or use one device per job",
+        )
+    parts = processes * cfg.accumulate
+    if cfg.batch_size % parts:
+        raise ConfigError(
+            f"batch_size={cfg.batch_size} does not divide over {processes} devices x "
+            f"{cfg.accumulate} accumulated passes",
+            f"give a multiple of {parts}",
+        )
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    splits = cfg.dataset.splits
+    train_set = build.dataset(cfg, splits.train)
+    data = SegmentationData(
+        evaluation=build.dataset(cfg, splits.val),
+        evaluation_pipeline=build.evaluation_preprocessing(cfg),
+        train=train_set,
+        train_pipeline=build.training_augmentation(cfg, train_set),
+        batch_size=cfg.batch_size // parts,
+        seed=cfg.seed,
+        num_workers=build.worker_count(cfg),
+    )
+    module = build.module(cfg, train_set.label_space.names)
+
+    folder = run.choose_folder(Path(cfg.run_root), run_name(cfg), cfg.fresh)
+    config = plain(cfg)
+    run.describe(folder, config)
+    curves = MetricsCSV(folder.metrics)
+    progress = RunProgress(cfg.batch_size)
+    trainer = build.trainer(
+        cfg,
+        callbacks=[
+            progress,
+            ValidateAtEnd(),
+            RunRecord(config, train_set.label_space),
+            L.callbacks.LambdaCallback(
+                on_train_start=lambda trainer, _: curves.continue_from(trainer.global_step)
+            ),
+            *checkpoint_callbacks(folder.checkpoints),
+        ],
+        loggers=[curves, *build.loggers(cfg, folder.path, config)],
+        max_steps=cfg.iters,
+        max_epochs=-1,
+        accumulate_grad_batches=cfg.accumulate,
+        val_check_interval=cfg.val_every * cfg.accumulate,
+        check_val_every_n_epoch=None,
+        log_every_n_steps=cfg.log_every,
+        **plain(cfg.trainer),
+    )
+    if "training" not in read_results(folder.results):
+        last = folder.last if folder.last.is_file() else None
+        trainer.fit(module, data, ckpt_path=str(last) if last else None, weights_only=True)
+        if trainer.is_global_zero:
+            merge_results(
+                folder.results,
+                {
+                    "name": folder.path.name,
+                    "backbone": cfg.backbone.name,
+                    "head": cfg.head.name,
+                    "dataset": cfg.dataset.name,
+                    "iters": cfg.iters,
+                    "seed": cfg.seed,
+                    "training": progress.summary(),
+                },
+            )
+    evaluations = evaluate(
+        trainer, module, data, build.modes(cfg), split=splits.val, checkpoint=folder.best
+    )
+    if trainer.is_global_zero:
+        merge_results(folder.results, {"evaluations": evaluations})
+        print_table(evaluations, title=f"{folder.path.name}, best checkpoint on {splits.val}")
+        print(f"results: {folder.results}")
+
+
+def run_name(cfg: DictConfig) -> str:
+    """The name of a training, ending in a fingerprint of what decides its weights."""
+    from gcseg.engine.run import fingerprint
+
+    names = f"{cfg.backbone.name}-{cfg.head.name}-{cfg.dataset.name}"
+    return f"{names}-{cfg.iters}it-s{cfg.seed}-{fingerprint(training_settings(cfg))}"
+
+
+def training_settings(cfg: DictConfig) -> dict[str, Any]:
+    """The settings that decide the trained weights: not where data lies or how it is scored."""
+    settings = {
+        key: value
+        for key, value in plain(cfg).items()
+        if key in ("backbone", "head", "auxiliary_head", "auxiliary_weight", "dataset", "augment",
+                   "normalize", "optim", "iters", "batch_size", "precision", "seed", "trainer")
+    }  # fmt: skip
+    dataset = settings["dataset"]
+    settings["dataset"] = {key: dataset[key] for key in ("name", "reader", "crop")}
+    settings["dataset"]["split"] = dataset["splits"]["train"]
+    return settings
+
+
+if __name__ == "__main__":
+    run_command("train", train)
