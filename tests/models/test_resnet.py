@@ -13,7 +13,7 @@ VARIANTS = ("vd", "v1c", "v1b")
 CHANNELS = {"basic": (64, 128, 256, 512), "bottleneck": (256, 512, 1024, 2048)}
 STRIDES = {8: (4, 8, 8, 8), 16: (4, 8, 16, 16), 32: (4, 8, 16, 32)}
 BACKBONES = pytest.mark.parametrize(
-    ("depth", "variant"), [(18, "vd"), (18, "v1c"), (18, "v1b"), (50, "vd"), (50, "v1c")]
+    ("depth", "variant"), [(18, "vd"), (18, "v1c"), (18, "v1b"), (50, "vd")]
 )
 
 
@@ -55,7 +55,7 @@ def test_plain_variant_has_as_many_parameters_as_torchvision(depth, total):
 @BACKBONES
 def test_gradient_reaches_every_parameter(depth, variant):
     backbone = resnet(depth, variant=variant)
-    sum(feature.square().mean() for feature in backbone(torch.randn(2, 3, 33, 49))).backward()
+    sum(feature.square().mean() for feature in backbone(torch.randn(2, 3, 17, 25))).backward()
     assert all(
         parameter.grad is not None and parameter.grad.abs().sum() > 0
         for parameter in backbone.parameters()
@@ -66,7 +66,7 @@ def test_gradient_reaches_every_parameter(depth, variant):
 def test_evaluation_is_deterministic_and_keeps_its_statistics(depth, variant):
     backbone = resnet(depth, variant=variant).eval()
     before = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
-    x = torch.randn(1, 3, 33, 49)
+    x = torch.randn(1, 3, 17, 25)
     with torch.no_grad():
         assert all(map(torch.equal, backbone(x), backbone(x)))
     assert all(torch.equal(buffer, before[name]) for name, buffer in backbone.named_buffers())
