@@ -18,10 +18,12 @@ class GcsegError(Exception):
 
     def __str__(self) -> str:
         """The message on one line."""
-        # A DataLoader raises a worker's exception anew with the whole traceback as its text, the
-        # last line of which is the message.
-        cause = self.cause.strip().splitlines()[-1] if self.cause else ""
-        cause = cause.removeprefix(f"{type(self).__module__}.{type(self).__name__}: ")
+        cause = self.cause
+        if cause.startswith("Caught ") and "Traceback (most recent call last)" in cause:
+            # A DataLoader raises a worker's exception anew with the whole traceback as its text,
+            # the last line of which is the message.
+            cause = cause.strip().splitlines()[-1]
+            cause = cause.removeprefix(f"{type(self).__module__}.{type(self).__name__}: ")
         return " ".join(f"{cause}: {self.remedy}".removesuffix(": ").split())
 
 

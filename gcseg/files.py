@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,7 +32,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise output_error(path, error) from error
     finally:
-        if temporary.exists():
+        with suppress(OSError):  # it is gone, or was never there: the path itself may be at fault
             temporary.unlink()
 
 
