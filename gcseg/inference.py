@@ -35,8 +35,10 @@ class Augmentation:
     def __post_init__(self) -> None:
         """Take lists from configuration and refuse what cannot be predicted."""
         object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
-        if not self.scales or min(self.scales) <= 0:
+        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
             raise ConfigError(f"tta scales {list(self.scales)}", "give one or more above 0")
+        if len(set(self.scales)) < len(self.scales):
+            raise ConfigError(f"tta scales {list(self.scales)} repeat", "give each once")
 
     @property
     def views(self) -> list[tuple[float, bool]]:
@@ -128,7 +130,8 @@ def predict_scores(
         By mode, N x C x H x W float32: averaged logits or probabilities.
     """
     size = images.shape[-2:]
-    views = list(dict.fromkeys(view for mode in modes.values() for view in mode.views))
+    # Sorted, so that a mode's sum has the same order, and the same bits, whatever else is asked.
+    views = sorted({view for mode in modes.values() for view in mode.views})
     totals: dict[str, Tensor] = {}
     for scale, flip in views:
         scores = _predict_view(model, images, scale, flip, window, size)
