@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,11 +108,12 @@ def files_by_stem(
     if not folder.is_dir():
         raise DataError(f"folder {folder} does not exist", "check dataset.root and its layout")
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if hidden or path.suffix.lower() not in suffixes or not path.stem.endswith(ending):
+    # Unlike Path.rglob, glob follows links to folders; it leaves out hidden files.
+    names = glob.glob("**", root_dir=folder, recursive=True)  # noqa: PTH207
+    for relative in sorted(map(Path, names)):
+        path = folder / relative
+        if path.suffix.lower() not in suffixes or not path.stem.endswith(ending):
             continue
-        relative = path.relative_to(folder)
         stem = relative.with_name(relative.stem.removesuffix(ending)).as_posix()
         if stem in found:
             raise DataError(

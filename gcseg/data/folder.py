@@ -87,6 +87,9 @@ def read_classes(path: Path) -> LabelSpace:
     entries = [
         entry if isinstance(entry, dict) else {"name": entry} for entry in content["classes"]
     ]
+    known = {"name", "color", "value"}
+    if unknown := sorted({str(key) for entry in entries for key in entry} - known):
+        raise ConfigError(f"class list {path} has classes with unknown keys {unknown}", shape)
     try:
         names = tuple(str(entry["name"]) for entry in entries)
         colored = any("color" in entry for entry in entries)

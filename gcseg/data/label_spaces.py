@@ -68,6 +68,12 @@ class LabelSpace:
         for value in (*self.values, *self.ignored):
             if not 0 <= value <= IGNORE_INDEX:
                 raise ConfigError(f"label value {value} in the class list", "use 0 to 255")
+        if IGNORE_INDEX in self.values:
+            name = self.names[self.values[IGNORE_INDEX]]
+            raise ConfigError(
+                f"label value {IGNORE_INDEX} stands for class {name}, but always means ignored",
+                f"give the class another value, 0 to {IGNORE_INDEX - 1}",
+            )
         if both := sorted(set(self.values) & set(self.ignored)):
             raise ConfigError(
                 f"label values {both} are both a class and ignored",

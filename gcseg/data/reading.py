@@ -14,6 +14,7 @@ from gcseg.errors import DataError
 
 UInt8Array = npt.NDArray[np.uint8]
 
+_JPEG_START = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
 
 
@@ -39,9 +40,9 @@ def read_image(path: Path) -> UInt8Array:
 
 def _is_cut_off(path: Path) -> bool:
     """Whether a JPEG lacks its end marker: OpenCV fills the missing part with grey and goes on."""
-    if path.suffix.lower() not in (".jpg", ".jpeg"):
-        return False
     with path.open("rb") as file:
+        if file.read(len(_JPEG_START)) != _JPEG_START:
+            return False
         size = file.seek(0, 2)
         file.seek(max(0, size - 4096))
         return _JPEG_END not in file.read()
