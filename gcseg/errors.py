@@ -1,4 +1,4 @@
-"""What can go wrong, as types: each message says the cause, the value and the remedy in one line."""
+"""What can go wrong, as types: each message gives cause, value and remedy in one line."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class GcsegError(Exception):
 
     def __str__(self) -> str:
         """The message on one line."""
-        cause = self.cause
+        cause = self.cause.strip()
         if cause.startswith("Caught ") and "Traceback (most recent call last)" in cause:
             # A DataLoader raises a worker's exception anew with the whole traceback as its text,
             # the last line of which is the message.
-            cause = cause.strip().splitlines()[-1]
+            cause = cause.splitlines()[-1]
             cause = cause.removeprefix(f"{type(self).__module__}.{type(self).__name__}: ")
         return " ".join(f"{cause}: {self.remedy}".removesuffix(": ").split())
 
