@@ -1,0 +1,77 @@
+"""The loss is PyTorch's own, except where every pixel is ignored."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gcseg.losses import cross_entropy
+
+
+def inputs(seed, shape=(2, 5, 7, 9), ignored=0.2):
+    generator = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(shape, generator=generator)
+    labels = torch.randint(shape[1], (shape[0], *shape[2:]), generator=generator)
+    labels[torch.rand(labels.shape, generator=generator) < ignored] = 255
+    return logits.requires_grad_(), labels
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("ignored", [0.0, 0.2, 0.9])
+def test_mean_over_the_pixels_that_count(seed, ignored):
+    logits, labels = inputs(seed, ignored=ignored)
+    loss = cross_entropy(logits, labels)
+    wanted = F.cross_entropy(logits, labels, ignore_index=255)
+    assert loss.shape == ()
+    torch.testing.assert_close(loss, wanted)
+    (ours,) = torch.autograd.grad(loss, logits)
+    (theirs,) = torch.autograd.grad(wanted, logits)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_by_hand():
+    logits = torch.tensor([[0.0, 1.0, 5.0], [0.0, 3.0, 0.0]]).reshape(1, 2, 1, 3)
+    labels = torch.tensor([[[0, 1, 255]]])
+    wanted = (torch.tensor(2.0).log() + (1 + torch.tensor(-2.0).exp()).log()) / 2
+    torch.testing.assert_close(cross_entropy(logits, labels), wanted)
+
+
+def test_all_ignored_is_zero_with_no_gradient():
+    logits, labels = inputs(0)
+    loss = cross_entropy(logits, torch.full_like(labels, 255))
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+def test_ignored_pixels_have_no_gradient():
+    logits, labels = inputs(1)
+    cross_entropy(logits, labels).backward()
+    moved = logits.grad.abs().sum(1) > 0
+    assert torch.equal(moved, labels != 255)
+
+
+def test_another_ignore_index():
+    logits, labels = inputs(2, ignored=0)
+    torch.testing.assert_close(
+        cross_entropy(logits, labels, ignore_index=3),
+        F.cross_entropy(logits, labels, ignore_index=3),
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_logits_are_summed_in_float32(dtype):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 19, 64, 96, generator=generator).to(dtype).requires_grad_()
+    labels = torch.randint(19, (2, 64, 96), generator=generator)
+    loss = cross_entropy(logits, labels)
+    assert loss.dtype == torch.float32
+    wanted = F.cross_entropy(logits.detach().double(), labels)
+    assert abs(loss.item() - wanted.item()) < 1e-5
+    loss.backward()
+    assert logits.grad.dtype == dtype
+
+
+def test_large_logits_do_not_overflow():
+    logits = torch.tensor([30000.0, -30000.0]).reshape(1, 2, 1, 1)
+    assert cross_entropy(logits, torch.zeros(1, 1, 1, dtype=torch.long)).item() == 0
+    assert cross_entropy(logits, torch.ones(1, 1, 1, dtype=torch.long)).item() == 60000
