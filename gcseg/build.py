@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_method
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from gcseg.config import plain
 from gcseg.data.augment import evaluation_pipeline, training_pipeline
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.engine.checkpoints import AtomicCheckpointIO
 from gcseg.engine.module import SegmentationModule
-from gcseg.errors import ConfigError, DataError
+from gcseg.errors import ConfigError
 from gcseg.inference import Augmentation, SlidingWindow
 from gcseg.models import Segmentor
+from gcseg.settings import plain
 
 
 def model(cfg: DictConfig, num_classes: int) -> Segmentor:
@@ -44,13 +46,16 @@ def _instantiate(cfg: DictConfig, **arguments: Any) -> Any:
     settings = {key: value for key, value in plain(cfg).items() if key != "name"}
     if settings["_target_"] is None:
         return None
-    # Hydra only finds the target; calling it here keeps its own exceptions as they are.
-    call = instantiate({**settings, "_partial_": True, "_convert_": "all"})
+    # Called here and not by Hydra, which would wrap the exceptions of what it calls.
+    target = get_method(settings.pop("_target_"))
     try:
-        inspect.signature(call).bind(**arguments)
+        inspect.signature(target).bind(**settings, **arguments)
     except TypeError as error:
-        raise ConfigError(f"{settings['_target_']}: {error}", "see its documentation") from None
-    return call(**arguments)
+        raise ConfigError(
+            f"{cfg._target_}: {error}",
+            f"it takes {', '.join(inspect.signature(target).parameters)}",
+        ) from None
+    return target(**settings, **arguments)
 
 
 def dataset(cfg: DictConfig, split: str) -> SegmentationDataset:
@@ -109,7 +114,7 @@ def window(cfg: DictConfig) -> SlidingWindow | None:
 def module(cfg: DictConfig, classes: tuple[str, ...]) -> SegmentationModule:
     """Build the LightningModule, with an optimizer if the configuration has one."""
     network = model(cfg, len(classes))
-    if cfg.compile:
+    if cfg.get("compile"):
         network.compile()
 
     def optimizer(parameters: Iterable[nn.Parameter]) -> Any:
@@ -151,11 +156,17 @@ def device_count(cfg: DictConfig) -> int:
     if cfg.accelerator == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("accelerator=mps, but there is no Apple GPU", "use cpu")
     on_gpu = gpus > 0 and cfg.accelerator in ("auto", "gpu", "cuda")
-    if cfg.devices == "auto":
+    devices = cfg.get("devices", 1)
+    if devices == "auto":
         return gpus if on_gpu else 1
-    if on_gpu and cfg.devices > gpus:
-        raise ConfigError(f"devices={cfg.devices}, but there are {gpus} GPUs", f"give at most {gpus}")
-    return int(cfg.devices)
+    if on_gpu and devices > gpus:
+        raise ConfigError(f"devices={devices}, but there are {gpus} GPUs", f"give at most {gpus}")
+    return int(devices)
+
+
+def node_count(cfg: DictConfig) -> int:
+    """Machines that the run uses."""
+    return int(cfg.get("num_nodes", 1))
 
 
 def trainer(
@@ -163,29 +174,52 @@ def trainer(
     *,
     callbacks: list[L.Callback],
     loggers: list[Logger] | None = None,
+    extra: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> L.Trainer:
-    """Build the Trainer that every command uses."""
+    """Build the Trainer that every command uses.
+
+    Args:
+        cfg: Gives accelerator, devices and precision.
+        callbacks: Of the command.
+        loggers: Of the command.
+        extra: More arguments of the Trainer, from the user.
+        options: More arguments of the Trainer, from the command.
+
+    Raises:
+        ConfigError: The devices are not there, or an extra argument is unknown or taken.
+    """
     devices = device_count(cfg)
     on_cpu = cfg.accelerator == "cpu" or not (
         torch.cuda.is_available() or torch.backends.mps.is_available()
     )
     if on_cpu and str(cfg.precision) == "16-mixed":
         raise ConfigError("precision=16-mixed needs a GPU", "use bf16-mixed or 32")
-    several = devices * cfg.num_nodes > 1
-    return L.Trainer(
-        accelerator=cfg.accelerator,
-        devices=devices,
-        num_nodes=cfg.num_nodes,
-        strategy="ddp" if several else "auto",
-        precision=str(cfg.precision),
-        sync_batchnorm=several and not on_cpu,
-        callbacks=callbacks,
-        logger=loggers or False,
-        plugins=[AtomicCheckpointIO()],
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+    # Lightning greets with tips and with a deprecation of its own making.
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+    several = devices * node_count(cfg) > 1
+    settings: dict[str, Any] = {
+        "accelerator": cfg.accelerator,
+        "devices": devices,
+        "num_nodes": node_count(cfg),
+        "strategy": "ddp" if several else "auto",
+        "precision": str(cfg.precision),
+        "sync_batchnorm": several and not on_cpu,
+        "callbacks": callbacks,
+        "logger": loggers or False,
+        "plugins": [AtomicCheckpointIO()],
+        "use_distributed_sampler": False,
+        "num_sanity_val_steps": 0,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
         **options,
-    )
+    }
+    known = inspect.signature(L.Trainer.__init__).parameters
+    for name in extra or {}:
+        if name not in known or name in settings:
+            raise ConfigError(
+                f"trainer.{name} is {'set by gcseg' if name in settings else 'unknown'}",
+                "Lightning's documentation of Trainer lists what it takes",
+            )
+    return L.Trainer(**settings, **(extra or {}))

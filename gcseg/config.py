@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +18,21 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
-    ConfigCompositionException,
     HydraException,
     MissingConfigException,
+    OverrideParseException,
 )
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gcseg.errors import ConfigError, GcsegError
+from gcseg.errors import ConfigError, GcsegError, WeightsError
+from gcseg.settings import check, check_types, leaves
 
 PACKAGE = Path(__file__).resolve().parent
 
 TRAINED_GROUPS = ("backbone", "head", "auxiliary_head", "dataset", "normalize")
 """Config groups that evaluation takes from the checkpoint, as the option `trained`."""
-
-PRECISIONS = ("32", "bf16-mixed", "16-mixed")
-ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
-CROP_SIDES = (32, 4096)
 
 
 def source_folder(name: str) -> Path:
@@ -71,6 +69,7 @@ def run_command(config_name: str, task: Callable[[DictConfig], None]) -> None:
             # Inside the task, because Hydra adds lines of its own to an exception that leaves it.
             try:
                 check(cfg)
+                check_types(cfg, _as_in_files(config_name))
                 task(cfg)
             except (GcsegError, HydraException, OmegaConfBaseException) as error:
                 _stop(error, config_name)
@@ -96,29 +95,26 @@ def _stop(error: Exception, config_name: str) -> None:
 
 def _explain(error: Exception, config_name: str) -> str:
     """Hydra's and OmegaConf's errors in one line with a remedy."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(str(error).split())
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         known = sorted(option for option in error.options if option != "trained")
         return f"{group}={option} does not exist: use one of {', '.join(known)}"
-    text = " ".join(lines)
-    if match := re.search(r"Could not override '([^']+)'", text):
-        key = match[1]
-        return f"there is no setting {key!r}: {_suggest(key, config_name)}"
-    if match := re.search(r"Could not find match for '([^']+)'|Could not override '([^']+)'", text):
-        key = match[1] or match[2]
-        return f"there is no group {key!r}: {_suggest(key, config_name)}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override} can't be read ({text}): write key=value, quoted where needed"
+    if match := re.search(r"Could not (?:override|find match for) '([^']+)'", text):
+        return f"there is no setting {match[1]!r}: {_suggest(match[1], config_name)}"
     if match := re.search(r"Missing mandatory value: (\S+)", text):
         return f"{match[1]} is not set: give {match[1]}=..."
-    return lines[0] if lines else type(error).__name__
+    return text
 
 
 def _suggest(key: str, config_name: str) -> str:
     """The settings that a misspelt key may have meant."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(source_folder("conf")), version_base="1.3"):
-        cfg = hydra.compose(config_name)
-    known = _keys(cfg)
+        cfg = hydra.compose(config_name, _group_overrides(sys.argv[1:]))
+    known = [name for name in leaves(cfg) if name != key]
     close = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
     if not close:  # perhaps the right name in another place
         close = [name for name in known if name.split(".")[-1] == key.split(".")[-1]][:3]
@@ -126,14 +122,21 @@ def _suggest(key: str, config_name: str) -> str:
     return f"{meant}--cfg job lists them all"
 
 
-def _keys(cfg: DictConfig, prefix: str = "") -> list[str]:
-    names = []
-    for key in cfg:
-        names.append(f"{prefix}{key}")
-        node = cfg._get_node(key)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-            names += _keys(node, f"{prefix}{key}.")
-    return names
+def _group_overrides(arguments: Iterable[str]) -> list[str]:
+    """Those of the command line that choose an existing option of a group."""
+    chosen = []
+    for argument in arguments:
+        group, _, option = argument.partition("=")
+        if (source_folder("conf") / group / f"{option}.yaml").is_file():
+            chosen.append(argument)
+    return chosen
+
+
+def _as_in_files(config_name: str) -> DictConfig:
+    """The configuration without the command line's values, but with the groups that it chose."""
+    loader = GlobalHydra.instance().config_loader()
+    groups = _group_overrides(HydraConfig.get().overrides.task)
+    return loader.load_configuration(config_name, groups, RunMode.RUN)
 
 
 def offer_trained_options(arguments: list[str]) -> None:
@@ -166,8 +169,6 @@ def find_checkpoint(path: str) -> Path:
     Raises:
         WeightsError: There is none.
     """
-    from gcseg.errors import WeightsError
-
     given = Path(path)
     candidates = [given]
     if given.is_dir():
@@ -193,7 +194,6 @@ def checkpoint_config(checkpoint: Path) -> Mapping[str, Any]:
     if beside is not None:
         return OmegaConf.to_container(OmegaConf.load(beside / "config.yaml"))  # type: ignore[return-value]
     from gcseg.engine.checkpoints import read_checkpoint
-    from gcseg.errors import WeightsError
 
     record = read_checkpoint(checkpoint).get("gcseg")
     if not isinstance(record, dict) or "config" not in record:
@@ -211,47 +211,6 @@ def run_folder(checkpoint: Path) -> Path | None:
     return folder if inside and (folder / "config.yaml").is_file() else None
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A configuration as plain, resolved Python values."""
-    container = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    return container  # type: ignore[return-value]
-
-
-def check(cfg: DictConfig) -> None:
-    """Check the values that any command may have.
-
-    Raises:
-        ConfigError: A value is wrong, with what would be right.
-    """
-    plain(cfg)  # every interpolation resolves
-    whole = [("iters", 1), ("batch_size", 1), ("num_nodes", 1), ("accumulate", 1),
-             ("val_every", 1), ("log_every", 1), ("seed", 0)]  # fmt: skip
-    for key, least in whole:
-        if key in cfg and not _is_whole(cfg[key], least):
-            raise ConfigError(f"{key}={cfg[key]}", f"give a whole number, {least} or more")
-    for key, least in (("devices", 1), ("num_workers", 0)):
-        if key in cfg and cfg[key] != "auto" and not _is_whole(cfg[key], least):
-            raise ConfigError(f"{key}={cfg[key]}", f"give auto or a whole number from {least}")
-    if cfg.get("limit") is not None and not _is_whole(cfg.limit, 1):
-        raise ConfigError(f"limit={cfg.limit}", "give a whole number of images, 1 or more")
-    for key, choices in (("precision", PRECISIONS), ("accelerator", ACCELERATORS)):
-        if key in cfg and str(cfg[key]) not in choices:
-            raise ConfigError(f"{key}={cfg[key]}", f"use one of {', '.join(choices)}")
-    if cfg.tta.average not in ("logits", "probabilities"):
-        raise ConfigError(f"tta.average={cfg.tta.average}", "use logits or probabilities")
-    least, most = CROP_SIDES
-    for side in ("height", "width"):
-        size = cfg.dataset.get("crop", {}).get(side, least)
-        if not _is_whole(size, least) or size > most:
-            raise ConfigError(
-                f"dataset.crop.{side}={size}", f"give a whole number of pixels, {least} to {most}"
-            )
-
-
-def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
 def is_multirun() -> bool:
     """Whether this process runs several jobs (-m)."""
-    return HydraConfig.initialized() and HydraConfig.get().mode.name == "MULTIRUN"
+    return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN

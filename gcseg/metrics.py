@@ -36,11 +36,14 @@ def scores(confusion: Tensor, names: Sequence[str]) -> Scores:
     """
     counts = confusion.double().cpu()
     hits = counts.diagonal()
-    union = counts.sum(0) + counts.sum(1) - hits
-    ious = [hit / area if area else None for hit, area in zip(hits.tolist(), union.tolist())]
+    unions = counts.sum(0) + counts.sum(1) - hits
+    ious = [
+        hit / union if union else None
+        for hit, union in zip(hits.tolist(), unions.tolist(), strict=True)
+    ]
     occurring = [iou for iou in ious if iou is not None]
     return Scores(
         miou=sum(occurring) / max(len(occurring), 1),
         pixel_accuracy=hits.sum().item() / max(counts.sum().item(), 1.0),
-        class_iou=dict(zip(names, ious)),
+        class_iou=dict(zip(names, ious, strict=True)),
     )

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from gcseg.errors import ConfigError
+
 
 def sgd(
     parameters: Iterable[nn.Parameter],
@@ -34,10 +36,12 @@ def sgd(
 
     Returns:
         The optimizer and the scheduler, to be stepped once per optimizer step.
+
+    Raises:
+        ConfigError: A setting is out of range.
     """
-    optimizer = torch.optim.SGD(
-        parameters, lr=lr, momentum=momentum, weight_decay=weight_decay
-    )
+    _check(lr=lr, power=power)
+    optimizer = torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
     return optimizer, polynomial_decay(optimizer, iters, lr, end_lr, power, warmup_iters)
 
 
@@ -66,9 +70,19 @@ def adamw(
 
     Returns:
         The optimizer and the scheduler, to be stepped once per optimizer step.
+
+    Raises:
+        ConfigError: A setting is out of range.
     """
+    _check(lr=lr, power=power)
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, betas=betas)
     return optimizer, polynomial_decay(optimizer, iters, lr, end_lr, power, warmup_iters)
+
+
+def _check(**settings: float) -> None:
+    for name, value in settings.items():
+        if value <= 0:
+            raise ConfigError(f"optim.{name}={value}", "give a number above 0")
 
 
 def polynomial_decay(
@@ -84,10 +98,11 @@ def polynomial_decay(
     Source: PaddleSeg's PolynomialDecay; the warm-up is part of the `iters` steps.
     """
 
-    def factor(step: int) -> float:
+    def share(step: int) -> float:
         if step < warmup_iters:
             return (step + 1) / (warmup_iters + 1)
         left = 1 - min(step, iters) / iters
-        return ((lr - end_lr) * left**power + end_lr) / lr
+        factor: float = ((lr - end_lr) * left**power + end_lr) / lr
+        return factor
 
-    return LambdaLR(optimizer, factor)
+    return LambdaLR(optimizer, share)

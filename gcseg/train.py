@@ -7,8 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from gcseg.config import is_multirun, plain, run_command
+from gcseg.config import is_multirun, run_command
 from gcseg.errors import ConfigError
+from gcseg.settings import plain
 
 
 def train(cfg: DictConfig) -> None:
@@ -31,8 +32,9 @@ def train(cfg: DictConfig) -> None:
     from gcseg.engine.metrics_csv import MetricsCSV
     from gcseg.engine.progress import RunProgress
     from gcseg.engine.results import merge_results, print_table, read_results
+    from gcseg.weights import load_weights
 
-    processes = build.device_count(cfg) * cfg.num_nodes
+    processes = build.device_count(cfg) * build.node_count(cfg)
     if processes > 1 and is_multirun():
         raise ConfigError(
             f"devices={cfg.devices} num_nodes={cfg.num_nodes} in a multirun",
@@ -58,6 +60,7 @@ def train(cfg: DictConfig) -> None:
         num_workers=build.worker_count(cfg),
     )
     module = build.module(cfg, train_set.label_space.names)
+    modes = build.modes(cfg)
 
     folder = run.choose_folder(Path(cfg.run_root), run_name(cfg), cfg.fresh)
     config = plain(cfg)
@@ -82,7 +85,7 @@ def train(cfg: DictConfig) -> None:
         val_check_interval=cfg.val_every * cfg.accumulate,
         check_val_every_n_epoch=None,
         log_every_n_steps=cfg.log_every,
-        **plain(cfg.trainer),
+        extra=plain(cfg.trainer),
     )
     if "training" not in read_results(folder.results):
         last = folder.last if folder.last.is_file() else None
@@ -100,13 +103,12 @@ def train(cfg: DictConfig) -> None:
                     "training": progress.summary(),
                 },
             )
-    evaluations = evaluate(
-        trainer, module, data, build.modes(cfg), split=splits.val, checkpoint=folder.best
-    )
+    load_weights(module.model, folder.best)
+    evaluations = evaluate(trainer, module, data, modes, split=splits.val, checkpoint=folder.best)
     if trainer.is_global_zero:
         merge_results(folder.results, {"evaluations": evaluations})
         print_table(evaluations, title=f"{folder.path.name}, best checkpoint on {splits.val}")
-        print(f"results: {folder.results}")
+        print(f"run: {folder.path}")
 
 
 def run_name(cfg: DictConfig) -> str:

@@ -8,18 +8,19 @@ from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing it would ask an index
 
-import albumentations as A  # noqa: E402
-import cv2  # noqa: E402
+import albumentations as A
+import cv2
+import numpy as np
 
-from gcseg.data.label_spaces import IGNORE_INDEX  # noqa: E402
-from gcseg.data.reading import UInt8Array  # noqa: E402
-from gcseg.errors import ConfigError  # noqa: E402
+from gcseg.data.label_spaces import IGNORE_INDEX
+from gcseg.data.reading import UInt8Array
+from gcseg.errors import ConfigError
 
 PADDING_GREY = 127.5
 """Grey level of padding, 0..255 before normalisation, as PaddleSeg pads."""
 
 
-class RandomScaledCrop(A.DualTransform):
+class RandomScaledCrop(A.DualTransform):  # type: ignore[misc]  # albumentations is untyped
     """Resize by a random factor, then take a random window.
 
     Source: PaddleSeg's ResizeStepScaling and the cropping half of RandomPaddingCrop. An image
@@ -68,9 +69,9 @@ class RandomScaledCrop(A.DualTransform):
 
     def _draw_scale(self) -> float:
         if not self.scale_step:
-            return self.py_random.uniform(self.scale_min, self.scale_max)
+            return float(self.py_random.uniform(self.scale_min, self.scale_max))
         steps = int((self.scale_max - self.scale_min) / self.scale_step + 1e-6)
-        return self.scale_min + self.scale_step * self.py_random.randint(0, steps)
+        return self.scale_min + self.scale_step * int(self.py_random.randint(0, steps))
 
     def apply(self, img: UInt8Array, **params: Any) -> UInt8Array:
         """Resize and crop the image, H x W x 3."""
@@ -92,7 +93,8 @@ class RandomScaledCrop(A.DualTransform):
         **_: Any,
     ) -> UInt8Array:
         if array.shape[:2] != (scaled_height, scaled_width):
-            array = cv2.resize(array, (scaled_width, scaled_height), interpolation=interpolation)
+            size = (scaled_width, scaled_height)
+            array = np.asarray(cv2.resize(array, size, interpolation=interpolation), np.uint8)
         return array[top : top + self.height, left : left + self.width]
 
 

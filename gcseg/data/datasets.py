@@ -43,9 +43,7 @@ class SegmentationDataset:
         DataError: There are no pairs.
     """
 
-    def __init__(
-        self, pairs: Sequence[Pair], label_space: LabelSpace, description: str
-    ) -> None:
+    def __init__(self, pairs: Sequence[Pair], label_space: LabelSpace, description: str) -> None:
         if not pairs:
             raise DataError(
                 f"no images in {description}", "check dataset.root and the split's name"
@@ -57,6 +55,10 @@ class SegmentationDataset:
     def __len__(self) -> int:
         """How many images the split has."""
         return len(self.pairs)
+
+    def first(self, count: int) -> SegmentationDataset:
+        """The first so many samples as a dataset."""
+        return SegmentationDataset(self.pairs[:count], self.label_space, self.description)
 
     @property
     def has_labels(self) -> bool:
@@ -142,3 +144,14 @@ def pair_by_name(
                 f"add the {partner} or remove the {kind}",
             )
     return [Pair(name, images[name], labels[name], label_space) for name in sorted(images)]
+
+
+def images_as_dataset(path: Path, label_space: LabelSpace) -> SegmentationDataset:
+    """An image, or all images below a folder, as a split without labels.
+
+    Raises:
+        DataError: There are none.
+    """
+    found = {path.stem: path} if path.is_file() else files_by_stem(path)
+    pairs = [Pair(name, image, None, label_space) for name, image in found.items()]
+    return SegmentationDataset(pairs, label_space, str(path))

@@ -99,9 +99,7 @@ class TrainingSamples(Dataset[dict[str, Any]]):
         generator = np.random.default_rng((self.seed, counter))
         # Left to itself, albumentations gives all its transforms one seed, so that flips and
         # crops come out correlated, and all workers the same stream.
-        self.pipeline.set_random_state(
-            generator, random.Random(int(generator.integers(2**63)))
-        )
+        self.pipeline.set_random_state(generator, random.Random(int(generator.integers(2**63))))
         augmented = self.pipeline(image=image, mask=label)
         return {
             "image": _to_tensor(augmented["image"]),

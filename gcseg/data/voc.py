@@ -11,9 +11,7 @@ from gcseg.errors import ConfigError, DataError
 AUGMENTED = "trainaug"
 
 
-def voc(
-    root: str | Path, split: str, label_space: LabelSpace = VOC
-) -> SegmentationDataset:
+def voc(root: str | Path, split: str, label_space: LabelSpace = VOC) -> SegmentationDataset:
     """Read a split of VOC 2012: the images that `ImageSets/Segmentation/<split>.txt` names.
 
     Args:

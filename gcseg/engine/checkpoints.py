@@ -74,6 +74,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+def trained_classes(path: Path) -> LabelSpace:
+    """The classes that a checkpoint of ours predicts.
+
+    Raises:
+        WeightsError: The checkpoint can't be read or does not say so.
+    """
+    record = read_checkpoint(path).get("gcseg")
+    if not isinstance(record, dict):
+        raise WeightsError(f"{path} does not say its classes", "give a checkpoint of a training")
+    return LabelSpace(tuple(record["classes"]), tuple((r, g, b) for r, g, b in record["colors"]))
+
+
 class RunRecord(L.Callback):
     """Puts into every checkpoint what is needed to use it without its run folder.
 

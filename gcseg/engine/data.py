@@ -28,9 +28,6 @@ class SegmentationData(L.LightningDataModule):
         batch_size: Images per process and forward pass in training.
         seed: Of order and augmentation.
         num_workers: Loader processes per training process.
-
-    Raises:
-        DataError: A split has no labels.
     """
 
     def __init__(
@@ -45,12 +42,6 @@ class SegmentationData(L.LightningDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__()
-        for dataset in (train, evaluation):
-            if dataset is not None and not dataset.has_labels:
-                raise DataError(
-                    f"{dataset.description} has no labels",
-                    "train and evaluate on a labelled split; gcseg.predict needs none",
-                )
         self.evaluation = evaluation
         self.evaluation_pipeline = evaluation_pipeline
         self.train = train
@@ -60,9 +51,14 @@ class SegmentationData(L.LightningDataModule):
         self.num_workers = num_workers
 
     def train_dataloader(self) -> Loader:
-        """Batches from the trainer's current step on, without an end."""
+        """Batches from the trainer's current step on, without an end.
+
+        Raises:
+            DataError: The split has no labels.
+        """
         if self.train is None or self.train_pipeline is None or self.trainer is None:
             raise RuntimeError("this data module was made for evaluation")
+        self._check_labels(self.train)
         sampler = StepSampler(
             len(self.train),
             self.batch_size,
@@ -75,12 +71,32 @@ class SegmentationData(L.LightningDataModule):
         return DataLoader(samples, batch_sampler=sampler, **self._loader_options())
 
     def val_dataloader(self) -> Loader:
-        """Each image of the evaluation split once over all processes, at its own size."""
+        """Each image of the evaluation split once over all processes, at its own size.
+
+        Raises:
+            DataError: The split has no labels.
+        """
+        self._check_labels(self.evaluation)
+        return self._evaluation_loader()
+
+    def predict_dataloader(self) -> Loader:
+        """The same images, whether or not they have labels."""
+        return self._evaluation_loader()
+
+    def _evaluation_loader(self) -> Loader:
         rank, world_size = (
             (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         )
         samples = EvaluationSamples(self.evaluation, self.evaluation_pipeline, rank, world_size)
         return DataLoader(samples, batch_size=1, shuffle=False, **self._loader_options())
+
+    @staticmethod
+    def _check_labels(dataset: SegmentationDataset) -> None:
+        if not dataset.has_labels:
+            raise DataError(
+                f"{dataset.description} has no labels",
+                "train and evaluate on a labelled split; gcseg.predict needs none",
+            )
 
     def _loader_options(self) -> dict[str, Any]:
         return {

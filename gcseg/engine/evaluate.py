@@ -24,26 +24,25 @@ def evaluate(
     split: str,
     checkpoint: Path,
 ) -> dict[str, dict[str, Any]]:
-    """Score a checkpoint; every process gets the scores of the whole split.
+    """Score the module's weights; every process gets the scores of the whole split.
 
     Args:
         trainer: Runs the evaluation.
-        module: Takes the checkpoint's weights.
+        module: Holds the weights.
         data: Serves the split.
         modes: Of test-time augmentation, by name.
         split: The split's name, for the record.
-        checkpoint: Whose weights are loaded.
+        checkpoint: Where the weights come from, for the record.
 
     Returns:
         A record for results.json by mode. Modes that share predictions are timed together.
 
     Raises:
-        WeightsError: The checkpoint can't be read.
         DataError: An image or label is wrong.
     """
     module.set_modes(modes)
     start = time.monotonic()
-    trainer.validate(module, data, ckpt_path=str(checkpoint), verbose=False, weights_only=True)
+    trainer.validate(module, data, verbose=False)
     seconds = time.monotonic() - start
     return {
         name: evaluation_record(

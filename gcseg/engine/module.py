@@ -7,8 +7,10 @@ from typing import Any
 
 import pytorch_lightning as L
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from gcseg.data.label_spaces import IGNORE_INDEX
@@ -17,9 +19,7 @@ from gcseg.losses import cross_entropy
 from gcseg.metrics import Scores, scores
 from gcseg.models import Segmentor
 
-Optimizer = Callable[
-    [Iterable[nn.Parameter]], tuple[torch.optim.Optimizer, LRScheduler]
-]
+Optimizer = Callable[[Iterable[nn.Parameter]], tuple[torch.optim.Optimizer, LRScheduler]]
 
 PLAIN = {"none": Augmentation()}
 """How training validates: each image once, as it is."""
@@ -64,13 +64,14 @@ class SegmentationModule(L.LightningModule):
     def set_modes(self, modes: Mapping[str, Augmentation]) -> None:
         """Choose the modes of test-time augmentation that the next evaluation scores."""
         self.modes = dict(modes)
-        self.confusion = nn.ModuleDict(
+        self.confusion = MetricCollection(
             {
                 name: MulticlassConfusionMatrix(
                     len(self.class_names), ignore_index=IGNORE_INDEX, validate_args=False
                 )
                 for name in modes
-            }
+            },
+            compute_groups=False,  # each mode has a matrix of its own
         ).to(self.device)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -109,17 +110,25 @@ class SegmentationModule(L.LightningModule):
         for name, mode_scores in predicted.items():
             self.confusion[name].update(predict_labels(mode_scores, *label.shape[-2:]), label)
 
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """Class indices, 1 x H x W, of one image under the first mode, at its own size."""
+        images = batch["image"].contiguous(memory_format=self.memory_format)
+        (predicted,) = predict_scores(
+            self.model, images, self.modes, average=self.average, window=self.window
+        ).values()
+        return predict_labels(predicted, int(batch["height"]), int(batch["width"]))
+
     def on_validation_epoch_end(self) -> None:
         """Turn the confusion matrices, summed over processes, into scores."""
-        for name, metric in self.confusion.items():
-            self.scores[name] = scores(metric.compute(), self.class_names)
-            metric.reset()
+        for name, matrix in self.confusion.compute().items():
+            self.scores[name] = scores(matrix, self.class_names)
+        self.confusion.reset()
         if "none" in self.modes:
             plain = self.scores["none"]
             self.log("val/miou", plain.miou, prog_bar=True)
             self.log("val/pixel_accuracy", plain.pixel_accuracy)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer, its rate stepped once per optimizer step."""
         if self.optimizer is None:
             raise RuntimeError("this module was made for evaluation; it has no optimizer")

@@ -18,11 +18,11 @@ class RunProgress(L.Callback):
     Quiet on all processes but the first.
 
     Args:
-        batch_size: Images per optimizer step over all processes.
+        batch_size: Images per optimizer step over all processes, in training.
         line_every: Optimizer steps between plain lines.
     """
 
-    def __init__(self, batch_size: int, line_every: int = 50) -> None:
+    def __init__(self, batch_size: int = 1, line_every: int = 50) -> None:
         self.batch_size = batch_size
         self.line_every = line_every
         self.seconds = 0.0

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 import yaml
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from pytorch_lightning.utilities import rank_zero_only
 
 from gcseg.files import atomic_write, write_json
 

@@ -1,0 +1,70 @@
+"""python -m gcseg.eval: score a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from gcseg.config import find_checkpoint, run_command, run_folder
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Score a checkpoint under the modes of `cfg.tta`; print the table and merge results.json.
+
+    Raises:
+        GcsegError: A setting, the checkpoint, the data or the output folder is wrong.
+    """
+    # Heavy imports wait until the settings are known to be right.
+    from gcseg import build
+    from gcseg.engine.data import SegmentationData
+    from gcseg.engine.evaluate import evaluate as score
+    from gcseg.engine.progress import RunProgress
+    from gcseg.engine.results import merge_results, print_table
+    from gcseg.weights import load_weights
+
+    checkpoint = find_checkpoint(cfg.checkpoint)
+    dataset = build.dataset(cfg, cfg.split)
+    data = SegmentationData(
+        dataset, build.evaluation_preprocessing(cfg), num_workers=build.worker_count(cfg)
+    )
+    module = build.module(cfg, dataset.label_space.names)
+    load_weights(module.model, checkpoint)
+    trainer = build.trainer(cfg, callbacks=[RunProgress()])
+    evaluations = score(
+        trainer, module, data, build.modes(cfg), split=cfg.split, checkpoint=checkpoint
+    )
+    if trainer.is_global_zero:
+        folder = run_folder(checkpoint) or Path(cfg.run_root) / checkpoint.stem
+        results = folder / "results.json"
+        merge_results(
+            results,
+            {
+                "evaluations": {
+                    evaluation_name(mode, cfg, checkpoint): record
+                    for mode, record in evaluations.items()
+                }
+            },
+        )
+        print_table(evaluations, title=f"{checkpoint} on {cfg.dataset.name} {cfg.split}")
+        print(f"results: {results}")
+
+
+def evaluation_name(mode: str, cfg: DictConfig, checkpoint: Path) -> str:
+    """What an evaluation is called in results.json.
+
+    The mode alone for what the end of a training writes: best checkpoint, validation split, whole
+    images. Anything else is added, so that no evaluation takes another's place.
+    """
+    parts = []
+    if checkpoint.name != "best.ckpt":
+        parts.append(checkpoint.stem)
+    if cfg.split != cfg.dataset.splits.val:
+        parts.append(cfg.split)
+    if cfg.inference.window is not None:
+        parts.append("slide")
+    return "@".join([mode, *parts])
+
+
+if __name__ == "__main__":
+    run_command("eval", evaluate)

@@ -1,0 +1,98 @@
+"""What values settings may have; checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from gcseg.errors import ConfigError
+
+PRECISIONS = ("32", "bf16-mixed", "16-mixed")
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+CROP_SIDES = (32, 4096)
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """A configuration as plain, resolved Python values."""
+    return cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+
+
+def leaves(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    """The name of every setting that is not a group of settings."""
+    for key in cfg:
+        node = cfg._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+            yield from leaves(node, f"{prefix}{key!s}.")
+        else:
+            yield f"{prefix}{key!s}"
+
+
+def check(cfg: DictConfig) -> None:
+    """Check the values that any command may have.
+
+    Raises:
+        ConfigError: A value is wrong, with what would be right.
+    """
+    plain(cfg)  # every interpolation resolves
+    whole = [("iters", 1), ("batch_size", 1), ("num_nodes", 1), ("accumulate", 1),
+             ("val_every", 1), ("log_every", 1), ("seed", 0)]  # fmt: skip
+    for key, least in whole:
+        if key in cfg and not _is_whole(cfg[key], least):
+            raise ConfigError(f"{key}={cfg[key]}", f"give a whole number, {least} or more")
+    for key, least in (("devices", 1), ("num_workers", 0)):
+        if key in cfg and cfg[key] != "auto" and not _is_whole(cfg[key], least):
+            raise ConfigError(f"{key}={cfg[key]}", f"give auto or a whole number from {least}")
+    if cfg.get("limit") is not None and not _is_whole(cfg.limit, 1):
+        raise ConfigError(f"limit={cfg.limit}", "give a whole number of images, 1 or more")
+    for key, choices in (("precision", PRECISIONS), ("accelerator", ACCELERATORS)):
+        if key in cfg and str(cfg[key]) not in choices:
+            raise ConfigError(f"{key}={cfg[key]}", f"use one of {', '.join(choices)}")
+    if cfg.tta.average not in ("logits", "probabilities"):
+        raise ConfigError(f"tta.average={cfg.tta.average}", "use logits or probabilities")
+    least, most = CROP_SIDES
+    for side in ("height", "width"):
+        size = cfg.dataset.get("crop", {}).get(side, least)
+        if not _is_whole(size, least) or size > most:
+            raise ConfigError(
+                f"dataset.crop.{side}={size}", f"give a whole number of pixels, {least} to {most}"
+            )
+
+
+def check_types(cfg: DictConfig, files: DictConfig) -> None:
+    """Check that numbers and switches are still such, by comparison with the files' values.
+
+    Args:
+        cfg: The configuration with the command line's values.
+        files: The same without them.
+
+    Raises:
+        ConfigError: A value is of another kind.
+    """
+    for key in leaves(files):
+        if key.startswith("hydra.") or key == "precision":
+            continue
+        default, value = OmegaConf.select(files, key), OmegaConf.select(cfg, key)
+        if default is None or value is None or value == "auto":
+            continue
+        if isinstance(default, bool):
+            if not isinstance(value, bool):
+                raise ConfigError(f"{key}={value}", "give true or false")
+        elif _is_number(default):
+            if not _is_number(value):
+                raise ConfigError(f"{key}={value}", f"give a number, as in {key}={default}")
+        elif _are_numbers(default) and not _are_numbers(value):
+            raise ConfigError(f"{key}={value}", f"give numbers, as in {key}={default}")
+
+
+def _are_numbers(value: object) -> bool:
+    return isinstance(value, ListConfig) and bool(value) and all(map(_is_number, value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
