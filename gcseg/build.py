@@ -141,7 +141,8 @@ def worker_count(cfg: DictConfig) -> int:
     """Loader processes per training process."""
     if cfg.num_workers != "auto":
         return int(cfg.num_workers)
-    return max(1, min(8, len(os.sched_getaffinity(0)) // device_count(cfg)))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(8, (cores or 1) // device_count(cfg)))
 
 
 def device_count(cfg: DictConfig) -> int:

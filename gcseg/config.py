@@ -9,7 +9,8 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,9 @@ def register_resolvers() -> None:
     )
 
 
-def run_command(config_name: str, task: Callable[[DictConfig], None]) -> None:
+def run_command(
+    config_name: str, task: Callable[[DictConfig], None], *, from_checkpoint: bool = False
+) -> None:
     """Run a command: compose `conf/<config_name>.yaml` with the command line and call the task.
 
     Ends the process with status 1 and one line on a mistake that the user can mend.
@@ -59,43 +62,52 @@ def run_command(config_name: str, task: Callable[[DictConfig], None]) -> None:
     Args:
         config_name: The command's primary configuration.
         task: What it does with the composed and checked configuration.
+        from_checkpoint: Whether network and dataset are those of `checkpoint=`.
     """
     register_resolvers()
-    full_error = os.environ.get("HYDRA_FULL_ERROR")
-    try:
-        offer_trained_options(sys.argv[1:])
+    full = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
-        def checked_task(cfg: DictConfig) -> None:
-            # Inside the task, because Hydra adds lines of its own to an exception that leaves it.
-            try:
-                check(cfg)
-                check_types(cfg, _as_in_files(config_name))
-                task(cfg)
-            except (GcsegError, HydraException, OmegaConfBaseException) as error:
-                _stop(error, config_name)
+    def checked_task(cfg: DictConfig) -> None:
+        # Inside the task, because Hydra adds lines of its own to an exception that leaves it.
+        with _errors_in_one_line(config_name, full):
+            check(cfg)
+            check_types(cfg, _as_in_files(config_name))
+            task(cfg)
 
+    with _errors_in_one_line(config_name, full):
+        if from_checkpoint:
+            offer_trained_options(sys.argv[1:])
         os.environ["HYDRA_FULL_ERROR"] = "1"  # have Hydra raise its errors, to word them here
-        hydra.main(
-            version_base="1.3", config_path=str(source_folder("conf")), config_name=config_name
-        )(checked_task)()
-    except (GcsegError, HydraException, OmegaConfBaseException) as error:
-        if full_error == "1":
+        try:
+            hydra.main(
+                version_base="1.3", config_path=str(source_folder("conf")), config_name=config_name
+            )(checked_task)()
+        finally:
+            if not full:
+                del os.environ["HYDRA_FULL_ERROR"]
+
+
+@contextmanager
+def _errors_in_one_line(config_name: str, full: bool) -> Iterator[None]:
+    """End the process with one line on what the user can mend; with `full`, let it through."""
+    try:
+        yield
+    except (GcsegError, HydraException, OmegaConfBaseException, RuntimeError) as error:
+        # torch's OutOfMemoryError by its name, as torch is not imported here.
+        mendable = type(error).__name__ == "OutOfMemoryError" or not isinstance(error, RuntimeError)
+        if full or not mendable:
             raise
-        _stop(error, config_name)
-    finally:
-        if full_error is None:
-            os.environ.pop("HYDRA_FULL_ERROR", None)
-
-
-def _stop(error: Exception, config_name: str) -> None:
-    message = str(error) if isinstance(error, GcsegError) else _explain(error, config_name)
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(1)
+        print(f"error: {_explain(error, config_name)}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _explain(error: Exception, config_name: str) -> str:
-    """Hydra's and OmegaConf's errors in one line with a remedy."""
+    """An error's message in one line with a remedy."""
     text = " ".join(str(error).split())
+    if isinstance(error, GcsegError):
+        return text
+    if isinstance(error, RuntimeError):
+        return f"{text}: lower batch_size, raise accumulate, or use precision=bf16-mixed"
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         known = sorted(option for option in error.options if option != "trained")

@@ -67,4 +67,4 @@ def evaluation_name(mode: str, cfg: DictConfig, checkpoint: Path) -> str:
 
 
 if __name__ == "__main__":
-    run_command("eval", evaluate)
+    run_command("eval", evaluate, from_checkpoint=True)

@@ -50,4 +50,4 @@ def predict(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    run_command("predict", predict)
+    run_command("predict", predict, from_checkpoint=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 import time
 from typing import Any
 
@@ -79,6 +80,7 @@ class RunProgress(L.Callback):
         self._mark = now
         self._step = trainer.global_step
         self.steps += 1
+        pl_module.log("train/images_per_second", self.images_per_second)
         line_due = self._step % self.line_every == 0 or self._step == trainer.max_steps
         if not trainer.is_global_zero or (self._bars.disable and not line_due):
             return
@@ -146,7 +148,8 @@ def peak_memory() -> int:
     """Most memory that this process has used: on the GPU if there is one, in bytes."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _clock(seconds: float) -> str:
