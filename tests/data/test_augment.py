@@ -307,6 +307,11 @@ def test_pipelines_are_made_without_warnings():
         evaluation_pipeline(mean=HALF, std=HALF, pad_height=8, pad_width=0)
 
 
+def test_unknown_arguments_do_not_merely_warn_in_these_tests():
+    with pytest.raises(UserWarning, match="'probability' are not valid for transform"):
+        A.HorizontalFlip(probability=1)
+
+
 @pytest.mark.parametrize(
     "call",
     [
