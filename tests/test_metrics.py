@@ -61,3 +61,9 @@ def test_counts_of_a_whole_split_are_exact():
     found = scores(torch.tensor([[count, 1], [0, count]]), ["a", "b"])
     assert found.class_iou["a"] == count / (count + 1) < 1
     assert found.pixel_accuracy == 2 * count / (2 * count + 1) < 1
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "b", "c"]])
+def test_names_must_fit(names):
+    with pytest.raises(ValueError, match="zip"):
+        scores(torch.eye(2, dtype=torch.int64), names)

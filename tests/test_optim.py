@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import PolynomialLR
 
+from gcseg.errors import ConfigError
 from gcseg.optim import adamw, sgd
 from tests.golden import expected
 
@@ -117,3 +118,10 @@ def test_everything_is_trained(build):
     optimizer, _ = build(model.parameters(), iters=10)
     trained = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(trained) == sorted(map(id, model.parameters()))
+
+
+@pytest.mark.parametrize("build", [sgd, adamw])
+@pytest.mark.parametrize(("name", "value"), [("lr", 0.0), ("lr", -0.1), ("power", 0.0)])
+def test_settings_out_of_range(build, name, value):
+    with pytest.raises(ConfigError, match=rf"^optim\.{name}={value}: give a number above 0$"):
+        build([parameter()], iters=10, **{name: value})

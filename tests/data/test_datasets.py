@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from gcseg.data.cityscapes import cityscapes
-from gcseg.data.datasets import files_by_stem
+from gcseg.data.datasets import files_by_stem, images_as_dataset
 from gcseg.data.folder import camvid, folder
+from gcseg.data.label_spaces import CAMVID
 from gcseg.data.scenes.dataset import scenes
 from gcseg.data.voc import voc
 from gcseg.errors import ConfigError, DataError
@@ -268,3 +269,26 @@ def test_folders_elsewhere(tmp_path):
     )
     assert len(dataset) == 1 and dataset.has_labels
     assert dataset.label_space.values == {0: 0, 1: 1, 2: 2}
+
+
+def test_the_first_samples(tmp_path):
+    dataset = camvid(trees.camvid_tree(tmp_path), "train")
+    assert dataset.first(2).pairs == dataset.pairs[:2]
+    assert dataset.first(2).label_space == dataset.label_space
+    assert len(dataset.first(100)) == 3
+
+
+def test_pictures_as_a_dataset(tmp_path):
+    write(tmp_path / "b.png", picture(1))
+    path = write(tmp_path / "sub" / "a.jpg", picture(0))
+    assert [pair.name for pair in images_as_dataset(tmp_path, CAMVID).pairs] == ["b", "sub/a"]
+    single = images_as_dataset(path, CAMVID)
+    assert [(pair.name, pair.image) for pair in single.pairs] == [("a", path)]
+    assert not single.has_labels and single.label_space is CAMVID
+
+
+def test_pictures_that_are_not_there(tmp_path):
+    with pytest.raises(DataError, match=f"^folder {tmp_path}/x does not exist: check dataset"):
+        images_as_dataset(tmp_path / "x", CAMVID)
+    with pytest.raises(DataError, match=f"^no images in {tmp_path}: check dataset"):
+        images_as_dataset(tmp_path, CAMVID)
