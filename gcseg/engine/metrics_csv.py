@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def continue_from(self, step: int) -> None:
-        """Keep only the rows up to a step, as the steps after it are run again.
+        """Keep only the rows before a step, as it and those after it are run again.
 
         Raises:
             OutputError: The file can't be written.
@@ -51,7 +52,7 @@ class MetricsCSV(Logger):
         if self.path.exists():
             with self.path.open(newline="") as file:
                 reader = csv.DictReader(file)
-                rows = [row for row in reader if int(row["step"]) <= step]
+                rows = [row for row in reader if int(row["step"]) < step]
                 self._rewrite(list(reader.fieldnames or []), rows)
 
     @rank_zero_only
@@ -77,7 +78,9 @@ class MetricsCSV(Logger):
 
     def _rewrite(self, columns: list[str], rows: list[dict[str, Any]]) -> None:
         self._columns = columns
-        lines = [",".join(columns)]
-        lines += [",".join(row.get(column) or "" for column in columns) for row in rows]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns)
+        writer.writeheader()
+        writer.writerows(rows)
         with atomic_write(self.path) as file:
-            file.write("".join(f"{line}\r\n" for line in lines).encode())
+            file.write(text.getvalue().encode())
