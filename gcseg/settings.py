@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError
 
 from gcseg.errors import ConfigError
 
@@ -73,7 +74,10 @@ def check_types(cfg: DictConfig, files: DictConfig) -> None:
     for key in leaves(files):
         if key.startswith("hydra.") or key == "precision":
             continue
-        default, value = OmegaConf.select(files, key), OmegaConf.select(cfg, key)
+        try:
+            default, value = OmegaConf.select(files, key), OmegaConf.select(cfg, key)
+        except InterpolationToMissingValueError:  # named after what the files leave to the user
+            continue
         if default is None or value is None or value == "auto":
             continue
         if isinstance(default, bool):

@@ -60,11 +60,11 @@ def train(cfg: DictConfig) -> None:
         num_workers=build.worker_count(cfg),
     )
     module = build.module(cfg, train_set.label_space.names)
+    module.configure_optimizers()  # its settings are wrong before a run folder is made, not after
     modes = build.modes(cfg)
 
     folder = run.choose_folder(Path(cfg.run_root), run_name(cfg), cfg.fresh)
     config = plain(cfg)
-    run.describe(folder, config)
     curves = MetricsCSV(folder.metrics)
     progress = RunProgress(cfg.batch_size)
     trainer = build.trainer(
@@ -87,6 +87,7 @@ def train(cfg: DictConfig) -> None:
         log_every_n_steps=cfg.log_every,
         extra=plain(cfg.trainer),
     )
+    run.describe(folder, config)
     if "training" not in read_results(folder.results):
         last = folder.last if folder.last.is_file() else None
         trainer.fit(module, data, ckpt_path=str(last) if last else None, weights_only=True)

@@ -191,6 +191,11 @@ def evaluation_pipeline(
 def _normalize_and_pad(
     height: int, width: int, mean: Sequence[float], std: Sequence[float]
 ) -> list[A.BasicTransform]:
+    if not len(mean) == len(std) == 3 or min(std) <= 0:
+        raise ConfigError(
+            f"normalize.mean={list(mean)} and normalize.std={list(std)}",
+            "give three numbers each, those of std above 0",
+        )
     grey = [(PADDING_GREY / 255 - m) / s for m, s in zip(mean, std, strict=True)]
     return [
         A.Normalize(mean=tuple(mean), std=tuple(std), max_pixel_value=255.0),
