@@ -1,0 +1,112 @@
+"""The commands in this process: a fresh one would spend seconds on imports."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import runpy
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import hydra
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from gcseg import config
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+SCENES = (
+    "dataset.reader.train=6",
+    "dataset.reader.val=3",
+    "dataset.reader.height=64",
+    "dataset.reader.width=96",
+)
+SMALL = (
+    *("dataset.crop.height=64", "dataset.crop.width=64"),
+    *("head.channels=16", "batch_size=2", "num_workers=0", "accelerator=cpu"),
+)
+TINY = (
+    "backbone._target_=tests.tiny.backbone",
+    *SMALL,
+    *SCENES,
+    *("iters=3", "val_every=2", "log_every=1"),
+)
+"""A training of a second."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command printed, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line of a failed command."""
+        assert self.status == 1, self
+        lines = self.err.splitlines()
+        assert len(lines) == 1 and lines[0].startswith("error: "), self.err
+        return lines[0].removeprefix("error: ")
+
+
+def run(command: str, *overrides: str, cwd: Path, **environment: str) -> Outcome:
+    """Run `python -m gcseg.<command>` in this process, which it leaves as it was."""
+    out, err = io.StringIO(), io.StringIO()
+    status: object = 0
+    with (
+        mock.patch.dict(os.environ, environment),
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", message=".* found in sys.modules after import of package")
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", [f"gcseg.{command}", *overrides])
+        patch.delenv("GCSEG_RUN_FOLDER", raising=False)
+        try:
+            runpy.run_module(f"gcseg.{command}", run_name="__main__")
+        except SystemExit as exit:
+            status = exit.code
+        finally:
+            GlobalHydra.instance().clear()
+    return Outcome(int(status or 0), out.getvalue(), err.getvalue())
+
+
+def start(command: str, *overrides: str, cwd: Path, options: tuple[str, ...] = (), **environment):
+    """Run it as a process of its own."""
+    return subprocess.run(
+        [sys.executable, *options, "-m", f"gcseg.{command}", *overrides],
+        cwd=cwd,
+        env=child_environment(**environment),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def child_environment(**environment: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", **environment}
+
+
+def compose(name: str = "train", *overrides: str) -> DictConfig:
+    """A command's configuration as its task gets it."""
+    config.register_resolvers()
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(config.source_folder("conf")), version_base="1.3"):
+        return hydra.compose(name, list(overrides))
+
+
+def only_run(root: Path) -> Path:
+    """The one run folder below a run root."""
+    (folder,) = root.iterdir()
+    return folder

@@ -1,0 +1,62 @@
+"""What several tests share: scenes that are drawn once, and one finished training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import commands
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished training, not to be changed: copy it.
+
+    Args:
+        cwd: Working folder of the command.
+        folder: Its run folder.
+        outcome: What the command printed.
+    """
+
+    cwd: Path
+    folder: Path
+    outcome: commands.Outcome
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """GCSEG_DATA of all commands: the scenes in it are drawn by the first that wants them."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def run(data, tmp_path):
+    """Run a command in an empty folder: `run("train", "iters=5")`."""
+
+    def run(command: str, *overrides: str, **options):
+        options.setdefault("cwd", tmp_path)
+        options.setdefault("GCSEG_DATA", str(data))
+        return commands.run(command, *overrides, **options)
+
+    return run
+
+
+@pytest.fixture
+def train(run):
+    """Run a training of a second, with more overrides."""
+
+    def train(*overrides: str, **options):
+        return run("train", *commands.TINY, *overrides, **options)
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def training(data, tmp_path_factory):
+    """Three steps on scenes, scored in every mode."""
+    cwd = tmp_path_factory.mktemp("training")
+    outcome = commands.run("train", *commands.TINY, "tta=all", cwd=cwd, GCSEG_DATA=str(data))
+    assert outcome.status == 0, outcome.err
+    return Training(cwd, commands.only_run(cwd / "runs"), outcome)

@@ -1,0 +1,130 @@
+"""Checkpoints: whole or not at all, read without executing anything."""
+
+import contextlib
+import os
+import resource
+from unittest import mock
+
+import pytest
+import torch
+
+from gcseg.data.label_spaces import LabelSpace
+from gcseg.engine import checkpoints
+from gcseg.engine.checkpoints import (
+    AtomicCheckpointIO,
+    RunRecord,
+    checkpoint_callbacks,
+    read_checkpoint,
+    trained_classes,
+)
+from gcseg.errors import OutputError, WeightsError
+
+SPACE = LabelSpace(("sea", "land"), ((0, 0, 255), (0, 255, 0)))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "checkpoints" / "last.ckpt"
+
+
+@pytest.fixture
+def content():
+    return {"state_dict": {"model.weight": torch.arange(5000.0)}, "global_step": 3}
+
+
+def test_write_and_read(path, content):
+    AtomicCheckpointIO().save_checkpoint(content, str(path))
+    loaded = AtomicCheckpointIO().load_checkpoint(path, weights_only=False)
+    assert loaded["global_step"] == 3
+    assert torch.equal(loaded["state_dict"]["model.weight"], torch.arange(5000.0))
+    assert os.listdir(path.parent) == ["last.ckpt"]
+
+
+def full(*_):
+    raise OSError(28, "No space left on device")
+
+
+@contextlib.contextmanager
+def small_files():
+    """Have the kernel refuse the write, which PyTorch's zip writer words in its own way."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+FAILURES = {
+    "save": lambda: mock.patch.object(checkpoints.torch, "save", full),
+    "sync": lambda: mock.patch.object(os, "fsync", full),
+    "size": small_files,
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_full_disk_leaves_the_old_one(path, content, failure):
+    AtomicCheckpointIO().save_checkpoint(content, path)
+    before = path.read_bytes()
+    message = r"last\.ckpt can't be written \(.+\): free space"
+    with FAILURES[failure](), pytest.raises(OutputError, match=message):
+        AtomicCheckpointIO().save_checkpoint({**content, "global_step": 4}, path)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == ["last.ckpt"]
+
+
+def test_missing(path):
+    with pytest.raises(WeightsError, match=r"last\.ckpt does not exist: give the path of a \.ckpt"):
+        read_checkpoint(path)
+
+
+class Pickled:
+    """Something that would run code when loaded."""
+
+    def __reduce__(self):
+        return (print, ("executed",))
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "code"])
+def test_unreadable(path, content, damage, capsys):
+    AtomicCheckpointIO().save_checkpoint(content, path)
+    if damage == "code":
+        torch.save({**content, "extra": Pickled()}, path)
+    else:
+        whole = path.read_bytes()
+        new = {"cut": whole[: len(whole) // 2], "empty": b"", "text": b"hello\n" * 99}
+        path.write_bytes(new[damage])
+    with pytest.raises(
+        WeightsError, match=r"last\.ckpt can't be read \(.+\): use another"
+    ) as error:
+        read_checkpoint(path)
+    assert "\n" not in str(error.value)
+    assert "executed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("other", [{"epoch": 1}, [1, 2], torch.zeros(2)])
+def test_not_a_checkpoint(path, other):
+    path.parent.mkdir()
+    torch.save(other, path)
+    with pytest.raises(WeightsError, match="is not a checkpoint of gcseg"):
+        read_checkpoint(path)
+
+
+def test_the_record_gives_the_classes_back(path, content):
+    RunRecord({"iters": 3}, SPACE).on_save_checkpoint(None, None, content)
+    AtomicCheckpointIO().save_checkpoint(content, path)
+    assert read_checkpoint(path)["gcseg"]["config"] == {"iters": 3}
+    classes = trained_classes(path)
+    assert (classes.names, classes.colors) == (SPACE.names, SPACE.colors)
+
+
+def test_no_record(path, content):
+    AtomicCheckpointIO().save_checkpoint(content, path)
+    with pytest.raises(WeightsError, match="does not say its classes"):
+        trained_classes(path)
+
+
+def test_best_is_by_validation_miou(tmp_path):
+    best, last = checkpoint_callbacks(tmp_path)
+    assert (best.monitor, best.mode, best.filename) == ("val/miou", "max", "best")
+    assert (last.monitor, last.filename) == (None, "last")

@@ -1,0 +1,80 @@
+"""Imports point downward only."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import gcseg
+
+PACKAGE = Path(gcseg.__file__).parent
+FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+LIGHTNING = {"pytorch_lightning", "lightning"}
+HYDRA = {"hydra", "omegaconf"}
+COMMANDS = ("train.py", "eval.py", "predict.py")
+KNOW_HYDRA = {"config.py", "settings.py", "build.py", *COMMANDS}
+UPPER = {"gcseg.engine", "gcseg.build", "gcseg.config", "gcseg.settings", "gcseg.train"}
+UPPER |= {"gcseg.eval", "gcseg.predict"}
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def within(names: set[str], packages: set[str]) -> set[str]:
+    return {name for name in names for package in packages if f"{name}.".startswith(f"{package}.")}
+
+
+def test_there_are_files():
+    assert {"engine/module.py", "models/heads.py", *KNOW_HYDRA} <= set(FILES)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_hydra_is_known_to_the_commands_only(file):
+    if file not in KNOW_HYDRA:
+        assert not within(imported(PACKAGE / file), HYDRA)
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if not file.startswith("engine/")])
+def test_lightning_and_loggers_are_known_to_the_engine_only(file):
+    names = imported(PACKAGE / file)
+    assert not within(names, {"wandb", "torchmetrics"})
+    if file not in {"build.py", "train.py"}:
+        assert not within(names, LIGHTNING)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_lower_layers_do_not_know_upper_ones(file):
+    names = imported(PACKAGE / file)
+    if file.startswith("engine/"):
+        assert not within(names, UPPER - {"gcseg.engine"})
+    elif file not in KNOW_HYDRA:
+        assert not within(names, UPPER)
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.startswith("models/")])
+def test_networks_know_nothing_but_torch(file):
+    ours = within(imported(PACKAGE / file), {"gcseg"})
+    assert not {name for name in ours if not name.startswith(("gcseg.models", "gcseg.errors"))}
+
+
+@pytest.mark.parametrize("file", ["config.py", "settings.py", "errors.py", *COMMANDS])
+def test_commands_import_nothing_heavy_at_their_top(file):
+    heavy = {"torch", "torchmetrics", "albumentations", "cv2", "numpy", "wandb", "rich", *LIGHTNING}
+    heavy |= {"gcseg.build", "gcseg.engine", "gcseg.data", "gcseg.models", "gcseg.weights"}
+    top = ast.parse((PACKAGE / file).read_text()).body
+    for node in top:
+        if isinstance(node, ast.Import):
+            assert not within({alias.name for alias in node.names}, heavy)
+        elif isinstance(node, ast.ImportFrom):
+            assert not within({node.module}, heavy)
