@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import netrc
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
@@ -33,8 +35,8 @@ def wandb_logger(
     """
     import wandb
 
-    if "WANDB_MODE" not in os.environ and not wandb.api.api_key:
-        os.environ["WANDB_MODE"] = "offline"
+    if wandb.run is not None:  # of the job before in a multirun, which would get this one's curves
+        wandb.finish()
     return WandbLogger(
         name=folder.name,
         id=folder.name,
@@ -45,7 +47,19 @@ def wandb_logger(
         tags=list(tags),
         config=config,
         resume="allow",
+        offline="WANDB_MODE" not in os.environ and not _has_wandb_key(),
     )
+
+
+def _has_wandb_key() -> bool:
+    """Whether W&B would find a key, in WANDB_API_KEY or where `wandb login` puts it."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host or "") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
 
 
 def tensorboard_logger(folder: Path, config: dict[str, Any]) -> Logger:
