@@ -82,7 +82,13 @@ def run(command: str, *overrides: str, cwd: Path, **environment: str) -> Outcome
     return Outcome(int(status or 0), out.getvalue(), err.getvalue())
 
 
-def start(command: str, *overrides: str, cwd: Path, options: tuple[str, ...] = (), **environment):
+def start(
+    command: str,
+    *overrides: str,
+    cwd: Path,
+    options: tuple[str, ...] = (),
+    **environment: str,
+) -> subprocess.CompletedProcess[str]:
     """Run it as a process of its own."""
     return subprocess.run(
         [sys.executable, *options, "-m", f"gcseg.{command}", *overrides],

@@ -1,7 +1,6 @@
 """The commands from the outside: mistakes in one line, and what predict and eval write."""
 
 import json
-import os
 import shutil
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image
 
 from gcseg.data.label_spaces import CITYSCAPES
 from gcseg.errors import ConfigError
-from tests.commands import TINY, start
+from tests.commands import SCENES, TINY, start
 
 MISTAKES = {
     "negative": ("iters=-5", "iters=-5: give a whole number, 1 or more"),
@@ -200,7 +199,8 @@ def mine(tmp_path):
     return write_folder(tmp_path / "mine")
 
 
-MINE = tuple(x for x in TINY if not x.startswith("dataset.reader")) + (
+MINE = (
+    *(override for override in TINY if override not in SCENES),
     *("dataset=folder", "dataset.root=mine"),
 )
 
@@ -245,7 +245,7 @@ def test_predict_pictures_of_any_size_without_labels(run, finished, tmp_path):
 
     outcome = run("predict", *given[:1], "images=pictures/a.jpg", "output=one", "accelerator=cpu")
     assert outcome.status == 0, outcome.err
-    assert os.listdir(tmp_path / "one" / "masks") == ["a.png"]
+    assert [path.name for path in (tmp_path / "one" / "masks").iterdir()] == ["a.png"]
 
 
 @pytest.mark.parametrize(

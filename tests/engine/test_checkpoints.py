@@ -37,7 +37,7 @@ def test_write_and_read(path, content):
     loaded = AtomicCheckpointIO().load_checkpoint(path, weights_only=False)
     assert loaded["global_step"] == 3
     assert torch.equal(loaded["state_dict"]["model.weight"], torch.arange(5000.0))
-    assert os.listdir(path.parent) == ["last.ckpt"]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def full(*_):
@@ -70,7 +70,7 @@ def test_a_full_disk_leaves_the_old_one(path, content, failure):
     with FAILURES[failure](), pytest.raises(OutputError, match=message):
         AtomicCheckpointIO().save_checkpoint({**content, "global_step": 4}, path)
     assert path.read_bytes() == before
-    assert os.listdir(path.parent) == ["last.ckpt"]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_missing(path):
