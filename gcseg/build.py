@@ -70,7 +70,8 @@ def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> Any:
     """Build the pipeline of `cfg.augment` and check that its crop fits the pictures.
 
     Raises:
-        ConfigError: Even at the largest scale the first picture is smaller than the crop.
+        ConfigError: Even at the largest scale the first picture is smaller than the crop, or
+            albumentations refuses an extra transform.
     """
     crop, augment = plain(cfg.dataset.crop), plain(cfg.augment)
     image, _ = train.read(0)
@@ -82,8 +83,20 @@ def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> Any:
                 f"become at augment.scale.max={largest}",
                 f"give at most {int(size * largest)}",
             )
-    extra = [_instantiate(cfg.augment.extra[name]) for name in augment.pop("extra")]
+    extra = [_transform(cfg, name) for name in augment.pop("extra")]
     return training_pipeline(**crop, **plain(cfg.normalize), **augment, extra=extra)
+
+
+def _transform(cfg: DictConfig, name: str) -> Any:
+    """Build one of `cfg.augment.extra`; albumentations only warns of arguments it does not know."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            return _instantiate(cfg.augment.extra[name])
+    except (ValueError, UserWarning) as error:
+        raise ConfigError(
+            f"augment.extra.{name} ({error})", "see albumentations' documentation of the transform"
+        ) from None
 
 
 def evaluation_preprocessing(cfg: DictConfig) -> Any:

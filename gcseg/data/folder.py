@@ -92,15 +92,17 @@ def read_classes(path: Path) -> LabelSpace:
         raise ConfigError(f"class list {path} has classes with unknown keys {unknown}", shape)
     try:
         names = tuple(str(entry["name"]) for entry in entries)
-        colored = any("color" in entry for entry in entries)
-        colors = tuple(_color(entry["color"]) for entry in entries) if colored else ()
+        colors = tuple(_color(entry["color"]) for entry in entries if "color" in entry)
         values = {int(entry.get("value", index)): index for index, entry in enumerate(entries)}
         ignored = tuple(int(value) for value in content.get("ignore", ()) if value != 255)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"class list {path} has a wrong entry ({error})", shape) from None
     if len(values) != len(names):
         raise ConfigError(f"class list {path} gives one value to two classes", "use each once")
-    return LabelSpace(names, colors, values, ignored)
+    try:
+        return LabelSpace(names, colors, values, ignored)
+    except ConfigError as error:
+        raise ConfigError(f"class list {path}: {error.cause}", error.remedy) from None
 
 
 def _color(value: object) -> tuple[int, int, int]:

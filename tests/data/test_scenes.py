@@ -22,7 +22,6 @@ FREQUENT = {
     "pole": 17,
     "traffic sign": 20,
     "vegetation": 21,
-    "terrain": 22,
     "sky": 23,
     "person": 24,
     "car": 26,

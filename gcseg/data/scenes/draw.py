@@ -64,9 +64,9 @@ WEATHERS = (
     Weather((86, 138, 204), (190, 212, 232), 0.003, 0.3, 0.5, (1.04, 1.02, 0.97)),  # sunny
     Weather((112, 156, 208), (206, 216, 226), 0.004, 0.6, 0.4, (1.0, 1.0, 1.0)),  # fair
     Weather((172, 180, 190), (208, 212, 216), 0.007, 0.8, 0.2, (0.94, 0.97, 1.02)),  # overcast
-    Weather((120, 130, 158), (228, 190, 150), 0.005, 0.45, 0.35, (1.06, 0.92, 0.8)),  # evening
-    Weather((188, 194, 200), (200, 204, 208), 0.018, 0.5, 0.12, (0.94, 0.96, 0.98)),  # fog
-    Weather((140, 150, 166), (172, 180, 190), 0.006, 0.7, 0.25, (0.76, 0.8, 0.88)),  # dull
+    Weather((120, 130, 158), (226, 198, 166), 0.005, 0.45, 0.35, (1.05, 0.96, 0.88)),  # evening
+    Weather((188, 194, 200), (200, 204, 208), 0.011, 0.5, 0.12, (0.94, 0.96, 0.98)),  # fog
+    Weather((140, 150, 166), (172, 180, 190), 0.006, 0.7, 0.25, (0.84, 0.87, 0.92)),  # dull
 )
 
 # Deviation of the texture per label id, in grey values: fine grain, leaves and gravel, stains.
@@ -75,7 +75,6 @@ _TEXTURE = {
     ids.SIDEWALK: (5, 4, 5),
     ids.BUILDING: (4, 3, 6),
     ids.VEGETATION: (10, 17, 8),
-    ids.TERRAIN: (10, 9, 9),
     ids.POLE: (3, 0, 4),
     ids.SKY: (1, 0, 2),
 }
@@ -147,15 +146,15 @@ def _place_camera(rng: np.random.Generator, height: int, width: int) -> Camera:
 
 
 def _plan_sides(rng: np.random.Generator) -> tuple[Side, Side]:
-    """The left and the right side; never two parks, and grass on at least one of them."""
+    """The left and the right side; never two parks, and a verge on at least one of them."""
     park = int(rng.choice([-1, 1, 0, 0]))
-    grassy = int(rng.choice([-1, 1, 2]))
+    verged = int(rng.choice([-1, 1, 2]))
     left, right = (
         Side(
             sign=sign,
             curb=LANE + (2.2 if rng.random() < 0.6 else 0.3),
             sidewalk=float(rng.uniform(1.8, 3.6)),
-            verge=float(rng.uniform(2.0, 5.5)) if grassy in (sign, 2) or park == sign else 0.0,
+            verge=float(rng.uniform(2.0, 5.5)) if verged in (sign, 2) or park == sign else 0.0,
             built=park != sign,
         )
         for sign in (-1, 1)
@@ -214,9 +213,9 @@ def _plan_parked(rng: np.random.Generator, side: Side) -> list[Thing]:
 def _plan_people(rng: np.random.Generator, side: Side) -> list[Thing]:
     """People on the sidewalk, sometimes one who steps on the road."""
     things = []
-    for _ in range(int(rng.integers(2, 6))):
+    for _ in range(int(rng.integers(3, 7))):
         x = side.sign * float(rng.uniform(side.curb + 0.5, side.sidewalk_end - 0.3))
-        things.append(Thing(draw_person, x, float(rng.uniform(7, 24)), 0.3, 0.3))
+        things.append(Thing(draw_person, x, float(rng.uniform(6.5, 17)), 0.3, 0.3))
     if rng.random() < 0.2:
         x = side.sign * float(rng.uniform(0.3, side.curb))
         things.append(Thing(draw_person, x, float(rng.uniform(10, 18)), 0.3, 0.3))

@@ -39,7 +39,7 @@ class Side:
         sign: -1 left, 1 right.
         curb: Distance of the curb from the road's middle.
         sidewalk: Width of the sidewalk.
-        verge: Width of the grass behind the sidewalk.
+        verge: Width of the planted strip behind the sidewalk.
         built: Whether buildings follow, or else a park.
     """
 
@@ -103,13 +103,13 @@ def draw_skyline(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def draw_ground(canvas: Canvas, rng: np.random.Generator, sides: tuple[Side, Side]) -> None:
-    """Grass everywhere, then the sidewalks with their slabs, curbs and the road."""
+    """Paving everywhere, then the sidewalks with their slabs, curbs and the road."""
     row = min(canvas.image.shape[0], max(0, int(canvas.camera.horizon)))
-    canvas.image[row:] = np.clip(pick(rng, ((98, 122, 62), (116, 124, 70), (84, 112, 60))), 0, 255)
-    canvas.label[row:] = ids.TERRAIN
-    slabs = pick(rng, ((166, 158, 150), (150, 146, 144), (176, 156, 140)))
+    slabs = pick(rng, ((178, 160, 146), (170, 156, 146), (186, 160, 138)))
+    canvas.image[row:] = np.clip(scale(slabs, 0.92), 0, 255)
+    canvas.label[row:] = ids.SIDEWALK
     asphalt = pick(rng, ((92, 92, 96), (78, 79, 84), (106, 102, 100)))
-    # Where no grass follows, the sidewalk goes on between and behind the buildings.
+    # Where no verge follows, the sidewalk goes on between and behind the buildings.
     for side in sides:
         end = side.sidewalk_end if side.verge else side.building_line + 1.5
         _fill_ground(canvas, strip(side.sign * side.curb, side.sign * end), slabs, ids.SIDEWALK)

@@ -84,8 +84,8 @@ def _draw_post(
     canvas: Canvas, x: float, z: float, height: float, width: float, color: Color
 ) -> None:
     """An upright post, `height` and `width` in metres."""
-    # Never thinner than 3 pixels in 256 rows: thinner poles could not be learnt.
-    least = 3.2 * canvas.image.shape[0] / 256 / canvas.camera.pixels_per_metre(z)
+    # Never thinner than 5 pixels in 256 rows: thinner poles could not be learnt.
+    least = 5.0 * canvas.image.shape[0] / 256 / canvas.camera.pixels_per_metre(z)
     half = max(width, least) / 2
     canvas.fill(
         [(x - half, 0, z), (x + half, 0, z), (x + half, height, z), (x - half, height, z)],
@@ -103,7 +103,7 @@ def draw_lamp(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> N
     """A street lamp whose arm reaches over the road."""
     color = pick(rng, ((96, 98, 100), (62, 70, 66), (134, 134, 130)))
     height = float(rng.uniform(4.5, 7.5))
-    _draw_post(canvas, x, z, height, 0.22, color)
+    _draw_post(canvas, x, z, height, 0.32, color)
     reach = -np.sign(x) * float(rng.uniform(0.8, 1.8))
     half = 0.1
     arm = [(x, height - half, z), (x, height + half, z)]
@@ -158,18 +158,18 @@ SIGNS = (
 
 def draw_sign(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
     """One or two traffic signs on a post."""
-    height = float(rng.uniform(2.3, 3.1))
-    _draw_post(canvas, x, z, height + 0.5, 0.16, pick(rng, ((136, 138, 140), (108, 110, 112))))
+    height = float(rng.uniform(2.9, 3.6))
+    _draw_post(canvas, x, z, height + 0.5, 0.24, pick(rng, ((136, 138, 140), (108, 110, 112))))
     for _ in range(1 + int(rng.random() < 0.35)):
         sign = SIGNS[int(rng.integers(len(SIGNS)))]
-        radius = float(rng.uniform(0.46, 0.6)) * (1.25 if sign.corners in (3, 4) else 1.0)
+        radius = float(rng.uniform(0.7, 0.9)) * (1.25 if sign.corners in (3, 4) else 1.0)
         outline = _sign_outline(sign.corners, sign.turn, radius)
         wide, high = sign.mark_size
         mark = radius * np.array([(-wide, -high), (wide, -high), (wide, high), (-wide, high)])
         for flat, color in ((outline, sign.rim), (0.78 * outline, sign.face), (mark, sign.mark)):
             points = [(x + across, height + up, z) for across, up in flat]
             canvas.fill(points, color, ids.TRAFFIC_SIGN)
-        height -= 1.15
+        height -= 1.7
 
 
 def draw_tree(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
