@@ -178,6 +178,23 @@ def device_count(cfg: DictConfig) -> int:
     return int(devices)
 
 
+def images_per_pass(cfg: DictConfig) -> int:
+    """Images per device and forward pass, of the global batch.
+
+    Raises:
+        ConfigError: The batch does not divide over devices and accumulated passes.
+    """
+    processes = device_count(cfg) * node_count(cfg)
+    parts = processes * int(cfg.accumulate)
+    if cfg.batch_size % parts:
+        raise ConfigError(
+            f"batch_size={cfg.batch_size} does not divide over {processes} devices x "
+            f"{cfg.accumulate} accumulated passes",
+            f"give a multiple of {parts}",
+        )
+    return int(cfg.batch_size) // parts
+
+
 def node_count(cfg: DictConfig) -> int:
     """Machines that the run uses."""
     return int(cfg.get("num_nodes", 1))
@@ -212,6 +229,7 @@ def trainer(
     # Lightning greets with tips and with a deprecation of its own making.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+    warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
     several = devices * node_count(cfg) > 1
     settings: dict[str, Any] = {
         "accelerator": cfg.accelerator,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from gcseg.config import find_checkpoint, run_command, run_folder
+from gcseg.config import checkpoint_config, find_checkpoint, run_command, run_folder
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -20,50 +20,30 @@ def evaluate(cfg: DictConfig) -> None:
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.evaluate import evaluate as score
     from gcseg.engine.progress import RunProgress
-    from gcseg.engine.results import merge_results, print_table
+    from gcseg.engine.results import merge_results, named, print_table
     from gcseg.weights import load_weights
 
     checkpoint = find_checkpoint(cfg.checkpoint)
-    dataset = build.dataset(cfg, cfg.split)
+    dataset = build.dataset(cfg, cfg.split).with_labels()
     data = SegmentationData(
         dataset, build.evaluation_preprocessing(cfg), num_workers=build.worker_count(cfg)
     )
     module = build.module(cfg, dataset.label_space.names)
     load_weights(module.model, checkpoint)
     trainer = build.trainer(cfg, callbacks=[RunProgress()])
-    evaluations = score(
-        trainer, module, data, build.modes(cfg), split=cfg.split, checkpoint=checkpoint
-    )
+    records = score(trainer, module, data, build.modes(cfg), split=cfg.split, checkpoint=checkpoint)
     if trainer.is_global_zero:
         folder = run_folder(checkpoint) or Path(cfg.run_root) / checkpoint.stem
         results = folder / "results.json"
-        merge_results(
-            results,
-            {
-                "evaluations": {
-                    evaluation_name(mode, cfg, checkpoint): record
-                    for mode, record in evaluations.items()
-                }
-            },
+        trained_on = checkpoint_config(checkpoint).get("dataset", {}).get("name")
+        names = named(
+            records,
+            split=None if cfg.split == cfg.dataset.splits.val else cfg.split,
+            dataset=None if cfg.dataset.name == trained_on else cfg.dataset.name,
         )
-        print_table(evaluations, title=f"{checkpoint} on {cfg.dataset.name} {cfg.split}")
+        merge_results(results, {"evaluations": names})
+        print_table(records, title=f"{checkpoint} on {cfg.dataset.name} {cfg.split}")
         print(f"results: {results}")
-
-
-def evaluation_name(mode: str, cfg: DictConfig, checkpoint: Path) -> str:
-    """What an evaluation is called in results.json.
-
-    The mode alone for what the end of a training writes: best checkpoint, validation split, whole
-    images. Anything else is added, so that no evaluation takes another's place.
-    """
-    parts = []
-    if checkpoint.name != "best.ckpt":
-        parts.append(checkpoint.stem)
-    if cfg.split != cfg.dataset.splits.val:
-        parts.append(cfg.split)
-    if cfg.inference.window is not None:
-        parts.append("slide")
-    return "@".join([mode, *parts])
 
 
 if __name__ == "__main__":

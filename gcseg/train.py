@@ -31,31 +31,24 @@ def train(cfg: DictConfig) -> None:
     from gcseg.engine.evaluate import evaluate
     from gcseg.engine.metrics_csv import MetricsCSV
     from gcseg.engine.progress import RunProgress
-    from gcseg.engine.results import merge_results, print_table, read_results
+    from gcseg.engine.results import merge_results, named, print_table, read_results
     from gcseg.weights import load_weights
 
-    processes = build.device_count(cfg) * build.node_count(cfg)
-    if processes > 1 and is_multirun():
+    images_per_pass = build.images_per_pass(cfg)
+    if cfg.batch_size > images_per_pass * cfg.accumulate and is_multirun():
         raise ConfigError(
             f"devices={cfg.devices} num_nodes={cfg.num_nodes} in a multirun",
             "run each training by itself, or use one device per job",
         )
-    parts = processes * cfg.accumulate
-    if cfg.batch_size % parts:
-        raise ConfigError(
-            f"batch_size={cfg.batch_size} does not divide over {processes} devices x "
-            f"{cfg.accumulate} accumulated passes",
-            f"give a multiple of {parts}",
-        )
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     splits = cfg.dataset.splits
-    train_set = build.dataset(cfg, splits.train)
+    train_set = build.dataset(cfg, splits.train).with_labels()
     data = SegmentationData(
-        evaluation=build.dataset(cfg, splits.val),
+        evaluation=build.dataset(cfg, splits.val).with_labels(),
         evaluation_pipeline=build.evaluation_preprocessing(cfg),
         train=train_set,
         train_pipeline=build.training_augmentation(cfg, train_set),
-        batch_size=cfg.batch_size // parts,
+        batch_size=images_per_pass,
         seed=cfg.seed,
         num_workers=build.worker_count(cfg),
     )
@@ -65,6 +58,7 @@ def train(cfg: DictConfig) -> None:
 
     folder = run.choose_folder(Path(cfg.run_root), run_name(cfg), cfg.fresh)
     config = plain(cfg)
+    finished = "training" in read_results(folder.results)
     curves = MetricsCSV(folder.metrics)
     progress = RunProgress(cfg.batch_size)
     trainer = build.trainer(
@@ -78,7 +72,7 @@ def train(cfg: DictConfig) -> None:
             ),
             *checkpoint_callbacks(folder.checkpoints),
         ],
-        loggers=[curves, *build.loggers(cfg, folder.path, config)],
+        loggers=[] if finished else [curves, *build.loggers(cfg, folder.path, config)],
         max_steps=cfg.iters,
         max_epochs=-1,
         accumulate_grad_batches=cfg.accumulate,
@@ -87,8 +81,8 @@ def train(cfg: DictConfig) -> None:
         log_every_n_steps=cfg.log_every,
         extra=plain(cfg.trainer),
     )
-    run.describe(folder, config)
-    if "training" not in read_results(folder.results):
+    if not finished:
+        run.describe(folder, config)
         last = folder.last if folder.last.is_file() else None
         trainer.fit(module, data, ckpt_path=str(last) if last else None, weights_only=True)
         if trainer.is_global_zero:
@@ -105,10 +99,10 @@ def train(cfg: DictConfig) -> None:
                 },
             )
     load_weights(module.model, folder.best)
-    evaluations = evaluate(trainer, module, data, modes, split=splits.val, checkpoint=folder.best)
+    records = evaluate(trainer, module, data, modes, split=splits.val, checkpoint=folder.best)
     if trainer.is_global_zero:
-        merge_results(folder.results, {"evaluations": evaluations})
-        print_table(evaluations, title=f"{folder.path.name}, best checkpoint on {splits.val}")
+        merge_results(folder.results, {"evaluations": named(records, split=None)})
+        print_table(records, title=f"{folder.path.name}, best checkpoint on {splits.val}")
         print(f"run: {folder.path}")
 
 

@@ -157,7 +157,7 @@ def test_other_evaluations_get_names_of_their_own(run, finished):
         outcome = run("eval", *arguments, *EVALUATE)
         assert outcome.status == 0, outcome.err
     after = evaluations(finished)
-    assert after.keys() - before.keys() == {"none@last", "none@train", "flip@slide"}
+    assert after.keys() - before.keys() == {"none@last", "none@train", "flip@slide64x64"}
     assert {name: after[name] for name in before} == before
     assert after["none@last"]["checkpoint"] == "last.ckpt"
     assert (after["none@train"]["split"], after["none@train"]["images"]) == ("train", 6)

@@ -65,6 +65,19 @@ class SegmentationDataset:
         """Whether every image has a label."""
         return all(pair.label is not None for pair in self.pairs)
 
+    def with_labels(self) -> SegmentationDataset:
+        """This split, if every image has a label.
+
+        Raises:
+            DataError: One has none.
+        """
+        if not self.has_labels:
+            raise DataError(
+                f"{self.description} has no labels",
+                "train and evaluate on a labelled split; gcseg.predict needs none",
+            )
+        return self
+
     def read(self, index: int) -> tuple[UInt8Array, UInt8Array | None]:
         """Read one sample.
 

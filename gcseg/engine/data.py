@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.sampling import EvaluationSamples, StepSampler, TrainingSamples
-from gcseg.errors import DataError
 
 Loader = DataLoader[dict[str, Any]]
 
@@ -51,14 +50,9 @@ class SegmentationData(L.LightningDataModule):
         self.num_workers = num_workers
 
     def train_dataloader(self) -> Loader:
-        """Batches from the trainer's current step on, without an end.
-
-        Raises:
-            DataError: The split has no labels.
-        """
+        """Batches from the trainer's current step on, without an end."""
         if self.train is None or self.train_pipeline is None or self.trainer is None:
             raise RuntimeError("this data module was made for evaluation")
-        self._check_labels(self.train)
         sampler = StepSampler(
             len(self.train),
             self.batch_size,
@@ -71,12 +65,7 @@ class SegmentationData(L.LightningDataModule):
         return DataLoader(samples, batch_sampler=sampler, **self._loader_options())
 
     def val_dataloader(self) -> Loader:
-        """Each image of the evaluation split once over all processes, at its own size.
-
-        Raises:
-            DataError: The split has no labels.
-        """
-        self._check_labels(self.evaluation)
+        """Each image of the evaluation split once over all processes, at its own size."""
         return self._evaluation_loader()
 
     def predict_dataloader(self) -> Loader:
@@ -89,14 +78,6 @@ class SegmentationData(L.LightningDataModule):
         )
         samples = EvaluationSamples(self.evaluation, self.evaluation_pipeline, rank, world_size)
         return DataLoader(samples, batch_size=1, shuffle=False, **self._loader_options())
-
-    @staticmethod
-    def _check_labels(dataset: SegmentationDataset) -> None:
-        if not dataset.has_labels:
-            raise DataError(
-                f"{dataset.description} has no labels",
-                "train and evaluate on a labelled split; gcseg.predict needs none",
-            )
 
     def _loader_options(self) -> dict[str, Any]:
         return {

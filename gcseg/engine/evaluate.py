@@ -47,10 +47,13 @@ def evaluate(
     return {
         name: evaluation_record(
             module.scores[name],
+            mode,
+            average=module.average,
+            window=module.window,
             split=split,
             images=len(data.evaluation),
             seconds=seconds,
             checkpoint=checkpoint,
         )
-        for name in modes
+        for name, mode in modes.items()
     }

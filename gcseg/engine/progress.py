@@ -53,7 +53,7 @@ class RunProgress(L.Callback):
     def summary(self) -> dict[str, Any]:
         """The finished training as results.json holds it."""
         return {
-            "iters": self._step,
+            "iters": self.steps,
             "seconds": round(self.seconds, 3),
             "images_per_second": round(self.images_per_second, 3),
             "peak_memory_bytes": peak_memory(),

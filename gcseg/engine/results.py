@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from gcseg.errors import OutputError
 from gcseg.files import write_json
+from gcseg.inference import Augmentation, Average, SlidingWindow
 from gcseg.metrics import Scores
 
 
@@ -44,18 +46,63 @@ def merge_results(path: Path, update: Mapping[str, Any]) -> None:
 
 
 def evaluation_record(
-    scores: Scores, *, split: str, images: int, seconds: float, checkpoint: Path
+    scores: Scores,
+    augmentation: Augmentation,
+    *,
+    average: Average,
+    window: SlidingWindow | None,
+    split: str,
+    images: int,
+    seconds: float,
+    checkpoint: Path,
 ) -> dict[str, Any]:
     """One evaluation as results.json holds it; scores are fractions in 0..1."""
     return {
         "split": split,
         "checkpoint": checkpoint.name,
+        "scales": list(augmentation.scales),
+        "flip": augmentation.flip,
+        "average": average,
+        "window": None if window is None else asdict(window),
         "miou": scores.miou,
         "pixel_accuracy": scores.pixel_accuracy,
         "class_iou": scores.class_iou,
         "images": images,
         "seconds": round(seconds, 3),
     }
+
+
+def named(
+    records: Mapping[str, dict[str, Any]], *, split: str | None, dataset: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """Give evaluations the names that they have in results.json.
+
+    The mode alone for what every training ends in: best checkpoint, validation split, whole
+    images, the usual scales, logits averaged. Anything else is added to the name, so that no
+    evaluation takes another's place.
+
+    Args:
+        records: By mode.
+        split: The split, if it is not the one that training validates on.
+        dataset: The dataset, if it is not the one of the training.
+    """
+    return {
+        "@".join([mode, *_unusual(record), *filter(None, (split, dataset))]): record
+        for mode, record in records.items()
+    }
+
+
+def _unusual(record: Mapping[str, Any]) -> list[str]:
+    parts = []
+    if record["checkpoint"] != "best.ckpt":
+        parts.append(Path(record["checkpoint"]).stem)
+    if record["scales"] not in ([1.0], [0.75, 1.0, 1.25]):
+        parts.append(",".join(map(str, record["scales"])))
+    if record["average"] != "logits":
+        parts.append(record["average"])
+    if record["window"] is not None:
+        parts.append("slide{height}x{width}".format(**record["window"]))
+    return parts
 
 
 def print_table(evaluations: Mapping[str, Mapping[str, Any]], title: str) -> None:

@@ -5,15 +5,28 @@ from pathlib import Path
 
 import pytest
 
-from gcseg.engine.results import evaluation_record, merge_results, print_table, read_results
+from gcseg.engine.results import (
+    evaluation_record,
+    merge_results,
+    named,
+    print_table,
+    read_results,
+)
 from gcseg.errors import OutputError
+from gcseg.inference import Augmentation, SlidingWindow
 from gcseg.metrics import Scores
 
 
-def record(miou=0.5):
+def record(miou=0.5, augmentation=Augmentation(), checkpoint="a/best.ckpt", **options):  # noqa: B008
     scores = Scores(miou, 0.75, {"sky": miou, "train": None})
     return evaluation_record(
-        scores, split="val", images=3, seconds=1.23456, checkpoint=Path("a/best.ckpt")
+        scores,
+        augmentation,
+        **{"average": "logits", "window": None, **options},
+        split="val",
+        images=3,
+        seconds=1.23456,
+        checkpoint=Path(checkpoint),
     )
 
 
@@ -21,12 +34,29 @@ def test_record_has_what_the_file_promises():
     assert record() == {
         "split": "val",
         "checkpoint": "best.ckpt",
+        "scales": [1.0],
+        "flip": False,
+        "average": "logits",
+        "window": None,
         "miou": 0.5,
         "pixel_accuracy": 0.75,
         "class_iou": {"sky": 0.5, "train": None},
         "images": 3,
         "seconds": 1.235,
     }
+
+
+def test_an_evaluation_out_of_the_ordinary_has_a_name_of_its_own():
+    ordinary = record(augmentation=Augmentation((0.75, 1.0, 1.25), flip=True))
+    assert list(named({"msflip": ordinary, "none": record()}, split=None)) == ["msflip", "none"]
+    assert list(named({"none": record()}, split="train", dataset="voc")) == ["none@train@voc"]
+    for name, other in {
+        "x@last": record(checkpoint="b/last.ckpt"),
+        "x@0.5,1.0": record(augmentation=Augmentation((0.5, 1.0))),
+        "x@probabilities": record(average="probabilities"),
+        "x@slide64x96": record(window=SlidingWindow(64, 96, 32, 48)),
+    }.items():
+        assert list(named({"x": other}, split=None)) == [name]
 
 
 def test_evaluations_of_other_names_are_kept(tmp_path):
