@@ -13,18 +13,26 @@ from typing import Any
 import pytorch_lightning as L
 import torch
 from hydra.utils import get_method
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from gcseg.data.augment import evaluation_pipeline, training_pipeline
 from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.engine.checkpoints import AtomicCheckpointIO
 from gcseg.engine.module import SegmentationModule
 from gcseg.errors import ConfigError
 from gcseg.inference import Augmentation, SlidingWindow
 from gcseg.models import Segmentor
 from gcseg.settings import plain
+
+TRAINER_ARGUMENTS = (
+    "benchmark", "detect_anomaly", "deterministic", "gradient_clip_algorithm",
+    "gradient_clip_val", "max_time", "profiler",
+)  # fmt: skip
+"""Arguments of Lightning's Trainer that are the user's; the others would change what is scored."""
 
 
 def model(cfg: DictConfig, num_classes: int) -> Segmentor:
@@ -55,7 +63,10 @@ def _instantiate(cfg: DictConfig, **arguments: Any) -> Any:
             f"{cfg._target_}: {error}",
             f"it takes {', '.join(inspect.signature(target).parameters)}",
         ) from None
-    return target(**settings, **arguments)
+    try:
+        return target(**settings, **arguments)
+    except ValueError as error:
+        raise ConfigError(f"{cfg._target_}: {error}", "see its documentation") from None
 
 
 def dataset(cfg: DictConfig, split: str) -> SegmentationDataset:
@@ -84,19 +95,24 @@ def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> Any:
                 f"give at most {int(size * largest)}",
             )
     extra = [_transform(cfg, name) for name in augment.pop("extra")]
-    return training_pipeline(**crop, **plain(cfg.normalize), **augment, extra=extra)
+    try:
+        return training_pipeline(**crop, **plain(cfg.normalize), **augment, extra=extra)
+    except ValueError as error:
+        raise ConfigError(f"augment: {error}", "see conf/augment/published.yaml") from None
 
 
 def _transform(cfg: DictConfig, name: str) -> Any:
     """Build one of `cfg.augment.extra`; albumentations only warns of arguments it does not know."""
+    settings = cfg.augment.extra[name]
+    # What a rotation brings in from outside the picture has no class.
+    fills = "fill_mask" in inspect.signature(get_method(settings._target_)).parameters
+    filling = {"fill_mask": IGNORE_INDEX} if fills and "fill_mask" not in settings else {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
-            return _instantiate(cfg.augment.extra[name])
-    except (ValueError, UserWarning) as error:
-        raise ConfigError(
-            f"augment.extra.{name} ({error})", "see albumentations' documentation of the transform"
-        ) from None
+            return _instantiate(settings, **filling)
+    except UserWarning as error:
+        raise ConfigError(f"augment.extra.{name}: {error}", "see its documentation") from None
 
 
 def evaluation_preprocessing(cfg: DictConfig) -> Any:
@@ -247,11 +263,12 @@ def trainer(
         "enable_model_summary": False,
         **options,
     }
-    known = inspect.signature(L.Trainer.__init__).parameters
     for name in extra or {}:
-        if name not in known or name in settings:
+        if name not in TRAINER_ARGUMENTS:
             raise ConfigError(
-                f"trainer.{name} is {'set by gcseg' if name in settings else 'unknown'}",
-                "Lightning's documentation of Trainer lists what it takes",
+                f"trainer.{name} can't be set", f"use one of {', '.join(TRAINER_ARGUMENTS)}"
             )
-    return L.Trainer(**settings, **(extra or {}))
+    try:
+        return L.Trainer(**settings, **(extra or {}))
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        raise ConfigError(f"the Trainer refuses its arguments ({error})", "change them") from None

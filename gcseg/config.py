@@ -67,9 +67,11 @@ def run_command(
     register_resolvers()
     full = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
+    failed_jobs: list[str] = []
+
     def checked_task(cfg: DictConfig) -> None:
         # Inside the task, because Hydra adds lines of its own to an exception that leaves it.
-        with _errors_in_one_line(config_name, full):
+        with _errors_in_one_line(config_name, full, failed_jobs if is_multirun() else None):
             check(cfg)
             check_types(cfg, _as_in_files(config_name))
             task(cfg)
@@ -85,11 +87,19 @@ def run_command(
         finally:
             if not full:
                 del os.environ["HYDRA_FULL_ERROR"]
+    if failed_jobs:
+        print(f"error: {len(failed_jobs)} jobs failed: {'; '.join(failed_jobs)}", file=sys.stderr)
+        sys.exit(1)
 
 
 @contextmanager
-def _errors_in_one_line(config_name: str, full: bool) -> Iterator[None]:
-    """End the process with one line on what the user can mend; with `full`, let it through."""
+def _errors_in_one_line(
+    config_name: str, full: bool, failed_jobs: list[str] | None = None
+) -> Iterator[None]:
+    """End the process with one line on what the user can mend; with `full`, let it through.
+
+    A job of a multirun is only noted in `failed_jobs`, so that the others run.
+    """
     try:
         yield
     except (GcsegError, HydraException, OmegaConfBaseException, RuntimeError) as error:
@@ -98,7 +108,9 @@ def _errors_in_one_line(config_name: str, full: bool) -> Iterator[None]:
         if full or not mendable:
             raise
         print(f"error: {_explain(error, config_name)}", file=sys.stderr)
-        sys.exit(1)
+        if failed_jobs is None:
+            sys.exit(1)
+        failed_jobs.append(" ".join(HydraConfig.get().overrides.task))
 
 
 def _explain(error: Exception, config_name: str) -> str:

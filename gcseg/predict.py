@@ -19,7 +19,7 @@ def predict(cfg: DictConfig) -> None:
     # Heavy imports wait until the settings are known to be right.
     from gcseg import build
     from gcseg.data.datasets import images_as_dataset
-    from gcseg.engine.checkpoints import trained_classes
+    from gcseg.engine.checkpoints import check_classes, trained_classes
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.predictions import PredictionWriter
     from gcseg.engine.progress import RunProgress
@@ -31,6 +31,7 @@ def predict(cfg: DictConfig) -> None:
     if cfg.images is None:
         dataset = build.dataset(cfg, cfg.split)
         space = dataset.label_space
+        check_classes(checkpoint, space)
     else:
         space = trained_classes(checkpoint)
         dataset = images_as_dataset(Path(cfg.images), space)

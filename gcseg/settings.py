@@ -13,6 +13,7 @@ from gcseg.errors import ConfigError
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 CROP_SIDES = (32, 4096)
+LARGEST_SEED = 2**32 - 1
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -42,6 +43,8 @@ def check(cfg: DictConfig) -> None:
     for key, least in whole:
         if key in cfg and not _is_whole(cfg[key], least):
             raise ConfigError(f"{key}={cfg[key]}", f"give a whole number, {least} or more")
+    if cfg.get("seed", 0) > LARGEST_SEED:
+        raise ConfigError(f"seed={cfg.seed}", f"give at most {LARGEST_SEED}")
     for key, least in (("devices", 1), ("num_workers", 0)):
         if key in cfg and cfg[key] != "auto" and not _is_whole(cfg[key], least):
             raise ConfigError(f"{key}={cfg[key]}", f"give auto or a whole number from {least}")
@@ -78,7 +81,7 @@ def check_types(cfg: DictConfig, files: DictConfig) -> None:
             default, value = OmegaConf.select(files, key), OmegaConf.select(cfg, key)
         except InterpolationToMissingValueError:  # named after what the files leave to the user
             continue
-        if default is None or value is None or value == "auto":
+        if default is None or value is None or key in ("devices", "num_workers"):
             continue
         if isinstance(default, bool):
             if not isinstance(value, bool):

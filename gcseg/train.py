@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from gcseg.config import is_multirun, run_command
+from gcseg.config import checkpoint_config, is_multirun, run_command
 from gcseg.errors import ConfigError
 from gcseg.settings import plain
+
+if TYPE_CHECKING:
+    from gcseg.data.datasets import SegmentationDataset
 
 
 def train(cfg: DictConfig) -> None:
@@ -31,7 +34,13 @@ def train(cfg: DictConfig) -> None:
     from gcseg.engine.evaluate import evaluate
     from gcseg.engine.metrics_csv import MetricsCSV
     from gcseg.engine.progress import RunProgress
-    from gcseg.engine.results import merge_results, named, print_table, read_results
+    from gcseg.engine.results import (
+        differences,
+        merge_results,
+        named,
+        print_table,
+        read_results,
+    )
     from gcseg.weights import load_weights
 
     images_per_pass = build.images_per_pass(cfg)
@@ -56,7 +65,7 @@ def train(cfg: DictConfig) -> None:
     module.configure_optimizers()  # its settings are wrong before a run folder is made, not after
     modes = build.modes(cfg)
 
-    folder = run.choose_folder(Path(cfg.run_root), run_name(cfg), cfg.fresh)
+    folder = run.choose_folder(Path(cfg.run_root), run_name(cfg, train_set), cfg.fresh)
     config = plain(cfg)
     finished = "training" in read_results(folder.results)
     curves = MetricsCSV(folder.metrics)
@@ -79,12 +88,18 @@ def train(cfg: DictConfig) -> None:
         val_check_interval=cfg.val_every * cfg.accumulate,
         check_val_every_n_epoch=None,
         log_every_n_steps=cfg.log_every,
+        default_root_dir=folder.path,
         extra=plain(cfg.trainer),
     )
     if not finished:
         run.describe(folder, config)
         last = folder.last if folder.last.is_file() else None
         trainer.fit(module, data, ckpt_path=str(last) if last else None, weights_only=True)
+        if trainer.global_step < cfg.iters:
+            raise ConfigError(
+                f"training stopped at step {trainer.global_step} of {cfg.iters}",
+                "give the same command again to continue it",
+            )
         if trainer.is_global_zero:
             merge_results(
                 folder.results,
@@ -101,17 +116,19 @@ def train(cfg: DictConfig) -> None:
     load_weights(module.model, folder.best)
     records = evaluate(trainer, module, data, modes, split=splits.val, checkpoint=folder.best)
     if trainer.is_global_zero:
-        merge_results(folder.results, {"evaluations": named(records, split=None)})
+        apart = differences(config, checkpoint_config(folder.best), splits.val)
+        merge_results(folder.results, {"evaluations": named(records, apart)})
         print_table(records, title=f"{folder.path.name}, best checkpoint on {splits.val}")
         print(f"run: {folder.path}")
 
 
-def run_name(cfg: DictConfig) -> str:
+def run_name(cfg: DictConfig, train_set: SegmentationDataset) -> str:
     """The name of a training, ending in a fingerprint of what decides its weights."""
     from gcseg.engine.run import fingerprint
 
     names = f"{cfg.backbone.name}-{cfg.head.name}-{cfg.dataset.name}"
-    return f"{names}-{cfg.iters}it-s{cfg.seed}-{fingerprint(training_settings(cfg))}"
+    settings = {**training_settings(cfg), "data": _identity(train_set)}
+    return f"{names}-{cfg.iters}it-s{cfg.seed}-{fingerprint(settings)}"
 
 
 def training_settings(cfg: DictConfig) -> dict[str, Any]:
@@ -125,7 +142,20 @@ def training_settings(cfg: DictConfig) -> dict[str, Any]:
     dataset = settings["dataset"]
     settings["dataset"] = {key: dataset[key] for key in ("name", "reader", "crop")}
     settings["dataset"]["split"] = dataset["splits"]["train"]
+    settings["trainer"] = {
+        key: value for key, value in settings["trainer"].items() if key.startswith("gradient_")
+    }
     return settings
+
+
+def _identity(train_set: SegmentationDataset) -> dict[str, Any]:
+    """Classes and pictures of a training split, wherever it lies."""
+    space = train_set.label_space
+    return {
+        "classes": space.names,
+        "values": sorted(space.values.items()),
+        "pictures": [pair.name for pair in train_set.pairs],
+    }
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from gcseg.config import (
     run_folder,
     source_folder,
 )
+from gcseg.data.datasets import Pair, SegmentationDataset
+from gcseg.data.label_spaces import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.settings import check, plain
 from gcseg.train import run_name
@@ -94,7 +96,7 @@ def test_every_file_composes_and_what_it_describes_is_made(name):
     cfg = compose("train", option, *with_root(option))
     check(cfg)
     plain(cfg)
-    assert run_name(cfg).startswith(f"{cfg.backbone.name}-{cfg.head.name}-{cfg.dataset.name}-")
+    assert name_of(cfg).startswith(f"{cfg.backbone.name}-{cfg.head.name}-{cfg.dataset.name}-")
     with torch.device("meta"):  # shapes alone: nothing is computed or filled
         network = build.model(cfg, num_classes=19)
         logits, auxiliary = network(torch.zeros(2, 3, 64, 64), auxiliary=True)
@@ -163,6 +165,19 @@ def test_the_command_line_wins_over_an_experiment():
     assert cfg.head.channels == 128, "the rest is the experiment's"
 
 
+def name_of(cfg, pictures=("a", "b"), space=CITYSCAPES):
+    pairs = [Pair(name, Path(name), None, space) for name in pictures]
+    return run_name(cfg, SegmentationDataset(pairs, space, "somewhere"))
+
+
+def test_other_pictures_or_classes_another_name(tiny_name):
+    cfg = compose("train", *TINY)
+    assert name_of(cfg) == tiny_name
+    assert name_of(cfg, pictures=("a", "c")) != tiny_name
+    assert name_of(cfg, space=VOC) != tiny_name
+    assert name_of(cfg, space=CITYSCAPES_LABEL_IDS) != tiny_name
+
+
 def test_data_is_below_gcseg_data(monkeypatch):
     monkeypatch.delenv("GCSEG_DATA", raising=False)
     assert compose("train", "dataset=voc").dataset.root == "data/voc"
@@ -176,7 +191,7 @@ def test_own_data_has_the_name_of_its_folder():
 
 @pytest.fixture(scope="module")
 def tiny_name():
-    name = run_name(compose("train", *TINY))
+    name = name_of(compose("train", *TINY))
     assert re.fullmatch(r"r18-gc-scenes-3it-s0-[0-9a-f]{8}", name)
     return name
 
@@ -191,7 +206,7 @@ def tiny_name():
     ],
 )
 def test_same_training_same_name(override, tiny_name):
-    assert run_name(compose("train", *TINY, override)) == tiny_name
+    assert name_of(compose("train", *TINY, override)) == tiny_name
 
 
 @pytest.mark.parametrize(
@@ -206,7 +221,7 @@ def test_same_training_same_name(override, tiny_name):
     ],
 )
 def test_another_training_another_name(override, tiny_name):
-    assert run_name(compose("train", *TINY, override)) != tiny_name
+    assert name_of(compose("train", *TINY, override)) != tiny_name
 
 
 def test_trained_settings_come_from_the_run_folder(training):

@@ -111,7 +111,12 @@ def color_distortion(
         saturation: Largest relative change.
         hue: Largest shift in degrees, 0 to 180.
         probability: Of each of the four.
+
+    Raises:
+        ConfigError: The hue is not 0 to 180.
     """
+    if not 0 <= hue <= 180:
+        raise ConfigError(f"augment.color.hue={hue}", "give 0 to 180 degrees")
     unchanged = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
     amounts = {
         "brightness": brightness,

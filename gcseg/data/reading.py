@@ -45,7 +45,14 @@ def _is_cut_off(path: Path) -> bool:
             return False
         size = file.seek(0, 2)
         file.seek(max(0, size - 4096))
-        return _JPEG_END not in file.read()
+        if _JPEG_END in file.read():
+            return False
+    try:  # a phone may have put a film behind the picture
+        with Image.open(path) as image:
+            image.load()
+    except OSError:
+        return True
+    return False
 
 
 def read_label(path: Path, space: LabelSpace) -> UInt8Array:

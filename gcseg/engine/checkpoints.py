@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from gcseg.data.label_spaces import LabelSpace
-from gcseg.errors import OutputError, WeightsError
+from gcseg.errors import DataError, OutputError, WeightsError
 from gcseg.files import atomic_write, output_error
 
 
@@ -86,6 +86,22 @@ def trained_classes(path: Path) -> LabelSpace:
     return LabelSpace(tuple(record["classes"]), tuple((r, g, b) for r, g, b in record["colors"]))
 
 
+def check_classes(path: Path, space: LabelSpace) -> None:
+    """Check that a checkpoint predicts the classes of a dataset.
+
+    Raises:
+        DataError: The classes are others, or in another order.
+        WeightsError: The checkpoint can't be read or does not say its classes.
+    """
+    trained = trained_classes(path).names
+    if trained != space.names:
+        raise DataError(
+            f"{path} predicts {len(trained)} classes ({', '.join(trained)}), but the dataset has "
+            f"{space.num_classes} ({', '.join(space.names)})",
+            "give the dataset whose classes it was trained on",
+        )
+
+
 class RunRecord(L.Callback):
     """Puts into every checkpoint what is needed to use it without its run folder.
 
@@ -108,6 +124,22 @@ class RunRecord(L.Callback):
         checkpoint["gcseg"] = self.record
 
 
+class MovableCheckpoint(ModelCheckpoint):
+    """Keeps its best score when the run folder was moved; Lightning's own forgets it."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take an interrupted run's state as if it had been written to this folder."""
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        state = {**state_dict, "dirpath": self.dirpath}
+        for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
+            state[key] = here(state[key])
+        state["best_k_models"] = {here(p): score for p, score in state["best_k_models"].items()}
+        super().load_state_dict(state)
+
+
 def checkpoint_callbacks(folder: Path) -> list[L.Callback]:
     """`last.ckpt` and `best.ckpt` (highest validation mIoU), written after each validation."""
     common: dict[str, Any] = {
@@ -117,8 +149,8 @@ def checkpoint_callbacks(folder: Path) -> list[L.Callback]:
         "auto_insert_metric_name": False,
     }
     return [
-        ModelCheckpoint(filename="best", monitor="val/miou", mode="max", **common),
-        ModelCheckpoint(filename="last", **common),
+        MovableCheckpoint(filename="best", monitor="val/miou", mode="max", **common),
+        MovableCheckpoint(filename="last", **common),
     ]
 
 

@@ -52,7 +52,12 @@ class MetricsCSV(Logger):
         if self.path.exists():
             with self.path.open(newline="") as file:
                 reader = csv.DictReader(file)
-                rows = [row for row in reader if int(row["step"]) < step]
+                # A row without a number is the torn end of a run that was killed.
+                rows = [
+                    row
+                    for row in reader
+                    if (row["step"] or "").isdigit() and int(row["step"]) < step
+                ]
                 self._rewrite(list(reader.fieldnames or []), rows)
 
     @rank_zero_only

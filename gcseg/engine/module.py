@@ -125,7 +125,7 @@ class SegmentationModule(L.LightningModule):
         self.confusion.reset()
         if self.trainer.state.fn == "fit":  # the scores of an evaluation are no part of the curves
             plain = self.scores["none"]
-            self.log("val/miou", plain.miou, prog_bar=True)
+            self.log("val/miou", plain.miou)
             self.log("val/pixel_accuracy", plain.pixel_accuracy)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

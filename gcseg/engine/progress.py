@@ -61,6 +61,8 @@ class RunProgress(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Show the bar and start the clock."""
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
         self._step = trainer.global_step
         self._mark = time.monotonic()
         if trainer.is_global_zero:

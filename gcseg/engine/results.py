@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gcseg.errors import OutputError
-from gcseg.files import write_json
+from gcseg.files import output_error, write_json
 from gcseg.inference import Augmentation, Average, SlidingWindow
 from gcseg.metrics import Scores
 
@@ -40,9 +43,25 @@ def merge_results(path: Path, update: Mapping[str, Any]) -> None:
     Raises:
         OutputError: The file can't be written.
     """
-    results = read_results(path)
-    evaluations = {**results.get("evaluations", {}), **update.get("evaluations", {})}
-    write_json(path, {**results, **update, "evaluations": evaluations})
+    with _alone(path):
+        results = read_results(path)
+        evaluations = {**results.get("evaluations", {}), **update.get("evaluations", {})}
+        write_json(path, {**results, **update, "evaluations": evaluations})
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other processes from changing a file between reading and writing it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)  # locked itself, so that no lock file remains
+    except OSError as error:
+        raise output_error(path, error) from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def evaluation_record(
@@ -73,7 +92,7 @@ def evaluation_record(
 
 
 def named(
-    records: Mapping[str, dict[str, Any]], *, split: str | None, dataset: str | None = None
+    records: Mapping[str, dict[str, Any]], differences: Sequence[str] = ()
 ) -> dict[str, dict[str, Any]]:
     """Give evaluations the names that they have in results.json.
 
@@ -83,25 +102,46 @@ def named(
 
     Args:
         records: By mode.
-        split: The split, if it is not the one that training validates on.
-        dataset: The dataset, if it is not the one of the training.
+        differences: What else differs from the training's own evaluation.
     """
     return {
-        "@".join([mode, *_unusual(record), *filter(None, (split, dataset))]): record
+        "@".join([mode, *_unusual(mode, record), *differences]): record
         for mode, record in records.items()
     }
 
 
-def _unusual(record: Mapping[str, Any]) -> list[str]:
+def _unusual(mode: str, record: Mapping[str, Any]) -> list[str]:
     parts = []
     if record["checkpoint"] != "best.ckpt":
         parts.append(Path(record["checkpoint"]).stem)
-    if record["scales"] not in ([1.0], [0.75, 1.0, 1.25]):
+    if record["scales"] != ([0.75, 1.0, 1.25] if mode == "msflip" else [1.0]):
         parts.append(",".join(map(str, record["scales"])))
     if record["average"] != "logits":
         parts.append(record["average"])
     if record["window"] is not None:
-        parts.append("slide{height}x{width}".format(**record["window"]))
+        parts.append("slide" + "x".join(str(size) for size in record["window"].values()))
+    return parts
+
+
+def differences(cfg: Mapping[str, Any], trained: Mapping[str, Any], split: str) -> list[str]:
+    """What sets an evaluation's settings apart from those of the training's own.
+
+    Args:
+        cfg: Plain settings of the evaluation.
+        trained: Plain settings of the training.
+        split: That is evaluated.
+    """
+    parts = []
+    if split != trained["dataset"]["splits"]["val"]:
+        parts.append(split)
+    if cfg["dataset"]["name"] != trained["dataset"]["name"]:
+        parts.append(cfg["dataset"]["name"])
+    if cfg["dataset"]["pad"] != trained["dataset"]["pad"]:
+        parts.append("pad{height}x{width}".format(**cfg["dataset"]["pad"]))
+    if cfg["normalize"] != trained["normalize"]:
+        parts.append("mean{mean}std{std}".format(**cfg["normalize"]).replace(" ", ""))
+    if str(cfg["precision"]) != str(trained["precision"]):
+        parts.append(str(cfg["precision"]))
     return parts
 
 

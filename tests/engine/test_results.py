@@ -1,11 +1,13 @@
 """results.json: merged, never half written, never thrown away; and its table."""
 
 import json
+import multiprocessing
 from pathlib import Path
 
 import pytest
 
 from gcseg.engine.results import (
+    differences,
     evaluation_record,
     merge_results,
     named,
@@ -48,15 +50,47 @@ def test_record_has_what_the_file_promises():
 
 def test_an_evaluation_out_of_the_ordinary_has_a_name_of_its_own():
     ordinary = record(augmentation=Augmentation((0.75, 1.0, 1.25), flip=True))
-    assert list(named({"msflip": ordinary, "none": record()}, split=None)) == ["msflip", "none"]
-    assert list(named({"none": record()}, split="train", dataset="voc")) == ["none@train@voc"]
+    assert list(named({"msflip": ordinary, "none": record()})) == ["msflip", "none"]
+    assert list(named({"msflip": record()})) == ["msflip@1.0"]
+    assert list(named({"none": record()}, ["train", "voc"])) == ["none@train@voc"]
     for name, other in {
         "x@last": record(checkpoint="b/last.ckpt"),
         "x@0.5,1.0": record(augmentation=Augmentation((0.5, 1.0))),
         "x@probabilities": record(average="probabilities"),
-        "x@slide64x96": record(window=SlidingWindow(64, 96, 32, 48)),
+        "x@slide64x96x32x48": record(window=SlidingWindow(64, 96, 32, 48)),
     }.items():
-        assert list(named({"x": other}, split=None)) == [name]
+        assert list(named({"x": other})) == [name]
+
+
+def test_what_sets_an_evaluation_apart():
+    trained = {
+        "dataset": {"name": "a", "splits": {"val": "val"}, "pad": {"height": 0, "width": 0}},
+        "normalize": {"mean": [0.5], "std": [0.5]},
+        "precision": 32,
+    }
+    assert differences(trained, trained, "val") == []
+    other = {
+        "dataset": {**trained["dataset"], "name": "b", "pad": {"height": 8, "width": 9}},
+        "normalize": {"mean": [0.4], "std": [0.5]},
+        "precision": "bf16-mixed",
+    }
+    expected = ["train", "b", "pad8x9", "mean[0.4]std[0.5]", "bf16-mixed"]
+    assert differences(other, trained, "train") == expected
+
+
+def merge(path, number):
+    merge_results(path, {"evaluations": {str(number): {"miou": 0.0}}})
+
+
+def test_processes_that_merge_at_once_lose_nothing(tmp_path):
+    path = tmp_path / "results.json"
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=merge, args=(path, number)) for number in range(8)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert len(read_results(path)["evaluations"]) == 8
 
 
 def test_evaluations_of_other_names_are_kept(tmp_path):
