@@ -90,6 +90,14 @@ def test_a_failed_job_does_not_end_a_multirun(run):
     assert "run: runs/r18-gc-scenes-3it-s0-" in outcome.out
 
 
+def test_a_training_that_is_stopped_early_is_not_finished(run, tmp_path):
+    error = run("train", *TINY, "iters=100000", "+trainer.max_time=00:00:00:01").error
+    assert error.startswith("training stopped at step ") and "same command again" in error
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert (folder / "checkpoints" / "last.ckpt").is_file()
+    assert not (folder / "results.json").exists()
+
+
 def test_the_traceback_is_there_on_demand(run):
     with pytest.raises(ConfigError, match="iters=0"):
         run("train", "iters=0", HYDRA_FULL_ERROR="1")

@@ -4,6 +4,7 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -297,3 +298,10 @@ def test_help_and_settings_import_nothing_heavy(command, training, tmp_path):
                      "seed=", "run_root=", "optim.lr=", "published", "sweep"):  # fmt: skip
             assert name in text
     assert not list(tmp_path.iterdir()), "nothing is written"
+
+
+def test_what_an_extra_transform_brings_in_is_ignored():
+    rotate = "+augment.extra.turn={_target_: albumentations.Rotate, limit: [45, 45], p: 1.0}"
+    transform = build._transform(compose("train", rotate), "turn")
+    mask = transform(image=np.zeros((64, 64, 3), np.uint8), mask=np.full((64, 64), 5, np.uint8))
+    assert set(np.unique(mask["mask"]).tolist()) == {5, 255}

@@ -200,3 +200,9 @@ def test_truncated_labels(tmp_path, palette):
         except DataError:
             continue
         np.testing.assert_array_equal(label, mask(0, range(21)), "only the end marker is missing")
+
+
+def test_a_film_behind_a_jpeg_does_no_harm(tmp_path):
+    path = write(tmp_path / "a.jpg", np.full((8, 12, 3), 90, np.uint8))
+    path.write_bytes(path.read_bytes() + bytes(10_000))
+    assert read_image(path).shape == (8, 12, 3)

@@ -128,3 +128,20 @@ def test_best_is_by_validation_miou(tmp_path):
     best, last = checkpoint_callbacks(tmp_path)
     assert (best.monitor, best.mode, best.filename) == ("val/miou", "max", "best")
     assert (last.monitor, last.filename) == (None, "last")
+
+
+def test_the_best_score_outlives_a_move(tmp_path):
+    best, _ = checkpoint_callbacks(tmp_path / "before")
+    kept = str(tmp_path / "before" / "best.ckpt")
+    best.best_model_score = best.kth_value = torch.tensor(0.9)
+    best.best_model_path = best.kth_best_model_path = kept
+    best.best_k_models = {kept: torch.tensor(0.9)}
+    moved, _ = checkpoint_callbacks(tmp_path / "after")
+    moved.load_state_dict(best.state_dict())
+    assert moved.best_model_score == 0.9
+    assert moved.best_model_path == str(tmp_path / "after" / "best.ckpt")
+    assert list(moved.best_k_models) == [moved.best_model_path]
+    trainer = mock.Mock()
+    trainer.strategy.reduce_boolean_decision = bool
+    assert not moved.check_monitor_top_k(trainer, torch.tensor(0.6))
+    assert moved.check_monitor_top_k(trainer, torch.tensor(0.95))
