@@ -65,16 +65,28 @@ SHAPE = "write 'classes:' with one name per line, and 'ignore: \\[value, ...\\]'
             r"a wrong entry \(colour \[0, 0, 256\] is not within 0 to 255\)",
         ),
         ("classes: [{name: a, color: red}]", r"a wrong entry \(colour red is not \[red"),
-        ("classes: [{name: a, color: [0, 0, 0]}, b]", r"a wrong entry \('color'\)"),
+        (
+            "classes: [{name: a, color: [0, 0, 0]}, b]",
+            "classes.yaml: 1 colours for 2 classes: give one colour per class$",
+        ),
         (
             "classes: [{name: a, value: 1}, b]",
             "classes.yaml gives one value to two classes: use each once$",
         ),
-        ("classes: [a, a]", "^class names repeat: a: make each name unique$"),
-        ("classes: []", "^0 classes in the class list: give 1 to 254 names$"),
-        ("classes: [a, b]\nignore: [1]", r"^label values \[1\] are both a class and ignored: "),
-        ("classes: [{name: a, value: 300}]", "^label value 300 in the class list: use 0 to 255$"),
-        ("classes: [{name: a, value: 255}]", "^label value 255 stands for class a, but always"),
+        ("classes: [a, a]", "classes.yaml: class names repeat: a: make each name unique$"),
+        ("classes: []", "classes.yaml: 0 classes in the class list: give 1 to 254 names$"),
+        (
+            "classes: [a, b]\nignore: [1]",
+            r"classes.yaml: label values \[1\] are both a class and ignored: ",
+        ),
+        (
+            "classes: [{name: a, value: 300}]",
+            "classes.yaml: label value 300 in the class list: use 0 to 255$",
+        ),
+        (
+            "classes: [{name: a, value: 255}]",
+            "classes.yaml: label value 255 stands for class a, but always",
+        ),
     ],
 )
 def test_wrong_lists(tmp_path, text, message):
