@@ -41,3 +41,7 @@ class WeightsError(GcsegError):
 
 class OutputError(GcsegError):
     """A result can't be written."""
+
+
+class DownloadError(GcsegError):
+    """A file can't be fetched."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -34,6 +36,39 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     finally:
         with suppress(OSError):  # it is gone, or was never there: the path itself may be at fault
             temporary.unlink()
+
+
+def sha256_of(path: Path) -> str:
+    """The hexadecimal SHA-256 digest of a file.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    digest = hashlib.sha256()
+    block = memoryview(bytearray(1 << 20))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(block):
+            digest.update(block[:count])
+    return digest.hexdigest()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes from changing a file between reading and writing it.
+
+    Raises:
+        OutputError: Its folder can't be made or read.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)  # locked itself, so that no lock file remains
+    except OSError as error:
+        raise output_error(path, error) from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def output_error(path: Path, error: Exception) -> OutputError:

@@ -5,9 +5,16 @@ import pickle
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from gcseg.errors import ConfigError, DataError, GcsegError, OutputError, WeightsError
+from gcseg.errors import (
+    ConfigError,
+    DataError,
+    DownloadError,
+    GcsegError,
+    OutputError,
+    WeightsError,
+)
 
-TYPES = (ConfigError, DataError, WeightsError, OutputError)
+TYPES = (ConfigError, DataError, DownloadError, WeightsError, OutputError)
 
 
 @pytest.mark.parametrize("error", TYPES)
