@@ -13,11 +13,11 @@ INSTALLED := $(VENV)/.gcseg-installed
 INSTALLED_DEV := $(VENV)/.gcseg-installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev test test-slow coverage lint format types clean
+.PHONY: help demo install install-dev test test-slow test-frameworks coverage lint format types tables clean
 
 help:  ## list the targets
 	@echo "Targets (make TARGET):"
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14 | sed 's/^/  /'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 17 | sed 's/^/  /'
 	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV), DEMO_ARGS and TEST_ARGS for more arguments"
 
 demo: $(INSTALLED)  ## train on drawn street scenes, score, write pictures: minutes, no download of data
@@ -44,6 +44,9 @@ test: $(INSTALLED_DEV)  ## run the tests but the slow ones
 test-slow: $(INSTALLED_DEV)  ## run the slow tests
 	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
 
+test-frameworks: $(INSTALLED_DEV)  ## compare with PaddleSeg and mmsegmentation themselves, see CONTRIBUTING
+	$(BIN)/python -m pytest -m frameworks $(TEST_ARGS)
+
 coverage: $(INSTALLED_DEV)  ## run the tests and fail if they cover less than 90 % of gcseg
 	$(BIN)/python -m pytest --cov=gcseg --cov-report=term-missing:skip-covered --cov-fail-under=90 $(TEST_ARGS)
 
@@ -57,6 +60,9 @@ format: $(INSTALLED_DEV)  ## mend formatting and simple faults
 
 types: $(INSTALLED_DEV)  ## check the types
 	$(BIN)/mypy
+
+tables: $(INSTALLED)  ## bring the README's tables of results up to date
+	$(BIN)/python -m gcseg.report --update README.md
 
 clean:  ## remove the environment and caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist

@@ -18,13 +18,13 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from gcseg.data.augment import evaluation_pipeline, training_pipeline
+from gcseg.data.augment import evaluation_pipeline, scaled_size, training_pipeline
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.engine.checkpoints import AtomicCheckpointIO
 from gcseg.engine.module import SegmentationModule
 from gcseg.errors import ConfigError
-from gcseg.inference import Augmentation, SlidingWindow
+from gcseg.inference import Augmentation, Fit, SlidingWindow
 from gcseg.models import Segmentor
 from gcseg.settings import plain
 
@@ -35,6 +35,10 @@ TRAINER_ARGUMENTS = (
 """Arguments of Lightning's Trainer that are the user's; the others would change what is scored."""
 
 
+NO_ARGUMENTS = ("name", "pretrained", "align_corners")
+"""Settings beside a `_target_` that are for the run's name, the weights and the whole network."""
+
+
 def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     """Build the network of `cfg.backbone`, `cfg.head` and `cfg.auxiliary_head`."""
     backbone = _instantiate(cfg.backbone)
@@ -42,16 +46,17 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     auxiliary_head = _instantiate(
         cfg.auxiliary_head, in_channels=backbone.channels[2], num_classes=num_classes
     )
-    return Segmentor(backbone, head, auxiliary_head)
+    align_corners = cfg.head.get("align_corners", False)
+    return Segmentor(backbone, head, auxiliary_head, align_corners=align_corners)
 
 
 def _instantiate(cfg: DictConfig, **arguments: Any) -> Any:
-    """Call `cfg._target_`; its `name` is for run names only. None where the target is null.
+    """Call `cfg._target_` with the settings beside it. None where the target is null.
 
     Raises:
         ConfigError: The target does not take one of the settings.
     """
-    settings = {key: value for key, value in plain(cfg).items() if key != "name"}
+    settings = {key: value for key, value in plain(cfg).items() if key not in NO_ARGUMENTS}
     if settings["_target_"] is None:
         return None
     # Called here and not by Hydra, which would wrap the exceptions of what it calls.
@@ -85,18 +90,22 @@ def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> Any:
             albumentations refuses an extra transform.
     """
     crop, augment = plain(cfg.dataset.crop), plain(cfg.augment)
+    scale = augment["scale"]
+    scale["fit"] = _fit("augment.scale.fit", scale.get("fit"))
     image, _ = train.read(0)
-    largest = augment["scale"]["max"]
-    for side, size in zip(("height", "width"), image.shape[:2], strict=True):
-        if crop[side] > size * largest:
+    height, width, _ = image.shape
+    largest = scaled_size(height, width, scale["max"], scale["fit"])
+    for side, size, most in zip(("height", "width"), (height, width), largest, strict=True):
+        if crop[side] > most:
             raise ConfigError(
                 f"dataset.crop.{side}={crop[side]} is larger than pictures of {side} {size} "
-                f"become at augment.scale.max={largest}",
-                f"give at most {int(size * largest)}",
+                f"become at augment.scale.max={scale['max']}",
+                f"give at most {most}",
             )
-    extra = [_transform(cfg, name) for name in augment.pop("extra")]
+    augment["color"] = _instantiate(cfg.augment.color)
+    augment["extra"] = [_transform(cfg, name) for name in augment["extra"]]
     try:
-        return training_pipeline(**crop, **plain(cfg.normalize), **augment, extra=extra)
+        return training_pipeline(**crop, **plain(cfg.normalize), **augment)
     except ValueError as error:
         raise ConfigError(f"augment: {error}", "see conf/augment/published.yaml") from None
 
@@ -116,12 +125,28 @@ def _transform(cfg: DictConfig, name: str) -> Any:
 
 
 def evaluation_preprocessing(cfg: DictConfig) -> Any:
-    """Build the preprocessing of evaluation: normalisation and `cfg.dataset.pad`."""
+    """Build the preprocessing of evaluation: normalisation and, by protocol, padding."""
+    pad = cfg.dataset.pad if cfg.protocol.resize == "pad" else {"height": 0, "width": 0}
     return evaluation_pipeline(
-        **plain(cfg.normalize),
-        pad_height=cfg.dataset.pad.height,
-        pad_width=cfg.dataset.pad.width,
+        **plain(cfg.normalize), pad_height=pad["height"], pad_width=pad["width"]
     )
+
+
+def fit(cfg: DictConfig) -> Fit | None:
+    """Into what the protocol resizes images of this dataset, or None for their own size."""
+    return (
+        _fit("dataset.fit", plain(cfg.dataset).get("fit")) if cfg.protocol.resize == "fit" else None
+    )
+
+
+def _fit(key: str, sizes: Any) -> Fit | None:
+    """A rectangle to fit images into; null, or two nulls, stand for their own size."""
+    if sizes is None or sizes == {"long": None, "short": None}:
+        return None
+    try:
+        return Fit(**sizes)
+    except TypeError:
+        raise ConfigError(f"{key}={sizes}", "give {long: pixels, short: pixels} or null") from None
 
 
 def modes(cfg: DictConfig) -> dict[str, Augmentation]:
@@ -154,8 +179,10 @@ def module(cfg: DictConfig, classes: tuple[str, ...]) -> SegmentationModule:
         classes,
         optimizer=optimizer if "optim" in cfg else None,
         auxiliary_weight=cfg.get("auxiliary_weight", 0.0),
+        count_ignored=cfg.get("count_ignored", False),
         average=cfg.tta.average,
         window=window(cfg),
+        fit=fit(cfg),
         channels_last=cfg.channels_last,
     )
 

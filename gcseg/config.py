@@ -9,13 +9,11 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import hydra
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
@@ -27,13 +25,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gcseg.errors import ConfigError, GcsegError, WeightsError
+from gcseg.errors import GcsegError
 from gcseg.settings import check, check_types, leaves
 
 PACKAGE = Path(__file__).resolve().parent
-
-TRAINED_GROUPS = ("backbone", "head", "auxiliary_head", "dataset", "normalize")
-"""Config groups that evaluation takes from the checkpoint, as the option `trained`."""
 
 
 def source_folder(name: str) -> Path:
@@ -53,7 +48,10 @@ def register_resolvers() -> None:
 
 
 def run_command(
-    config_name: str, task: Callable[[DictConfig], None], *, from_checkpoint: bool = False
+    config_name: str,
+    task: Callable[[DictConfig], None],
+    *,
+    prepare: Callable[[list[str]], object] | None = None,
 ) -> None:
     """Run a command: compose `conf/<config_name>.yaml` with the command line and call the task.
 
@@ -62,7 +60,7 @@ def run_command(
     Args:
         config_name: The command's primary configuration.
         task: What it does with the composed and checked configuration.
-        from_checkpoint: Whether network and dataset are those of `checkpoint=`.
+        prepare: Called with the command line before anything is composed.
     """
     register_resolvers()
     full = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -71,14 +69,14 @@ def run_command(
 
     def checked_task(cfg: DictConfig) -> None:
         # Inside the task, because Hydra adds lines of its own to an exception that leaves it.
-        with _errors_in_one_line(config_name, full, failed_jobs if is_multirun() else None):
+        with errors_in_one_line(config_name, full, failed_jobs if is_multirun() else None):
             check(cfg)
             check_types(cfg, _as_in_files(config_name))
             task(cfg)
 
-    with _errors_in_one_line(config_name, full):
-        if from_checkpoint:
-            offer_trained_options(sys.argv[1:])
+    with errors_in_one_line(config_name, full):
+        if prepare is not None:
+            prepare(sys.argv[1:])
         os.environ["HYDRA_FULL_ERROR"] = "1"  # have Hydra raise its errors, to word them here
         try:
             hydra.main(
@@ -93,8 +91,8 @@ def run_command(
 
 
 @contextmanager
-def _errors_in_one_line(
-    config_name: str, full: bool, failed_jobs: list[str] | None = None
+def errors_in_one_line(
+    config_name: str, full: bool = False, failed_jobs: list[str] | None = None
 ) -> Iterator[None]:
     """End the process with one line on what the user can mend; with `full`, let it through.
 
@@ -135,15 +133,25 @@ def _explain(error: Exception, config_name: str) -> str:
 
 def _suggest(key: str, config_name: str) -> str:
     """The settings that a misspelt key may have meant."""
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(source_folder("conf")), version_base="1.3"):
-        cfg = hydra.compose(config_name, _group_overrides(sys.argv[1:]))
+    cfg = compose(config_name, _group_overrides(sys.argv[1:]))
     known = [name for name in leaves(cfg) if name != key]
     close = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
     if not close:  # perhaps the right name in another place
         close = [name for name in known if name.split(".")[-1] == key.split(".")[-1]][:3]
     meant = f"did you mean {' or '.join(close)}? " if close else ""
     return f"{meant}--cfg job lists them all"
+
+
+def compose(config_name: str, overrides: list[str]) -> DictConfig:
+    """Compose `conf/<config_name>.yaml` outside a command.
+
+    Raises:
+        HydraException: An override does not exist.
+    """
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(source_folder("conf")), version_base="1.3"):
+        return hydra.compose(config_name, overrides)
 
 
 def _group_overrides(arguments: Iterable[str]) -> list[str]:
@@ -161,78 +169,6 @@ def _as_in_files(config_name: str) -> DictConfig:
     loader = GlobalHydra.instance().config_loader()
     groups = _group_overrides(HydraConfig.get().overrides.task)
     return loader.load_configuration(config_name, groups, RunMode.RUN)
-
-
-def offer_trained_options(arguments: list[str]) -> None:
-    """Offer the settings of the named checkpoint as option `trained` of their groups.
-
-    Hydra composes them like any other option: `dataset.root=...` changes one value,
-    `dataset=voc` takes another dataset.
-
-    Args:
-        arguments: The command line.
-
-    Raises:
-        ConfigError: Several checkpoints are given.
-        WeightsError: The checkpoint does not exist or holds no configuration.
-    """
-    paths = [a.split("=", 1)[1] for a in arguments if a.startswith("checkpoint=")]
-    config: Mapping[str, Any] = {}
-    if paths:
-        if "," in paths[-1]:
-            raise ConfigError(f"checkpoint={paths[-1]}", "evaluate one checkpoint per command")
-        config = checkpoint_config(find_checkpoint(paths[-1].strip("'\"")))
-    store = ConfigStore.instance()
-    for group in TRAINED_GROUPS:
-        store.store(group=group, name="trained", node=dict(config.get(group) or {}))
-
-
-def find_checkpoint(path: str) -> Path:
-    """A checkpoint by its path or its run folder (then `checkpoints/best.ckpt`, or `last.ckpt`).
-
-    Raises:
-        WeightsError: There is none.
-    """
-    given = Path(path)
-    candidates = [given]
-    if given.is_dir():
-        candidates = [given / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise WeightsError(
-        f"there is no checkpoint {candidates[0]}",
-        "give checkpoint= a .ckpt file or a run folder",
-    )
-
-
-def checkpoint_config(checkpoint: Path) -> Mapping[str, Any]:
-    """The configuration that a checkpoint was trained with.
-
-    From config.yaml of its run folder, or else from the checkpoint itself.
-
-    Raises:
-        WeightsError: The checkpoint holds no configuration.
-    """
-    beside = run_folder(checkpoint)
-    if beside is not None:
-        return OmegaConf.to_container(OmegaConf.load(beside / "config.yaml"))  # type: ignore[return-value]
-    from gcseg.engine.checkpoints import read_checkpoint
-
-    record = read_checkpoint(checkpoint).get("gcseg")
-    if not isinstance(record, dict) or "config" not in record:
-        raise WeightsError(
-            f"{checkpoint} does not say which network it holds", "give a checkpoint of a training"
-        )
-    config: Mapping[str, Any] = record["config"]
-    return config
-
-
-def run_folder(checkpoint: Path) -> Path | None:
-    """The run folder that a checkpoint lies in, or None."""
-    folder = checkpoint.resolve().parent.parent
-    inside = checkpoint.resolve().parent.name == "checkpoints"
-    return folder if inside and (folder / "config.yaml").is_file() else None
 
 
 def is_multirun() -> bool:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from gcseg.config import checkpoint_config, find_checkpoint, run_command, run_folder
+from gcseg.config import source_folder
+from gcseg.files import sha256_of
+from gcseg.published import Record
 from gcseg.settings import plain
+from gcseg.trained import Trained, run_folder, run_with_checkpoint
+
+if TYPE_CHECKING:
+    from gcseg.data.datasets import SegmentationDataset
 
 
-def evaluate(cfg: DictConfig) -> None:
+def evaluate(cfg: DictConfig, trained: Trained) -> None:
     """Score a checkpoint under the modes of `cfg.tta`; print the table and merge results.json.
+
+    With `published=` the scores are printed beside the published ones and recorded.
 
     Raises:
         GcsegError: A setting, the checkpoint, the data or the output folder is wrong.
@@ -22,25 +33,35 @@ def evaluate(cfg: DictConfig) -> None:
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.evaluate import evaluate as score
     from gcseg.engine.progress import RunProgress
-    from gcseg.engine.results import differences, merge_results, named, print_table
-    from gcseg.weights import load_weights
+    from gcseg.engine.results import merge_results, named, print_table
+    from gcseg.weights import load_tensors, read_checkpoint_file
 
-    checkpoint = find_checkpoint(cfg.checkpoint)
     dataset = build.dataset(cfg, cfg.split).with_labels()
+    checkpoint = trained.path()
     data = SegmentationData(
         dataset, build.evaluation_preprocessing(cfg), num_workers=build.worker_count(cfg)
     )
-    check_classes(checkpoint, dataset.label_space)
+    content = read_checkpoint_file(checkpoint)
+    check_classes(content.extra, dataset.label_space, checkpoint)
     module = build.module(cfg, dataset.label_space.names)
-    load_weights(module.model, checkpoint)
+    load_tensors(module.model, content.tensors, source=str(checkpoint))
     trainer = build.trainer(cfg, callbacks=[RunProgress()])
     records = score(trainer, module, data, build.modes(cfg), split=cfg.split, checkpoint=checkpoint)
     if trainer.is_global_zero:
-        results = (run_folder(checkpoint) or _own_folder(cfg, checkpoint)) / "results.json"
-        apart = differences(plain(cfg), checkpoint_config(checkpoint), cfg.split)
-        merge_results(results, {"evaluations": named(records, apart)})
+        run = run_folder(checkpoint)
+        results = (run or _own_folder(cfg, checkpoint)) / "results.json"
+        evaluations = named(
+            records,
+            plain(cfg),
+            trained.config,
+            split=cfg.split,
+            checkpoint=checkpoint.stem if run else "best",
+        )
+        merge_results(results, {"evaluations": evaluations})
         print_table(records, title=f"{checkpoint} on {cfg.dataset.name} {cfg.split}")
         print(f"results: {results}")
+        if trained.published is not None:
+            _beside_published(cfg, trained.published, evaluations, dataset, checkpoint)
 
 
 def _own_folder(cfg: DictConfig, checkpoint: Path) -> Path:
@@ -52,5 +73,51 @@ def _own_folder(cfg: DictConfig, checkpoint: Path) -> Path:
     )
 
 
+def _beside_published(
+    cfg: DictConfig,
+    record: Record,
+    evaluations: dict[str, dict[str, Any]],
+    dataset: SegmentationDataset,
+    checkpoint: Path,
+) -> None:
+    """Print and record scores beside the published ones."""
+    from gcseg.engine.run import environment
+    from gcseg.report.measured import MODES, add_measurement, print_comparison
+
+    comparable = {mode: found for mode, found in evaluations.items() if mode in MODES}
+    if not comparable:
+        print(f"not comparable with the published scores: {', '.join(evaluations)}")
+        return
+    print_comparison(record, comparable)
+    around = environment()
+    path = Path(cfg.record) if cfg.record else _measurements(cfg)
+    add_measurement(
+        path,
+        {
+            "experiment": f"published={cfg.published}",
+            "command": shlex.join(["python", "-m", "gcseg.eval", *sys.argv[1:]]),
+            "hardware": around["gpus"] or [f"{around['cpus']} CPU cores"],
+            "packages": around["packages"],
+            "weights": {"file": checkpoint.name, "sha256": sha256_of(checkpoint)},
+            "data": {"split": cfg.split, "images": len(dataset), "sha256": dataset.checksum()},
+            "published": dict(record.miou),
+            "results": {
+                "backbone": cfg.backbone.name,
+                "head": cfg.head.name,
+                "dataset": cfg.dataset.name,
+                "evaluations": comparable,
+            },
+        },
+    )
+    print(f"recorded: {path}")
+
+
+def _measurements(cfg: DictConfig) -> Path:
+    """Where measurements are kept: in the checkout, or where runs are if there is none."""
+    experiments = source_folder("experiments")
+    inside = (experiments.parent / "pyproject.toml").is_file()
+    return (experiments if inside else Path(cfg.run_root)) / "results.json"
+
+
 if __name__ == "__main__":
-    run_command("eval", evaluate, from_checkpoint=True)
+    run_with_checkpoint("eval", evaluate)

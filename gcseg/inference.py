@@ -6,7 +6,7 @@ A model here is whatever maps N x 3 x H x W float to N x C x H x W logits.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,6 +97,36 @@ class SlidingWindow:
         return total / count
 
 
+@dataclass(frozen=True)
+class Fit:
+    """The size at which an image is predicted: as large as fits into a rectangle, either way up.
+
+    Source: mmsegmentation's `Resize(scale=(long, short), keep_ratio=True)`.
+
+    Args:
+        long: Length of the rectangle's longer side in pixels.
+        short: Length of its shorter side.
+    """
+
+    long: int
+    short: int
+
+    def __post_init__(self) -> None:
+        """Refuse what is no rectangle."""
+        if not 1 <= self.short <= self.long:
+            raise ConfigError(
+                f"fit into {self.long} x {self.short} pixels", "give 1 <= short <= long"
+            )
+
+    def factor(self, height: int, width: int, scale: float) -> float:
+        """By what an image is resized for a scale of test-time augmentation.
+
+        The scale is the rectangle's, whose sides are whole pixels.
+        """
+        long, short = int(self.long * scale), int(self.short * scale)
+        return min(long / max(height, width), short / min(height, width))
+
+
 def _starts(size: int, window: int, stride: int) -> list[int]:
     count = max(math.ceil((size - window) / stride), 0) + 1
     return [max(min(index * stride, size - window), 0) for index in range(count)]
@@ -110,6 +140,8 @@ def predict_scores(
     *,
     average: Average = "logits",
     window: SlidingWindow | None = None,
+    fit: Fit | None = None,
+    align_corners: bool = False,
 ) -> dict[str, Tensor]:
     """Predict images under several modes of test-time augmentation at once.
 
@@ -125,6 +157,9 @@ def predict_scores(
         modes: Augmentation by name.
         average: What is averaged over the views.
         window: Predict each view by sliding window; whole where None.
+        fit: Resize images to fit into this before the scales; None for their own size.
+        align_corners: Of the resizing of logits back to the images' size; PaddleSeg never aligns
+            them, mmsegmentation where the network does.
 
     Returns:
         By mode, N x C x H x W float32: averaged logits or probabilities.
@@ -134,7 +169,9 @@ def predict_scores(
     views = sorted({view for mode in modes.values() for view in mode.views})
     totals: dict[str, Tensor] = {}
     for scale, flip in views:
-        scores = _predict_view(model, images, scale, flip, window, size)
+        factor = fit.factor(size[0], size[1], scale) if fit else scale
+        view_size = [max(int(length * factor + 0.5), 1) for length in size]
+        scores = _predict_view(model, images, view_size, flip, window, align_corners)
         if average == "probabilities":
             scores = scores.softmax(1)
         for name, mode in modes.items():
@@ -150,21 +187,21 @@ def predict_scores(
 def _predict_view(
     model: Model,
     images: Tensor,
-    scale: float,
+    view_size: list[int],
     flip: bool,
     window: SlidingWindow | None,
-    size: Sequence[int],
+    align_corners: bool,
 ) -> Tensor:
-    if scale != 1:
-        scaled = [max(int(length * scale + 0.5), 1) for length in size]
-        images = F.interpolate(images, scaled, mode="bilinear", align_corners=False)
+    size = list(images.shape[-2:])
+    if view_size != size:
+        images = F.interpolate(images, view_size, mode="bilinear", align_corners=False)
     if flip:
         images = images.flip(-1)
     logits = window.logits(model, images) if window else model(images).float()
     if flip:
         logits = logits.flip(-1)
-    if scale != 1:
-        logits = F.interpolate(logits, list(size), mode="bilinear", align_corners=False)
+    if view_size != size:
+        logits = F.interpolate(logits, size, mode="bilinear", align_corners=align_corners)
     return logits
 
 

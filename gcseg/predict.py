@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from gcseg.config import find_checkpoint, run_command, run_folder
 from gcseg.errors import ConfigError
+from gcseg.trained import Trained, run_folder, run_with_checkpoint
+
+if TYPE_CHECKING:
+    from gcseg.data.label_spaces import LabelSpace
 
 
-def predict(cfg: DictConfig) -> None:
+def predict(cfg: DictConfig, trained: Trained) -> None:
     """Predict a split, or any pictures, under the one mode of `cfg.tta`.
 
     Raises:
@@ -23,22 +27,23 @@ def predict(cfg: DictConfig) -> None:
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.predictions import PredictionWriter
     from gcseg.engine.progress import RunProgress
-    from gcseg.weights import load_weights
+    from gcseg.weights import load_tensors, read_checkpoint_file
 
     if len(cfg.tta.modes) != 1:
         raise ConfigError("tta=all predicts each picture in several ways", "choose one of them")
-    checkpoint = find_checkpoint(cfg.checkpoint)
+    checkpoint = trained.path()
+    content = read_checkpoint_file(checkpoint)
     if cfg.images is None:
         dataset = build.dataset(cfg, cfg.split)
         space = dataset.label_space
-        check_classes(checkpoint, space)
+        check_classes(content.extra, space, checkpoint)
     else:
-        space = trained_classes(checkpoint)
+        space = trained_classes(content.extra) or _published_classes(cfg.dataset.name)
         dataset = images_as_dataset(Path(cfg.images), space)
     if cfg.limit is not None:
         dataset = dataset.first(cfg.limit)
     module = build.module(cfg, space.names)
-    load_weights(module.model, checkpoint)
+    load_tensors(module.model, content.tensors, source=str(checkpoint))
     module.set_modes(build.modes(cfg))
     output = Path(cfg.output or (run_folder(checkpoint) or checkpoint.parent) / "predictions")
     data = SegmentationData(dataset, build.evaluation_preprocessing(cfg), num_workers=1)
@@ -50,5 +55,23 @@ def predict(cfg: DictConfig) -> None:
     print(f"picture: {output / 'overview.png'}")
 
 
+def _published_classes(dataset: str) -> LabelSpace:
+    """The classes of a dataset, known without its files.
+
+    Raises:
+        ConfigError: They depend on the files.
+    """
+    from gcseg.data.ade20k import ade20k_classes
+    from gcseg.data.label_spaces import CAMVID, CITYSCAPES, VOC
+
+    known = {"ade20k": ade20k_classes(), "camvid": CAMVID, "cityscapes": CITYSCAPES, "voc": VOC}
+    if dataset not in known:
+        raise ConfigError(
+            f"the checkpoint does not say its classes, and dataset={dataset} has none of its own",
+            f"add dataset={', '.join(known)}, or predict a split of yours without images=",
+        )
+    return known[dataset]
+
+
 if __name__ == "__main__":
-    run_command("predict", predict, from_checkpoint=True)
+    run_with_checkpoint("predict", predict)

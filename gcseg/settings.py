@@ -53,6 +53,8 @@ def check(cfg: DictConfig) -> None:
     for key, choices in (("precision", PRECISIONS), ("accelerator", ACCELERATORS)):
         if key in cfg and str(cfg[key]) not in choices:
             raise ConfigError(f"{key}={cfg[key]}", f"use one of {', '.join(choices)}")
+    if cfg.protocol.resize not in ("pad", "fit"):
+        raise ConfigError(f"protocol.resize={cfg.protocol.resize}", "use pad or fit")
     if cfg.tta.average not in ("logits", "probabilities"):
         raise ConfigError(f"tta.average={cfg.tta.average}", "use logits or probabilities")
     least, most = CROP_SIDES

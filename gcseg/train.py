@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from gcseg.config import checkpoint_config, is_multirun, run_command
+from gcseg import catalogue
+from gcseg.config import is_multirun, run_command
 from gcseg.errors import ConfigError
+from gcseg.files import sha256_of
 from gcseg.settings import plain
+from gcseg.trained import find_checkpoint, recorded_config
 
 if TYPE_CHECKING:
     from gcseg.data.datasets import SegmentationDataset
+    from gcseg.models import Segmentor
 
 
 def train(cfg: DictConfig) -> None:
@@ -34,13 +39,7 @@ def train(cfg: DictConfig) -> None:
     from gcseg.engine.evaluate import evaluate
     from gcseg.engine.metrics_csv import MetricsCSV
     from gcseg.engine.progress import RunProgress
-    from gcseg.engine.results import (
-        differences,
-        merge_results,
-        named,
-        print_table,
-        read_results,
-    )
+    from gcseg.engine.results import merge_results, named, print_table, read_results
     from gcseg.weights import load_weights
 
     images_per_pass = build.images_per_pass(cfg)
@@ -65,7 +64,10 @@ def train(cfg: DictConfig) -> None:
     module.configure_optimizers()  # its settings are wrong before a run folder is made, not after
     modes = build.modes(cfg)
 
-    folder = run.choose_folder(Path(cfg.run_root), run_name(cfg, train_set), cfg.fresh)
+    weights = starting_weights(cfg)
+    name = run_name(cfg, train_set, weights)
+
+    folder = run.choose_folder(Path(cfg.run_root), name, cfg.fresh)
     config = plain(cfg)
     finished = "training" in read_results(folder.results)
     curves = MetricsCSV(folder.metrics)
@@ -92,8 +94,12 @@ def train(cfg: DictConfig) -> None:
         extra=plain(cfg.trainer),
     )
     if not finished:
-        run.describe(folder, config)
         last = folder.last if folder.last.is_file() else None
+        if last is None:
+            skipped = load_starting_weights(module.model, weights, strict=cfg.strict)
+            if trainer.is_global_zero:
+                print("\n".join(skipped))
+        run.describe(folder, config)
         trainer.fit(module, data, ckpt_path=str(last) if last else None, weights_only=True)
         if trainer.global_step < cfg.iters:
             raise ConfigError(
@@ -116,18 +122,61 @@ def train(cfg: DictConfig) -> None:
     load_weights(module.model, folder.best)
     records = evaluate(trainer, module, data, modes, split=splits.val, checkpoint=folder.best)
     if trainer.is_global_zero:
-        apart = differences(config, checkpoint_config(folder.best), splits.val)
-        merge_results(folder.results, {"evaluations": named(records, apart)})
+        trained = recorded_config(folder.best) or config
+        evaluations = named(records, config, trained, split=splits.val)
+        merge_results(folder.results, {"evaluations": evaluations})
         print_table(records, title=f"{folder.path.name}, best checkpoint on {splits.val}")
         print(f"run: {folder.path}")
 
 
-def run_name(cfg: DictConfig, train_set: SegmentationDataset) -> str:
+def starting_weights(cfg: DictConfig) -> dict[str, Path]:
+    """The files that training starts from: of a whole network, or of its backbone, or none.
+
+    Raises:
+        WeightsError: There is no such file, or no such name in the catalogue.
+        DownloadError: It can't be fetched.
+    """
+    if cfg.checkpoint is not None:  # which holds a backbone too
+        return {"checkpoint": find_checkpoint(cfg.checkpoint)}
+    pretrained = cfg.backbone.get("pretrained")
+    return {} if pretrained is None else {"backbone": catalogue.resolve(pretrained)}
+
+
+def load_starting_weights(
+    model: Segmentor, weights: Mapping[str, Path], *, strict: bool
+) -> list[str]:
+    """Load what training starts from.
+
+    Returns:
+        Lines for the user: what was loaded, and what starts from random weights.
+
+    Raises:
+        WeightsError: The weights do not fit the network.
+    """
+    from gcseg.weights import load_backbone, load_weights
+
+    lines = []
+    if "backbone" in weights:
+        load_backbone(model.backbone, weights["backbone"])
+        lines.append(f"backbone: weights of {weights['backbone']}")
+    if "checkpoint" in weights:
+        path = weights["checkpoint"]
+        skipped = load_weights(model, path, strict=strict, other_classes=True)
+        lines.append(f"network: weights of {path}")
+        lines += [f"not loaded: {line}" for line in skipped]
+    return lines
+
+
+def run_name(cfg: DictConfig, train_set: SegmentationDataset, weights: Mapping[str, Path]) -> str:
     """The name of a training, ending in a fingerprint of what decides its weights."""
     from gcseg.engine.run import fingerprint
 
     names = f"{cfg.backbone.name}-{cfg.head.name}-{cfg.dataset.name}"
-    settings = {**training_settings(cfg), "data": _identity(train_set)}
+    settings = {
+        **training_settings(cfg),
+        "data": _identity(train_set),
+        "weights": {part: sha256_of(path) for part, path in weights.items()},
+    }
     return f"{names}-{cfg.iters}it-s{cfg.seed}-{fingerprint(settings)}"
 
 
@@ -136,9 +185,11 @@ def training_settings(cfg: DictConfig) -> dict[str, Any]:
     settings = {
         key: value
         for key, value in plain(cfg).items()
-        if key in ("backbone", "head", "auxiliary_head", "auxiliary_weight", "dataset", "augment",
+        if key in ("backbone", "head", "auxiliary_head", "auxiliary_weight", "count_ignored",
+                   "dataset", "augment",
                    "normalize", "optim", "iters", "batch_size", "precision", "seed", "trainer")
     }  # fmt: skip
+    settings["backbone"].pop("pretrained", None)  # the weights themselves count, not their place
     dataset = settings["dataset"]
     settings["dataset"] = {key: dataset[key] for key in ("name", "reader", "crop")}
     settings["dataset"]["split"] = dataset["splits"]["train"]

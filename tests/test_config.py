@@ -12,30 +12,32 @@ from hydra.utils import get_method
 from omegaconf import OmegaConf
 
 from gcseg import build
-from gcseg.config import (
-    TRAINED_GROUPS,
-    checkpoint_config,
-    find_checkpoint,
-    offer_trained_options,
-    run_folder,
-    source_folder,
-)
+from gcseg.config import source_folder
 from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.label_spaces import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.settings import check, plain
 from gcseg.train import run_name
+from gcseg.trained import (
+    GROUPS,
+    described_config,
+    find_checkpoint,
+    offer_trained_options,
+    recorded_config,
+    run_folder,
+)
 from tests.commands import TINY, compose, start
 
 OPTIONS = {
-    "augment": {"published"},
+    "augment": {"mmseg", "published"},
     "auxiliary_head": {"fcn", "none"},
     "backbone": {"r18", "r34", "r50", "r101", "r152"},
-    "dataset": {"camvid", "cityscapes", "folder", "scenes", "voc"},
+    "dataset": {"ade20k", "camvid", "cityscapes", "folder", "scenes", "voc"},
     "head": {"fcn", "gc"},
     "inference": {"slide", "whole"},
     "logger": {"csv", "tensorboard", "wandb"},
-    "normalize": {"half", "imagenet"},
+    "normalize": {"half", "imagenet", "protocol"},
+    "protocol": {"mmseg", "paddleseg"},
     "optim": {"adamw", "sgd"},
     "tta": {"all", "flip", "msflip", "none"},
 }
@@ -44,11 +46,16 @@ OPTIONS = {
 EXPERIMENTS = {
     "ablation": {"context_block", "context_ratio"},
     "published": {
-        "paddleseg_r50_cityscapes",
-        "paddleseg_r50_voc",
-        "paddleseg_r101_cityscapes",
-        "paddleseg_r101_voc",
+        f"{source}_{backbone}_{data}"
+        for backbone in ("r50", "r101")
+        for source, rows in {
+            "paddleseg": "cityscapes voc",
+            "mmseg": "cityscapes_512x1024_40k cityscapes_512x1024_80k cityscapes_769x769_40k "
+            "cityscapes_769x769_80k voc_20k voc_40k ade20k_80k ade20k_160k",
+        }.items()
+        for data in rows.split()
     },
+    "recipe": {"mmseg"},
     "small": {"camvid_r18", "demo"},
     "sweep": {"backbone_iters_tta"},
 }
@@ -125,7 +132,7 @@ def test_logger_targets_exist():
 def test_an_option_takes_the_place_of_the_trained_one(command, option):
     offer_trained_options([])
     group, name = option.split("=")
-    given = {"dataset": "voc", group: name}
+    given = {"dataset": "voc", "protocol": "mmseg", "inference": "whole", group: name}
     overrides = [f"{key}={value}" for key, value in given.items()]
     cfg = compose(command, "checkpoint=a.ckpt", *overrides, *with_root(option))
     check(cfg)
@@ -166,9 +173,9 @@ def test_the_command_line_wins_over_an_experiment():
     assert cfg.head.channels == 128, "the rest is the experiment's"
 
 
-def name_of(cfg, pictures=("a", "b"), space=CITYSCAPES):
+def name_of(cfg, pictures=("a", "b"), space=CITYSCAPES, weights=None):
     pairs = [Pair(name, Path(name), None, space) for name in pictures]
-    return run_name(cfg, SegmentationDataset(pairs, space, "somewhere"))
+    return run_name(cfg, SegmentationDataset(pairs, space, "somewhere"), weights or {})
 
 
 def test_other_pictures_or_classes_another_name(tiny_name):
@@ -177,6 +184,16 @@ def test_other_pictures_or_classes_another_name(tiny_name):
     assert name_of(cfg, pictures=("a", "c")) != tiny_name
     assert name_of(cfg, space=VOC) != tiny_name
     assert name_of(cfg, space=CITYSCAPES_LABEL_IDS) != tiny_name
+
+
+def test_other_starting_weights_another_name(tiny_name, tmp_path):
+    cfg = compose("train", *TINY)
+    for name, content in {"a": b"1", "b": b"2", "copy of a": b"1"}.items():
+        (tmp_path / name).write_bytes(content)
+    a, b, copy = (name_of(cfg, weights={"backbone": tmp_path / n}) for n in ("a", "b", "copy of a"))
+    assert len({tiny_name, a, b}) == 3
+    assert a == copy, "what is in the file counts, not where it is"
+    assert name_of(cfg, weights={"checkpoint": tmp_path / "a"}) not in (tiny_name, a)
 
 
 def test_data_is_below_gcseg_data(monkeypatch):
@@ -203,7 +220,7 @@ def tiny_name():
         *("tta=all", "tta=msflip", "inference=slide", "logger=wandb", "num_workers=2"),
         *("run_root=/elsewhere", "dataset.root=/elsewhere", "val_every=1", "log_every=7"),
         *("devices=2", "num_nodes=2", "accelerator=auto", "fresh=true", "compile=true"),
-        "dataset.splits.val=train",
+        *("dataset.splits.val=train", "tta.average=probabilities", "strict=false"),
     ],
 )
 def test_same_training_same_name(override, tiny_name):
@@ -217,6 +234,7 @@ def test_same_training_same_name(override, tiny_name):
         *("seed=1", "precision=bf16-mixed", "dataset.crop.height=32", "dataset.crop.width=96"),
         *("backbone.output_stride=16", "backbone=r34", "backbone.variant=v1c", "head=fcn"),
         *("head.ratio=0.5", "auxiliary_head=none", "auxiliary_weight=0.1", "augment.flip=0"),
+        *("count_ignored=true", "head.align_corners=true", "recipe=mmseg", "augment=mmseg"),
         *("augment.scale.max=1.5", "normalize=imagenet", "dataset.reader.layout=voc"),
         *("dataset.splits.train=val", "+trainer.gradient_clip_val=1"),
     ],
@@ -230,7 +248,7 @@ def test_trained_settings_come_from_the_run_folder(training):
         offer_trained_options(["tta=none", f"checkpoint='{path}'"])
         cfg = compose("eval", f"checkpoint={path}", "dataset.root=/elsewhere")
         trained = yaml.safe_load((training.folder / "config.yaml").read_text())
-        for group in TRAINED_GROUPS:
+        for group in GROUPS:
             if group != "dataset":
                 assert plain(cfg[group]) == trained[group]
         assert cfg.dataset.reader.train == 6 and cfg.dataset.root == "/elsewhere"
@@ -244,7 +262,7 @@ def test_one_checkpoint_per_command():
 
 def test_finding_checkpoints(tmp_path):
     folder = tmp_path / "runs" / "name"
-    with pytest.raises(WeightsError, match=r"runs/name: give checkpoint= a \.ckpt file"):
+    with pytest.raises(WeightsError, match=r"runs/name: give checkpoint= a file, a run"):
         find_checkpoint(str(folder))
     (folder / "checkpoints").mkdir(parents=True)
     with pytest.raises(WeightsError, match=r"there is no checkpoint .*name/checkpoints/best\.ckpt"):
@@ -258,13 +276,14 @@ def test_finding_checkpoints(tmp_path):
     assert run_folder(best) is None, "without its config.yaml it is no run folder"
     (folder / "config.yaml").write_text("iters: 3\n")
     assert run_folder(best) == folder
-    assert checkpoint_config(best) == {"iters": 3}
+    assert recorded_config(best)["iters"] == 3
 
 
 def test_a_checkpoint_that_does_not_say_its_network(tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "a.ckpt")
-    with pytest.raises(WeightsError, match="does not say which network it holds"):
-        checkpoint_config(tmp_path / "a.ckpt")
+    with pytest.raises(WeightsError, match=r"a\.ckpt: the weights are of no network that is"):
+        described_config(tmp_path / "a.ckpt")
+    assert recorded_config(tmp_path / "a.ckpt") is None
 
 
 HEAVY = ("torch", "pytorch_lightning", "albumentations", "wandb", "cv2", "numpy", "torchmetrics")

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from gcseg.errors import ConfigError
-from gcseg.inference import Augmentation, SlidingWindow, predict_labels, predict_scores
+from gcseg.inference import Augmentation, Fit, SlidingWindow, predict_labels, predict_scores
 from tests.golden import expected, golden_model, image
 
 NONE = Augmentation()
@@ -160,6 +160,57 @@ def test_windows_are_those_of_the_formula():
             wanted[part] += Network()(images[part])
             count[part] += 1
     torch.testing.assert_close(slid, wanted / count)
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "fitted"),
+    [
+        ((375, 500), 1.0, (512, 683)),  # the short side decides
+        ((500, 375), 1.0, (683, 512)),  # either way up
+        ((100, 500), 1.0, (410, 2048)),  # the long side decides
+        ((375, 500), 0.75, (384, 512)),
+        ((1024, 2048), 0.5, (256, 512)),
+        ((333, 500), 1.75, (896, 1345)),
+    ],
+)
+def test_images_are_fitted_before_the_scales(size, scale, fitted):
+    """Sizes as mmsegmentation's rescale_size gives them for 2048 x 512 pixels."""
+    model = Network()
+    mode = Augmentation((scale,))
+    scores = predict_scores(model, image((1, 3, *size), seed=0), {"x": mode}, fit=Fit(2048, 512))
+    assert model.sizes == [fitted]
+    assert scores["x"].shape[-2:] == size
+
+
+def test_fitted_images_are_resized_once_from_their_own_size():
+    images = image((1, 3, 12, 16), seed=1)
+    scores = predict_scores(Network(), images, {"x": Augmentation((0.5,))}, fit=Fit(48, 36))["x"]
+    resized = F.interpolate(images, (18, 24), mode="bilinear")
+    wanted = F.interpolate(Network()(resized), (12, 16), mode="bilinear")
+    torch.testing.assert_close(scores, wanted)
+
+
+def test_an_image_that_fits_as_it_is_stays_as_it_is():
+    images = image((1, 3, 24, 32), seed=4)
+    plain = predict_scores(Network(), images, MODES)
+    for name, scores in predict_scores(Network(), images, MODES, fit=Fit(32, 24)).items():
+        assert torch.equal(scores, plain[name])
+
+
+def test_logits_are_resized_with_aligned_corners_where_wanted():
+    images = image((1, 3, 12, 16), seed=2)
+    mode = {"x": Augmentation((0.5,))}
+    scores = predict_scores(Network(), images, mode, align_corners=True)["x"]
+    small = Network()(F.interpolate(images, (6, 8), mode="bilinear"))
+    wanted = F.interpolate(small, (12, 16), mode="bilinear", align_corners=True)
+    torch.testing.assert_close(scores, wanted)
+    assert not torch.allclose(scores, predict_scores(Network(), images, mode)["x"])
+
+
+@pytest.mark.parametrize("sizes", [(0, 0), (512, 2048), (-4, -8)])
+def test_rectangles_that_hold_nothing(sizes):
+    with pytest.raises(ConfigError, match=r"^fit into .* pixels: give 1 <= short <= long$"):
+        Fit(*sizes)
 
 
 def test_memory_does_not_grow_with_the_views():

@@ -28,6 +28,13 @@ def test_mean_over_the_pixels_that_count(seed, ignored):
     torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_ignored_pixels_may_count_in_the_mean(seed):
+    logits, labels = inputs(seed, ignored=0.5)
+    each = F.cross_entropy(logits, labels, ignore_index=255, reduction="none")
+    torch.testing.assert_close(cross_entropy(logits, labels, count_ignored=True), each.mean())
+
+
 def test_by_hand():
     logits = torch.tensor([[0.0, 1.0, 5.0], [0.0, 3.0, 0.0]]).reshape(1, 2, 1, 3)
     labels = torch.tensor([[[0, 1, 255]]])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.data.reading import UInt8Array, read_image, read_label
 from gcseg.errors import DataError
+from gcseg.files import sha256_of
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -101,6 +104,19 @@ class SegmentationDataset:
                 "pair the right files, and mind that a camera's rotation tag is applied to images",
             )
         return image, label
+
+    def checksum(self) -> str:
+        """A SHA-256 digest, in hexadecimal, of the names and files of all samples."""
+        digest = hashlib.sha256()
+        with ThreadPoolExecutor() as pool:  # hashing lets other threads run
+            for line in pool.map(_checksum_line, self.pairs):
+                digest.update(line.encode())
+        return digest.hexdigest()
+
+
+def _checksum_line(pair: Pair) -> str:
+    files = [path for path in (pair.image, pair.label) if path is not None]
+    return " ".join([pair.name, *map(sha256_of, files)]) + "\n"
 
 
 def _size(array: UInt8Array) -> str:

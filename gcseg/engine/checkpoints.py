@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.errors import DataError, OutputError, WeightsError
 from gcseg.files import atomic_write, output_error
+from gcseg.weights import load_torch
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -60,43 +61,43 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: The file is missing, damaged, or holds more than tensors and plain data.
     """
-    if not path.is_file():
-        raise WeightsError(f"checkpoint {path} does not exist", "give the path of a .ckpt file")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(
-            f"checkpoint {path} can't be read ({reason})", "use another checkpoint"
-        ) from error
+        content = load_torch(path)
+    except WeightsError as error:
+        raise WeightsError(error.cause, "use another checkpoint") from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise WeightsError(f"{path} is not a checkpoint of gcseg", "give a .ckpt of a training")
     return content
 
 
-def trained_classes(path: Path) -> LabelSpace:
-    """The classes that a checkpoint of ours predicts.
+def trained_classes(extra: Mapping[str, Any]) -> LabelSpace | None:
+    """The classes that a checkpoint predicts; None if it does not say so, as another framework's.
 
-    Raises:
-        WeightsError: The checkpoint can't be read or does not say so.
+    Args:
+        extra: What the checkpoint holds beside the weights.
     """
-    record = read_checkpoint(path).get("gcseg")
-    if not isinstance(record, dict):
-        raise WeightsError(f"{path} does not say its classes", "give a checkpoint of a training")
+    record = extra.get("gcseg")
+    if not isinstance(record, Mapping) or not {"classes", "colors"} <= record.keys():
+        return None
     return LabelSpace(tuple(record["classes"]), tuple((r, g, b) for r, g, b in record["colors"]))
 
 
-def check_classes(path: Path, space: LabelSpace) -> None:
-    """Check that a checkpoint predicts the classes of a dataset.
+def check_classes(extra: Mapping[str, Any], space: LabelSpace, source: Path) -> None:
+    """Check that a checkpoint predicts the classes of a dataset, as far as it says so.
+
+    Args:
+        extra: What the checkpoint holds beside the weights.
+        space: The dataset's.
+        source: The checkpoint, for messages.
 
     Raises:
         DataError: The classes are others, or in another order.
-        WeightsError: The checkpoint can't be read or does not say its classes.
     """
-    trained = trained_classes(path).names
-    if trained != space.names:
+    trained = trained_classes(extra)
+    if trained is not None and trained.names != space.names:
         raise DataError(
-            f"{path} predicts {len(trained)} classes ({', '.join(trained)}), but the dataset has "
+            f"{source} predicts {trained.num_classes} classes ({', '.join(trained.names)}), but "
+            "the dataset has "
             f"{space.num_classes} ({', '.join(space.names)})",
             "give the dataset whose classes it was trained on",
         )

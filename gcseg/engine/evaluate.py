@@ -50,6 +50,7 @@ def evaluate(
             mode,
             average=module.average,
             window=module.window,
+            fit=module.fit,
             split=split,
             images=len(data.evaluation),
             seconds=seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as L
@@ -14,7 +15,14 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from gcseg.data.label_spaces import IGNORE_INDEX
-from gcseg.inference import Augmentation, Average, SlidingWindow, predict_labels, predict_scores
+from gcseg.inference import (
+    Augmentation,
+    Average,
+    Fit,
+    SlidingWindow,
+    predict_labels,
+    predict_scores,
+)
 from gcseg.losses import cross_entropy
 from gcseg.metrics import Scores, scores
 from gcseg.models import Segmentor
@@ -33,8 +41,10 @@ class SegmentationModule(L.LightningModule):
         class_names: Of the classes that it predicts.
         optimizer: Makes the optimizer and its scheduler from the parameters; None to evaluate.
         auxiliary_weight: Of the auxiliary head's loss.
+        count_ignored: Whether ignored pixels count in the mean of the loss.
         average: What test-time augmentation averages.
         window: Sliding window for evaluation; whole images where None.
+        fit: Into what evaluation resizes images; their own size where None.
         channels_last: Whether convolutions run in that memory format.
     """
 
@@ -45,8 +55,10 @@ class SegmentationModule(L.LightningModule):
         *,
         optimizer: Optimizer | None = None,
         auxiliary_weight: float = 0.4,
+        count_ignored: bool = False,
         average: Average = "logits",
         window: SlidingWindow | None = None,
+        fit: Fit | None = None,
         channels_last: bool = True,
     ) -> None:
         super().__init__()
@@ -56,8 +68,10 @@ class SegmentationModule(L.LightningModule):
         self.class_names = tuple(class_names)
         self.optimizer = optimizer
         self.auxiliary_weight = auxiliary_weight
+        self.cross_entropy = partial(cross_entropy, count_ignored=count_ignored)
         self.average = average
         self.window = window
+        self.fit = fit
         self.scores: dict[str, Scores] = {}
         self.set_modes(PLAIN)
 
@@ -84,10 +98,10 @@ class SegmentationModule(L.LightningModule):
         images = batch["image"].contiguous(memory_format=self.memory_format)
         labels = batch["label"].long()
         logits, auxiliary_logits = self.model(images, auxiliary=True)
-        loss = cross_entropy(logits, labels)
+        loss = self.cross_entropy(logits, labels)
         logged = {"train/loss_main": loss}
         if auxiliary_logits is not None:
-            auxiliary_loss = cross_entropy(auxiliary_logits, labels)
+            auxiliary_loss = self.cross_entropy(auxiliary_logits, labels)
             loss = loss + self.auxiliary_weight * auxiliary_loss
             logged["train/loss_auxiliary"] = auxiliary_loss
         self.log_dict(
@@ -102,21 +116,26 @@ class SegmentationModule(L.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Count one image's pixels under every mode."""
-        images = batch["image"].contiguous(memory_format=self.memory_format)
-        predicted = predict_scores(
-            self.model, images, self.modes, average=self.average, window=self.window
-        )
         label = batch["label"].long()
-        for name, mode_scores in predicted.items():
+        for name, mode_scores in self._predict(batch).items():
             self.confusion[name].update(predict_labels(mode_scores, *label.shape[-2:]), label)
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Class indices, 1 x H x W, of one image under the first mode, at its own size."""
-        images = batch["image"].contiguous(memory_format=self.memory_format)
-        (predicted,) = predict_scores(
-            self.model, images, self.modes, average=self.average, window=self.window
-        ).values()
+        (predicted,) = self._predict(batch).values()
         return predict_labels(predicted, int(batch["height"]), int(batch["width"]))
+
+    def _predict(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Scores N x C x H x W of a batch by mode."""
+        return predict_scores(
+            self.model,
+            batch["image"].contiguous(memory_format=self.memory_format),
+            self.modes,
+            average=self.average,
+            window=self.window,
+            fit=self.fit,
+            align_corners=self.model.align_corners,
+        )
 
     def on_validation_epoch_end(self) -> None:
         """Turn the confusion matrices, summed over processes, into scores."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gcseg.errors import OutputError
-from gcseg.files import output_error, write_json
-from gcseg.inference import Augmentation, Average, SlidingWindow
+from gcseg.files import locked, write_json
+from gcseg.inference import Augmentation, Average, Fit, SlidingWindow
 from gcseg.metrics import Scores
 
 
@@ -43,25 +40,10 @@ def merge_results(path: Path, update: Mapping[str, Any]) -> None:
     Raises:
         OutputError: The file can't be written.
     """
-    with _alone(path):
+    with locked(path):
         results = read_results(path)
         evaluations = {**results.get("evaluations", {}), **update.get("evaluations", {})}
         write_json(path, {**results, **update, "evaluations": evaluations})
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Keep other processes from changing a file between reading and writing it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)  # locked itself, so that no lock file remains
-    except OSError as error:
-        raise output_error(path, error) from error
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 def evaluation_record(
@@ -70,6 +52,7 @@ def evaluation_record(
     *,
     average: Average,
     window: SlidingWindow | None,
+    fit: Fit | None,
     split: str,
     images: int,
     seconds: float,
@@ -83,6 +66,7 @@ def evaluation_record(
         "flip": augmentation.flip,
         "average": average,
         "window": None if window is None else asdict(window),
+        "fit": None if fit is None else asdict(fit),
         "miou": scores.miou,
         "pixel_accuracy": scores.pixel_accuracy,
         "class_iou": scores.class_iou,
@@ -92,52 +76,66 @@ def evaluation_record(
 
 
 def named(
-    records: Mapping[str, dict[str, Any]], differences: Sequence[str] = ()
+    records: Mapping[str, dict[str, Any]],
+    cfg: Mapping[str, Any],
+    trained: Mapping[str, Any],
+    *,
+    split: str,
+    checkpoint: str = "best",
 ) -> dict[str, dict[str, Any]]:
     """Give evaluations the names that they have in results.json.
 
-    The mode alone for what every training ends in: best checkpoint, validation split, whole
-    images, the usual scales, logits averaged. Anything else is added to the name, so that no
-    evaluation takes another's place.
+    The mode alone for what the training itself ends in: its best checkpoint and validation split
+    under its protocol. Anything else is added to the name, so that no evaluation takes another's
+    place.
 
     Args:
         records: By mode.
-        differences: What else differs from the training's own evaluation.
+        cfg: Plain settings of the evaluation.
+        trained: Plain settings of the training, as far as they are known.
+        split: That was evaluated.
+        checkpoint: Of the training that was evaluated, as its file is named without suffix.
     """
+    trained = {**cfg, **trained}  # what is not known of the training is not held against it
+    parts = _differences(cfg, trained, split)
+    if checkpoint != "best":
+        parts.insert(0, checkpoint)
     return {
-        "@".join([mode, *_unusual(mode, record), *differences]): record
+        "@".join([mode, *_unusual(mode, record, cfg, trained), *parts]): record
         for mode, record in records.items()
     }
 
 
-def _unusual(mode: str, record: Mapping[str, Any]) -> list[str]:
+def _unusual(
+    mode: str, record: Mapping[str, Any], cfg: Mapping[str, Any], trained: Mapping[str, Any]
+) -> list[str]:
+    """What sets one mode apart from that of the training's protocol."""
     parts = []
-    if record["checkpoint"] != "best.ckpt":
-        parts.append(Path(record["checkpoint"]).stem)
-    if record["scales"] != ([0.75, 1.0, 1.25] if mode == "msflip" else [1.0]):
+    if record["scales"] != (trained["protocol"]["scales"] if mode == "msflip" else [1.0]):
         parts.append(",".join(map(str, record["scales"])))
-    if record["average"] != "logits":
+    if record["average"] != trained["protocol"]["average"]:
         parts.append(record["average"])
-    if record["window"] is not None:
-        parts.append("slide" + "x".join(str(size) for size in record["window"].values()))
+    if cfg["inference"] != trained["inference"]:
+        window = record["window"]
+        parts.append("slide" + "x".join(map(str, window.values())) if window else "whole")
     return parts
 
 
-def differences(cfg: Mapping[str, Any], trained: Mapping[str, Any], split: str) -> list[str]:
-    """What sets an evaluation's settings apart from those of the training's own.
-
-    Args:
-        cfg: Plain settings of the evaluation.
-        trained: Plain settings of the training.
-        split: That is evaluated.
-    """
+def _differences(cfg: Mapping[str, Any], trained: Mapping[str, Any], split: str) -> list[str]:
+    """What sets an evaluation's settings apart from those of the training's own."""
+    dataset, usual = cfg["dataset"], trained["dataset"]
     parts = []
-    if split != trained["dataset"]["splits"]["val"]:
+    if split != usual["splits"]["val"]:
         parts.append(split)
-    if cfg["dataset"]["name"] != trained["dataset"]["name"]:
-        parts.append(cfg["dataset"]["name"])
-    if cfg["dataset"]["pad"] != trained["dataset"]["pad"]:
-        parts.append("pad{height}x{width}".format(**cfg["dataset"]["pad"]))
+    if dataset["name"] != usual["name"]:
+        parts.append(dataset["name"])
+    resize = cfg["protocol"]["resize"]
+    changed = resize != trained["protocol"]["resize"]
+    if resize == "pad" and (changed or dataset["pad"] != usual["pad"]):
+        parts.append("pad{height}x{width}".format(**dataset["pad"]))
+    sizes = dataset.get("fit") or {}
+    if resize == "fit" and (changed or sizes != (usual.get("fit") or {})):
+        parts.append("fit{long}x{short}".format(**sizes) if sizes.get("long") else "native")
     if cfg["normalize"] != trained["normalize"]:
         parts.append("mean{mean}std{std}".format(**cfg["normalize"]).replace(" ", ""))
     if str(cfg["precision"]) != str(trained["precision"]):

@@ -22,6 +22,7 @@ def gcnet(
     conv_bias: bool = True,
     dropout: float = 0.1,
     auxiliary: bool = True,
+    align_corners: bool = False,
 ) -> Segmentor:
     """Build GCNet (Cao et al., ICCVW 2019) with random weights.
 
@@ -30,7 +31,7 @@ def gcnet(
     Args:
         backbone: `"r18"`, `"r34"`, `"r50"`, `"r101"` or `"r152"`.
         num_classes: Channels of the logits.
-        variant: Of the ResNet: `"vd"`, `"v1c"` or `"v1b"`.
+        variant: Of the ResNet, see `gcseg.models.resnet.resnet`.
         output_stride: Of the backbone's last stage: 8, 16 or 32.
         in_channels: Channels of the images.
         channels: Channels of the head.
@@ -40,6 +41,7 @@ def gcnet(
         conv_bias: Whether the heads' 3x3 convolutions have a bias beside batch norm.
         dropout: Probability, before both classifiers.
         auxiliary: Whether to add an auxiliary head on the third stage.
+        align_corners: See `Segmentor`; mmsegmentation's networks for crops of 769 pixels have it.
 
     Returns:
         A network that maps `N x in_channels x H x W` images to `N x num_classes x H x W` logits.
@@ -69,4 +71,4 @@ def gcnet(
         if auxiliary
         else None
     )
-    return Segmentor(features, head, auxiliary_head)
+    return Segmentor(features, head, auxiliary_head, align_corners=align_corners)

@@ -25,14 +25,18 @@ class Variant:
         stem: `"7x7"` for one convolution, `"3x3"` for three of 32, 32 and 64 channels.
         pooled_shortcut: Reduce a strided block's shortcut with a 2x2 average pool before a 1x1
             convolution of stride 1, instead of a 1x1 convolution of stride 2.
+        pool_dilated: Pool the shortcut over 2x2 pixels also where the stride became a dilation, at
+            stride 1 and with zeros beyond the lower and the right edge.
         always_project: Give the first block of every stage a 1x1 convolution in its shortcut, also
             where the shapes agree without one (first stage of depths 18 and 34).
-        contract_dilation: Give the first block of a dilated stage half the stage's dilation.
+        contract_dilation: Give the first block of a dilated stage half the stage's dilation; in a
+            basic block to the first convolution only.
         dilate_both: Dilate both 3x3 convolutions of a basic block rather than the first alone.
     """
 
     stem: Literal["7x7", "3x3"]
     pooled_shortcut: bool
+    pool_dilated: bool
     always_project: bool
     contract_dilation: bool
     dilate_both: bool
@@ -43,6 +47,7 @@ VARIANTS = {
     "v1b": Variant(
         stem="7x7",
         pooled_shortcut=False,
+        pool_dilated=False,
         always_project=False,
         contract_dilation=True,
         dilate_both=False,
@@ -51,6 +56,16 @@ VARIANTS = {
     "v1c": Variant(
         stem="3x3",
         pooled_shortcut=False,
+        pool_dilated=False,
+        always_project=False,
+        contract_dilation=True,
+        dilate_both=False,
+    ),
+    # mmsegmentation's ResNetV1d
+    "v1d": Variant(
+        stem="3x3",
+        pooled_shortcut=True,
+        pool_dilated=False,
         always_project=False,
         contract_dilation=True,
         dilate_both=False,
@@ -59,8 +74,18 @@ VARIANTS = {
     "vd": Variant(
         stem="3x3",
         pooled_shortcut=True,
+        pool_dilated=False,
         always_project=True,
         contract_dilation=False,
+        dilate_both=True,
+    ),
+    # timm's resnet18d to resnet152d
+    "d": Variant(
+        stem="3x3",
+        pooled_shortcut=True,
+        pool_dilated=True,
+        always_project=False,
+        contract_dilation=True,
         dilate_both=True,
     ),
 }
@@ -73,8 +98,8 @@ class BasicBlock(nn.Module):
         in_channels: Channels of the input.
         width: Channels of both convolutions.
         stride: Of the first convolution.
-        dilation: Of the first convolution, and of the second if `dilate_both`.
-        dilate_both: See `Variant`.
+        dilation: Of the first convolution.
+        second_dilation: Of the second convolution.
         downsample: Maps the input to the output's shape; `None` where it has it.
     """
 
@@ -87,13 +112,13 @@ class BasicBlock(nn.Module):
         *,
         stride: int,
         dilation: int,
-        dilate_both: bool,
+        second_dilation: int,
         downsample: nn.Module | None,
     ) -> None:
         super().__init__()
         self.conv1 = _conv3x3(in_channels, width, stride=stride, dilation=dilation)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = _conv3x3(width, width, dilation=dilation if dilate_both else 1)
+        self.conv2 = _conv3x3(width, width, dilation=second_dilation)
         self.bn2 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = downsample
@@ -109,14 +134,14 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """A 1x1, a 3x3 and a widening 1x1 convolution and a shortcut; the block of the deeper ones.
 
-    The stride is in the 3x3 convolution, as in all three variants, not in the first 1x1.
+    The stride is in the 3x3 convolution, as in all variants, not in the first 1x1.
 
     Args:
         in_channels: Channels of the input.
         width: Channels of the 3x3 convolution; the output has four times as many.
         stride: Of the 3x3 convolution.
         dilation: Of the 3x3 convolution.
-        dilate_both: Unused: there is one 3x3 convolution. Both blocks are built by the same call.
+        second_dilation: Unused: there is one 3x3 convolution. Both blocks are built alike.
         downsample: Maps the input to the output's shape; `None` where it has it.
     """
 
@@ -129,7 +154,7 @@ class Bottleneck(nn.Module):
         *,
         stride: int,
         dilation: int,
-        dilate_both: bool,
+        second_dilation: int,
         downsample: nn.Module | None,
     ) -> None:
         super().__init__()
@@ -255,7 +280,8 @@ def resnet(
 
     Args:
         depth: 18, 34, 50, 101 or 152.
-        variant: `"vd"` (PaddleSeg), `"v1c"` (mmsegmentation) or `"v1b"` (torchvision).
+        variant: `"vd"` (PaddleSeg), `"v1c"` or `"v1d"` (mmsegmentation), `"v1b"` (torchvision) or
+            `"d"` (timm).
         output_stride: Of the last stage: 8, 16 or 32.
         in_channels: Channels of the input.
 
@@ -312,13 +338,16 @@ def _stage(
     """`count` blocks, of which the first has the stride, a dilation of its own and a projection."""
     out_channels = width * block.expansion
     projects = variant.always_project or stride != 1 or in_channels != out_channels
+    second_dilation = dilation if variant.dilate_both else 1
     first = block(
         in_channels,
         width,
         stride=stride,
         dilation=first_dilation,
-        dilate_both=variant.dilate_both,
-        downsample=_shortcut(variant, in_channels, out_channels, stride) if projects else None,
+        second_dilation=second_dilation,
+        downsample=(
+            _shortcut(variant, in_channels, out_channels, stride, dilation) if projects else None
+        ),
     )
     others = [
         block(
@@ -326,7 +355,7 @@ def _stage(
             width,
             stride=1,
             dilation=dilation,
-            dilate_both=variant.dilate_both,
+            second_dilation=second_dilation,
             downsample=None,
         )
         for _ in range(count - 1)
@@ -334,14 +363,20 @@ def _stage(
     return nn.Sequential(first, *others)
 
 
-def _shortcut(variant: Variant, in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+def _shortcut(
+    variant: Variant, in_channels: int, out_channels: int, stride: int, dilation: int
+) -> nn.Sequential:
     """A projection to the block's output shape."""
     norm = nn.BatchNorm2d(out_channels)
     if not variant.pooled_shortcut:
         conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False)
         return nn.Sequential(conv, norm)
     conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False)
-    # Ceil mode: an odd size must come out as the strided 3x3 convolution beside it rounds it. The
-    # identity keeps the convolution's place, and so its name, where there is nothing to pool.
-    pool = nn.Identity() if stride == 1 else nn.AvgPool2d(stride, stride, ceil_mode=True)
+    # One module, whatever it does, so that the convolution keeps its place and so its name.
+    pool: nn.Module = nn.Identity()
+    if stride > 1:
+        # Ceil mode: an odd size must come out as the strided 3x3 convolution beside it rounds it.
+        pool = nn.AvgPool2d(stride, stride, ceil_mode=True)
+    elif dilation > 1 and variant.pool_dilated:
+        pool = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.AvgPool2d(2, stride=1))
     return nn.Sequential(pool, conv, norm)

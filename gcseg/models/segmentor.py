@@ -15,15 +15,23 @@ class Segmentor(nn.Module):
         backbone: Maps images to the features of four stages, see `gcseg.models.resnet.ResNet`.
         head: Maps the last stage's features to logits.
         auxiliary_head: Maps the third stage's features to logits; `None` for none.
+        align_corners: Whether logits are upsampled with the corner pixels' centres aligned, as
+            networks were whose crop is a multiple of the stride plus one (769 pixels).
     """
 
     def __init__(
-        self, backbone: nn.Module, head: nn.Module, auxiliary_head: nn.Module | None = None
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        auxiliary_head: nn.Module | None = None,
+        *,
+        align_corners: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.auxiliary_head = auxiliary_head
+        self.align_corners = align_corners
 
     @overload
     def forward(self, x: Tensor, auxiliary: Literal[False] = False) -> Tensor: ...
@@ -32,7 +40,7 @@ class Segmentor(nn.Module):
     def forward(self, x: Tensor, auxiliary: Literal[True]) -> tuple[Tensor, Tensor | None]: ...
 
     def forward(self, x: Tensor, auxiliary: bool = False) -> Tensor | tuple[Tensor, Tensor | None]:
-        """Compute logits, upsampled bilinearly (half-pixel centres) to the size of the input.
+        """Compute logits, upsampled bilinearly to the size of the input.
 
         What comes back depends on `auxiliary` alone and not on the module's mode. A flag rather
         than a second method, as wrappers such as DistributedDataParallel see only calls.
@@ -49,14 +57,14 @@ class Segmentor(nn.Module):
             ConfigError: If the backbone finds that `x` is no such batch of images.
         """
         *_, stage3, stage4 = self.backbone(x)
-        logits = _resize(self.head(stage4), x)
+        logits = self._resize(self.head(stage4), x)
         if not auxiliary:
             return logits
         if self.auxiliary_head is None:
             return logits, None
-        return logits, _resize(self.auxiliary_head(stage3), x)
+        return logits, self._resize(self.auxiliary_head(stage3), x)
 
-
-def _resize(logits: Tensor, x: Tensor) -> Tensor:
-    """Resize `N x C x h x w` logits to the height and width of `x`."""
-    return F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
+    def _resize(self, logits: Tensor, x: Tensor) -> Tensor:
+        """Resize `N x C x h x w` logits to the height and width of `x`."""
+        size = x.shape[-2:]
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=self.align_corners)

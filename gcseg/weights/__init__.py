@@ -1,14 +1,45 @@
-"""Checkpoints of ours and of other frameworks: names, reading, loading."""
+"""Checkpoints of ours and of other frameworks: names, reading, loading.
 
-from gcseg.weights.keymaps import KEY_MAPS, MMSEG_GCNET, PADDLESEG_GCNET, KeyMap
-from gcseg.weights.load import load_tensors, load_weights, read_tensors
+The names below are imported on first use, so that `python -m gcseg.weights --help` answers without
+PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gcseg.weights.architecture import Description, describe, network_settings
+    from gcseg.weights.keymaps import KEY_MAPS, MMSEG_GCNET, PADDLESEG_GCNET, KeyMap
+    from gcseg.weights.load import load_backbone, load_tensors, load_weights
+    from gcseg.weights.reading import CheckpointFile, load_torch, read_checkpoint_file, read_tensors
 
 __all__ = [
     "KEY_MAPS",
     "MMSEG_GCNET",
     "PADDLESEG_GCNET",
+    "CheckpointFile",
+    "Description",
     "KeyMap",
+    "describe",
+    "load_backbone",
     "load_tensors",
+    "load_torch",
     "load_weights",
+    "network_settings",
+    "read_checkpoint_file",
     "read_tensors",
 ]
+
+_MODULES = {
+    "architecture": ("Description", "describe", "network_settings"),
+    "keymaps": ("KEY_MAPS", "MMSEG_GCNET", "PADDLESEG_GCNET", "KeyMap"),
+    "load": ("load_backbone", "load_tensors", "load_weights"),
+    "reading": ("CheckpointFile", "load_torch", "read_checkpoint_file", "read_tensors"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"gcseg.weights.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

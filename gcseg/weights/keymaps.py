@@ -5,6 +5,8 @@ A row pairs two patterns, theirs and ours. `{word}` stands for a number that bot
 
     "bb_{stage}_{block}.short._conv"  <->  "layer{stage+1}.{block}.downsample.1"
 
+The number itself is never negative: `{block+7}` stands for 7 and more.
+
 Rows name modules; the last part of a name (`weight`, `running_mean`) has a table of its own.
 """
 
@@ -28,11 +30,16 @@ class KeyMap:
         source: The framework and network, for messages.
         modules: Rows of their module and our module; the first that matches counts.
         leaves: Rows of their and our last part of a name.
+        variants: The ResNets (see `gcseg.models.resnet.VARIANTS`) that have these names there, the
+            usual one first.
+        unused: Their modules that our networks do without, such as ImageNet's classifier.
     """
 
     source: str
     modules: Rows
     leaves: Rows
+    variants: tuple[str, ...]
+    unused: tuple[str, ...] = ()
 
     def to_ours(self, key: str) -> str | None:
         """Translate their name of a parameter or buffer; `None` if it is none of theirs."""
@@ -41,6 +48,10 @@ class KeyMap:
     def to_theirs(self, key: str) -> str | None:
         """Translate our name of a parameter or buffer; `None` if they have none for it."""
         return _translate(key, _swapped(self.modules), _swapped(self.leaves))
+
+    def ignores(self, key: str) -> bool:
+        """Whether a name is theirs, but of a parameter that our networks do without."""
+        return key.rpartition(".")[0] in self.unused
 
 
 def _swapped(rows: Rows) -> Rows:
@@ -75,10 +86,11 @@ def _parse(pattern: str, text: str) -> dict[str, int] | None:
     match = expression.fullmatch(text)
     if match is None:
         return None
-    return {
+    numbers = {
         word: int(digits) - offset
         for (word, offset), digits in zip(fields, match.groups(), strict=True)
     }
+    return numbers if min(numbers.values(), default=0) >= 0 else None
 
 
 def _fill(pattern: str, numbers: dict[str, int]) -> str:
@@ -91,7 +103,12 @@ def _under(theirs: str, ours: str, rows: Rows) -> Rows:
     return [(theirs + left, ours + right) for left, right in rows]
 
 
-# ---------------------------------------------------------------------------------- PaddlePaddle
+# ------------------------------------------------------------------------- what frameworks share
+
+TORCH_LEAVES: Rows = [
+    (leaf, leaf)
+    for leaf in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+]
 
 PADDLE_LEAVES: Rows = [
     ("weight", "weight"),
@@ -101,7 +118,9 @@ PADDLE_LEAVES: Rows = [
     # Paddle does not count batches: our num_batches_tracked has no name there.
 ]
 
-PADDLE_RESNET_VD: Rows = [
+# ------------------------------------------------------------------------------------- backbones
+
+PADDLE_RESNET_VD_ROWS: Rows = [
     ("conv1_1._conv", "stem.0"),
     ("conv1_1._batch_norm", "stem.1"),
     ("conv1_2._conv", "stem.3"),
@@ -115,10 +134,117 @@ PADDLE_RESNET_VD: Rows = [
     ("bb_{stage}_{block}.short._batch_norm", "layer{stage+1}.{block}.downsample.2"),
 ]
 
+
+def _paddleclas_rows(blocks: tuple[int, int, int, int]) -> Rows:
+    """PaddleClas numbers the blocks through all stages; `blocks` is how many each stage has."""
+    rows = [
+        ("stem.0.conv", "stem.0"),
+        ("stem.0.bn", "stem.1"),
+        ("stem.1.conv", "stem.3"),
+        ("stem.1.bn", "stem.4"),
+        ("stem.2.conv", "stem.6"),
+        ("stem.2.bn", "stem.7"),
+    ]
+    for stage in (4, 3, 2, 1):  # the last first: each takes all blocks from its own first one on
+        theirs = f"blocks.{{block+{sum(blocks[: stage - 1])}}}"
+        ours = f"layer{stage}.{{block}}"
+        rows += [
+            (f"{theirs}.conv{{n}}.conv", f"{ours}.conv{{n+1}}"),
+            (f"{theirs}.conv{{n}}.bn", f"{ours}.bn{{n+1}}"),
+            (f"{theirs}.short.conv", f"{ours}.downsample.1"),
+            (f"{theirs}.short.bn", f"{ours}.downsample.2"),
+        ]
+    return rows
+
+
+# torchvision's, which mmsegmentation, mmpretrain and timm kept
+TORCH_BLOCK_ROWS: Rows = [
+    ("layer{stage}.{block}.conv{n}", "layer{stage}.{block}.conv{n}"),
+    ("layer{stage}.{block}.bn{n}", "layer{stage}.{block}.bn{n}"),
+    ("layer{stage}.{block}.downsample.{n}", "layer{stage}.{block}.downsample.{n}"),
+]
+
+TORCH_RESNET_ROWS: Rows = [
+    ("conv1", "stem.0"),
+    ("bn1", "stem.1"),
+    *TORCH_BLOCK_ROWS,
+]
+
+MMSEG_DEEP_STEM_ROWS: Rows = [
+    ("stem.{n}", "stem.{n}"),
+    *TORCH_BLOCK_ROWS,
+]
+
+TIMM_RESNET_D_ROWS: Rows = [
+    ("conv1.0", "stem.0"),
+    ("conv1.1", "stem.1"),
+    ("conv1.3", "stem.3"),
+    ("conv1.4", "stem.4"),
+    ("conv1.6", "stem.6"),
+    ("bn1", "stem.7"),
+    *TORCH_BLOCK_ROWS,
+]
+
+
+def _anywhere(rows: Rows) -> Rows:
+    """A backbone's rows for names that stand bare, and for names with a network's prefix."""
+    return [*_under("", "backbone.", rows), *_under("backbone.", "backbone.", rows)]
+
+
+PADDLE_RESNET_VD = KeyMap(
+    source="PaddleSeg's ResNet-vd",
+    modules=_anywhere(PADDLE_RESNET_VD_ROWS),
+    leaves=PADDLE_LEAVES,
+    variants=("vd",),
+    unused=("out", "fc"),
+)
+
+PADDLECLAS_RESNET_VD = tuple(
+    KeyMap(
+        source=f"PaddleClas's {name}",
+        modules=_anywhere(_paddleclas_rows(blocks)),
+        leaves=PADDLE_LEAVES,
+        variants=("vd",),
+        unused=("fc",),
+    )
+    for name, blocks in (
+        ("ResNet18-vd", (2, 2, 2, 2)),
+        ("ResNet34-vd or ResNet50-vd", (3, 4, 6, 3)),
+        ("ResNet101-vd", (3, 4, 23, 3)),
+        ("ResNet152-vd", (3, 8, 36, 3)),
+    )
+)
+
+MMPRETRAIN_RESNET = KeyMap(
+    source="mmpretrain's ResNetV1c or ResNetV1d",
+    modules=_anywhere(MMSEG_DEEP_STEM_ROWS),
+    leaves=TORCH_LEAVES,
+    variants=("v1c", "v1d"),
+    unused=("fc", "head.fc"),
+)
+
+TORCH_RESNET = KeyMap(
+    source="torchvision's ResNet",
+    modules=_anywhere(TORCH_RESNET_ROWS),
+    leaves=TORCH_LEAVES,
+    variants=("v1b",),
+    unused=("fc", "head.fc"),
+)
+
+TIMM_RESNET_D = KeyMap(
+    source="timm's ResNet-D",
+    modules=_anywhere(TIMM_RESNET_D_ROWS),
+    leaves=TORCH_LEAVES,
+    variants=("d",),
+    unused=("fc",),
+)
+
+# -------------------------------------------------------------------------------- whole networks
+
 PADDLESEG_GCNET = KeyMap(
     source="PaddleSeg's GCNet",
     modules=[
-        *_under("backbone.", "backbone.", PADDLE_RESNET_VD),
+        *_under("backbone.", "backbone.", PADDLE_RESNET_VD_ROWS),
         ("head.conv_bn_relu1._conv", "head.conv_in.0"),
         ("head.conv_bn_relu1._batch_norm", "head.conv_in.1"),
         ("head.gc_block.conv_mask", "head.context.conv_mask"),
@@ -133,41 +259,54 @@ PADDLESEG_GCNET = KeyMap(
         ("head.auxlayer.conv", "auxiliary_head.classifier"),
     ],
     leaves=PADDLE_LEAVES,
+    variants=("vd",),
 )
 
-# -------------------------------------------------------------------------------- mmsegmentation
-
-TORCH_LEAVES: Rows = [
-    (leaf, leaf)
-    for leaf in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-]
-
-MMSEG_RESNET_V1C: Rows = [
-    ("stem.{n}", "stem.{n}"),
-    ("layer{stage}.{block}.conv{n}", "layer{stage}.{block}.conv{n}"),
-    ("layer{stage}.{block}.bn{n}", "layer{stage}.{block}.bn{n}"),
-    ("layer{stage}.{block}.downsample.{n}", "layer{stage}.{block}.downsample.{n}"),
+MMSEG_HEAD_ROWS: Rows = [
+    ("decode_head.convs.0.conv", "head.conv_in.0"),
+    ("decode_head.convs.0.bn", "head.conv_in.1"),
+    ("decode_head.gc_block.conv_mask", "head.context.conv_mask"),
+    ("decode_head.gc_block.channel_add_conv.{n}", "head.context.channel_add_conv.{n}"),
+    ("decode_head.gc_block.channel_mul_conv.{n}", "head.context.channel_mul_conv.{n}"),
+    ("decode_head.convs.1.conv", "head.conv_out.0"),
+    ("decode_head.convs.1.bn", "head.conv_out.1"),
+    ("decode_head.conv_cat.conv", "head.conv_cat.0"),
+    ("decode_head.conv_cat.bn", "head.conv_cat.1"),
+    ("decode_head.conv_seg", "head.classifier"),
+    ("auxiliary_head.convs.0.conv", "auxiliary_head.conv.0"),
+    ("auxiliary_head.convs.0.bn", "auxiliary_head.conv.1"),
+    ("auxiliary_head.conv_seg", "auxiliary_head.classifier"),
 ]
 
 MMSEG_GCNET = KeyMap(
     source="mmsegmentation's GCNet",
-    modules=[
-        *_under("backbone.", "backbone.", MMSEG_RESNET_V1C),
-        ("decode_head.convs.0.conv", "head.conv_in.0"),
-        ("decode_head.convs.0.bn", "head.conv_in.1"),
-        ("decode_head.gc_block.conv_mask", "head.context.conv_mask"),
-        ("decode_head.gc_block.channel_add_conv.{n}", "head.context.channel_add_conv.{n}"),
-        ("decode_head.gc_block.channel_mul_conv.{n}", "head.context.channel_mul_conv.{n}"),
-        ("decode_head.convs.1.conv", "head.conv_out.0"),
-        ("decode_head.convs.1.bn", "head.conv_out.1"),
-        ("decode_head.conv_cat.conv", "head.conv_cat.0"),
-        ("decode_head.conv_cat.bn", "head.conv_cat.1"),
-        ("decode_head.conv_seg", "head.classifier"),
-        ("auxiliary_head.convs.0.conv", "auxiliary_head.conv.0"),
-        ("auxiliary_head.convs.0.bn", "auxiliary_head.conv.1"),
-        ("auxiliary_head.conv_seg", "auxiliary_head.classifier"),
-    ],
+    modules=[*_under("backbone.", "backbone.", MMSEG_DEEP_STEM_ROWS), *MMSEG_HEAD_ROWS],
     leaves=TORCH_LEAVES,
+    variants=("v1c", "v1d", "vd"),
 )
 
-KEY_MAPS = (PADDLESEG_GCNET, MMSEG_GCNET)
+MMSEG_GCNET_V1B = KeyMap(
+    source="mmsegmentation's GCNet with a plain ResNet",
+    modules=[*_under("backbone.", "backbone.", TORCH_RESNET_ROWS), *MMSEG_HEAD_ROWS],
+    leaves=TORCH_LEAVES,
+    variants=("v1b",),
+)
+
+# Ours are the names on the right hand, and mmsegmentation's network has all of them.
+OURS = KeyMap(
+    source="gcseg",
+    modules=[(ours, ours) for _, ours in MMSEG_GCNET.modules],
+    leaves=TORCH_LEAVES,
+    variants=("vd", "v1c", "v1b", "d", "v1d"),
+)
+
+KEY_MAPS = (
+    PADDLESEG_GCNET,
+    MMSEG_GCNET,
+    MMSEG_GCNET_V1B,
+    PADDLE_RESNET_VD,
+    *PADDLECLAS_RESNET_VD,
+    MMPRETRAIN_RESNET,
+    TORCH_RESNET,
+    TIMM_RESNET_D,
+)

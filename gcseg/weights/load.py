@@ -9,75 +9,66 @@ import torch
 from torch import Tensor, nn
 
 from gcseg.errors import WeightsError
+from gcseg.weights.architecture import describe, same_but_for_ones, show
 from gcseg.weights.keymaps import KEY_MAPS
+from gcseg.weights.overrides import overrides
+from gcseg.weights.reading import read_tensors
 
-TRAINING_PREFIX = "model."  # of the network's parameters in a checkpoint of our training
 
-
-def load_weights(model: nn.Module, path: str | Path, strict: bool = True) -> list[str]:
+def load_weights(
+    model: nn.Module, path: str | Path, strict: bool = True, *, other_classes: bool = False
+) -> list[str]:
     """Load a checkpoint file into a network; whose it is shows in the parameters' names.
 
-    Files: a state dict written by `torch.save`, or a dictionary with one under `"state_dict"`
-    (Lightning, mmsegmentation). Names: ours, PaddleSeg's and mmsegmentation's GCNet. No code in
-    the file is run (`weights_only=True`).
+    Files: see `gcseg.weights.reading`; no code in them is run. Names: ours, PaddleSeg's and
+    mmsegmentation's.
 
     Args:
         model: The network, changed in place.
         path: The file.
         strict: Whether every parameter must have its counterpart. If not, what fits is loaded.
+        other_classes: Whether the file may predict another number of classes than the network,
+            whose classifiers then keep the weights that they have.
 
     Returns:
-        One line for each parameter or buffer that was skipped, on either side; empty if all fit.
+        One line for each parameter or buffer that was skipped, on either side, and for each
+        classifier of another number of classes; empty if all fit.
 
     Raises:
         WeightsError: If the file is missing or unreadable, if it holds no parameter of the
             network, or, if `strict`, with every mismatch of names and shapes. The network is
             unchanged then.
     """
-    return load_tensors(model, read_tensors(path), source=str(path), strict=strict)
+    return load_tensors(
+        model, read_tensors(path), source=str(path), strict=strict, other_classes=other_classes
+    )
 
 
-def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint file, on the CPU, by the names they have in it.
+def load_backbone(backbone: nn.Module, path: str | Path) -> None:
+    """Load the backbone's part of a checkpoint file; heads and ImageNet classifiers are left out.
 
     Args:
-        path: The file, see `load_weights`.
-
-    Returns:
-        The tensors; the prefix of our training's checkpoints is off.
+        backbone: The backbone, changed in place.
+        path: The file: a backbone of PaddleSeg, PaddleClas, mmpretrain, torchvision or timm, or a
+            whole network as for `load_weights`.
 
     Raises:
-        WeightsError: If the file is missing, unreadable or not a state dict.
+        WeightsError: If the file is missing or unreadable, or with every mismatch of names and
+            shapes. The backbone is unchanged then.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"no checkpoint at {path}", "check the path")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of a dozen types, depending on where the file is broken
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsError(
-            f"can't read {path} ({reason})",
-            "give a file of tensors written by torch.save, complete and without pickled objects",
-        ) from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping):
-        raise WeightsError(
-            f"{path} holds a {type(content).__name__}", "give a file that holds a state dict"
-        )
-    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-    inner = {
-        key.removeprefix(TRAINING_PREFIX): value
-        for key, value in tensors.items()
-        if key.startswith(TRAINING_PREFIX)
-    }
-    # What else a training keeps, such as the class weights of a loss, is not the network's.
-    return inner or tensors
+    whole = nn.ModuleDict({"backbone": backbone})  # so that it has a network's names
+    renamed = _rename(read_tensors(path), whole.state_dict(), str(path))
+    own = {key: named for key, named in renamed.items() if key.startswith("backbone.")}
+    _load(whole, own, source=str(path), strict=True, other_classes=False)
 
 
 def load_tensors(
-    model: nn.Module, tensors: Mapping[str, Tensor], *, source: str, strict: bool = True
+    model: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    source: str,
+    strict: bool = True,
+    other_classes: bool = False,
 ) -> list[str]:
     """Load tensors by their names, ours or another framework's, into a network.
 
@@ -86,6 +77,7 @@ def load_tensors(
         tensors: By name.
         source: Where they come from, for messages.
         strict: See `load_weights`.
+        other_classes: See `load_weights`.
 
     Returns:
         See `load_weights`.
@@ -93,19 +85,33 @@ def load_tensors(
     Raises:
         WeightsError: See `load_weights`.
     """
-    state = model.state_dict()
-    renamed = _rename(tensors, state)
+    renamed = _rename(tensors, model.state_dict(), source)
+    return _load(model, renamed, source=source, strict=strict, other_classes=other_classes)
 
-    mismatches = []
-    fitting = {}
+
+Named = Mapping[str, tuple[str, Tensor]]
+"""Our name: (their name, tensor)."""
+
+
+def _load(
+    model: nn.Module, renamed: Named, *, source: str, strict: bool, other_classes: bool
+) -> list[str]:
+    state = model.state_dict()
+    mismatches: list[str] = []
+    classifiers: dict[str, str] = {}
+    fitting: dict[str, Tensor] = {}
     for key, (their_key, tensor) in renamed.items():
         shown = key if key == their_key else f"{their_key} (here {key})"
         if key not in state:
             mismatches.append(f"{their_key} is not in the network")
-        elif not _same_but_for_ones(tensor.shape, state[key].shape):
-            mismatches.append(
-                f"{shown} is {_show(tensor.shape)}, in the network {_show(state[key].shape)}"
-            )
+        elif not same_but_for_ones(tensor.shape, state[key].shape):
+            wanted = state[key].shape
+            if other_classes and _differs_in_classes(key, tensor.shape, wanted):
+                module = key.rpartition(".")[0]
+                classes = f"the file has {tensor.shape[0]} classes, the network {wanted[0]}"
+                classifiers[module] = f"{module} ({classes})"
+            else:
+                mismatches.append(f"{shown} is {show(tensor.shape)}, in the network {show(wanted)}")
         else:
             fitting[key] = tensor.reshape(state[key].shape)
     for key in state:
@@ -114,22 +120,37 @@ def load_tensors(
             mismatches.append(f"{key} is not in the file")
 
     if not fitting:
+        names = next((their_key for their_key, _ in renamed.values()), "none")
         raise WeightsError(
-            f"{source} has no parameter that fits, of names such as {next(iter(tensors), 'none')}",
+            f"{source} has no parameter that fits, of names such as {names}",
             "give a checkpoint of gcseg, or of PaddleSeg's or mmsegmentation's GCNet",
         )
     if strict and mismatches:
         raise WeightsError(
             f"{source} does not fit the network in {len(mismatches)} places: "
             + "; ".join(mismatches),
-            "build the network that the weights are for, or load what fits with strict=False",
+            f"build the network that the weights are for{_hint(dict(renamed.values()))}, "
+            "or load what fits with strict=False",
         )
     model.load_state_dict(fitting, strict=False)
-    return mismatches
+    return [*classifiers.values(), *mismatches]
+
+
+def _hint(tensors: Mapping[str, Tensor]) -> str:
+    """The settings of the network that tensors are for, as far as they show it."""
+    try:
+        return ", " + " ".join(overrides(describe(tensors)))
+    except WeightsError:
+        return ""
+
+
+def _differs_in_classes(key: str, shape: torch.Size, wanted: torch.Size) -> bool:
+    """Whether a parameter is a classifier's that differs in the number of classes alone."""
+    return ".classifier." in key and shape[1:] == wanted[1:]
 
 
 def _rename(
-    tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]
+    tensors: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str
 ) -> dict[str, tuple[str, Tensor]]:
     """Give the tensors our names, by the naming that knows most of the network's.
 
@@ -137,22 +158,22 @@ def _rename(
 
     Returns:
         Our name: (their name, tensor). A name that no row translates stays as it is.
+
+    Raises:
+        WeightsError: Two names stand for the same parameter.
     """
-    namings = [{key: key for key in tensors}]
-    namings += [{key: keys.to_ours(key) or key for key in tensors} for keys in KEY_MAPS]
-    best = max(namings, key=lambda naming: len(set(naming.values()) & state.keys()))
-    return {ours: (theirs, tensors[theirs]) for theirs, ours in best.items()}
-
-
-def _same_but_for_ones(first: torch.Size, second: torch.Size) -> bool:
-    """Whether two shapes differ at most by ones at their ends.
-
-    A layer norm over channels has (C,) in Paddle and (C, 1, 1) in PyTorch.
-    """
-    rank = max(len(first), len(second))
-    ones = (1,) * rank
-    return (*first, *ones)[:rank] == (*second, *ones)[:rank]
-
-
-def _show(shape: torch.Size) -> str:
-    return " x ".join(map(str, shape)) or "a scalar"
+    namings = [[(key, key) for key in tensors]]
+    namings += [
+        [(keys.to_ours(key) or key, key) for key in tensors if not keys.ignores(key)]
+        for keys in KEY_MAPS
+    ]
+    best = max(namings, key=lambda naming: len({ours for ours, _ in naming} & state.keys()))
+    renamed: dict[str, tuple[str, Tensor]] = {}
+    for ours, theirs in best:
+        if ours in renamed:
+            raise WeightsError(
+                f"{source} has two parameters for {ours}, {renamed[ours][0]} and {theirs}",
+                "remove one of them",
+            )
+        renamed[ours] = (theirs, tensors[theirs])
+    return renamed

@@ -1,4 +1,4 @@
-"""The published augmentation: what it draws, how often, and that image and label stay together."""
+"""Training augmentation: what it draws, how often, and that image and label stay together."""
 
 import math
 import random
@@ -9,14 +9,22 @@ import cv2
 import numpy as np
 import pytest
 
+from gcseg import build
 from gcseg.data.augment import (
+    PhotometricDistortion,
     RandomScaledCrop,
     color_distortion,
     evaluation_pipeline,
     training_pipeline,
 )
+from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.label_spaces import VOC
+from gcseg.data.sampling import TrainingSamples
 from gcseg.errors import ConfigError
+from gcseg.inference import Fit
+from gcseg.train import training_settings
+from tests.commands import compose
+from tests.data import trees
 
 HALF = (0.5, 0.5, 0.5)
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -33,7 +41,7 @@ def published(height, width, *, mean=HALF, std=HALF, scale=(0.5, 2.0, 0.25), col
         mean=mean,
         std=std,
         scale=dict(zip(("min", "max", "step"), scale, strict=True)),
-        color=color,
+        color=color_distortion(**color),
         **more,
     )
 
@@ -354,3 +362,419 @@ def test_evaluation_padding_is_exactly_zero_in_the_published_normalisation():
     out = pipeline(image=image)["image"]
     assert not out[5:].any() and not out[:, 7:].any()
     assert out[:5, :7].all()
+
+
+def test_the_default_augmentation_is_the_published_one(tmp_path):
+    """What the settings say that published recipes do not name is off."""
+    cfg = compose("train", "dataset.crop.height=32", "dataset.crop.width=40")
+    configured = build.training_augmentation(cfg, one_picture(tmp_path, 48, 64))
+    image, label = trees.picture(0, 48, 64), trees.mask(0, range(19), 48, 64)
+    pairs = zip(
+        draws(configured, 0, 20, image, label),
+        draws(published(32, 40), 0, 20, image, label),
+        strict=True,
+    )
+    for (ours, our_label), (theirs, their_label) in pairs:
+        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(our_label, their_label)
+
+
+def one_picture(folder, height, width, classes=19):
+    """A split of one random picture."""
+    image = trees.write(folder / "a.png", trees.picture(0, height, width))
+    label = trees.write(folder / "b.png", trees.mask(0, range(classes), height, width))
+    return SegmentationDataset([Pair("a", image, label, VOC)], VOC, "somewhere")
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.7331, 1.0, 1.618, 2.0])
+@pytest.mark.parametrize("rectangle", [(2048, 512), (256, 128), (131, 131), (131, 67)])
+@pytest.mark.parametrize("size", [(37, 50), (50, 37), (33, 33), (64, 128), (20, 200), (31, 7)])
+def test_images_are_fitted_into_the_scaled_rectangle(scale, rectangle, size):
+    rectangle = [side // 4 for side in rectangle] if max(rectangle) == 2048 else list(rectangle)
+    long, short = (math.floor(side * scale) for side in rectangle)
+    factor = min(long / max(size), short / min(size))
+    wanted = tuple(math.floor(length * factor + 0.5) for length in size)
+    crop = RandomScaledCrop(2000, 2000, scale, scale, 0, fit=Fit(*rectangle))
+    ((image, label),) = draws(crop, 0, 1, np.zeros((*size, 3), np.uint8))
+    assert image.shape[:2] == label.shape == wanted
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_scale_of_the_rectangle_is_uniform(seed):
+    crop = RandomScaledCrop(4000, 4, 0.5, 2.0, 0, fit=Fit(1000, 1000))
+    image = np.zeros((500, 2, 3), np.uint8)
+    count = 400
+    scales = np.sort([out.shape[0] / 1000 for out, _ in draws(crop, seed, count, image)])
+    assert scales[0] >= 0.498 and scales[-1] <= 2.0
+    gap = np.abs((scales - 0.5) / 1.5 - (np.arange(count) + 0.5) / count).max()
+    assert gap < 2.2 / math.sqrt(count), "Kolmogorov and Smirnov's at the 0.9999 quantile"
+
+
+class Recorder(random.Random):
+    """Notes the whole numbers that it draws."""
+
+    def __init__(self, seed):
+        super().__init__(seed)
+        self.drawn = []
+
+    def randint(self, a, b):
+        self.drawn.append(super().randint(a, b))
+        return self.drawn[-1]
+
+
+def windows(crop, seed, label):
+    """The corners that a crop of a label draws, and the one that it takes."""
+    image, _ = coordinates(*label.shape)
+    recorder = Recorder(seed)
+    crop.set_random_state(np.random.default_rng(seed), recorder)
+    outputs = crop(image=image, mask=label)
+    taken = tuple(outputs["image"][0, 0, 1::-1].tolist())
+    np.testing.assert_array_equal(
+        outputs["mask"], label[taken[0] :, taken[1] :][: crop.height, : crop.width]
+    )
+    return list(zip(recorder.drawn[::2], recorder.drawn[1::2], strict=True)), taken
+
+
+def is_mixed(label, most):
+    """Whether no class has `most` of the labelled pixels or more."""
+    labelled = label[label != 255].tolist()
+    shares = [labelled.count(value) / len(labelled) for value in set(labelled)]
+    return len(shares) > 1 and max(shares) < most
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("most", [0.6, 0.75, 0.9])
+def test_a_dominated_window_is_drawn_again_until_one_is_mixed(seed, most):
+    label = np.full((40, 120), 3, np.uint8)
+    label[:, 100:] = 7
+    label[:6] = 255
+    crop = RandomScaledCrop(30, 40, 1, 1, 0, cat_max_ratio=most)
+    lengths, met = [], 0
+    for index in range(150):
+        drawn, taken = windows(crop, 1000 * seed + index, label)
+        assert taken == drawn[-1]
+        mixed = [is_mixed(label[t : t + 30, left : left + 40], most) for t, left in drawn]
+        assert not any(mixed[:-1]), "the first that is mixed is taken"
+        assert mixed[-1] or len(drawn) == 11
+        lengths.append(len(drawn))
+        met += mixed[-1]
+    assert min(lengths) == 1 and max(lengths) > 2
+    assert met > 35
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("value", [5, 255])
+def test_after_ten_draws_in_vain_the_next_window_is_taken(seed, value):
+    label = np.full((40, 120), value, np.uint8)
+    label[0] = 255
+    drawn, taken = windows(RandomScaledCrop(30, 40, 1, 1, 0, cat_max_ratio=0.75), seed, label)
+    assert len(drawn) == 11 and taken == drawn[-1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "unlabelled", "mixed"),
+    [
+        (30, 70, 0, True),
+        (25, 75, 0, False),  # as much as the limit
+        (26, 74, 0, True),
+        (5, 5, 90, True),  # of what is labelled
+        (1, 9, 90, False),
+        (0, 10, 90, False),
+        (0, 100, 0, False),
+    ],
+)
+def test_shares_are_of_the_labelled_pixels(first, second, unlabelled, mixed):
+    label = np.repeat(np.array([0, 254, 255], np.uint8), (first, second, unlabelled))
+    crop = RandomScaledCrop(10, 10, 1, 1, 0, cat_max_ratio=0.75)
+    drawn, _ = windows(crop, 0, label.reshape(10, 10))
+    assert (len(drawn) == 1) == mixed
+
+
+def test_any_window_is_taken_without_a_limit():
+    drawn, _ = windows(RandomScaledCrop(30, 40, 1, 1, 0), 0, np.zeros((40, 120), np.uint8))
+    assert len(drawn) == 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_limit_holds_at_the_scaled_size(seed):
+    """The halves of a picture of the window's size are in balance, at twice the size rarely."""
+    label = np.zeros((40, 40), np.uint8)
+    label[:, 20:] = 1
+    crop = RandomScaledCrop(40, 40, 2, 2, 0, cat_max_ratio=0.75)
+    large, redrawn = label.repeat(2, axis=0).repeat(2, axis=1), 0
+    for index in range(40):
+        recorder = Recorder(1000 * seed + index)
+        crop.set_random_state(np.random.default_rng(index), recorder)
+        out = crop(image=VOC.palette[label], mask=label)["mask"]
+        corners = zip(recorder.drawn[::2], recorder.drawn[1::2], strict=True)
+        drawn = [large[top:, left:][:40, :40] for top, left in corners]
+        np.testing.assert_array_equal(out, drawn[-1])
+        assert not any(is_mixed(window, 0.75) for window in drawn[:-1])
+        assert is_mixed(out, 0.75) or len(drawn) == 11
+        redrawn += len(drawn) > 1
+    assert redrawn > 5
+
+
+def photometric(image, drawn):
+    """mmsegmentation's formula, written out for a BGR image in floating point."""
+
+    def linear(array, factor=1.0, summand=0.0):
+        return np.clip(array.astype(np.float32) * factor + summand, 0, 255).astype(np.uint8)
+
+    bgr = image[..., ::-1].copy()
+    if drawn["summand"] is not None:
+        bgr = linear(bgr, summand=drawn["summand"])
+    if drawn["contrast_first"] and drawn["contrast_factor"] is not None:
+        bgr = linear(bgr, drawn["contrast_factor"])
+    if drawn["saturation_factor"] is not None:
+        hue, saturation, value = cv2.split(cv2.cvtColor(bgr, cv2.COLOR_BGR2HSV))
+        saturation = linear(saturation, drawn["saturation_factor"])
+        bgr = cv2.cvtColor(cv2.merge([hue, saturation, value]), cv2.COLOR_HSV2BGR)
+    if drawn["hue_steps"] is not None:
+        hue, saturation, value = cv2.split(cv2.cvtColor(bgr, cv2.COLOR_BGR2HSV))
+        hue = ((hue.astype(int) + drawn["hue_steps"]) % 180).astype(np.uint8)
+        bgr = cv2.cvtColor(cv2.merge([hue, saturation, value]), cv2.COLOR_HSV2BGR)
+    if not drawn["contrast_first"] and drawn["contrast_factor"] is not None:
+        bgr = linear(bgr, drawn["contrast_factor"])
+    return bgr[..., ::-1]
+
+
+CHANGES = ("summand", "contrast_factor", "saturation_factor", "hue_steps")
+
+
+@pytest.fixture(scope="module", params=SEEDS)
+def distortions(request):
+    """What 800 distortions drew, and what they made of a picture."""
+    pipeline = A.Compose([PhotometricDistortion()], save_applied_params=True)
+    image = trees.picture(request.param, 9, 11)
+    found = []
+    for index in range(800):
+        generator = np.random.default_rng((request.param, index))
+        pipeline.set_random_state(generator, random.Random(int(generator.integers(2**63))))
+        outputs = pipeline(image=image)
+        ((_, drawn),) = outputs["applied_transforms"]
+        found.append((drawn, outputs["image"]))
+    return image, found
+
+
+def test_photometric_distortion_is_the_formula(distortions):
+    image, found = distortions
+    for drawn, out in found:
+        np.testing.assert_array_equal(out, photometric(image, drawn))
+    assert 0.85 < np.mean([(out != image).any() for _, out in found]) < 0.97, "15 of 16"
+
+
+def test_photometric_changes_are_independent_and_as_likely(distortions):
+    _, found = distortions
+    subsets = [tuple(drawn[name] is not None for name in CHANGES) for drawn, _ in found]
+    assert_uniform([subsets.count(subset) for subset in np.ndindex(2, 2, 2, 2)])
+    for name in CHANGES:
+        order = [drawn["contrast_first"] for drawn, _ in found if drawn[name] is not None]
+        assert_uniform([order.count(True), order.count(False)])
+
+
+def test_photometric_changes_are_uniform(distortions):
+    _, found = distortions
+    limits = {"summand": (-32, 32), "contrast_factor": (0.5, 1.5), "saturation_factor": (0.5, 1.5)}
+    for name, (least, most) in limits.items():
+        drawn = np.array([drawn[name] for drawn, _ in found if drawn[name] is not None])
+        assert least <= drawn.min() and drawn.max() <= most
+        assert_uniform(np.histogram(drawn, bins=10, range=(least, most))[0])
+    steps = [drawn["hue_steps"] for drawn, _ in found if drawn["hue_steps"] is not None]
+    assert_uniform([steps.count(step) for step in range(-18, 18)])
+    assert set(steps) <= set(range(-18, 18)), "the upper end is never drawn"
+
+
+@pytest.mark.parametrize("probability", [0, 0.25, 1])
+def test_photometric_changes_have_their_probability(probability):
+    pipeline = A.Compose([PhotometricDistortion(0, 0, 0, 90, probability)])
+    image = np.zeros((2, 2, 3), np.uint8)
+    image[..., 1] = 255  # green is at 120 degrees
+    hues = [
+        2.0 * cv2.cvtColor(out, cv2.COLOR_RGB2HSV)[0, 0, 0]
+        for out, _ in draws(pipeline, 0, 400, image)
+    ]
+    turned = np.mean(np.array(hues) != 120)  # a turn by nothing is drawn every ninetieth time
+    assert probability - 3.9 * math.sqrt(probability * (1 - probability) / 400) - 0.03 <= turned
+    assert turned <= probability + 3.9 * math.sqrt(probability * (1 - probability) / 400)
+    if probability:
+        assert 30 <= min(hues) < 45 and 195 < max(hues) < 210
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "most"),
+    [
+        ("brightness", 256, 255),
+        ("contrast", 1.5, 1),
+        ("saturation", -0.1, 1),
+        ("hue", 181, 180),
+        ("probability", 2, 1),
+    ],
+)
+def test_impossible_distortions_are_refused(name, value, most):
+    with pytest.raises(ConfigError, match=rf"^augment\.color\.{name}={value}: give 0 to {most}$"):
+        PhotometricDistortion(**{name: value})
+
+
+MMSEG_LIKE = {"scale": (1, 1, 0), "padding": "mean", "pad_before_flip": False, "color": NO_COLOR}
+
+
+@pytest.mark.parametrize("flip", [0, 1])
+def test_padding_with_the_mean_is_zero_at_the_right_even_of_mirrored_images(flip):
+    image, columns = coordinates(10, 20)
+    pipeline = published(15, 30, flip=flip, **IMAGENET, **MMSEG_LIKE)
+    ((out, label),) = draws(pipeline, 0, 1, image, columns)
+    wanted = np.full((15, 30), 255)
+    wanted[:10, :20] = columns[:, ::-1] if flip else columns
+    np.testing.assert_array_equal(label, wanted)
+    assert (out[label == 255] == 0).all()
+    normalised = (image / 255 - IMAGENET["mean"]) / IMAGENET["std"]
+    np.testing.assert_allclose(
+        out[:10, :20], normalised[:, ::-1] if flip else normalised, atol=1e-5
+    )
+
+
+def test_colours_can_be_left_alone():
+    image = trees.picture(0, 16, 20)
+    pipeline = training_pipeline(
+        height=16,
+        width=20,
+        mean=HALF,
+        std=HALF,
+        scale={"min": 1, "max": 1, "step": 0},
+        color=None,
+        flip=0,
+    )
+    ((out, _),) = draws(pipeline, 0, 1, image)
+    np.testing.assert_array_equal(np.rint((out * 0.5 + 0.5) * 255), image)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"padding": "black"}, r"^augment\.padding=black: use grey or mean$"),
+        ({"cat_max_ratio": 0}, r"^augment\.cat_max_ratio=0: give a fraction above 0, 1 for any"),
+        ({"cat_max_ratio": 1.5}, r"^augment\.cat_max_ratio=1\.5: give a fraction above 0"),
+    ],
+)
+def test_impossible_settings_are_refused(setting, message):
+    with pytest.raises(ConfigError, match=message):
+        published(8, 8, **setting)
+
+
+SMALL = ("dataset.crop.height=40", "dataset.crop.width=48")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("overrides", [(), ("dataset.fit.long=128", "dataset.fit.short=64")])
+def test_mmsegmentations_samples_depend_on_seed_and_counter_alone(tmp_path, seed, overrides):
+    data = one_picture(tmp_path, 50, 60)
+    cfg = compose("train", "augment=mmseg", "normalize=imagenet", *SMALL, *overrides)
+    pipelines = [build.training_augmentation(cfg, data) for _ in range(2)]
+    forward, backward = (TrainingSamples(data, pipeline, seed) for pipeline in pipelines)
+    first = [forward[counter, 0] for counter in range(12)]
+    again = [backward[counter, 0] for counter in reversed(range(12))][::-1]
+    for sample, same in zip(first, again, strict=True):
+        assert sample["image"].shape == (3, 40, 48) and sample["label"].shape == (40, 48)
+        assert (sample["image"] == same["image"]).all()
+        assert (sample["label"] == same["label"]).all()
+        ignored = sample["label"] == 255
+        assert (sample["image"][:, ignored] == 0).all()
+    assert len({sample["image"].numpy().tobytes() for sample in first}) == 12
+    other = TrainingSamples(data, pipelines[0], seed + 1)[0, 0]
+    assert (other["image"] != first[0]["image"]).any()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sizes"),
+    [
+        ("cityscapes", (2048, 1024)),
+        ("voc", (2048, 512)),
+        ("ade20k", (2048, 512)),
+        ("camvid", (None, None)),
+        ("scenes", (None, None)),
+        ("folder dataset.root=mine", (None, None)),
+    ],
+)
+def test_mmsegmentation_fits_images_as_the_dataset_says(dataset, sizes):
+    cfg = compose("train", "augment=mmseg", *f"dataset={dataset}".split())
+    assert (cfg.augment.scale.fit.long, cfg.augment.scale.fit.short) == sizes
+    assert compose("train", *f"dataset={dataset}".split()).augment.scale.fit is None
+
+
+def test_a_dataset_of_ones_own_needs_no_fit(tmp_path):
+    cfg = compose("train", "augment=mmseg", "~dataset.fit", *SMALL, "augment.scale.max=1")
+    assert cfg.augment.scale.fit is None
+    data = one_picture(tmp_path, 50, 60)
+    build.training_augmentation(cfg, data)
+    cfg.dataset.crop.height = 51
+    with pytest.raises(ConfigError, match=r": give at most 50$"):
+        build.training_augmentation(cfg, data)
+
+
+def test_the_crop_is_compared_with_the_fitted_picture(tmp_path):
+    """50 x 60 pixels become 75 x 90 in 90 x 80, and half as much again at the largest scale."""
+    data = one_picture(tmp_path, 50, 60)
+    fitted = ("dataset.fit.long=90", "dataset.fit.short=80", "augment.scale.max=1.5")
+    for largest, height, overrides in (
+        (113, 113, ("augment=mmseg", *fitted)),
+        (75, 75, ("augment=mmseg", *fitted, "augment.scale.fit=null")),
+        (75, 75, fitted),
+    ):
+        cfg = compose("train", *overrides, "dataset.crop.width=64", f"dataset.crop.height={height}")
+        build.training_augmentation(cfg, data)
+        cfg.dataset.crop.height += 1
+        with pytest.raises(
+            ConfigError,
+            match=rf"^dataset\.crop\.height={height + 1} is larger than pictures of height 50 "
+            rf"become at augment\.scale\.max=1\.5: give at most {largest}$",
+        ):
+            build.training_augmentation(cfg, data)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("augment.scale.fit=true", r"^augment\.scale\.fit=True: give \{long: pixels, short: pix"),
+        ("augment.scale.fit={long:90}", r"^augment\.scale\.fit=\{'long': 90\}: give \{long"),
+        ("dataset.fit.long=90", r"^augment\.scale\.fit=\{'long': 90, 'short': None\}: give"),
+        ("dataset.fit.long=a dataset.fit.short=3", r"^augment\.scale\.fit=\{'long': 'a', "),
+        ("dataset.fit.long=3 dataset.fit.short=9", r"^fit into 3 x 9 pixels: give 1 <= short"),
+    ],
+)
+def test_an_impossible_fit_is_refused(tmp_path, overrides, message):
+    cfg = compose("train", "augment=mmseg", *SMALL, *overrides.split())
+    with pytest.raises(ConfigError, match=message):
+        build.training_augmentation(cfg, one_picture(tmp_path, 50, 60))
+
+
+def test_a_training_is_told_by_its_fit_where_it_is_used():
+    fit = ("dataset=cityscapes", "dataset.fit.long=2049", "dataset.fit.short=1025")
+    for augment, told in (("published", False), ("mmseg", True)):
+        chosen = f"augment={augment}"
+        usual = training_settings(compose("train", chosen, "dataset=cityscapes"))
+        assert (training_settings(compose("train", chosen, *fit)) != usual) == told
+
+
+def test_the_other_colours_can_be_chosen(tmp_path):
+    data = one_picture(tmp_path, 50, 60)
+    cfg = compose(
+        "train",
+        "augment=mmseg",
+        *SMALL,
+        "augment.color._target_=gcseg.data.augment.color_distortion",
+        "augment.color.brightness=0.4",
+    )
+    names = [type(transform).__name__ for transform in build.training_augmentation(cfg, data)]
+    assert names == [
+        "RandomScaledCrop",
+        "RandomOrder",
+        "Normalize",
+        "HorizontalFlip",
+        "PadIfNeeded",
+    ]
+
+
+def test_mmsegmentations_augmentation_trains_on_scenes(train):
+    outcome = train("augment=mmseg", "normalize=imagenet", "tta=none")
+    assert outcome.status == 0, outcome.err

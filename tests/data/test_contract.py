@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gcseg.data.ade20k import ade20k
 from gcseg.data.cityscapes import cityscapes
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.folder import camvid, folder
@@ -73,6 +74,9 @@ ROWS = {
         {**LABELLED, "trainaug": 3, "trainval": 5, "test": 1},
         num_classes=21,
         unlabelled=("test",),
+    ),
+    "ade20k": Row(
+        trees.ade20k_tree, ade20k, {**LABELLED, "training": 3, "validation": 2}, num_classes=150
     ),
     "camvid": Row(trees.camvid_tree, camvid, {**LABELLED, "test": 1}, num_classes=11),
     "folder": Row(

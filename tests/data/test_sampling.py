@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from gcseg.data.augment import evaluation_pipeline, training_pipeline
+from gcseg.data.augment import color_distortion, evaluation_pipeline, training_pipeline
 from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.folder import camvid
 from gcseg.data.label_spaces import CAMVID
@@ -43,12 +43,9 @@ def samples(dataset, seed=0, probability=0.5):
         width=16,
         **HALF,
         scale={"min": 0.5, "max": 2.0, "step": 0.25},
-        color={
-            "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 18,
-            "probability": probability,
-        },
+        color=color_distortion(0.4, 0.4, 0.4, 18, probability),
         flip=0.5,
-    )  # fmt: skip
+    )
     return TrainingSamples(dataset, pipeline, seed)
 
 

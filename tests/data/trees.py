@@ -54,6 +54,18 @@ def camvid_tree(root: Path) -> Path:
     return root
 
 
+def ade20k_tree(root: Path) -> Path:
+    """ADEChallengeData2016 with values 0, 1, 2, 75 and 150 in its annotations."""
+    data = root / "ADEChallengeData2016"
+    for split, short in {"training": "train", "validation": "val"}.items():
+        for index in range(COUNTS[short]):
+            name = f"ADE_{short}_{index + 1:08d}"
+            write(data / "images" / split / f"{name}.jpg", picture(index, 48, 64))
+            label = mask(index, (0, 1, 2, 75, 150), 12, 16).repeat(4, axis=0).repeat(4, axis=1)
+            write(data / "annotations" / split / f"{name}.png", label)
+    return root
+
+
 def folder_tree(root: Path) -> Path:
     """Images and masks in subfolders, with a class list that has values and colours of its own."""
     (root / "classes.yaml").write_text(

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from gcseg.engine.results import (
-    differences,
     evaluation_record,
     merge_results,
     named,
@@ -24,7 +23,7 @@ def record(miou=0.5, augmentation=Augmentation(), checkpoint="a/best.ckpt", **op
     return evaluation_record(
         scores,
         augmentation,
-        **{"average": "logits", "window": None, **options},
+        **{"average": "logits", "window": None, "fit": None, **options},
         split="val",
         images=3,
         seconds=1.23456,
@@ -40,6 +39,7 @@ def test_record_has_what_the_file_promises():
         "flip": False,
         "average": "logits",
         "window": None,
+        "fit": None,
         "miou": 0.5,
         "pixel_accuracy": 0.75,
         "class_iou": {"sky": 0.5, "train": None},
@@ -48,34 +48,77 @@ def test_record_has_what_the_file_promises():
     }
 
 
+SETTINGS = {
+    "dataset": {
+        "name": "a",
+        "splits": {"val": "val"},
+        "pad": {"height": 0, "width": 0},
+        "fit": {"long": 64, "short": 32},
+    },
+    "protocol": {"average": "logits", "scales": [0.75, 1.0, 1.25], "resize": "pad"},
+    "normalize": {"mean": [0.5], "std": [0.5]},
+    "inference": {"window": None},
+    "precision": 32,
+}
+
+
+def name(record, mode="none", cfg=None, **options):
+    """The name that an evaluation gets beside a training with SETTINGS."""
+    (name,) = named({mode: record}, cfg or SETTINGS, SETTINGS, **{"split": "val", **options})
+    return name
+
+
+def test_the_trainings_own_evaluation_has_the_modes_name():
+    assert name(record()) == "none"
+    assert name(record(augmentation=Augmentation((0.75, 1.0, 1.25), flip=True)), "msflip") == (
+        "msflip"
+    )
+
+
 def test_an_evaluation_out_of_the_ordinary_has_a_name_of_its_own():
-    ordinary = record(augmentation=Augmentation((0.75, 1.0, 1.25), flip=True))
-    assert list(named({"msflip": ordinary, "none": record()})) == ["msflip", "none"]
-    assert list(named({"msflip": record()})) == ["msflip@1.0"]
-    assert list(named({"none": record()}, ["train", "voc"])) == ["none@train@voc"]
-    for name, other in {
-        "x@last": record(checkpoint="b/last.ckpt"),
-        "x@0.5,1.0": record(augmentation=Augmentation((0.5, 1.0))),
-        "x@probabilities": record(average="probabilities"),
-        "x@slide64x96x32x48": record(window=SlidingWindow(64, 96, 32, 48)),
-    }.items():
-        assert list(named({"x": other})) == [name]
+    assert name(record(), "msflip") == "msflip@1.0"
+    assert name(record(), checkpoint="last") == "none@last"
+    assert name(record(augmentation=Augmentation((0.5, 1.0)))) == "none@0.5,1.0"
+    assert name(record(average="probabilities")) == "none@probabilities"
+    sizes = {"height": 64, "width": 96, "stride_height": None, "stride_width": None}
+    slide = {**SETTINGS, "inference": {"window": sizes}}
+    window = SlidingWindow(64, 96, 32, 48)
+    assert name(record(window=window), cfg=slide) == "none@slide64x96x32x48"
 
 
-def test_what_sets_an_evaluation_apart():
-    trained = {
-        "dataset": {"name": "a", "splits": {"val": "val"}, "pad": {"height": 0, "width": 0}},
-        "normalize": {"mean": [0.5], "std": [0.5]},
-        "precision": 32,
-    }
-    assert differences(trained, trained, "val") == []
-    other = {
-        "dataset": {**trained["dataset"], "name": "b", "pad": {"height": 8, "width": 9}},
-        "normalize": {"mean": [0.4], "std": [0.5]},
-        "precision": "bf16-mixed",
-    }
-    expected = ["train", "b", "pad8x9", "mean[0.4]std[0.5]", "bf16-mixed"]
-    assert differences(other, trained, "train") == expected
+DATASET = SETTINGS["dataset"]
+
+
+@pytest.mark.parametrize(
+    ("change", "apart"),
+    [
+        ({}, ""),
+        ({"dataset": {**DATASET, "name": "b"}}, "@b"),
+        ({"dataset": {**DATASET, "pad": {"height": 8, "width": 9}}}, "@pad8x9"),
+        ({"dataset": {**DATASET, "fit": {"long": 7, "short": 7}}}, ""),  # not used
+        ({"protocol": {**SETTINGS["protocol"], "resize": "fit"}}, "@fit64x32"),
+        ({"normalize": {"mean": [0.4], "std": [0.5]}}, "@mean[0.4]std[0.5]"),
+        ({"precision": "bf16-mixed"}, "@bf16-mixed"),
+    ],
+)
+def test_what_sets_an_evaluation_apart(change, apart):
+    assert name(record(), cfg={**SETTINGS, **change}) == f"none{apart}"
+    assert name(record(), cfg={**SETTINGS, **change}, split="train") == "@".join(
+        ["none", "train", *apart.split("@")[1:]]
+    )
+
+
+def test_what_is_not_known_of_a_training_sets_nothing_apart():
+    known = {"protocol": SETTINGS["protocol"]}
+    assert list(named({"none": record()}, SETTINGS, known, split="val")) == ["none"]
+
+
+def test_a_network_trained_for_sliding_windows_is_scored_so_as_usual():
+    sizes = {"height": 64, "width": 96, "stride_height": None, "stride_width": None}
+    trained = {**SETTINGS, "inference": {"window": sizes}}
+    slid = record(window=SlidingWindow(64, 96, 43, 64))
+    assert list(named({"none": slid}, trained, trained, split="val")) == ["none"]
+    assert list(named({"none": record()}, SETTINGS, trained, split="val")) == ["none@whole"]
 
 
 def merge(path, number):

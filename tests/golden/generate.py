@@ -29,6 +29,16 @@ NETWORKS = {
     "mmseg_gcnet_r50": {"backbone": "r50", "variant": "v1c", "conv_bias": False},
 }
 
+# The backbones behind the golden features; each has its names and shapes in <name>.keys.json.
+BACKBONES = {
+    "torchvision_resnet18": {"depth": 18, "variant": "v1b", "output_stride": 32},
+    "torchvision_resnet50": {"depth": 50, "variant": "v1b", "output_stride": 8},
+    "timm_resnet18d": {"depth": 18, "variant": "d", "output_stride": 8},
+    "timm_resnet50d": {"depth": 50, "variant": "d", "output_stride": 8},
+    "paddleclas_resnet18_vd": {"depth": 18, "variant": "vd", "output_stride": 32},
+    "paddleclas_resnet50_vd": {"depth": 50, "variant": "vd", "output_stride": 32},
+}
+
 
 def _stream(key: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key))
@@ -61,6 +71,12 @@ def parameters(network: str) -> dict[str, Tensor]:
 def image(shape: tuple[int, ...], seed: int) -> Tensor:
     """Images uniform in [-1, 1): `N x 3 x H x W` float32."""
     return torch.from_numpy(_stream(seed).uniform(-1, 1, shape).astype(np.float32))
+
+
+def backbone_image(backbone: str) -> Tensor:
+    """The input of a golden backbone; PaddleClas pools odd sizes unlike our networks."""
+    size = (64, 96) if backbone.startswith("paddleclas") else (33, 49)
+    return image((1, 3, *size), seed=BACKBONES[backbone]["depth"])
 
 
 def label(shape: tuple[int, ...], num_classes: int, seed: int) -> Tensor:

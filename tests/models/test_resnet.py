@@ -2,24 +2,32 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from gcseg.errors import ConfigError
 from gcseg.models import ResNet, resnet
+from gcseg.weights.keymaps import KEY_MAPS
+from tests.golden import BACKBONES as GOLDEN
+from tests.golden import backbone_image, expected, parameters
 
 DEPTHS = (18, 34, 50, 101, 152)
-VARIANTS = ("vd", "v1c", "v1b")
+VARIANTS = ("vd", "v1c", "v1b", "v1d", "d")
 CHANNELS = {"basic": (64, 128, 256, 512), "bottleneck": (256, 512, 1024, 2048)}
 STRIDES = {8: (4, 8, 8, 8), 16: (4, 8, 16, 16), 32: (4, 8, 16, 32)}
 BACKBONES = pytest.mark.parametrize(
-    ("depth", "variant"), [(18, "vd"), (18, "v1c"), (18, "v1b"), (50, "vd")]
+    ("depth", "variant"),
+    [(18, "vd"), (18, "v1c"), (18, "v1b"), (18, "v1d"), (18, "d"), (50, "vd"), (50, "d")],
 )
 
 
 @pytest.mark.parametrize("output_stride", STRIDES)
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize(
+    ("depth", "variant"),
+    [(depth, "vd") for depth in DEPTHS]
+    + [(depth, variant) for depth in (18, 50) for variant in VARIANTS[1:]],
+)
 def test_features_have_the_promised_shapes(depth, variant, output_stride):
     # Deep ones are slow to build, even on the device of shapes without values.
     sizes = [(64, 96), (65, 97), (33, 50), (1, 1)] if depth == 18 else [(65, 97)]
@@ -90,6 +98,11 @@ def dilations(backbone: ResNet, conv: str) -> list[list[int]]:
         ("v1c", 18, 8, "conv2", [[1, 1], [1, 1], [1, 1], [1, 1]]),
         ("v1c", 50, 8, "conv2", [[1] * 3, [1] * 4, [1] + [2] * 5, [2, 4, 4]]),
         ("v1b", 50, 16, "conv2", [[1] * 3, [1] * 4, [1] * 6, [1, 2, 2]]),
+        ("v1d", 18, 8, "conv1", [[1, 1], [1, 1], [1, 2], [2, 4]]),
+        ("v1d", 18, 8, "conv2", [[1, 1], [1, 1], [1, 1], [1, 1]]),
+        ("d", 18, 8, "conv1", [[1, 1], [1, 1], [1, 2], [2, 4]]),
+        ("d", 18, 8, "conv2", [[1, 1], [1, 1], [2, 2], [4, 4]]),
+        ("d", 50, 8, "conv2", [[1] * 3, [1] * 4, [1] + [2] * 5, [2, 4, 4]]),
     ],
 )
 def test_stride_is_turned_to_dilation(variant, depth, output_stride, conv, wanted):
@@ -98,14 +111,74 @@ def test_stride_is_turned_to_dilation(variant, depth, output_stride, conv, wante
     assert dilations(backbone, conv) == wanted
 
 
-def test_shortcut_is_pooled_only_where_strided():
+@pytest.mark.parametrize(
+    ("variant", "wanted"),
+    [
+        ("vd", [False, True, True, False]),
+        ("v1d", [False, True, True, False]),
+        ("d", [False, True, True, True]),
+    ],
+)
+def test_shortcut_is_pooled_where_strided_and_in_timm_where_dilated(variant, wanted):
     with torch.device("meta"):
-        backbone = resnet(50, variant="vd", output_stride=16)
+        backbone = resnet(50, variant=variant, output_stride=16)
     pooled = [
-        isinstance(stage[0].downsample[0], torch.nn.AvgPool2d)
+        any(isinstance(module, torch.nn.AvgPool2d) for module in stage[0].downsample.modules())
         for stage in (backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4)
     ]
-    assert pooled == [False, True, True, False]
+    assert pooled == wanted
+
+
+def golden_backbone(name: str, **changes) -> ResNet:
+    """Our backbone with the parameters of another framework's."""
+    backbone = resnet(**{**GOLDEN[name], **changes}).eval()
+    named = parameters(name)
+    wanted = {f"backbone.{key}" for key in backbone.state_dict()}
+    keys = max(KEY_MAPS, key=lambda keys: len(wanted & {keys.to_ours(key) for key in named}))
+    state = {
+        keys.to_ours(key).removeprefix("backbone."): tensor
+        for key, tensor in named.items()
+        if not keys.ignores(key)
+    }
+    rest = backbone.load_state_dict(state, strict=False)
+    assert rest.unexpected_keys == []
+    assert all(key.endswith("num_batches_tracked") for key in rest.missing_keys)
+    return backbone
+
+
+def errors(backbone: ResNet, name: str) -> list[float]:
+    """How far the four stages' features are from another framework's, relative to the largest."""
+    wanted = expected(name)
+    with torch.no_grad():
+        features = backbone(backbone_image(name))
+    result = []
+    for stage, feature in enumerate(features, start=1):
+        found = feature.numpy()
+        part, means = wanted[f"stage{stage}"], wanted[f"mean{stage}"]
+        of_part = np.abs(found[:, :: found.shape[1] // 8] - part).max() / np.abs(part).max()
+        of_means = np.abs(found.mean((0, 2, 3)) - means).max() / np.abs(means).max()
+        result.append(max(of_part, of_means))
+    return result
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_features_are_the_frameworks(name):
+    assert max(errors(golden_backbone(name), name)) < 1e-5
+
+
+# The variants with the same parameters differ from one another in the dilated stages alone.
+@pytest.mark.parametrize("variant", ["vd", "v1d"])
+def test_timms_is_no_other_variant(variant):
+    name = "timm_resnet50d"
+    first, second, third, fourth = errors(golden_backbone(name, variant=variant), name)
+    assert max(first, second) < 1e-5
+    assert min(third, fourth) > 0.01
+
+
+@pytest.mark.parametrize("variant", ["v1d", "d"])
+def test_variants_with_pooled_shortcuts_agree_without_dilation(variant):
+    name = "paddleclas_resnet50_vd"
+    assert max(errors(golden_backbone(name, variant=variant), name)) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -113,7 +186,7 @@ def test_shortcut_is_pooled_only_where_strided():
     [
         ({"depth": 42}, "depth is 42: choose one of 18, 34, 50, 101, 152"),
         ({"output_stride": 4}, "output_stride is 4: choose one of 8, 16, 32"),
-        ({"variant": "v1d"}, "variant is 'v1d': choose one of v1b, v1c, vd"),
+        ({"variant": "v1e"}, "variant is 'v1e': choose one of v1b, v1c, v1d, vd, d"),
         ({"in_channels": 0}, "in_channels is 0: give an integer of at least 1"),
     ],
 )

@@ -66,15 +66,16 @@ def test_logits_have_the_size_of_the_input_in_either_mode(training, height, widt
     assert logits.shape == auxiliary.shape == (2, 5, height, width)
 
 
-def test_auxiliary_logits_come_beside_the_same_logits():
-    model = gcnet(**SMALL).eval()
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_auxiliary_logits_come_beside_the_same_logits(align_corners):
+    model = gcnet(**SMALL, align_corners=align_corners).eval()
     x = torch.randn(1, 3, 32, 48)
     logits, auxiliary = model(x, auxiliary=True)
     assert torch.equal(logits, model(x))
-    *_, stage3, _ = model.backbone(x)
-    size = {"size": (32, 48), "mode": "bilinear", "align_corners": False}
-    wanted = nn.functional.interpolate(model.auxiliary_head(stage3), **size)
-    assert torch.equal(auxiliary, wanted)
+    *_, stage3, stage4 = model.backbone(x)
+    size = {"size": (32, 48), "mode": "bilinear", "align_corners": align_corners}
+    assert torch.equal(auxiliary, nn.functional.interpolate(model.auxiliary_head(stage3), **size))
+    assert torch.equal(logits, nn.functional.interpolate(model.head(stage4), **size))
 
 
 def test_without_auxiliary_head():

@@ -7,7 +7,13 @@ import torch
 
 from gcseg.errors import WeightsError
 from gcseg.models import gcnet
-from gcseg.weights import MMSEG_GCNET, PADDLESEG_GCNET, load_weights
+from gcseg.weights import (
+    KEY_MAPS,
+    MMSEG_GCNET,
+    PADDLESEG_GCNET,
+    load_backbone,
+    load_weights,
+)
 
 FRAMEWORKS = {"paddleseg": (PADDLESEG_GCNET, "vd", True), "mmseg": (MMSEG_GCNET, "v1c", False)}
 
@@ -181,3 +187,87 @@ def test_unusable_files_give_one_line(tmp_path, content, message, strict):
 def test_folder_is_no_checkpoint(tmp_path):
     with pytest.raises(WeightsError, match="no checkpoint at"):
         load_weights(small(1), tmp_path)
+
+
+def test_another_number_of_classes(tmp_path):
+    wanted, model, before = small(1, num_classes=7), small(2), small(2)
+    torch.save(wanted.state_dict(), tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match="in 4 places"):
+        load_weights(model, tmp_path / "x.pth")
+    assert load_weights(model, tmp_path / "x.pth", other_classes=True) == [
+        "head.classifier (the file has 7 classes, the network 5)",
+        "auxiliary_head.classifier (the file has 7 classes, the network 5)",
+    ]
+    old, new = before.state_dict(), model.state_dict()
+    for name, tensor in wanted.state_dict().items():
+        assert torch.equal(new[name], old[name] if "classifier" in name else tensor), name
+
+
+def test_other_classes_are_no_excuse_for_another_network(tmp_path):
+    torch.save(small(1, num_classes=7, ratio=0.5).state_dict(), tmp_path / "x.pth")
+    model, untouched = small(2), small(2)
+    with pytest.raises(WeightsError, match=r"channel_add_conv\.0\.weight is 8 x 16 x 1 x 1, in"):
+        load_weights(model, tmp_path / "x.pth", other_classes=True)
+    assert_same(model, untouched)
+
+
+def test_two_names_for_one_parameter(tmp_path):
+    content = {PADDLESEG_GCNET.to_theirs(k): v for k, v in small(1).state_dict().items()}
+    content.pop(None)
+    content["head.classifier.bias"] = torch.ones(5)  # our name beside Paddle's
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=r"has two parameters for head\.classifier\.bias, head"):
+        load_weights(small(2), tmp_path / "x.pth")
+
+
+def test_a_backbone_is_taken_out_of_a_whole_network(tmp_path):
+    wanted, model, before = small(1, num_classes=7), small(2), small(2)
+    content = {PADDLESEG_GCNET.to_theirs(k): v for k, v in wanted.state_dict().items()}
+    content.pop(None)
+    torch.save(content, tmp_path / "x.pth")
+    load_backbone(model.backbone, tmp_path / "x.pth")
+    for name, tensor in before.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        source = wanted.state_dict() if name.startswith("backbone.") else before.state_dict()
+        assert torch.equal(model.state_dict()[name], source[name]), name
+        assert tensor is not None
+
+
+@pytest.mark.parametrize(
+    ("source", "variant"),
+    [
+        ("PaddleClas' ResNet18-vd", "vd"),
+        ("torchvision", "v1b"),
+        ("timm", "d"),
+        ("mmpretrain", "v1c"),
+    ],
+)
+def test_imagenet_backbones_without_their_classifier(tmp_path, source, variant):
+    maps = {"timm": "conv1.0", "torchvision": "conv1", "mmpretrain": "stem.0"}
+    first = maps.get(source, "stem.0.conv") + ".weight"
+    keys = next(k for k in KEY_MAPS if k.to_theirs("backbone.stem.0.weight") == first)
+    wanted, model = small(1, variant=variant), small(2, variant=variant)
+    content = {
+        keys.to_theirs(f"backbone.{name}"): tensor
+        for name, tensor in wanted.backbone.state_dict().items()
+    }
+    content.pop(None, None)
+    content |= {"fc.weight": torch.ones(1000, 512), "fc.bias": torch.ones(1000)}
+    torch.save(content, tmp_path / "x.pth")
+    load_backbone(model.backbone, tmp_path / "x.pth")
+    for name, tensor in wanted.backbone.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(model.backbone.state_dict()[name], tensor), name
+
+
+def test_a_backbone_of_another_depth_lists_every_mismatch(tmp_path):
+    torch.save(small(1).state_dict(), tmp_path / "x.pth")
+    with torch.device("meta"):
+        other = gcnet("r34", 5)
+    with pytest.raises(WeightsError) as raised:
+        load_backbone(other.backbone, tmp_path / "x.pth")
+    message = str(raised.value)
+    assert "backbone.layer1.2.conv1.weight is not in the file" in message
+    assert "build the network that the weights are for, backbone=r18" in message
+    assert "head.conv_in" not in message

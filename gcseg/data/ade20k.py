@@ -1,0 +1,68 @@
+"""ADE20k as the SceneParsing benchmark has it (Zhou et al., CVPR 2017): ADEChallengeData2016."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.folder import folder, read_classes
+from gcseg.data.label_spaces import LabelSpace
+from gcseg.errors import ConfigError, DataError
+
+SPLITS = {
+    "training": "training",
+    "validation": "validation",
+    "train": "training",
+    "val": "validation",
+}
+"""Folders by the names that a split may be given."""
+
+
+def ade20k(root: str | Path, split: str, *, reduce_zero_label: bool = True) -> SegmentationDataset:
+    """Read a split of ADE20k: 20,210 training or 2,000 validation images.
+
+    Args:
+        root: The folder that holds ADEChallengeData2016, or that folder itself.
+        split: training or validation, also as train or val.
+        reduce_zero_label: As in `ade20k_classes`.
+
+    Raises:
+        ConfigError: An unknown split.
+        DataError: A folder is missing or empty, or an image has no annotation of its name.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"ade20k has no split {split!r}", f"use one of {', '.join(SPLITS)}")
+    root = Path(root)
+    below = (root / "ADEChallengeData2016", root)
+    data = next((base for base in below if (base / "annotations").is_dir()), None)
+    if data is None:
+        raise DataError(
+            f"no ADEChallengeData2016/annotations in {root}",
+            "set dataset.root to the folder that holds ADEChallengeData2016",
+        )
+    part = SPLITS[split]
+    if not (data / "annotations" / part).is_dir():  # or the split would count as unlabelled
+        raise DataError(
+            f"folder {data / 'annotations' / part} does not exist",
+            "unpack ADEChallengeData2016.zip again",
+        )
+    return folder(
+        data,
+        part,
+        classes=ade20k_classes(reduce_zero_label=reduce_zero_label),
+        labels="annotations/{split}",
+    )
+
+
+def ade20k_classes(*, reduce_zero_label: bool = True) -> LabelSpace:
+    """The classes of the benchmark.
+
+    Args:
+        reduce_zero_label: Whether value 0, "other", is ignored and values 1 to 150 are classes
+            0 to 149, as the benchmark scores. Otherwise there are 151 classes, "other" first,
+            each with its value as index.
+    """
+    space = read_classes(Path(__file__).with_name("ade20k.yaml"))
+    if reduce_zero_label:
+        return space
+    return LabelSpace(("other", *space.names), ((0, 0, 0), *space.colors))

@@ -1,0 +1,236 @@
+"""Which checkpoint a command means, and the settings that it was trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from gcseg import catalogue
+from gcseg.config import compose, run_command, source_folder
+from gcseg.errors import ConfigError, WeightsError
+
+GROUPS = ("backbone", "head", "auxiliary_head", "dataset", "protocol", "normalize", "inference")
+"""Config groups that evaluation takes from the checkpoint, as the option `trained`."""
+
+
+INFORMATION = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "--version"}
+"""Options with which a command runs nothing, and so needs no checkpoint."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint as the command line names it.
+
+    Args:
+        checkpoint: A file, a run folder or a name of the catalogue; None where none was given.
+        config: Plain settings that it was trained with, as far as they are known.
+        published: The record of the row that `published=` names, if any.
+    """
+
+    checkpoint: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    published: catalogue.Record | None = None
+
+    def path(self) -> Path:
+        """The checkpoint's file, downloaded where it is neither here nor in the cache.
+
+        Raises:
+            WeightsError: There is none.
+            DownloadError: It can't be fetched.
+        """
+        return find_checkpoint(str(self.checkpoint))
+
+
+def run_with_checkpoint(config_name: str, task: Callable[[DictConfig, Trained], None]) -> None:
+    """Run a command whose network and dataset are those of `checkpoint=` or `published=`.
+
+    Args:
+        config_name: See `gcseg.config.run_command`.
+        task: What it does with the configuration and the checkpoint.
+    """
+    trained = Trained()
+
+    def prepare(arguments: list[str]) -> None:
+        nonlocal trained
+        trained = offer_trained_options(arguments)
+        if trained.checkpoint is None and not set(arguments) & INFORMATION:
+            raise ConfigError("checkpoint is not set", "give checkpoint=...")
+
+    run_command(config_name, lambda cfg: task(cfg, trained), prepare=prepare)
+
+
+def offer_trained_options(arguments: list[str]) -> Trained:
+    """Offer the settings of the named checkpoint as option `trained` of their groups.
+
+    Hydra composes them like any other option: `dataset.root=...` changes one value,
+    `dataset=voc` takes another dataset.
+
+    Args:
+        arguments: The command line.
+
+    Raises:
+        ConfigError: Several checkpoints are given, the published row is unknown, or the dataset
+            has to be named.
+        WeightsError: The checkpoint does not exist or does not show its network.
+    """
+    trained = _trained(_value(arguments, "checkpoint"), _value(arguments, "published"))
+    known = "dataset" in trained.config or _value(arguments, "dataset") is not None
+    if trained.checkpoint and not known:
+        raise ConfigError(
+            f"{trained.checkpoint} does not say which dataset it is for",
+            "add dataset=cityscapes, voc, ade20k, camvid or folder",
+        )
+    store = ConfigStore.instance()
+    for group in GROUPS:
+        store.store(group=group, name="trained", node=dict(trained.config.get(group) or {}))
+    return trained
+
+
+def _value(arguments: list[str], key: str) -> str | None:
+    """The value that a command line gives to a key; the last one counts.
+
+    Raises:
+        ConfigError: There are several, as for a multirun.
+    """
+    values = [a.split("=", 1)[1].strip("'\"") for a in arguments if a.startswith(f"{key}=")]
+    if values and "," in values[-1] and key != "dataset":
+        raise ConfigError(f"{key}={values[-1]}", "evaluate one checkpoint per command")
+    return values[-1] if values and values[-1] != "null" else None
+
+
+def _trained(checkpoint: str | None, published: str | None) -> Trained:
+    row = None
+    config: Mapping[str, Any] = {}
+    if published is not None:
+        config = published_config(published)
+        row = catalogue.find(config["published"]["checkpoint"])
+        if checkpoint is None:
+            return Trained(row.name, config, row)
+    if checkpoint is None:
+        return Trained()
+    if not Path(checkpoint).exists():
+        record = _find(checkpoint)
+        if record.experiment is None:
+            raise WeightsError(
+                f"{checkpoint} is a backbone without a head",
+                f"train with backbone.pretrained={checkpoint}",
+            )
+        return Trained(checkpoint, published_config(record.experiment), row)
+    path = find_checkpoint(checkpoint)
+    own = recorded_config(path)
+    if own is None:  # the file may be the published row's, downloaded by hand
+        own = config or described_config(path)
+    return Trained(checkpoint, own, row)
+
+
+def published_config(name: str) -> Mapping[str, Any]:
+    """The settings of `published=name`, resolved.
+
+    Raises:
+        ConfigError: There is no such row.
+    """
+    known = sorted(path.stem for path in (source_folder("experiments") / "published").iterdir())
+    if name not in known:
+        raise ConfigError(f"published={name} does not exist", f"use one of {', '.join(known)}")
+    return OmegaConf.to_container(compose("train", [f"published={name}"]), resolve=True)  # type: ignore[return-value]
+
+
+def find_checkpoint(path: str) -> Path:
+    """A checkpoint's file.
+
+    Args:
+        path: The file, its run folder (then `checkpoints/best.ckpt`, or `last.ckpt`), or a name
+            of the catalogue (then downloaded where it is not in the cache).
+
+    Raises:
+        WeightsError: There is none.
+        DownloadError: It can't be fetched.
+    """
+    given = Path(path)
+    if given.is_file():
+        return given
+    if not given.is_dir():
+        return catalogue.resolve(_find(path).name)
+    candidates = [given / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise WeightsError(
+        f"there is no checkpoint {candidates[0]}", "give checkpoint= a .ckpt file or a run folder"
+    )
+
+
+def _find(checkpoint: str) -> catalogue.Record:
+    """A published checkpoint by its name.
+
+    Raises:
+        WeightsError: There is none.
+    """
+    try:
+        return catalogue.find(checkpoint)
+    except WeightsError as error:
+        raise WeightsError(
+            f"there is no checkpoint {checkpoint}",
+            f"give checkpoint= a file, a run folder or a published name; {error.remedy}",
+        ) from None
+
+
+def recorded_config(checkpoint: Path) -> Mapping[str, Any] | None:
+    """The configuration that a checkpoint was trained with; None where it is not recorded.
+
+    From config.yaml of its run folder, or else from the checkpoint itself.
+
+    Raises:
+        WeightsError: The file can't be read.
+    """
+    beside = run_folder(checkpoint)
+    if beside is not None:
+        return _complete(OmegaConf.to_container(OmegaConf.load(beside / "config.yaml")))
+    from gcseg.weights import read_checkpoint_file
+
+    record = read_checkpoint_file(checkpoint).extra.get("gcseg")
+    if isinstance(record, Mapping) and isinstance(record.get("config"), Mapping):
+        return _complete(record["config"])
+    return None
+
+
+def described_config(checkpoint: Path) -> Mapping[str, Any]:
+    """The network's settings as its weights show them, and the protocol of its framework.
+
+    Raises:
+        WeightsError: It holds no network that is known.
+    """
+    from gcseg.weights import describe, network_settings, read_checkpoint_file
+
+    content = read_checkpoint_file(checkpoint)
+    try:
+        description = describe(content.tensors, content.extra)
+    except WeightsError as error:
+        raise WeightsError(f"{checkpoint}: {error.cause}", error.remedy) from error
+    return _complete(network_settings(description), protocol=description.protocol)
+
+
+def _complete(config: Any, protocol: str = "paddleseg") -> Mapping[str, Any]:
+    """Settings with those of evaluation that they lack, as of other frameworks' checkpoints."""
+    if "protocol" not in config:
+        text = (source_folder("conf") / "protocol" / f"{protocol}.yaml").read_text()
+        config = {**config, "protocol": yaml.safe_load(text)}
+    facts = config["protocol"]
+    return {
+        "normalize": {"mean": facts["mean"], "std": facts["std"]},
+        "inference": {"window": None},
+        **config,
+    }
+
+
+def run_folder(checkpoint: Path) -> Path | None:
+    """The run folder that a checkpoint lies in, or None."""
+    folder = checkpoint.resolve().parent.parent
+    inside = checkpoint.resolve().parent.name == "checkpoints"
+    return folder if inside and (folder / "config.yaml").is_file() else None

@@ -1,0 +1,367 @@
+"""Say which network a checkpoint holds, by the names and shapes of its tensors."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from gcseg.errors import WeightsError
+from gcseg.models import AuxiliaryHead, FCNHead, GCHead, Segmentor, resnet
+from gcseg.models.resnet import DEPTHS, VARIANTS, Bottleneck
+from gcseg.weights.keymaps import KEY_MAPS, MMSEG_GCNET, MMSEG_GCNET_V1B, OURS, KeyMap
+
+Node = dict[str, Any]
+Shapes = Mapping[str, torch.Size]
+
+# What conf/ sets where neither the weights nor the file say it.
+OUTPUT_STRIDE = 8
+DROPOUT = 0.1
+ALIGN_CORNERS = False
+
+PROTOCOLS = ("paddleseg", "mmseg")  # of conf/protocol
+
+_BLOCK = re.compile(r"backbone\.layer(\d+)\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class Description:
+    """Which network a checkpoint holds.
+
+    Args:
+        keys: Whose names the tensors have.
+        names: Our name of each parameter and buffer, and theirs.
+        backbone: Settings as in conf/backbone. The output stride does not show in the weights: 8,
+            as of all published networks, unless the file says otherwise.
+        head: Settings as in conf/head; None for a backbone alone.
+        auxiliary_head: Settings as in conf/auxiliary_head.
+        num_classes: Of the heads; None for a backbone alone.
+        protocol: Option of conf/protocol that fits the framework.
+        variants: All variants of the backbone that have these names and shapes.
+        parameters: How many numbers are learnt; running statistics are not.
+        unused: Their names of what our networks do without, such as ImageNet's classifier.
+        unknown: Names that are no part of the network.
+    """
+
+    keys: KeyMap
+    names: Mapping[str, str]
+    backbone: Node
+    head: Node | None
+    auxiliary_head: Node
+    num_classes: int | None
+    protocol: str
+    variants: tuple[str, ...]
+    parameters: int
+    unused: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """`"network"` or `"backbone"`."""
+        return "backbone" if self.head is None else "network"
+
+
+def describe(
+    tensors: Mapping[str, Tensor],
+    extra: Mapping[str, Any] | None = None,
+    *,
+    variant: str | None = None,
+    align_corners: bool | None = None,
+) -> Description:
+    """Say which network a checkpoint holds.
+
+    Several variants of the backbone may have the same names and shapes. It is the one that the
+    file says, or that is given, or the one that is usual under these names.
+
+    Args:
+        tensors: By name, ours or another framework's.
+        extra: What the file holds beside them, see `gcseg.weights.reading.CheckpointFile`.
+        variant: Of the backbone, where it is known.
+        align_corners: Of the upsampling, which the weights do not show, where it is known.
+
+    Raises:
+        WeightsError: It is no network that is known, or not the whole of one.
+    """
+    keys, names = _naming(tensors)
+    shapes = {ours: tensors[theirs].shape for ours, theirs in names.items()}
+    said = _said(extra or {})
+    if align_corners is not None:
+        said["head"] = {"align_corners": align_corners, **said["head"]}
+    protocol = said["protocol"].get("name")
+    mmseg = keys in (MMSEG_GCNET, MMSEG_GCNET_V1B)
+    unused = tuple(key for key in tensors if keys.ignores(key))
+    known = {*names.values(), *unused}
+    backbone, variants = _backbone(keys, shapes, variant, said["backbone"])
+    description = Description(
+        keys=keys,
+        names=names,
+        backbone=backbone,
+        head=_head(shapes, said["head"]),
+        auxiliary_head=_auxiliary_head(shapes, said["auxiliary_head"]),
+        num_classes=_channels(shapes, "head.classifier"),
+        protocol=protocol if protocol in PROTOCOLS else "mmseg" if mmseg else "paddleseg",
+        variants=variants,
+        parameters=sum(
+            shape.numel() for name, shape in shapes.items() if name.endswith((".weight", ".bias"))
+        ),
+        unused=unused,
+        unknown=tuple(key for key in tensors if key not in known),
+    )
+    _check_complete(description, shapes)
+    return description
+
+
+def build(description: Description) -> nn.Module:
+    """Build the network, with random weights: a `Segmentor`, or a `ResNet` alone."""
+    backbone = resnet(**_arguments(description.backbone))
+    if description.head is None or description.num_classes is None:
+        return backbone
+    stage3, stage4 = backbone.channels[2:]
+    head = GCHead if description.head["name"] == "gc" else FCNHead
+    auxiliary_head = None
+    if description.auxiliary_head["_target_"] is not None:
+        settings = _arguments(description.auxiliary_head)
+        auxiliary_head = AuxiliaryHead(stage3, description.num_classes, **settings)
+    return Segmentor(
+        backbone,
+        head(stage4, description.num_classes, **_arguments(description.head)),
+        auxiliary_head,
+        align_corners=description.head["align_corners"],
+    )
+
+
+def network_settings(description: Description) -> dict[str, Node]:
+    """The network as nodes of a configuration: `backbone`, `head` and `auxiliary_head`.
+
+    Raises:
+        WeightsError: It is a backbone alone.
+    """
+    if description.head is None:
+        raise WeightsError(
+            f"{description.keys.source} {description.backbone['name']} has no head",
+            "give a whole network; to train from a backbone, give it as backbone.pretrained=",
+        )
+    return {
+        "backbone": description.backbone,
+        "head": description.head,
+        "auxiliary_head": description.auxiliary_head,
+    }
+
+
+def empty_state(description: Description) -> dict[str, Tensor]:
+    """Every parameter and buffer of the network by our name, of its shape and without values."""
+    with torch.device("meta"), _WithoutDrawing():
+        network = build(description)
+    prefix = "" if isinstance(network, Segmentor) else "backbone."
+    return {prefix + name: tensor for name, tensor in network.state_dict().items()}
+
+
+class _WithoutDrawing(TorchFunctionMode):
+    """Leaves out what draws weights; without values it would load PyTorch's compiler: seconds."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Call the function, unless it draws; nobody looks at what such a function returns."""
+        if getattr(function, "__name__", "").endswith(("normal_", "uniform_")):
+            return None
+        return function(*args, **(kwargs or {}))
+
+
+def _arguments(node: Node) -> Node:
+    """What a constructor takes of a node of a configuration."""
+    others = ("name", "_target_", "pretrained", "align_corners")
+    return {key: value for key, value in node.items() if key not in others}
+
+
+def own_record(extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What gcseg wrote into a file beside the weights; empty if it did not write the file."""
+    meta = extra.get("meta")
+    record = extra.get("gcseg", meta.get("gcseg") if isinstance(meta, Mapping) else None)
+    return record if isinstance(record, Mapping) else {}
+
+
+def _said(extra: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What a file written by gcseg says about its network, as nodes of a configuration."""
+    record = own_record(extra)
+    config = record.get("config", record.get("network"))
+    config = config if isinstance(config, Mapping) else {}
+    nodes = {name: config.get(name) for name in ("backbone", "head", "auxiliary_head", "protocol")}
+    return {name: node if isinstance(node, Mapping) else {} for name, node in nodes.items()}
+
+
+def _naming(tensors: Mapping[str, Tensor]) -> tuple[KeyMap, dict[str, str]]:
+    """Whose names they are, and our name: their name.
+
+    Raises:
+        WeightsError: They are nobody's.
+    """
+    namings = []
+    for keys in (OURS, *KEY_MAPS):
+        names = {ours: key for key in tensors if (ours := keys.to_ours(key)) is not None}
+        if _depth(names) is not None:
+            left = len(tensors) - len(names) - sum(keys.ignores(key) for key in tensors)
+            namings.append((left, keys, names))
+    if not namings:
+        seen = ", ".join(list(tensors)[:3]) or "none"
+        raise WeightsError(
+            f"the weights are of no network that is known, with names such as {seen}",
+            "give a GCNet of gcseg, PaddleSeg or mmsegmentation, or a ResNet of PaddleClas, "
+            "mmpretrain, torchvision or timm",
+        )
+    # Several have a backbone in common. The right one leaves the fewest names over.
+    _, keys, names = min(namings, key=lambda naming: naming[0])
+    return keys, names
+
+
+def _depth(names: Iterable[str]) -> int | None:
+    """The depth of the ResNet that has these parameters; None if there is none."""
+    if "backbone.stem.0.weight" not in names:
+        return None
+    blocks = {match.groups() for name in names if (match := _BLOCK.match(name))}
+    counts = Counter(int(stage) for stage, _ in blocks)
+    widens = "backbone.layer1.0.conv3.weight" in names
+    for depth, (block, wanted) in DEPTHS.items():
+        if (block is Bottleneck) == widens and counts == dict(enumerate(wanted, start=1)):
+            return depth
+    return None
+
+
+def _backbone(
+    keys: KeyMap, shapes: Shapes, variant: str | None, said: Mapping[str, Any]
+) -> tuple[Node, tuple[str, ...]]:
+    """Settings of the backbone, and all variants that it may be.
+
+    Raises:
+        WeightsError: It is of no variant that is known, or not of the one that is given.
+    """
+    depth = _depth(shapes)
+    first = shapes["backbone.stem.0.weight"]
+    stem = "7x7" if first[-1] == 7 else "3x3"
+    # The shortcut's convolution comes second, after the pool, or first.
+    pooled = len(shapes.get("backbone.layer2.0.downsample.1.weight", ())) == 4
+    widens = "backbone.layer1.0.conv3.weight" in shapes
+    projects = any(name.startswith("backbone.layer1.0.downsample.") for name in shapes)
+    fitting = tuple(
+        name
+        for name in keys.variants
+        if (known := VARIANTS[name]).stem == stem
+        and known.pooled_shortcut == pooled
+        and (widens or known.always_project == projects)
+    )
+    if not fitting:
+        raise WeightsError(
+            f"{keys.source} r{depth} is of a variant that is not known, with a {stem} stem",
+            f"give one of variant {' or '.join(keys.variants)}",
+        )
+    if said.get("variant") in fitting:
+        fitting = (said["variant"],)
+    variant = variant or fitting[0]
+    if variant not in fitting:
+        raise WeightsError(
+            f"{keys.source} r{depth} is not of variant {variant}", f"give {' or '.join(fitting)}"
+        )
+    node = {
+        "name": f"r{depth}",
+        "_target_": "gcseg.models.resnet",
+        "depth": depth,
+        "variant": variant,
+        "output_stride": said.get("output_stride", OUTPUT_STRIDE),
+        "pretrained": None,
+    }
+    return node if first[1] == 3 else {**node, "in_channels": first[1]}, fitting
+
+
+def _head(shapes: Shapes, said: Mapping[str, Any]) -> Node | None:
+    """Settings of the head; None if there is none."""
+    channels = _channels(shapes, "head.conv_in.0")
+    if channels is None or _channels(shapes, "head.classifier") is None:
+        return None
+    node: Node = {"name": "fcn", "_target_": "gcseg.models.FCNHead", "channels": channels}
+    adds = _channels(shapes, "head.context.channel_add_conv.0")
+    multiplies = _channels(shapes, "head.context.channel_mul_conv.0")
+    hidden = adds or multiplies
+    if hidden is not None:
+        ratio = hidden / channels
+        if int(channels * ratio) < hidden:  # by rounding
+            ratio = math.nextafter(ratio, 1)
+        node |= {
+            "name": "gc",
+            "_target_": "gcseg.models.GCHead",
+            "ratio": ratio,
+            "pooling": "attention" if "head.context.conv_mask.weight" in shapes else "average",
+            "fusion": "add+multiply" if adds and multiplies else "add" if adds else "multiply",
+        }
+    return node | {
+        "conv_bias": "head.conv_in.0.bias" in shapes,
+        "dropout": said.get("dropout", DROPOUT),
+        "align_corners": said.get("align_corners", ALIGN_CORNERS),
+    }
+
+
+def _auxiliary_head(shapes: Shapes, said: Mapping[str, Any]) -> Node:
+    """Settings of the auxiliary head."""
+    conv = shapes.get("auxiliary_head.conv.0.weight")
+    if conv is None:
+        return {"_target_": None}
+    return {
+        "_target_": "gcseg.models.AuxiliaryHead",
+        "channels": None if conv[0] == conv[1] // 4 else conv[0],
+        "conv_bias": "auxiliary_head.conv.0.bias" in shapes,
+        "dropout": said.get("dropout", DROPOUT),
+    }
+
+
+def _channels(shapes: Shapes, module: str) -> int | None:
+    """Output channels of a convolution; None if it is not there."""
+    shape = shapes.get(f"{module}.weight")
+    return None if shape is None else shape[0]
+
+
+def _check_complete(description: Description, shapes: Shapes) -> None:
+    """Check that the tensors are those of the network that they seem to be.
+
+    Raises:
+        WeightsError: With every mismatch.
+    """
+    wanted = empty_state(description)
+    mismatches = [
+        f"there is no {description.keys.to_theirs(name)}"
+        for name in wanted
+        if name not in shapes and not name.endswith("num_batches_tracked")
+    ]
+    for name, theirs in description.names.items():
+        if name not in wanted:
+            mismatches.append(f"{theirs} has no place")
+        elif not same_but_for_ones(shapes[name], wanted[name].shape):
+            sizes = f"{show(shapes[name])} and not {show(wanted[name].shape)}"
+            mismatches.append(f"{theirs} is {sizes}")
+    if mismatches:
+        raise WeightsError(
+            f"the weights are not a whole network: {description.keys.source} "
+            f"{description.backbone['name']}, but {'; '.join(mismatches[:10])}"
+            + (f"; and {len(mismatches) - 10} more" if len(mismatches) > 10 else ""),
+            "give the complete file",
+        )
+
+
+def same_but_for_ones(first: torch.Size, second: torch.Size) -> bool:
+    """Whether two shapes differ at most by ones at their ends.
+
+    A layer norm over channels has (C,) in Paddle and (C, 1, 1) in PyTorch.
+    """
+    rank = max(len(first), len(second))
+    ones = (1,) * rank
+    return (*first, *ones)[:rank] == (*second, *ones)[:rank]
+
+
+def show(shape: torch.Size) -> str:
+    """A shape as it is written in messages."""
+    return " x ".join(map(str, shape)) or "a scalar"

@@ -1,0 +1,376 @@
+"""Write a checkpoint in another framework's format, as the network that gives the same logits."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from gcseg.errors import OutputError, WeightsError
+from gcseg.files import atomic_write
+from gcseg.models.resnet import DEPTHS, BasicBlock
+from gcseg.weights.architecture import (
+    Description,
+    describe,
+    empty_state,
+    network_settings,
+    own_record,
+)
+from gcseg.weights.keymaps import (
+    MMPRETRAIN_RESNET,
+    MMSEG_GCNET,
+    MMSEG_GCNET_V1B,
+    PADDLE_RESNET_VD,
+    PADDLESEG_GCNET,
+    TORCH_RESNET,
+    KeyMap,
+)
+from gcseg.weights.reading import read_checkpoint_file
+
+Tensors = dict[str, Tensor]
+Written = tuple[bytes, list[str]]  # a file's content, and lines on its use
+
+# Convolutions with batch norm of both heads, whose bias PaddleSeg has and mmsegmentation has not.
+BIASED = ("head.conv_in", "head.conv_out", "head.conv_cat", "auxiliary_head.conv")
+
+BATCH_NORM = {"type": "BN", "requires_grad": True}  # SyncBN has the same parameters
+
+# Mean and standard deviation of images in 0..1, by conf/protocol.
+NORMALIZE = {
+    "paddleseg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+    "mmseg": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
+}
+
+
+def convert(
+    source: Path,
+    target: Path,
+    *,
+    force: bool = False,
+    variant: str | None = None,
+    align_corners: bool | None = None,
+) -> list[str]:
+    """Convert a checkpoint to the format of the target's suffix.
+
+    `.ckpt` and `.safetensors` are ours, `.pdparams` is PaddleSeg's, `.pth` mmsegmentation's. The
+    network gives the same logits there in evaluation mode, from float32 weights.
+
+    Args:
+        source: A file of any format that `read_checkpoint_file` knows.
+        target: The file to write.
+        force: Whether to write over a file that is there.
+        variant: See `gcseg.weights.architecture.describe`.
+        align_corners: See `gcseg.weights.architecture.describe`.
+
+    Returns:
+        What to know when using the file, one line each.
+
+    Raises:
+        WeightsError: The source can't be read, is no network that is known, or has no equal in
+            the target's framework.
+        OutputError: The target exists or can't be written.
+    """
+    write = _WRITERS.get(target.suffix)
+    if write is None:
+        raise WeightsError(
+            f"there is no format for the suffix of {target}",
+            "end the name in .ckpt or .safetensors (gcseg), .pdparams (PaddleSeg) or .pth "
+            "(mmsegmentation)",
+        )
+    if target.exists() and not force:
+        raise OutputError(f"{target} exists", "choose another name, or write over it with --force")
+    file = read_checkpoint_file(source)
+    description = describe(file.tensors, file.extra, variant=variant, align_corners=align_corners)
+    if description.unknown:
+        raise WeightsError(
+            f"{source} holds {len(description.unknown)} tensors that are no part of a "
+            f"{description.kind}: {', '.join(description.unknown[:5])}",
+            "remove them from the file",
+        )
+    content, notes = write(our_tensors(file.tensors, description), description, file.extra)
+    with atomic_write(target) as output:
+        output.write(content)
+    if description.unused:
+        notes.append(f"left out, as gcseg does without: {', '.join(description.unused)}")
+    return notes
+
+
+def our_tensors(tensors: Mapping[str, Tensor], description: Description) -> Tensors:
+    """The tensors by our names, complete and shaped as in our network, in float32."""
+    ours = {}
+    for name, empty in empty_state(description).items():
+        theirs = description.names.get(name)
+        if theirs is None:  # a count of batches, which Paddle does not keep
+            ours[name] = torch.zeros(empty.shape, dtype=empty.dtype)
+        else:
+            ours[name] = tensors[theirs].reshape(empty.shape).to(empty.dtype)
+    return ours
+
+
+def _record(description: Description, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What our files say beside the weights: what the training said, or how the network looks."""
+    nodes: dict[str, Any] = {"backbone": description.backbone}
+    if description.head is not None:
+        nodes = network_settings(description)
+    own, config = own_record(extra), _config(extra)
+    if not config:
+        return {"network": {**nodes, "protocol": {"name": description.protocol}}}
+    # Biases may have gone on the way here.
+    nodes = {
+        group: {**config[group], "conv_bias": node["conv_bias"]}
+        for group, node in nodes.items()
+        if "conv_bias" in node and isinstance(config.get(group), Mapping)
+    }
+    return {**own, "config": {**config, **nodes}}
+
+
+def _normalize(description: Description, extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Mean and standard deviation of the images that the network wants."""
+    trained = _config(extra).get("normalize")
+    return trained if isinstance(trained, Mapping) else NORMALIZE[description.protocol]
+
+
+def _config(extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration of the training that a file is from; empty if it is of none of ours."""
+    config = own_record(extra).get("config")
+    return config if isinstance(config, Mapping) else {}
+
+
+def _pack(content: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+# ------------------------------------------------------------------------------------------ ours
+
+
+def _to_ckpt(tensors: Tensors, description: Description, extra: Mapping[str, Any]) -> Written:
+    return _pack({"state_dict": tensors, "gcseg": _record(description, extra)}), []
+
+
+def _to_safetensors(
+    tensors: Tensors, description: Description, extra: Mapping[str, Any]
+) -> Written:
+    metadata = {"format": "pt", "gcseg": json.dumps(_record(description, extra))}
+    return save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata), []
+
+
+# ------------------------------------------------------------------------------------- PaddleSeg
+
+
+def _to_paddleseg(tensors: Tensors, description: Description, extra: Mapping[str, Any]) -> Written:
+    """A file as `paddle.save` writes it, for paddleseg.models.GCNet or a ResNet of its own.
+
+    Source: PaddleSeg 2.8, models/gcnet.py and models/backbones/resnet_vd.py.
+    """
+    backbone, head = description.backbone, description.head
+    _refuse_unless("PaddleSeg", "variant", backbone["variant"], "vd")
+    name = f"ResNet{backbone['depth']}_vd(output_stride={backbone['output_stride']})"
+    keys = PADDLE_RESNET_VD
+    if head is not None:
+        _refuse_unless("PaddleSeg", "head", head["name"], "gc")
+        _refuse_unless("PaddleSeg", "pooling", head["pooling"], "attention")
+        _refuse_unless("PaddleSeg", "fusion", head["fusion"], "add")
+        auxiliary = description.auxiliary_head
+        channels = auxiliary.get("channels")
+        _refuse_unless("PaddleSeg", "auxiliary_head.channels", channels, None)
+        keys = PADDLESEG_GCNET
+        name = (
+            f"GCNet(num_classes={description.num_classes}, backbone={name}, "
+            f"gc_channels={head['channels']}, ratio={head['ratio']}, "
+            f"enable_auxiliary_loss={auxiliary['_target_'] is not None}, "
+            f"align_corners={head['align_corners']})"
+        )
+        tensors = _with_biases(tensors)
+    arrays: dict[str, Any] = {
+        theirs: (tensor.flatten() if _is_layer_norm(ours) else tensor).numpy()
+        for ours, tensor in tensors.items()
+        if (theirs := keys.to_theirs(ours)) is not None
+    }
+    arrays["StructuredToParameterName@@"] = {theirs: theirs for theirs in arrays}
+    # One of the protocols of paddle.save. In this one a module's name is plain text, and can be the
+    # name that NumPy 1 and 2 both know.
+    content = pickle.dumps(arrays, protocol=3).replace(
+        b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n", 1
+    )
+    normalize = _normalize(description, extra)
+    return content, [
+        f"PaddleSeg: {name}",
+        f"images: Normalize with mean {list(normalize['mean'])} and std {list(normalize['std'])}",
+    ]
+
+
+def _with_biases(tensors: Tensors) -> Tensors:
+    """Give the heads' convolutions the biases that PaddleSeg has, zero where there is none."""
+    zeros = {
+        f"{module}.0.bias": torch.zeros(tensors[f"{module}.0.weight"].shape[0])
+        for module in BIASED
+        if f"{module}.0.weight" in tensors
+    }
+    return {**zeros, **tensors}
+
+
+def _is_layer_norm(name: str) -> bool:
+    return re.search(r"\.channel_(add|mul)_conv\.1\.", name) is not None
+
+
+# -------------------------------------------------------------------------------- mmsegmentation
+
+
+def _to_mmseg(tensors: Tensors, description: Description, extra: Mapping[str, Any]) -> Written:
+    """A file for mmsegmentation's EncoderDecoder, or a ResNet of mmpretrain, with its config.
+
+    Source: mmsegmentation 1.2, models/backbones/resnet.py, models/utils/res_layer.py and
+    models/decode_heads/gc_head.py.
+    """
+    plain = description.backbone["variant"] == "v1b"
+    keys: KeyMap = TORCH_RESNET if plain else MMPRETRAIN_RESNET
+    model: dict[str, Any] = {"backbone": _mmseg_backbone(description.backbone)}
+    if description.head is not None:
+        keys = MMSEG_GCNET_V1B if plain else MMSEG_GCNET
+        model = _mmseg_model(description, _normalize(description, extra), model["backbone"])
+        tensors = _without_biases(tensors)
+    record = _record(description, extra)
+    meta: dict[str, Any] = {"gcseg": record, "model": model}
+    if "classes" in record:
+        meta["dataset_meta"] = {"classes": record["classes"], "palette": record["colors"]}
+    state = {keys.to_theirs(ours): tensor for ours, tensor in tensors.items()}
+    notes = [f"mmsegmentation: {part}={settings}" for part, settings in model.items()]
+    return _pack({"meta": meta, "state_dict": state}), notes
+
+
+def _mmseg_backbone(backbone: Mapping[str, Any]) -> dict[str, Any]:
+    """The backbone's part of a configuration of mmsegmentation.
+
+    Raises:
+        WeightsError: mmsegmentation has no such backbone.
+    """
+    variant, depth = backbone["variant"], backbone["depth"]
+    kinds = {"v1b": "ResNet", "v1c": "ResNetV1c", "v1d": "ResNetV1d", "vd": "ResNetV1d"}
+    if variant not in kinds:
+        raise WeightsError(
+            f"mmsegmentation has no ResNet of variant {variant}: none of its shortcuts pools where "
+            "the stride became a dilation",
+            f"train with backbone.variant={' or '.join(kinds)}",
+        )
+    if variant == "vd" and DEPTHS[depth][0] is BasicBlock:
+        raise WeightsError(
+            f"mmsegmentation has no ResNet{depth} of variant vd: its basic blocks dilate only the "
+            "first convolution, and the first stage has no projection",
+            "convert r50, r101 or r152, or train with backbone.variant=v1c",
+        )
+    strides, dilations = {
+        8: ((1, 2, 1, 1), (1, 1, 2, 4)),
+        16: ((1, 2, 2, 1), (1, 1, 1, 2)),
+        32: ((1, 2, 2, 2), (1, 1, 1, 1)),
+    }[backbone["output_stride"]]
+    return {
+        "type": kinds[variant],
+        "depth": depth,
+        "in_channels": backbone.get("in_channels", 3),
+        "num_stages": 4,
+        "out_indices": (0, 1, 2, 3),
+        "strides": strides,
+        "dilations": dilations,
+        "style": "pytorch",
+        "norm_cfg": BATCH_NORM,
+        "contract_dilation": variant != "vd",
+    }
+
+
+def _mmseg_model(
+    description: Description, normalize: Mapping[str, Any], backbone: dict[str, Any]
+) -> dict[str, Any]:
+    """The parts of `model` in a configuration of mmsegmentation that decide the logits."""
+    head, auxiliary = description.head or {}, description.auxiliary_head
+    wide = DEPTHS[backbone["depth"]][0].expansion
+    common = {
+        "num_classes": description.num_classes,
+        "norm_cfg": BATCH_NORM,
+        "align_corners": head["align_corners"],
+    }
+    decode_head = {
+        "type": "FCNHead",
+        "in_channels": 512 * wide,
+        "in_index": 3,
+        "channels": head["channels"],
+        "dropout_ratio": head["dropout"],
+        **common,
+    }
+    if head["name"] == "fcn":
+        decode_head |= {"num_convs": 2, "concat_input": True}
+    else:
+        decode_head |= {
+            "type": "GCHead",
+            "ratio": head["ratio"],
+            "pooling_type": {"attention": "att", "average": "avg"}[head["pooling"]],
+            "fusion_types": tuple(
+                {"add": "channel_add", "multiply": "channel_mul"}[fusion]
+                for fusion in head["fusion"].split("+")
+            ),
+        }
+    model = {
+        "data_preprocessor": {
+            "type": "SegDataPreProcessor",
+            "mean": [round(255 * value, 3) for value in normalize["mean"]],
+            "std": [round(255 * value, 3) for value in normalize["std"]],
+            "bgr_to_rgb": True,
+        },
+        "backbone": backbone,
+        "decode_head": decode_head,
+    }
+    if auxiliary["_target_"] is not None:
+        model["auxiliary_head"] = {
+            "type": "FCNHead",
+            "in_channels": 256 * wide,
+            "in_index": 2,
+            "channels": auxiliary["channels"] or 256 * wide // 4,
+            "num_convs": 1,
+            "concat_input": False,
+            "dropout_ratio": auxiliary["dropout"],
+            **common,
+        }
+    return model
+
+
+def _without_biases(tensors: Tensors) -> Tensors:
+    """Move the biases of the heads' convolutions into the running means of their batch norms.
+
+    Batch norm subtracts the mean m from conv(x) + b, which is conv(x) minus m - b.
+    """
+    result = dict(tensors)
+    for module in BIASED:
+        bias = result.pop(f"{module}.0.bias", None)
+        if bias is not None:
+            result[f"{module}.1.running_mean"] = result[f"{module}.1.running_mean"] - bias
+    return result
+
+
+def _refuse_unless(framework: str, setting: str, value: object, only: object) -> None:
+    """Require the one value that a framework's network can have.
+
+    Raises:
+        WeightsError: It is another.
+    """
+    if value != only:
+        raise WeightsError(
+            f"{framework}'s network has {setting}={only}, this one {setting}={value}",
+            "convert to another format",
+        )
+
+
+_WRITERS = {
+    ".ckpt": _to_ckpt,
+    ".safetensors": _to_safetensors,
+    ".pdparams": _to_paddleseg,
+    ".pth": _to_mmseg,
+}

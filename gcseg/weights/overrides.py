@@ -1,0 +1,40 @@
+"""A network as settings of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gcseg.weights.architecture import Description
+
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "backbone": {"variant": "vd", "output_stride": 8},
+    "head": {
+        **{"channels": 512, "ratio": 0.25, "pooling": "attention", "fusion": "add"},
+        **{"conv_bias": True, "dropout": 0.1, "align_corners": False},
+    },
+    "auxiliary_head": {"channels": None, "conv_bias": True, "dropout": 0.1},
+}
+"""What conf/ sets, of the settings that a checkpoint decides."""
+
+
+def overrides(description: Description) -> list[str]:
+    """The settings of gcseg.train that make a network, where they are not the default ones."""
+    settings = [f"backbone={description.backbone['name']}"]
+    settings += _unusual("backbone", description.backbone)
+    if description.head is None:
+        return settings
+    settings.append(f"head={description.head['name']}")
+    settings += _unusual("head", description.head)
+    if description.auxiliary_head["_target_"] is None:
+        settings.append("auxiliary_head=none")
+    else:
+        settings += _unusual("auxiliary_head", description.auxiliary_head)
+    return [*settings, f"protocol={description.protocol}"]
+
+
+def _unusual(group: str, node: Mapping[str, Any]) -> Iterator[str]:
+    for key, usual in DEFAULTS[group].items():
+        if key in node and node[key] != usual:
+            value = str(node[key]).lower() if isinstance(usual, bool) else node[key]
+            yield f"{group}.{key}={value}"

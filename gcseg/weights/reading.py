@@ -1,0 +1,302 @@
+"""Checkpoint files of any framework, read without running anything that is in them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import stat
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from gcseg.errors import WeightsError
+from gcseg.weights import torch_files
+from gcseg.weights.pickles import Source, Unpickler
+from gcseg.weights.refused import RefusedError, shown
+from gcseg.weights.stand_ins import STAND_INS, Array
+
+TRAINING_PREFIX = "model."  # of the network's parameters in a checkpoint of our training
+
+# Where a checkpoint keeps the state dict: Lightning, mmsegmentation; torchvision; others.
+CONTAINERS = ("state_dict", "model", "model_state_dict", "model_state", "params")
+
+# The last parts of names that no count or index has, only what a network computes with.
+WEIGHTS = ("weight", "bias", "running_mean", "running_var", "_mean", "_variance")
+
+FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+PADDLE_NAMES = "StructuredToParameterName@@"  # names that the parameters have elsewhere in Paddle
+PADDLE_PARTS = "UnpackBigParamInfor@@"  # marks that parameters over 1 GiB are stored in parts
+
+MAX_HEADER = 2**22  # bytes of names and shapes in a safetensors file; 100 for each tensor
+MAX_EXPANSION = 5  # of a .tar.gz; weights become a tenth smaller
+MAX_MEMBERS = 100  # of a .tar.gz
+
+REMEDY = "give a complete file of weights and nothing else, or download it again"
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """What a checkpoint file holds.
+
+    Args:
+        format: `"PaddlePaddle"`, `"PyTorch"` or `"safetensors"`.
+        tensors: The state dict, on the CPU, by the names it has in the file; all numbers finite.
+            The prefix of our training's checkpoints is off.
+        extra: What a checkpoint keeps beside its state dict, such as mmsegmentation's `"meta"`, or
+            `"gcseg"` in our own. Objects of numpy and mmengine in it are stand-ins.
+    """
+
+    format: str
+    tensors: dict[str, Tensor]
+    extra: Mapping[str, Any]
+
+
+def read_checkpoint_file(path: str | Path) -> CheckpointFile:
+    """Read a checkpoint file; its content shows the format, not its name.
+
+    - PaddlePaddle's `.pdparams`, and PaddleSeg's `.tar.gz` with one in it. Arrays of uint16 are
+      what Paddle writes for bfloat16, and are read as that.
+    - Files of `torch.save`, of any version of PyTorch: a state dict, or a dictionary with one in it
+      as Lightning, mmsegmentation and torchvision write it.
+    - `.safetensors`.
+
+    Nothing in the file is run, and no more is allocated than its size allows.
+
+    Args:
+        path: The file.
+
+    Raises:
+        WeightsError: If the file is missing, is damaged, claims what is not there, or holds other
+            objects than weights, NaN or infinity.
+    """
+    path = Path(path)
+    with _opened(path) as (file, size):
+        head = file.read(32)
+        file.seek(0)
+        if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
+            tensors, extra = _read_safetensors(path, file)
+            return CheckpointFile("safetensors", _checked(tensors, size), extra)
+        if head.startswith((torch_files.ZIP_MAGIC, torch_files.LEGACY_MAGIC)):
+            content = torch_files.load(file, size)
+            container, state = _state_dict(content)
+            extra = {k: v for k, v in content.items() if k != container} if container else {}
+            return CheckpointFile("PyTorch", _checked(state, size), extra)
+        if head.startswith(b"\x1f\x8b"):
+            inner, size = _unpack(file, size)
+            return CheckpointFile("PaddlePaddle", _checked(_read_paddle(inner, size), size), {})
+        if head.startswith(b"\x80"):
+            return CheckpointFile("PaddlePaddle", _checked(_read_paddle(file, size), size), {})
+        raise RefusedError(f"it begins with {head[:16]!r}, as no checkpoint does")
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint file, see `read_checkpoint_file`.
+
+    Raises:
+        WeightsError: See `read_checkpoint_file`.
+    """
+    return read_checkpoint_file(path).tensors
+
+
+def load_torch(path: str | Path) -> Any:
+    """Load a file of `torch.save` with all that it holds, on the CPU.
+
+    Nothing in the file is run. What mmengine and numpy keep in it comes as stand-ins; NaN and
+    infinity are let through.
+
+    Args:
+        path: The file.
+
+    Raises:
+        WeightsError: If the file is missing, is damaged, claims what is not there, or holds objects
+            other than tensors and plain data.
+    """
+    with _opened(Path(path)) as (file, size):
+        if not file.peek(16).startswith((torch_files.ZIP_MAGIC, torch_files.LEGACY_MAGIC)):
+            raise RefusedError("it is no file of torch.save")
+        return torch_files.load(file, size)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, int]]:
+    """Open a file and tell its size; whatever fails until it is closed is a WeightsError."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # opening a pipe would wait for someone to write into it
+            kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+            raise WeightsError(f"no checkpoint at {path}, which is {kind}", "check the path")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size == 0:
+                raise RefusedError("it is empty")
+            yield file, size
+    except WeightsError:
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise WeightsError(f"no checkpoint at {path}", "check the path") from error
+    except RefusedError as error:
+        raise WeightsError(f"can't read {path} ({error})", REMEDY) from error
+    except OSError as error:
+        raise WeightsError(
+            f"can't read {path} ({error.strerror or shown(str(error))})",
+            "check the path and its permissions, or download the file again",
+        ) from error
+    except Exception as error:  # of a dozen types, depending on where the file is broken
+        reason = (str(error).strip() or "no more is known").splitlines()[0]
+        raise WeightsError(
+            f"can't read {path} (it is damaged: {type(error).__name__}, {shown(reason)})", REMEDY
+        ) from error
+
+
+def _read_paddle(file: io.BufferedReader | io.BytesIO, size: int) -> dict[Any, Any]:
+    """Read a pickled dictionary of arrays, as paddle.save writes it."""
+    admitted = {**STAND_INS, "builtins.tuple": _tuple}
+    content = Unpickler(Source(file, size), admitted).load()
+    _, state = _state_dict(content)
+    if PADDLE_PARTS in state:
+        raise RefusedError("its parameters are in parts, as Paddle writes those over 1 GiB")
+    tensors = dict(state)
+    tensors.pop(PADDLE_NAMES, None)
+    for name, value in state.items():
+        if isinstance(value, tuple) and len(value) == 2:
+            value = value[1]  # in inner dictionaries, Paddle pairs each parameter with its name
+        if isinstance(value, Array):
+            tensor = value.tensor()
+            bfloat16 = tensor.dtype == torch.uint16
+            tensors[name] = tensor.view(torch.bfloat16) if bfloat16 else tensor
+    return tensors
+
+
+def _tuple(content: object) -> tuple[Any, ...]:
+    if type(content) is not tuple:
+        raise RefusedError("it holds a damaged tuple")
+    return content
+
+
+def _read_safetensors(
+    path: Path, file: io.BufferedReader
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors, and what gcseg says of them in the header."""
+    length = int.from_bytes(file.read(8), "little")
+    if length > MAX_HEADER:
+        raise RefusedError(f"its header claims {length} bytes, more than any checkpoint needs")
+    header = json.loads(file.read(length).decode(), object_pairs_hook=_without_duplicates)
+    metadata = header.get("__metadata__", {})
+    # The library maps the file into memory: copied, the tensors survive a change of the file.
+    tensors = {name: tensor.clone() for name, tensor in safetensors.torch.load_file(path).items()}
+    return tensors, {"gcseg": json.loads(metadata["gcseg"])} if "gcseg" in metadata else {}
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise RefusedError(f"it holds {shown(key)} twice")
+        content[key] = value
+    return content
+
+
+def _unpack(file: io.BufferedReader, size: int) -> tuple[io.BytesIO, int]:
+    """Unpack a .tar.gz in memory, to where its one .pdparams begins, and tell that one's size."""
+    unpacked = io.BytesIO()
+    with gzip.GzipFile(fileobj=file) as stream:
+        while chunk := stream.read(2**20):
+            unpacked.write(chunk)
+            if unpacked.tell() > MAX_EXPANSION * size + 2**20:
+                raise RefusedError(f"it unpacks to more than {MAX_EXPANSION} times its size")
+    unpacked.seek(0)
+    found = []
+    with tarfile.open(fileobj=unpacked, mode="r:") as archive:
+        for number, member in enumerate(archive):
+            name = Path(member.name)
+            if name.is_absolute() or ".." in name.parts or "\\" in member.name:
+                raise RefusedError(f"it holds {shown(member.name)}, which leads out of it")
+            if not (member.isdir() or member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)):
+                raise RefusedError(f"it holds {shown(member.name)}, which is no plain file")
+            if number >= MAX_MEMBERS:
+                raise RefusedError(f"it holds more than {MAX_MEMBERS} files")
+            # macOS puts a ._name beside each file
+            if name.suffix == ".pdparams" and not name.name.startswith("."):
+                found.append(member)
+    if len(found) != 1 or found[0].isdir() or found[0].sparse is not None:
+        raise RefusedError(f"it holds {len(found)} .pdparams files instead of one")
+    unpacked.seek(found[0].offset_data)
+    if unpacked.read(1) != b"\x80":
+        raise RefusedError(f"{shown(found[0].name)} in it is no file of PaddlePaddle")
+    unpacked.seek(found[0].offset_data)
+    return unpacked, found[0].size
+
+
+def _state_dict(content: object) -> tuple[str | None, Mapping[Any, Any]]:
+    """Find the state dict in a file's content, and the key that it is under."""
+    if not isinstance(content, Mapping):
+        kind = "Tensor" if isinstance(content, Tensor) else type(content).__name__
+        raise RefusedError(f"it holds a {kind}, no state dict")
+    for key in CONTAINERS:
+        inner = content.get(key)
+        if isinstance(inner, Mapping):
+            return key, inner
+    return None, content
+
+
+def _checked(state: Mapping[Any, Any], size: int) -> dict[str, Tensor]:
+    """Check what is in a state dict.
+
+    Args:
+        state: Tensors by name, and whatever else a file has among them.
+        size: How many bytes they may have together.
+
+    Returns:
+        The tensors, without the prefix of our training's checkpoints.
+    """
+    for name in state:
+        if not isinstance(name, str):
+            raise RefusedError(f"{shown(str(name))} in it is no name of a parameter")
+    inner = {
+        name.removeprefix(TRAINING_PREFIX): value
+        for name, value in state.items()
+        if name.startswith(TRAINING_PREFIX) and isinstance(value, Tensor)
+    }
+    # What else a training keeps, such as the class weights of a loss, is not the network's.
+    tensors = {}
+    for name, value in (inner or state).items():
+        weight = name.rpartition(".")[2] in WEIGHTS
+        if isinstance(value, Tensor):
+            if value.dtype not in FLOATING and (weight or value.dtype not in WHOLE):
+                kind = str(value.dtype).removeprefix("torch.")
+                raise RefusedError(f"{shown(name)} is of type {kind}, not floating-point")
+            tensors[name] = value.detach()
+        elif weight:
+            kind = "numpy array" if isinstance(value, Array) else type(value).__name__
+            raise RefusedError(f"{shown(name)} is a {kind}, no tensor")
+    # Tensors may share memory, as tied weights do; each piece of it counts once.
+    pieces: dict[object, tuple[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+        pieces.setdefault(place, (name, tensor))
+    if sum(tensor.numel() * tensor.element_size() for _, tensor in pieces.values()) > size:
+        raise RefusedError(f"its tensors claim more bytes than the {size} it has")
+    broken = [name for name, tensor in pieces.values() if not _is_finite(tensor)]
+    if broken:
+        others = f", as {len(broken) - 1} more have" if len(broken) > 1 else ""
+        raise RefusedError(f"{shown(broken[0])} has NaN or infinity among its values{others}")
+    return tensors
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    if not tensor.is_floating_point():
+        return True
+    # NaN and infinity reach the sum, which reads the memory once and allocates nothing.
+    # Finite numbers may overflow in it, so that they are looked at one by one then.
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())

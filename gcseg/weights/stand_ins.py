@@ -1,0 +1,141 @@
+"""What is made of the objects in a pickle: numpy's arrays as checked parts, others as nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gcseg.weights.refused import RefusedError, shown
+
+MAX_DIMENSIONS = 8  # of an array or tensor
+
+# Of numpy's types those that are numbers, by the names that a pickle has for them.
+_NUMBERS = frozenset(("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
+
+
+class DType:
+    """Stands in for a pickled numpy.dtype of numbers."""
+
+    __slots__ = ("code", "order")
+
+    def __init__(self, code: object, *_: object) -> None:
+        if not isinstance(code, str) or code not in _NUMBERS:
+            raise RefusedError(f"it holds an array of type {shown(code)}, not of real numbers")
+        self.code = code
+        self.order = "<"
+
+    def __setstate__(self, state: object) -> None:
+        """Take the byte order."""
+        # (version, byte order, sub-array, names of fields, fields, ...)
+        if not isinstance(state, tuple) or len(state) < 5 or state[1] not in ("<", ">", "|", "="):
+            raise RefusedError("it holds a damaged numpy.dtype")
+        if any(part is not None for part in state[2:5]):
+            raise RefusedError("it holds an array of records")
+        self.order = "<" if state[1] == "=" else state[1]
+
+    def numpy(self) -> np.dtype[Any]:
+        """The type itself."""
+        return np.dtype(self.order + self.code)
+
+
+class Array:
+    """Stands in for a pickled numpy.ndarray: its parts, which agree with each other."""
+
+    __slots__ = ("columns_first", "data", "dtype", "shape")
+
+    def __init__(self, *_: object) -> None:
+        self.dtype: DType | None = None
+
+    def __setstate__(self, state: object) -> None:
+        """Take the content."""
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise RefusedError("it holds a damaged numpy.ndarray")
+        _, shape, dtype, columns_first, data = state
+        if isinstance(data, str):  # a pickle of Python 2
+            data = data.encode("latin1")
+        if type(dtype) is not DType or type(data) not in (bytes, np.ndarray):
+            raise RefusedError("it holds an array that is not made of numbers")
+        if type(shape) is not tuple or len(shape) > MAX_DIMENSIONS or not are_sizes(shape):
+            raise RefusedError("it holds an array with a shape that is none")
+        claimed = math.prod(shape) * dtype.numpy().itemsize
+        if claimed != len(data):
+            raise RefusedError(
+                f"it holds an array that claims {claimed} bytes ({' x '.join(map(str, shape))} of "
+                f"{dtype.numpy()}), but has {len(data)}"
+            )
+        self.dtype, self.shape, self.data = dtype, shape, data
+        self.columns_first = bool(columns_first)
+
+    def tensor(self) -> Tensor:
+        """The array as a tensor, of the same memory if it can be."""
+        if self.dtype is None:
+            raise RefusedError("it holds an array without content")
+        if not len(self.data):
+            return torch.from_numpy(np.empty(self.shape, self.dtype.code))
+        dtype = self.dtype.numpy()
+        array = np.frombuffer(self.data, dtype).reshape(
+            self.shape, order="F" if self.columns_first else "C"
+        )
+        array = array.astype(dtype.newbyteorder("="), order="C", copy=False)
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+class Foreign:
+    """Stands in for an object of a training that is of no use to us: keeps nothing."""
+
+    __slots__ = ()
+
+    def __new__(cls, *_: object) -> Foreign:
+        """Make one from any arguments."""
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        """Take nothing."""
+
+
+def _scalar(dtype: object, data: object) -> object:
+    """A pickled number of numpy as Python's."""
+    number = Array()
+    number.__setstate__((1, (), dtype, False, data))
+    return number.tensor().item()
+
+
+def _from_buffer(data: object, dtype: object, shape: object, order: object) -> Array:
+    """A pickled array of protocol 5."""
+    array = Array()
+    array.__setstate__((1, shape, dtype, order == "F", data))
+    return array
+
+
+def _attribute(owner: object, name: object) -> None:
+    """An attribute of a type without attributes: mmengine's records keep methods of their own."""
+
+
+STAND_INS: Mapping[str, Callable[..., Any]] = {
+    "numpy.ndarray": Array,
+    "numpy.dtype": DType,
+    # numpy 2 renamed its inner modules
+    "numpy.core.multiarray._reconstruct": Array,
+    "numpy._core.multiarray._reconstruct": Array,
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy._core.multiarray.scalar": _scalar,
+    "numpy.core.numeric._frombuffer": _from_buffer,
+    "numpy._core.numeric._frombuffer": _from_buffer,
+}
+"""Of numpy's arrays and numbers, by the names that they have in pickles."""
+
+TRAINING_STAND_INS: Mapping[str, Callable[..., Any]] = {
+    "mmengine.logging.history_buffer.HistoryBuffer": Foreign,
+    "builtins.getattr": _attribute,
+}
+"""Of what mmengine keeps beside the parameters when it trains."""
+
+
+def are_sizes(values: tuple[object, ...]) -> bool:
+    """Whether all are whole numbers that a size, stride or offset can have."""
+    return all(type(value) is int and 0 <= value < 2**48 for value in values)

@@ -1,0 +1,59 @@
+"""The part of prove_conversion.py that runs in an environment with mmsegmentation."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from unittest import mock
+
+if importlib.util.find_spec("mmcv._ext") is None:
+    # mmcv-lite lacks the compiled layers of other networks, which only have to be importable.
+    for module in ("mmcv.ops", "mmcv.ops.point_sample"):
+        sys.modules[module] = mock.MagicMock()
+
+import mmseg.models  # noqa: F401  registers the networks
+import numpy as np
+import torch
+import torch.nn.functional as F
+from draw import draw
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+
+
+def main(folder: Path) -> None:
+    """Load what was converted and save what is to be read; write the logits of both."""
+    init_default_scope("mmseg")
+    image = torch.from_numpy(np.load(folder / "image.npy"))
+    for case in json.loads((folder / "cases.json").read_text()):
+        file = folder / case["file"]
+        if case["written_here"]:
+            settings = case["network"]
+        else:
+            settings = torch.load(file, weights_only=True)["meta"]["model"]
+        parts = {"train_cfg": {}, "test_cfg": {"mode": "whole"}, **settings}
+        network = MODELS.build({"type": "EncoderDecoder", **parts}).eval()
+        if case["written_here"]:
+            shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+            drawn = draw(shapes, case["seed"])
+            state = {name: torch.from_numpy(values) for name, values in drawn.items()}
+            torch.save({"meta": {}, "state_dict": state}, file)
+        else:
+            state = torch.load(file, weights_only=True)["state_dict"]
+        network.load_state_dict(state)
+        with torch.no_grad():
+            features = network.extract_feat(image)
+            sizes = {"ori_shape": image.shape[2:], "img_shape": image.shape[2:]}
+            logits = {"main": network.encode_decode(image, [sizes])}
+            if network.with_auxiliary_head:
+                small = network.auxiliary_head(features)
+                align = network.auxiliary_head.align_corners
+                logits["aux"] = F.interpolate(
+                    small, image.shape[2:], mode="bilinear", align_corners=align
+                )
+        np.savez(folder / f"{case['name']}.npz", **{k: v.numpy() for k, v in logits.items()})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

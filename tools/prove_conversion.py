@@ -1,0 +1,218 @@
+"""Compare converted checkpoints with PaddleSeg's or mmsegmentation's own networks.
+
+    python tools/prove_conversion.py paddleseg --python /path/to/python
+
+The interpreter is one of an environment in which the framework is installed: paddlepaddle and
+paddleseg, or mmsegmentation, mmengine and mmcv or mmcv-lite. It may also be given as
+GCSEG_PADDLE_PYTHON or GCSEG_MMSEG_PYTHON. Networks of ours with random weights
+are converted, loaded there with no name missing or left over, and run on the same image; networks
+of the framework are saved there, read here and run too. Exits with status 1 if any logits differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from draw import draw
+
+from gcseg.models import Segmentor, gcnet
+from gcseg.weights import describe, load_weights, read_checkpoint_file
+from gcseg.weights.architecture import build
+from gcseg.weights.convert import convert
+
+TOLERANCE = 1e-5  # of the largest logit
+
+PADDLESEG_OURS: dict[str, dict[str, Any]] = {
+    "r18": {"backbone": "r18", "channels": 64},
+    "r50": {"backbone": "r50", "channels": 128, "ratio": 0.5},
+    "r34_os16": {"backbone": "r34", "channels": 64, "output_stride": 16, "align_corners": True},
+    "r50_no_biases": {"backbone": "r50", "channels": 64, "conv_bias": False},
+    "r50_no_auxiliary": {"backbone": "r50", "channels": 64, "auxiliary": False},
+}
+PADDLESEG_THEIRS = {
+    "their_r18": "GCNet(num_classes=7, backbone=ResNet18_vd(), gc_channels=64)",
+    "their_r50": "GCNet(num_classes=19, backbone=ResNet50_vd(), gc_channels=128)",
+}
+
+MMSEG_OURS: dict[str, dict[str, Any]] = {
+    "r18_v1c": {"backbone": "r18", "variant": "v1c", "channels": 64, "conv_bias": False},
+    "r50_v1c": {"backbone": "r50", "variant": "v1c", "channels": 128, "conv_bias": False},
+    "r50_v1c_biases": {"backbone": "r50", "variant": "v1c", "channels": 64},
+    "r50_vd": {"backbone": "r50", "variant": "vd", "channels": 64},
+    "r50_v1d": {"backbone": "r50", "variant": "v1d", "channels": 64, "output_stride": 16},
+    "r18_v1b": {
+        **{"backbone": "r18", "variant": "v1b", "channels": 64, "auxiliary": False},
+        **{"pooling": "average", "fusion": "add+multiply", "align_corners": True},
+    },
+}
+
+
+def _mmseg_network(kind: str, depth: int, wide: int) -> dict[str, Any]:
+    common = {"num_classes": 7, "align_corners": False, "norm_cfg": {"type": "BN"}}
+    return {
+        "backbone": {
+            **{"type": kind, "depth": depth, "contract_dilation": True},
+            **{"strides": (1, 2, 1, 1), "dilations": (1, 1, 2, 4)},
+        },
+        "decode_head": {
+            **{"type": "GCHead", "in_channels": 512 * wide, "in_index": 3, "channels": 64},
+            **common,
+        },
+        "auxiliary_head": {
+            **{"type": "FCNHead", "in_channels": 256 * wide, "in_index": 2, "channels": 64},
+            **{"num_convs": 1, "concat_input": False},
+            **common,
+        },
+    }
+
+
+MMSEG_THEIRS = {
+    "their_r50_v1c": _mmseg_network("ResNetV1c", 50, 4),
+    "their_r18_v1b": _mmseg_network("ResNet", 18, 1),
+}
+
+
+@dataclass(frozen=True)
+class Framework:
+    """What is compared with a framework.
+
+    Args:
+        variable: Of the process's environment, with the interpreter.
+        script: What runs there.
+        suffix: Of its files.
+        ours: Arguments of `gcnet` by name of the network.
+        theirs: What the script builds, by name of the network.
+    """
+
+    variable: str
+    script: str
+    suffix: str
+    ours: dict[str, dict[str, Any]]
+    theirs: dict[str, Any]
+
+
+FRAMEWORKS = {
+    "paddleseg": Framework(
+        "GCSEG_PADDLE_PYTHON",
+        "in_paddleseg.py",
+        ".pdparams",
+        PADDLESEG_OURS,
+        PADDLESEG_THEIRS,
+    ),
+    "mmseg": Framework("GCSEG_MMSEG_PYTHON", "in_mmseg.py", ".pth", MMSEG_OURS, MMSEG_THEIRS),
+}
+
+
+def prove(framework: Framework, python: str, folder: Path) -> bool:
+    """Compare all networks, print a line for each and say whether all agree.
+
+    Args:
+        framework: Which networks.
+        python: Interpreter of the framework's environment.
+        folder: Where files are put.
+    """
+    image = np.random.default_rng(0).uniform(-1, 1, (2, 3, 65, 97)).astype(np.float32)
+    np.save(folder / "image.npy", image)
+    networks: dict[str, Segmentor] = {}
+    cases = []
+    for seed, (name, settings) in enumerate(framework.ours.items()):
+        networks[name] = _network(settings, seed)
+        file = f"{name}{framework.suffix}"
+        notes = _convert(networks[name], settings, folder / f"{name}.ckpt", folder / file)
+        cases.append(
+            {
+                "name": name,
+                "file": file,
+                "network": notes[0].removeprefix("PaddleSeg: "),
+                "written_here": False,
+            }
+        )
+    for seed, (name, network) in enumerate(framework.theirs.items()):
+        file = f"{name}{framework.suffix}"
+        cases.append(
+            {"name": name, "file": file, "network": network, "written_here": True, "seed": seed}
+        )
+    (folder / "cases.json").write_text(json.dumps(cases))
+    script = Path(__file__).resolve().parent / framework.script
+    subprocess.run([python, str(script), str(folder)], check=True)
+    for name in framework.theirs:
+        networks[name] = _read(folder / f"{name}{framework.suffix}")
+    agreements = [_agree(name, network, image, folder) for name, network in networks.items()]
+    return all(agreements)
+
+
+def _network(settings: dict[str, Any], seed: int) -> Segmentor:
+    network = gcnet(num_classes=7, **settings).eval()
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    state = {name: torch.from_numpy(values) for name, values in draw(shapes, seed).items()}
+    network.load_state_dict(state)
+    return network
+
+
+def _convert(network: Segmentor, settings: dict[str, Any], source: Path, target: Path) -> list[str]:
+    """Convert a network from a file that also says what the weights do not show."""
+    said = {
+        "backbone": {
+            "variant": settings.get("variant", "vd"),
+            "output_stride": settings.get("output_stride", 8),
+        },
+        "head": {"align_corners": settings.get("align_corners", False)},
+    }
+    torch.save({"state_dict": network.state_dict(), "gcseg": {"network": said}}, source)
+    return convert(source, target)
+
+
+def _read(file: Path) -> Segmentor:
+    content = read_checkpoint_file(file)
+    network = build(describe(content.tensors, content.extra)).eval()
+    load_weights(network, file)
+    assert isinstance(network, Segmentor)
+    return network
+
+
+def _agree(name: str, network: Segmentor, image: np.ndarray, folder: Path) -> bool:
+    """Print how far the logits differ, and say whether that is only rounding."""
+    with torch.no_grad():
+        logits = network(torch.from_numpy(image), auxiliary=True)
+    wanted = np.load(folder / f"{name}.npz")
+    outputs = {k: v.numpy() for k, v in zip(("main", "aux"), logits, strict=True) if v is not None}
+    errors = {k: np.abs(v - wanted[k]).max() / np.abs(wanted[k]).max() for k, v in outputs.items()}
+    same = {k: (v.argmax(1) == wanted[k].argmax(1)).mean() for k, v in outputs.items()}
+    agrees = set(outputs) == set(wanted) and max(errors.values()) < TOLERANCE
+    shown = ", ".join(
+        f"{output} error {errors[output]:.1e}, same class in {100 * same[output]:.2f} % of pixels"
+        for output in outputs
+    )
+    print(f"{name}: {shown}: {'agrees' if agrees else 'DIFFERS'}")
+    return agrees
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("framework", choices=FRAMEWORKS)
+    parser.add_argument("--python", help="of the framework's environment")
+    arguments = parser.parse_args()
+    framework = FRAMEWORKS[arguments.framework]
+    python = arguments.python or os.environ.get(framework.variable)
+    if not python:
+        parser.error(f"give --python or set {framework.variable}")
+    with tempfile.TemporaryDirectory() as folder:
+        agree = prove(framework, python, Path(folder))
+    sys.exit(0 if agree else 1)
+
+
+if __name__ == "__main__":
+    main()
