@@ -18,13 +18,13 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from gcseg.data.augment import evaluation_pipeline, scaled_size, training_pipeline
+from gcseg.data.augment import evaluation_pipeline, training_pipeline
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.engine.checkpoints import AtomicCheckpointIO
 from gcseg.engine.module import SegmentationModule
 from gcseg.errors import ConfigError
-from gcseg.inference import Augmentation, Fit, SlidingWindow
+from gcseg.inference import Augmentation, Fit, SlidingWindow, scaled_size
 from gcseg.models import Segmentor
 from gcseg.settings import plain
 

@@ -127,6 +127,19 @@ class Fit:
         return min(long / max(height, width), short / min(height, width))
 
 
+def scaled_size(height: int, width: int, scale: float, fit: Fit | None = None) -> tuple[int, int]:
+    """The height and width in pixels that an image is resized to.
+
+    Args:
+        height: Of the image.
+        width: Of the image.
+        scale: By which the image is scaled, or the rectangle that it is to fit into.
+        fit: That rectangle.
+    """
+    factor = fit.factor(height, width, scale) if fit else scale
+    return max(int(height * factor + 0.5), 1), max(int(width * factor + 0.5), 1)
+
+
 def _starts(size: int, window: int, stride: int) -> list[int]:
     count = max(math.ceil((size - window) / stride), 0) + 1
     return [max(min(index * stride, size - window), 0) for index in range(count)]
@@ -169,8 +182,7 @@ def predict_scores(
     views = sorted({view for mode in modes.values() for view in mode.views})
     totals: dict[str, Tensor] = {}
     for scale, flip in views:
-        factor = fit.factor(size[0], size[1], scale) if fit else scale
-        view_size = [max(int(length * factor + 0.5), 1) for length in size]
+        view_size = list(scaled_size(size[0], size[1], scale, fit))
         scores = _predict_view(model, images, view_size, flip, window, align_corners)
         if average == "probabilities":
             scores = scores.softmax(1)

@@ -15,7 +15,7 @@ import numpy as np
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.reading import UInt8Array
 from gcseg.errors import ConfigError
-from gcseg.inference import Fit
+from gcseg.inference import Fit, scaled_size
 
 PADDING_GREY = 127.5
 """Grey level of padding, 0..255 before normalisation, as PaddleSeg pads."""
@@ -123,19 +123,6 @@ def _resize(array: UInt8Array, height: int, width: int, interpolation: int) -> U
     if array.shape[:2] == (height, width):
         return array
     return np.asarray(cv2.resize(array, (width, height), interpolation=interpolation), np.uint8)
-
-
-def scaled_size(height: int, width: int, scale: float, fit: Fit | None = None) -> tuple[int, int]:
-    """The height and width in pixels that an image is resized to.
-
-    Args:
-        height: Of the image.
-        width: Of the image.
-        scale: By which the image is scaled, or the rectangle that it is to fit into.
-        fit: That rectangle.
-    """
-    factor = fit.factor(height, width, scale) if fit else scale
-    return max(int(height * factor + 0.5), 1), max(int(width * factor + 0.5), 1)
 
 
 def color_distortion(
