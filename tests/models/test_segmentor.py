@@ -111,7 +111,7 @@ def test_context_is_within_reach_for_its_map():
         ({"num_classes": 0}, "num_classes is 0: give an integer of at least 1"),
         ({"channels": -1}, "channels is -1: give an integer of at least 1"),
         ({"dropout": 1.0}, "dropout is 1.0: give a fraction from 0 up to, not including, 1"),
-        ({"variant": "x"}, "variant is 'x': choose one of v1b, v1c, vd"),
+        ({"variant": "x"}, "variant is 'x': choose one of v1b, v1c, v1d, vd, d"),
         ({"output_stride": 4}, "output_stride is 4: choose one of 8, 16, 32"),
         ({"pooling": "max"}, "pooling is 'max': choose one of attention, average"),
     ],
