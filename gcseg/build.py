@@ -6,7 +6,7 @@ import inspect
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytorch_lightning as L
 import torch
 from hydra.utils import get_method
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
@@ -35,14 +35,15 @@ TRAINER_ARGUMENTS = (
 """Arguments of Lightning's Trainer that are the user's; the others would change what is scored."""
 
 
-NO_ARGUMENTS = ("name", "pretrained", "align_corners")
-"""Settings beside a `_target_` that are for the run's name, the weights and the whole network."""
-
-
 def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     """Build the network of `cfg.backbone`, `cfg.head` and `cfg.auxiliary_head`."""
-    backbone = _instantiate(cfg.backbone)
-    head = _instantiate(cfg.head, in_channels=backbone.channels[3], num_classes=num_classes)
+    backbone = _instantiate(cfg.backbone, without=("name", "pretrained"))
+    head = _instantiate(
+        cfg.head,
+        without=("name", "align_corners"),  # of the whole network
+        in_channels=backbone.channels[3],
+        num_classes=num_classes,
+    )
     auxiliary_head = _instantiate(
         cfg.auxiliary_head, in_channels=backbone.channels[2], num_classes=num_classes
     )
@@ -50,17 +51,28 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     return Segmentor(backbone, head, auxiliary_head, align_corners=align_corners)
 
 
-def _instantiate(cfg: DictConfig, **arguments: Any) -> Any:
+def _instantiate(cfg: DictConfig, *, without: Sequence[str] = ("name",), **arguments: Any) -> Any:
     """Call `cfg._target_` with the settings beside it. None where the target is null.
 
+    Args:
+        cfg: The settings.
+        without: Settings that are not the target's.
+        arguments: Of the target, beside the settings.
+
     Raises:
-        ConfigError: The target does not take one of the settings.
+        ConfigError: There is no such target, or it does not take one of the settings.
     """
-    settings = {key: value for key, value in plain(cfg).items() if key not in NO_ARGUMENTS}
-    if settings["_target_"] is None:
+    settings = {key: value for key, value in plain(cfg).items() if key not in without}
+    if settings.get("_target_") is None:
         return None
     # Called here and not by Hydra, which would wrap the exceptions of what it calls.
-    target = get_method(settings.pop("_target_"))
+    try:
+        target = get_method(settings.pop("_target_"))
+    except (ImportError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"_target_={cfg._target_} can't be found ({reason})", "give what Python can import"
+        ) from None
     try:
         inspect.signature(target).bind(**settings, **arguments)
     except TypeError as error:
@@ -102,7 +114,9 @@ def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> Any:
                 f"become at augment.scale.max={scale['max']}",
                 f"give at most {most}",
             )
-    augment["color"] = _instantiate(cfg.augment.color)
+    usual = {"_target_": "gcseg.data.augment.color_distortion"}
+    color = augment["color"] and OmegaConf.create({**usual, **augment["color"]})
+    augment["color"] = color and _instantiate(color)
     augment["extra"] = [_transform(cfg, name) for name in augment["extra"]]
     try:
         return training_pipeline(**crop, **plain(cfg.normalize), **augment)
@@ -115,7 +129,9 @@ def _transform(cfg: DictConfig, name: str) -> Any:
     settings = cfg.augment.extra[name]
     # What a rotation brings in from outside the picture has no class.
     fills = "fill_mask" in inspect.signature(get_method(settings._target_)).parameters
-    filling = {"fill_mask": IGNORE_INDEX} if fills and "fill_mask" not in settings else {}
+    filling: dict[str, Any] = {}
+    if fills and "fill_mask" not in settings:
+        filling = {"fill_mask": IGNORE_INDEX}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
@@ -126,7 +142,8 @@ def _transform(cfg: DictConfig, name: str) -> Any:
 
 def evaluation_preprocessing(cfg: DictConfig) -> Any:
     """Build the preprocessing of evaluation: normalisation and, by protocol, padding."""
-    pad = cfg.dataset.pad if cfg.protocol.resize == "pad" else {"height": 0, "width": 0}
+    none = {"height": 0, "width": 0}
+    pad = cfg.dataset.get("pad", none) if cfg.protocol.resize == "pad" else none
     return evaluation_pipeline(
         **plain(cfg.normalize), pad_height=pad["height"], pad_width=pad["width"]
     )

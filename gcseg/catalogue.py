@@ -10,7 +10,7 @@ from gcseg.download import download
 from gcseg.errors import DownloadError, OutputError, WeightsError
 from gcseg.published import RECORDS, Record
 
-__all__ = ["Record", "cache_folder", "find", "records", "resolve"]
+__all__ = ["Record", "by_file_name", "cache_folder", "find", "records", "resolve"]
 
 HUB = "https://huggingface.co/"
 
@@ -31,6 +31,12 @@ def find(name: str) -> Record:
     if len(found) != 1:
         raise WeightsError(f"there is no published checkpoint {name}", _suggestion(name))
     return found[0]
+
+
+def by_file_name(path: Path) -> Record | None:
+    """The published checkpoint whose file has this name; None if there is none or several."""
+    named = [record for record in RECORDS if PurePosixPath(record.url).name == path.name]
+    return named[0] if len(named) == 1 else None
 
 
 def resolve(name_or_path: str | Path) -> Path:

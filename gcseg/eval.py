@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from gcseg import catalogue
 from gcseg.config import source_folder
 from gcseg.files import sha256_of
-from gcseg.published import Record
+from gcseg.published import IMAGES, Record
 from gcseg.settings import plain
-from gcseg.trained import Trained, run_folder, run_with_checkpoint
+from gcseg.trained import Trained, output_folder, run_folder, run_with_checkpoint
 
 if TYPE_CHECKING:
     from gcseg.data.datasets import SegmentationDataset
@@ -34,8 +35,11 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
     from gcseg.engine.evaluate import evaluate as score
     from gcseg.engine.progress import RunProgress
     from gcseg.engine.results import merge_results, named, print_table
+    from gcseg.report.measured import read_measurements
     from gcseg.weights import load_tensors, read_checkpoint_file
 
+    if trained.row is not None:
+        read_measurements(_measurements(cfg))  # a damaged file shows before the work is done
     dataset = build.dataset(cfg, cfg.split).with_labels()
     checkpoint = trained.path()
     data = SegmentationData(
@@ -48,29 +52,21 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
     trainer = build.trainer(cfg, callbacks=[RunProgress()])
     records = score(trainer, module, data, build.modes(cfg), split=cfg.split, checkpoint=checkpoint)
     if trainer.is_global_zero:
-        run = run_folder(checkpoint)
-        results = (run or _own_folder(cfg, checkpoint)) / "results.json"
+        results = output_folder(cfg, checkpoint) / "results.json"
         evaluations = named(
             records,
             plain(cfg),
             trained.config,
             split=cfg.split,
-            checkpoint=checkpoint.stem if run else "best",
+            checkpoint=checkpoint.stem if run_folder(checkpoint) else "best",
         )
         merge_results(results, {"evaluations": evaluations})
         print_table(records, title=f"{checkpoint} on {cfg.dataset.name} {cfg.split}")
         print(f"results: {results}")
-        if trained.published is not None:
-            _beside_published(cfg, trained.published, evaluations, dataset, checkpoint)
-
-
-def _own_folder(cfg: DictConfig, checkpoint: Path) -> Path:
-    """Where results of a checkpoint outside a run folder go; checkpoints may share a name."""
-    from gcseg.engine.run import fingerprint
-
-    return (
-        Path(cfg.run_root) / f"{checkpoint.stem}-{fingerprint({'path': str(checkpoint.resolve())})}"
-    )
+        if trained.row is not None:
+            evaluations = named(records, plain(cfg), trained.row, split=cfg.split)
+            record = catalogue.find(trained.row["published"]["checkpoint"])
+            _beside_published(cfg, record, evaluations, dataset, checkpoint)
 
 
 def _beside_published(
@@ -89,8 +85,14 @@ def _beside_published(
         print(f"not comparable with the published scores: {', '.join(evaluations)}")
         return
     print_comparison(record, comparable)
+    if len(dataset) != IMAGES[record.dataset] and cfg.record is None:
+        print(
+            f"not recorded: these are {len(dataset)} images, the published scores are of "
+            f"{IMAGES[record.dataset]}; record=FILE records them all the same"
+        )
+        return
     around = environment()
-    path = Path(cfg.record) if cfg.record else _measurements(cfg)
+    path = _measurements(cfg)
     add_measurement(
         path,
         {
@@ -114,6 +116,8 @@ def _beside_published(
 
 def _measurements(cfg: DictConfig) -> Path:
     """Where measurements are kept: in the checkout, or where runs are if there is none."""
+    if cfg.record is not None:
+        return Path(cfg.record).expanduser()
     experiments = source_folder("experiments")
     inside = (experiments.parent / "pyproject.toml").is_file()
     return (experiments if inside else Path(cfg.run_root)) / "results.json"

@@ -113,7 +113,7 @@ class Fit:
 
     def __post_init__(self) -> None:
         """Refuse what is no rectangle."""
-        if not 1 <= self.short <= self.long:
+        if not 1 <= self.short <= self.long < math.inf:
             raise ConfigError(
                 f"fit into {self.long} x {self.short} pixels", "give 1 <= short <= long"
             )

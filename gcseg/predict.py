@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from gcseg.errors import ConfigError
-from gcseg.trained import Trained, run_folder, run_with_checkpoint
+from gcseg.trained import Trained, output_folder, run_with_checkpoint
 
 if TYPE_CHECKING:
     from gcseg.data.label_spaces import LabelSpace
@@ -45,7 +45,7 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     module = build.module(cfg, space.names)
     load_tensors(module.model, content.tensors, source=str(checkpoint))
     module.set_modes(build.modes(cfg))
-    output = Path(cfg.output or (run_folder(checkpoint) or checkpoint.parent) / "predictions")
+    output = Path(cfg.output or output_folder(cfg, checkpoint) / "predictions")
     data = SegmentationData(dataset, build.evaluation_preprocessing(cfg), num_workers=1)
     trainer = build.trainer(
         cfg, callbacks=[RunProgress(), PredictionWriter(output, dataset, space)]

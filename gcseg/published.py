@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+IMAGES = {"cityscapes": 500, "voc": 1449, "ade20k": 2000}
+"""In the validation splits that the published scores are of."""
+
 CLASSES = {"cityscapes": 19, "voc": 21, "ade20k": 150}
 
 IMAGENET = "ImageNet-1k"

@@ -67,7 +67,11 @@ def settings(recipe: str) -> Mapping[str, Any]:
         HydraException: An override does not exist.
     """
     if re.match(r"[+~]*[\w./@]+=", recipe):
-        cfg = compose("train", shlex.split(recipe))
+        try:
+            overrides = shlex.split(recipe)
+        except ValueError as error:
+            raise ConfigError(f"{recipe} can't be read ({error})", "close the quotes") from None
+        cfg = compose("train", overrides)
         return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
     path = Path(recipe)
     if path.exists():

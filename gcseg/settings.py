@@ -50,11 +50,16 @@ def check(cfg: DictConfig) -> None:
             raise ConfigError(f"{key}={cfg[key]}", f"give auto or a whole number from {least}")
     if cfg.get("limit") is not None and not _is_whole(cfg.limit, 1):
         raise ConfigError(f"limit={cfg.limit}", "give a whole number of images, 1 or more")
+    for key in ("checkpoint", "published", "record", "backbone.pretrained"):
+        value = OmegaConf.select(cfg, key)
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            raise ConfigError(f"{key}={value}", "give a path or a name, or null")
     for key, choices in (("precision", PRECISIONS), ("accelerator", ACCELERATORS)):
         if key in cfg and str(cfg[key]) not in choices:
             raise ConfigError(f"{key}={cfg[key]}", f"use one of {', '.join(choices)}")
-    if cfg.protocol.resize not in ("pad", "fit"):
-        raise ConfigError(f"protocol.resize={cfg.protocol.resize}", "use pad or fit")
+    resize = (cfg.get("protocol") or {}).get("resize")
+    if resize not in ("pad", "fit"):
+        raise ConfigError(f"protocol.resize={resize}", "use pad or fit")
     if cfg.tta.average not in ("logits", "probabilities"):
         raise ConfigError(f"tta.average={cfg.tta.average}", "use logits or probabilities")
     least, most = CROP_SIDES
@@ -83,7 +88,11 @@ def check_types(cfg: DictConfig, files: DictConfig) -> None:
             default, value = OmegaConf.select(files, key), OmegaConf.select(cfg, key)
         except InterpolationToMissingValueError:  # named after what the files leave to the user
             continue
-        if default is None or value is None or key in ("devices", "num_workers"):
+        if default is None or key in ("devices", "num_workers"):
+            continue
+        if value is None and (not _is_number(default) or key.startswith("dataset.fit.")):
+            if isinstance(default, bool):
+                raise ConfigError(f"{key}=null", "give true or false")
             continue
         if isinstance(default, bool):
             if not isinstance(value, bool):

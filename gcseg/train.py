@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from gcseg import catalogue
 from gcseg.config import is_multirun, run_command
-from gcseg.errors import ConfigError
+from gcseg.errors import ConfigError, WeightsError
 from gcseg.files import sha256_of
 from gcseg.settings import plain
 from gcseg.trained import find_checkpoint, recorded_config
@@ -96,7 +96,7 @@ def train(cfg: DictConfig) -> None:
     if not finished:
         last = folder.last if folder.last.is_file() else None
         if last is None:
-            skipped = load_starting_weights(module.model, weights, strict=cfg.strict)
+            skipped = load_starting_weights(module.model, weights, cfg)
             if trainer.is_global_zero:
                 print("\n".join(skipped))
         run.describe(folder, config)
@@ -143,7 +143,7 @@ def starting_weights(cfg: DictConfig) -> dict[str, Path]:
 
 
 def load_starting_weights(
-    model: Segmentor, weights: Mapping[str, Path], *, strict: bool
+    model: Segmentor, weights: Mapping[str, Path], cfg: DictConfig
 ) -> list[str]:
     """Load what training starts from.
 
@@ -156,15 +156,33 @@ def load_starting_weights(
     from gcseg.weights import load_backbone, load_weights
 
     lines = []
-    if "backbone" in weights:
-        load_backbone(model.backbone, weights["backbone"])
-        lines.append(f"backbone: weights of {weights['backbone']}")
-    if "checkpoint" in weights:
-        path = weights["checkpoint"]
-        skipped = load_weights(model, path, strict=strict, other_classes=True)
-        lines.append(f"network: weights of {path}")
-        lines += [f"not loaded: {line}" for line in skipped]
+    for part, path in weights.items():
+        if part == "backbone":
+            load_backbone(model.backbone, path)
+            lines.append(f"backbone: weights of {path}")
+        else:
+            skipped = load_weights(model, path, strict=cfg.strict, other_classes=True)
+            lines.append(f"network: weights of {path}")
+            lines += [f"not loaded: {line}" for line in skipped]
+        lines += _unlike(cfg.backbone, path)
     return lines
+
+
+def _unlike(backbone: DictConfig, path: Path) -> list[str]:
+    """Lines on what a checkpoint's backbone is and the network's, of the same shapes, is not."""
+    from gcseg.weights import describe, read_checkpoint_file
+
+    content = read_checkpoint_file(path)
+    try:
+        theirs = describe(content.tensors, content.extra).backbone
+    except WeightsError:  # a network of the user's own
+        return []
+    return [
+        f"note: the weights were trained with backbone.{key}={theirs[key]}, which computes "
+        f"something else than backbone.{key}={backbone[key]}"
+        for key in ("variant", "output_stride")
+        if key in backbone and theirs[key] != backbone[key] and (key == "variant" or content.extra)
+    ]
 
 
 def run_name(cfg: DictConfig, train_set: SegmentationDataset, weights: Mapping[str, Path]) -> str:

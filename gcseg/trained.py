@@ -30,12 +30,12 @@ class Trained:
     Args:
         checkpoint: A file, a run folder or a name of the catalogue; None where none was given.
         config: Plain settings that it was trained with, as far as they are known.
-        published: The record of the row that `published=` names, if any.
+        row: Plain settings of the row that `published=` names, if any.
     """
 
     checkpoint: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
-    published: catalogue.Record | None = None
+    row: Mapping[str, Any] | None = None
 
     def path(self) -> Path:
         """The checkpoint's file, downloaded where it is neither here nor in the cache.
@@ -105,28 +105,34 @@ def _value(arguments: list[str], key: str) -> str | None:
 
 
 def _trained(checkpoint: str | None, published: str | None) -> Trained:
-    row = None
-    config: Mapping[str, Any] = {}
-    if published is not None:
-        config = published_config(published)
-        row = catalogue.find(config["published"]["checkpoint"])
-        if checkpoint is None:
-            return Trained(row.name, config, row)
+    row = None if published is None else published_config(published)
     if checkpoint is None:
-        return Trained()
-    if not Path(checkpoint).exists():
+        return Trained() if row is None else Trained(row["published"]["checkpoint"], row, row)
+    if not Path(checkpoint).expanduser().exists():
         record = _find(checkpoint)
-        if record.experiment is None:
-            raise WeightsError(
-                f"{checkpoint} is a backbone without a head",
-                f"train with backbone.pretrained={checkpoint}",
+        if row is not None and record.name != row["published"]["checkpoint"]:
+            raise ConfigError(
+                f"{checkpoint} is not what published={published} scores",
+                f"leave one of them out, or take published={record.experiment}",
             )
-        return Trained(checkpoint, published_config(record.experiment), row)
+        return Trained(checkpoint, published_config(str(record.experiment)), row)
     path = find_checkpoint(checkpoint)
-    own = recorded_config(path)
-    if own is None:  # the file may be the published row's, downloaded by hand
-        own = config or described_config(path)
-    return Trained(checkpoint, own, row)
+    return Trained(checkpoint, recorded_config(path) or _foreign_config(path, row), row)
+
+
+def _foreign_config(path: Path, row: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The settings of a file that does not say them.
+
+    Those of the published row, where the file is taken to be that row's or has its file's name,
+    or else what the weights show.
+    """
+    record = catalogue.by_file_name(path)
+    if row is not None:
+        return row
+    if record is not None and record.experiment is not None:
+        print(f"{path.name} is taken for {record.name}, by its name")
+        return published_config(record.experiment)
+    return described_config(path)
 
 
 def published_config(name: str) -> Mapping[str, Any]:
@@ -152,7 +158,7 @@ def find_checkpoint(path: str) -> Path:
         WeightsError: There is none.
         DownloadError: It can't be fetched.
     """
-    given = Path(path)
+    given = Path(path).expanduser()
     if given.is_file():
         return given
     if not given.is_dir():
@@ -167,18 +173,24 @@ def find_checkpoint(path: str) -> Path:
 
 
 def _find(checkpoint: str) -> catalogue.Record:
-    """A published checkpoint by its name.
+    """A published network by its name.
 
     Raises:
         WeightsError: There is none.
     """
     try:
-        return catalogue.find(checkpoint)
+        record = catalogue.find(checkpoint)
     except WeightsError as error:
         raise WeightsError(
             f"there is no checkpoint {checkpoint}",
             f"give checkpoint= a file, a run folder or a published name; {error.remedy}",
         ) from None
+    if record.experiment is None:
+        raise WeightsError(
+            f"{checkpoint} is a backbone without a head",
+            f"train with backbone.pretrained={checkpoint}",
+        )
+    return record
 
 
 def recorded_config(checkpoint: Path) -> Mapping[str, Any] | None:
@@ -191,13 +203,24 @@ def recorded_config(checkpoint: Path) -> Mapping[str, Any] | None:
     """
     beside = run_folder(checkpoint)
     if beside is not None:
-        return _complete(OmegaConf.to_container(OmegaConf.load(beside / "config.yaml")))
-    from gcseg.weights import read_checkpoint_file
+        return _complete(_read_yaml(beside / "config.yaml"))
+    from gcseg.weights import own_record, read_checkpoint_file
 
-    record = read_checkpoint_file(checkpoint).extra.get("gcseg")
-    if isinstance(record, Mapping) and isinstance(record.get("config"), Mapping):
-        return _complete(record["config"])
-    return None
+    config = own_record(read_checkpoint_file(checkpoint).extra).get("config")
+    return _complete(config) if isinstance(config, Mapping) else None
+
+
+def _read_yaml(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        content = error
+    if not isinstance(content, dict):
+        raise WeightsError(
+            f"{path} is damaged ({content})",
+            "move it away: the checkpoints beside it hold the same settings",
+        )
+    return content
 
 
 def described_config(checkpoint: Path) -> Mapping[str, Any]:
@@ -216,7 +239,7 @@ def described_config(checkpoint: Path) -> Mapping[str, Any]:
     return _complete(network_settings(description), protocol=description.protocol)
 
 
-def _complete(config: Any, protocol: str = "paddleseg") -> Mapping[str, Any]:
+def _complete(config: Mapping[str, Any], protocol: str = "paddleseg") -> Mapping[str, Any]:
     """Settings with those of evaluation that they lack, as of other frameworks' checkpoints."""
     if "protocol" not in config:
         text = (source_folder("conf") / "protocol" / f"{protocol}.yaml").read_text()
@@ -227,6 +250,14 @@ def _complete(config: Any, protocol: str = "paddleseg") -> Mapping[str, Any]:
         "inference": {"window": None},
         **config,
     }
+
+
+def output_folder(cfg: DictConfig, checkpoint: Path) -> Path:
+    """Where what comes of a checkpoint goes: its run folder, or one under `run_root`."""
+    from gcseg.engine.run import fingerprint
+
+    path = fingerprint({"path": str(checkpoint.resolve())})  # checkpoints may share a name
+    return run_folder(checkpoint) or Path(cfg.run_root) / f"{checkpoint.stem}-{path}"
 
 
 def run_folder(checkpoint: Path) -> Path | None:

@@ -41,6 +41,17 @@ MISTAKES = {
     "scale": ("augment.scale.min=3", "augment.scale from 3 to 2.0: give 0 < min <= max"),
     "split": ("dataset.splits.val=nowhere", "nowhere"),
     "layout": ("dataset.reader.layout=coco", "coco"),
+    "fit": ("protocol=mmseg dataset.fit.long=5 dataset.fit.short=9", "fit into 5 x 9 pixels"),
+    "fit that is half": ("protocol=mmseg dataset.fit.long=5", "dataset.fit={'long': 5, "),
+    "endless fit": (
+        "augment=mmseg dataset.fit.long=inf dataset.fit.short=inf",
+        "fit into inf x inf pixels",
+    ),
+    "resize": ("protocol.resize=crop", "protocol.resize=crop: use pad or fit"),
+    "switch": ("strict=null", "strict=null: give true or false"),
+    "number": ("augment.cat_max_ratio=null", "augment.cat_max_ratio=None: give a number"),
+    "step": ("augment.scale.step=-1", "augment.scale.step=-1: give 0 or more"),
+    "target": ("augment.color._target_=foo.bar", "_target_=foo.bar can't be found ("),
     "window": ("inference=slide inference.window.height=0", "window"),
 }
 

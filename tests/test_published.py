@@ -5,23 +5,25 @@ import json
 import pickle
 import re
 import shutil
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from gcseg import build, catalogue
+from gcseg import build, catalogue, trained
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.voc import voc
 from gcseg.trained import published_config
 from gcseg.weights import PADDLESEG_GCNET, read_checkpoint_file
+from gcseg.weights.keymaps import TIMM_RESNET_D
 from tests.commands import TINY, compose, only_run, start
 from tests.data.trees import camvid_tree, cityscapes_tree, voc_tree
 
 ROW = "published=paddleseg_r50_voc"
 TINY_NETWORK = ("backbone._target_=tests.tiny.backbone", "head.channels=16")
-EVALUATE = (*TINY_NETWORK, "accelerator=cpu", "num_workers=0")
+EVALUATE = ("accelerator=cpu", "num_workers=0")
 
 R18 = ("backbone.output_stride=32", "head.channels=16")
 """Of the smallest real network, so that other frameworks' names are known."""
@@ -43,7 +45,15 @@ def write_pdparams(path, settings=(), num_classes=21, seed=0):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """A cache that holds the published checkpoint of ROW, as a tiny network."""
+    """A cache that holds the published checkpoint of ROW, which is a tiny network's here."""
+
+    def tiny(name):
+        config = dict(published_config(name))
+        config["backbone"] = {**config["backbone"], "_target_": "tests.tiny.backbone"}
+        config["head"] = {**config["head"], "channels": 16}
+        return config
+
+    monkeypatch.setattr(trained, "published_config", tiny)
     monkeypatch.setenv("GCSEG_CACHE", str(tmp_path / "cache"))
     write_pdparams(tmp_path / "cache" / "paddleseg" / "gcnet_r50_voc.pdparams", TINY_NETWORK)
     return tmp_path / "cache"
@@ -79,6 +89,12 @@ def test_a_published_row_is_scored_and_recorded(run, cache, pictures, tmp_path):
     assert "recorded: all.json" in outcome.out
 
 
+def test_a_part_of_the_split_is_recorded_only_where_wanted(run, cache, pictures, tmp_path):
+    outcome = run("eval", ROW, f"dataset.root={pictures}", "tta=none", *EVALUATE)
+    assert outcome.status == 0, outcome.err
+    assert "not recorded: these are 2 images, the published scores are of 1449" in outcome.out
+
+
 def test_a_second_measurement_takes_the_place_of_the_first(run, cache, pictures, tmp_path):
     root = f"dataset.root={pictures}"
     for mode in ("none", "flip", "none"):
@@ -106,6 +122,46 @@ def test_own_weights_beside_a_published_row(run, cache, pictures, tmp_path):
     assert outcome.status == 0, outcome.err
     (entry,) = json.loads((tmp_path / "all.json").read_text())
     assert entry["weights"]["file"] == "mine.pdparams"
+
+
+def test_other_weights_or_networks_are_not_taken_for_a_row(run, cache, pictures, tmp_path):
+    write_pdparams(tmp_path / "mine.pdparams", (*TINY_NETWORK, "head.ratio=0.5"))
+    root = f"dataset.root={pictures}"
+    given = (ROW, "checkpoint=mine.pdparams", root, "tta=none", "record=all.json", *EVALUATE)
+    outcome = run("eval", *given, "head.ratio=0.5")
+    assert outcome.status == 0, outcome.err
+    assert "not comparable with the published scores: none@head.ratio=0.5" in outcome.out
+    assert not (tmp_path / "all.json").exists()
+    error = run("eval", ROW, "checkpoint=paddleseg/gcnet_r101_voc", root).error
+    assert error.startswith(
+        "paddleseg/gcnet_r101_voc is not what published=paddleseg_r50_voc scores: "
+        "leave one of them out, or take published=paddleseg_r101_voc"
+    )
+
+
+def test_own_training_of_another_dataset_is_not_comparable(run, cache, training, tmp_path):
+    copy = shutil.copytree(training.folder, tmp_path / "before")
+    outcome = run("eval", ROW, f"checkpoint={copy}", "tta=none", "record=all.json", *EVALUATE)
+    assert outcome.status == 0, outcome.err
+    assert "not comparable with the published scores: none@" in outcome.out
+    assert not (tmp_path / "all.json").exists()
+
+
+def test_a_damaged_record_shows_before_the_work(run, cache, pictures, tmp_path):
+    (tmp_path / "all.json").write_text("[{}]")
+    error = run("eval", ROW, f"dataset.root={pictures}", "record=all.json", *EVALUATE).error
+    assert error.startswith("all.json is damaged")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_published_file_fetched_by_hand_is_known_by_its_name(run, tmp_path):
+    name = PurePosixPath(catalogue.find("mmseg/gcnet_r50_cityscapes_769x769_40k").url).name
+    write_pdparams(tmp_path / name, TINY_NETWORK)
+    given = (f"checkpoint={name}", "dataset.root=nowhere", "--cfg", "job", "--resolve")
+    done = start("eval", *given, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "align_corners: true" in done.stdout and "variant: v1c" in done.stdout
+    assert "height: 769" in done.stdout
 
 
 def test_a_row_that_does_not_exist(run):
@@ -159,12 +215,26 @@ def test_another_frameworks_file_shows_its_network(run, paddle, tmp_path):
     outcome = run("eval", *given, "dataset=cityscapes", f"dataset.root={root}")
     assert outcome.status == 0, outcome.err
     (results,) = (tmp_path / "runs").glob("model-*/results.json")
-    assert json.loads(results.read_text())["evaluations"].keys() == {"none"}
+    assert json.loads(results.read_text())["evaluations"].keys() == {"none@cityscapes"}
+
+
+def test_a_converted_training_keeps_its_data_and_statistics(run, training, tmp_path):
+    """As mmsegmentation's file, whose meta holds what our checkpoint says."""
+    content = read_checkpoint_file(training.folder / "checkpoints" / "best.ckpt")
+    meta = {"meta": {"gcseg": content.extra["gcseg"]}, "state_dict": content.tensors}
+    torch.save(meta, tmp_path / "x.pth")
+    outcome = run("eval", "checkpoint=x.pth", "tta=none", *EVALUATE)
+    assert outcome.status == 0, outcome.err
+    (results,) = (tmp_path / "runs").glob("x-*/results.json")
+    before = json.loads((training.folder / "results.json").read_text())["evaluations"]["none"]
+    after = json.loads(results.read_text())["evaluations"]["none"]
+    assert after["miou"] == before["miou"]
 
 
 def test_another_frameworks_file_of_other_classes(run, paddle, pictures):
     error = run("eval", f"checkpoint={paddle}", "dataset=voc", f"dataset.root={pictures}").error
     assert "head.conv.weight (here head.classifier.weight) is 19 x 16 x 1 x 1, in the" in error
+    assert "the number of classes differs, so take the dataset that it was trained on" in error
 
 
 def test_predicting_with_another_frameworks_file(run, paddle, tmp_path):
@@ -228,6 +298,22 @@ def test_fine_tuning_on_other_classes(run, paddle, camvid, tmp_path):
     assert outcome.status == 0 and "network: weights" not in outcome.out
 
 
+def test_weights_of_the_same_shapes_but_another_variant(run, camvid, tmp_path):
+    """timm pools shortcuts that PaddleSeg does not, which no name or shape shows."""
+    deep = ("backbone=r50", "head.channels=16", "auxiliary_head=none")
+    network = build.model(compose("train", *deep), 11)
+    state = {TIMM_RESNET_D.to_theirs(name): value for name, value in network.state_dict().items()}
+    state.pop(None, None)
+    torch.save(state, tmp_path / "timm.pth")
+    given = [setting for setting in FINE_TUNE if not setting.startswith("backbone")]
+    given += [*deep, "backbone.output_stride=32", "backbone.pretrained=timm.pth"]
+    outcome = run("train", *given)
+    assert outcome.status == 0, outcome.err
+    assert "note: the weights were trained with backbone.variant=d, which computes" in outcome.out
+    outcome = run("train", *given, "backbone.variant=d")
+    assert outcome.status == 0 and "note:" not in outcome.out
+
+
 def test_training_from_a_backbone(run, paddle, camvid, tmp_path):
     outcome = run("train", *FINE_TUNE, f"backbone.pretrained={paddle}")
     assert outcome.status == 0, outcome.err
@@ -241,16 +327,23 @@ def test_training_from_a_backbone(run, paddle, camvid, tmp_path):
 def test_starting_weights_that_do_not_fit(run, paddle, camvid, tmp_path):
     error = run("train", *FINE_TUNE, "backbone=r34", f"checkpoint={paddle}").error
     assert "backbone.layer1.2.conv1.weight is not in the file" in error
-    assert "build the network that the weights are for, backbone=r18 head=gc head.channels=16" in (
-        error
+    assert error.startswith(
+        f"{paddle} is for backbone=r18 head=gc head.channels=16 protocol=paddle"
     )
     error = run("train", *FINE_TUNE, "backbone=r34", f"backbone.pretrained={paddle}").error
     assert "backbone.layer1.2.conv1.weight is not in the file" in error
-    assert "head." not in error.split(":", 1)[1].split("build the network")[0]
+    assert "head." not in error.split(" places: ")[1]
     assert not (tmp_path / "runs").exists()
     outcome = run("train", *FINE_TUNE, "head.ratio=0.5", f"checkpoint={paddle}", "strict=false")
     assert outcome.status == 0, outcome.err
     assert "not loaded: head.gc_block.channel_add_conv.0.weight (here" in outcome.out
+
+
+@pytest.mark.parametrize("key", ["checkpoint", "backbone.pretrained"])
+@pytest.mark.parametrize("value", ["5", "true", "[a]", "''"])
+def test_starting_weights_that_are_no_path(train, key, value, tmp_path):
+    assert train(f"{key}={value}").error.endswith(": give a path or a name, or null")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("key", ["checkpoint", "backbone.pretrained"])

@@ -73,6 +73,8 @@ def test_right_values(cfg, key, value):
         ("normalize.mean", 3, "normalize.mean=3: give numbers, as in normalize.mean=["),
         ("normalize.std", ["a"], "normalize.std=['a']: give numbers"),
         ("normalize.std", [], "normalize.std=[]: give numbers"),
+        ("auxiliary_weight", None, "auxiliary_weight=None: give a number, as in auxiliary_weight"),
+        ("strict", None, "strict=null: give true or false"),
     ],
 )
 def test_wrong_kinds(cfg, key, value, message):
@@ -82,7 +84,7 @@ def test_wrong_kinds(cfg, key, value, message):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("optim.lr", 1), ("precision", "bf16-mixed"), ("auxiliary_weight", None)]
+    ("key", "value"), [("optim.lr", 1), ("precision", "bf16-mixed"), ("backbone.pretrained", None)]
 )
 def test_right_kinds(cfg, key, value):
     check_types(changed(cfg, key, value), cfg)

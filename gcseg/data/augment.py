@@ -298,6 +298,8 @@ def training_pipeline(
         raise ConfigError(
             f"augment.scale from {scale['min']} to {scale['max']}", "give 0 < min <= max"
         )
+    if scale["step"] < 0:
+        raise ConfigError(f"augment.scale.step={scale['step']}", "give 0 or more")
     if not 0 < cat_max_ratio <= 1:
         raise ConfigError(
             f"augment.cat_max_ratio={cat_max_ratio}", "give a fraction above 0, 1 for any crop"

@@ -14,7 +14,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.errors import DataError, OutputError, WeightsError
 from gcseg.files import atomic_write, output_error
-from gcseg.weights import load_torch
+from gcseg.weights import load_torch, own_record
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -76,8 +76,8 @@ def trained_classes(extra: Mapping[str, Any]) -> LabelSpace | None:
     Args:
         extra: What the checkpoint holds beside the weights.
     """
-    record = extra.get("gcseg")
-    if not isinstance(record, Mapping) or not {"classes", "colors"} <= record.keys():
+    record = own_record(extra)
+    if not {"classes", "colors"} <= record.keys():
         return None
     return LabelSpace(tuple(record["classes"]), tuple((r, g, b) for r, g, b in record["colors"]))
 

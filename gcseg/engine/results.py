@@ -96,8 +96,10 @@ def named(
         split: That was evaluated.
         checkpoint: Of the training that was evaluated, as its file is named without suffix.
     """
-    trained = {**cfg, **trained}  # what is not known of the training is not held against it
-    parts = _differences(cfg, trained, split)
+    parts = _differences(cfg, {**cfg, "precision": 32, **trained}, split)
+    if "dataset" not in trained:  # another framework's file, which may be for any
+        parts.insert(0, cfg["dataset"]["name"])
+    trained = {**cfg, **trained}
     if checkpoint != "best":
         parts.insert(0, checkpoint)
     return {
@@ -115,6 +117,10 @@ def _unusual(
         parts.append(",".join(map(str, record["scales"])))
     if record["average"] != trained["protocol"]["average"]:
         parts.append(record["average"])
+    if record["flip"] and mode not in ("flip", "msflip"):
+        parts.append("flip")
+    if mode in ("flip", "msflip") and not record["flip"]:
+        parts.append("noflip")
     if cfg["inference"] != trained["inference"]:
         window = record["window"]
         parts.append("slide" + "x".join(map(str, window.values())) if window else "whole")
@@ -125,6 +131,10 @@ def _differences(cfg: Mapping[str, Any], trained: Mapping[str, Any], split: str)
     """What sets an evaluation's settings apart from those of the training's own."""
     dataset, usual = cfg["dataset"], trained["dataset"]
     parts = []
+    for group in ("backbone", "head"):
+        parts += _changed(group, cfg[group], trained[group])
+    if dataset["name"] == usual["name"]:
+        parts += _changed("reader", dataset["reader"], usual["reader"])
     if split != usual["splits"]["val"]:
         parts.append(split)
     if dataset["name"] != usual["name"]:
@@ -141,6 +151,15 @@ def _differences(cfg: Mapping[str, Any], trained: Mapping[str, Any], split: str)
     if str(cfg["precision"]) != str(trained["precision"]):
         parts.append(str(cfg["precision"]))
     return parts
+
+
+def _changed(group: str, settings: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
+    """Settings that differ, but for those that scores do not depend on."""
+    return [
+        f"{group}.{key}={value}"
+        for key, value in settings.items()
+        if key not in ("name", "pretrained", "dropout") and value != usual.get(key, value)
+    ]
 
 
 def print_table(evaluations: Mapping[str, Mapping[str, Any]], title: str) -> None:

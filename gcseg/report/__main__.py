@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
                 text = replaced(text, name, table, given.update)
             with atomic_write(given.update) as file:
                 file.write(text.encode())
-    except (GcsegError, OSError) as error:
+    except (GcsegError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 

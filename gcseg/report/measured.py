@@ -33,7 +33,7 @@ def read_measurements(path: Path) -> list[Measurement]:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         content = error
-    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+    if not isinstance(content, list) or not all(map(_is_measurement, content)):
         raise OutputError(f"{path} is damaged ({content})", "move it away, and run this again")
     return content
 
@@ -58,6 +58,12 @@ def add_measurement(path: Path, measurement: Measurement) -> None:
         else:
             entries.append(measurement)
         write_json(path, entries)
+
+
+def _is_measurement(entry: object) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("results"), dict):
+        return False
+    return "experiment" in entry and isinstance(entry["results"].get("evaluations"), dict)
 
 
 def _identity(entry: Measurement) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gcseg.weights.architecture import Description, describe, network_settings
+    from gcseg.weights.architecture import Description, describe, network_settings, own_record
     from gcseg.weights.keymaps import KEY_MAPS, MMSEG_GCNET, PADDLESEG_GCNET, KeyMap
     from gcseg.weights.load import load_backbone, load_tensors, load_weights
     from gcseg.weights.reading import CheckpointFile, load_torch, read_checkpoint_file, read_tensors
@@ -26,12 +26,13 @@ __all__ = [
     "load_torch",
     "load_weights",
     "network_settings",
+    "own_record",
     "read_checkpoint_file",
     "read_tensors",
 ]
 
 _MODULES = {
-    "architecture": ("Description", "describe", "network_settings"),
+    "architecture": ("Description", "describe", "network_settings", "own_record"),
     "keymaps": ("KEY_MAPS", "MMSEG_GCNET", "PADDLESEG_GCNET", "KeyMap"),
     "load": ("load_backbone", "load_tensors", "load_weights"),
     "reading": ("CheckpointFile", "load_torch", "read_checkpoint_file", "read_tensors"),

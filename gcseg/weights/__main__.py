@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from gcseg import catalogue
@@ -92,7 +92,7 @@ def _info(given: argparse.Namespace) -> None:
     from gcseg.weights.overrides import overrides
     from gcseg.weights.reading import read_checkpoint_file
 
-    path = catalogue.resolve(given.checkpoint)
+    path = _file(given.checkpoint)
     file = read_checkpoint_file(path)
     digest = sha256_of(path)
     record, how = _published(given.checkpoint, path, digest)
@@ -136,7 +136,7 @@ def _convert(given: argparse.Namespace) -> None:
     from gcseg.files import sha256_of
     from gcseg.weights.convert import convert
 
-    path = catalogue.resolve(given.source)
+    path = _file(given.source)
     record, _ = _published(given.source, path, sha256_of(path))
     known = _known(record)
     if given.variant is not None:
@@ -147,17 +147,23 @@ def _convert(given: argparse.Namespace) -> None:
         print(note)
 
 
+def _file(given: str) -> Path:
+    """A file, a run folder's best checkpoint, or a file of the list."""
+    best = Path(given).expanduser() / "checkpoints" / "best.ckpt"
+    return best if best.is_file() else catalogue.resolve(given)
+
+
 def _published(given: str, path: Path, digest: str) -> tuple[catalogue.Record | None, str]:
     """The published checkpoint that a file is, and what that shows by."""
-    if not Path(given).expanduser().is_file():
+    if not Path(given).expanduser().exists():
         return catalogue.find(given), "name"
     records = catalogue.records()
     for record in records:
         if record.sha256 is not None and digest.startswith(record.sha256):
             return record, "checksum"
-    named = [record for record in records if PurePosixPath(record.url).name == path.name]
-    if len(named) == 1 and named[0].sha256 is None:
-        return named[0], "file name"
+    named = catalogue.by_file_name(path)
+    if named is not None and named.sha256 is None:
+        return named, "file name"
     return None, ""
 
 

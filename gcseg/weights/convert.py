@@ -18,6 +18,7 @@ from gcseg.errors import OutputError, WeightsError
 from gcseg.files import atomic_write
 from gcseg.models.resnet import DEPTHS, BasicBlock
 from gcseg.weights.architecture import (
+    OUTPUT_STRIDE,
     Description,
     describe,
     empty_state,
@@ -203,10 +204,16 @@ def _to_paddleseg(tensors: Tensors, description: Description, extra: Mapping[str
         b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n", 1
     )
     normalize = _normalize(description, extra)
-    return content, [
+    notes = [
         f"PaddleSeg: {name}",
         f"images: Normalize with mean {list(normalize['mean'])} and std {list(normalize['std'])}",
     ]
+    if backbone["output_stride"] != OUTPUT_STRIDE:
+        notes.append(
+            "the file does not say its output stride: in gcseg use it with "
+            f"backbone.output_stride={backbone['output_stride']}"
+        )
+    return content, notes
 
 
 def _with_biases(tensors: Tensors) -> Tensors:

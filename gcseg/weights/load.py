@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from gcseg.errors import WeightsError
 from gcseg.weights.architecture import describe, same_but_for_ones, show
 from gcseg.weights.keymaps import KEY_MAPS
 from gcseg.weights.overrides import overrides
-from gcseg.weights.reading import read_tensors
+from gcseg.weights.reading import read_checkpoint_file
 
 
 def load_weights(
@@ -39,8 +41,14 @@ def load_weights(
             network, or, if `strict`, with every mismatch of names and shapes. The network is
             unchanged then.
     """
+    file = read_checkpoint_file(path)
     return load_tensors(
-        model, read_tensors(path), source=str(path), strict=strict, other_classes=other_classes
+        model,
+        file.tensors,
+        file.extra,
+        source=str(path),
+        strict=strict,
+        other_classes=other_classes,
     )
 
 
@@ -57,14 +65,17 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> None:
             shapes. The backbone is unchanged then.
     """
     whole = nn.ModuleDict({"backbone": backbone})  # so that it has a network's names
-    renamed = _rename(read_tensors(path), whole.state_dict(), str(path))
+    file = read_checkpoint_file(path)
+    renamed = _rename(file.tensors, whole.state_dict(), str(path))
     own = {key: named for key, named in renamed.items() if key.startswith("backbone.")}
-    _load(whole, own, source=str(path), strict=True, other_classes=False)
+    settings = partial(_settings_of, file.tensors, file.extra)
+    _load(whole, own, settings, source=str(path), strict=True, other_classes=False)
 
 
 def load_tensors(
     model: nn.Module,
     tensors: Mapping[str, Tensor],
+    extra: Mapping[str, Any] | None = None,
     *,
     source: str,
     strict: bool = True,
@@ -75,6 +86,7 @@ def load_tensors(
     Args:
         model: The network, changed in place.
         tensors: By name.
+        extra: What the file holds beside them, for messages.
         source: Where they come from, for messages.
         strict: See `load_weights`.
         other_classes: See `load_weights`.
@@ -86,7 +98,10 @@ def load_tensors(
         WeightsError: See `load_weights`.
     """
     renamed = _rename(tensors, model.state_dict(), source)
-    return _load(model, renamed, source=source, strict=strict, other_classes=other_classes)
+    settings = partial(_settings_of, tensors, extra or {})
+    return _load(
+        model, renamed, settings, source=source, strict=strict, other_classes=other_classes
+    )
 
 
 Named = Mapping[str, tuple[str, Tensor]]
@@ -94,10 +109,17 @@ Named = Mapping[str, tuple[str, Tensor]]
 
 
 def _load(
-    model: nn.Module, renamed: Named, *, source: str, strict: bool, other_classes: bool
+    model: nn.Module,
+    renamed: Named,
+    settings: Callable[[], str],
+    *,
+    source: str,
+    strict: bool,
+    other_classes: bool,
 ) -> list[str]:
     state = model.state_dict()
     mismatches: list[str] = []
+    of_classes = 0  # mismatches
     classifiers: dict[str, str] = {}
     fitting: dict[str, Tensor] = {}
     for key, (their_key, tensor) in renamed.items():
@@ -106,11 +128,13 @@ def _load(
             mismatches.append(f"{their_key} is not in the network")
         elif not same_but_for_ones(tensor.shape, state[key].shape):
             wanted = state[key].shape
-            if other_classes and _differs_in_classes(key, tensor.shape, wanted):
+            differs_in_classes = _differs_in_classes(key, tensor.shape, wanted)
+            if other_classes and differs_in_classes:
                 module = key.rpartition(".")[0]
                 classes = f"the file has {tensor.shape[0]} classes, the network {wanted[0]}"
                 classifiers[module] = f"{module} ({classes})"
             else:
+                of_classes += differs_in_classes
                 mismatches.append(f"{shown} is {show(tensor.shape)}, in the network {show(wanted)}")
         else:
             fitting[key] = tensor.reshape(state[key].shape)
@@ -126,22 +150,24 @@ def _load(
             "give a checkpoint of gcseg, or of PaddleSeg's or mmsegmentation's GCNet",
         )
     if strict and mismatches:
+        remedy = "build that network"
+        if of_classes == len(mismatches):
+            remedy = "the number of classes differs, so take the dataset that it was trained on"
         raise WeightsError(
-            f"{source} does not fit the network in {len(mismatches)} places: "
-            + "; ".join(mismatches),
-            f"build the network that the weights are for{_hint(dict(renamed.values()))}, "
-            "or load what fits with strict=False",
+            f"{source} is for {settings()} and does not fit the network in "
+            f"{len(mismatches)} places: {'; '.join(mismatches)}",
+            f"{remedy}, or load what fits with strict=False",
         )
     model.load_state_dict(fitting, strict=False)
     return [*classifiers.values(), *mismatches]
 
 
-def _hint(tensors: Mapping[str, Tensor]) -> str:
-    """The settings of the network that tensors are for, as far as they show it."""
+def _settings_of(tensors: Mapping[str, Tensor], extra: Mapping[str, Any]) -> str:
+    """The settings of the network that tensors are for, as far as they or the file show it."""
     try:
-        return ", " + " ".join(overrides(describe(tensors)))
+        return " ".join(overrides(describe(tensors, extra)))
     except WeightsError:
-        return ""
+        return "another network"
 
 
 def _differs_in_classes(key: str, shape: torch.Size, wanted: torch.Size) -> bool:

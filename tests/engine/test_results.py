@@ -49,8 +49,11 @@ def test_record_has_what_the_file_promises():
 
 
 SETTINGS = {
+    "backbone": {"name": "r18", "output_stride": 8, "pretrained": None},
+    "head": {"name": "gc", "align_corners": False, "dropout": 0.1},
     "dataset": {
         "name": "a",
+        "reader": {"layout": "x"},
         "splits": {"val": "val"},
         "pad": {"height": 0, "width": 0},
         "fit": {"long": 64, "short": 32},
@@ -76,7 +79,7 @@ def test_the_trainings_own_evaluation_has_the_modes_name():
 
 
 def test_an_evaluation_out_of_the_ordinary_has_a_name_of_its_own():
-    assert name(record(), "msflip") == "msflip@1.0"
+    assert name(record(augmentation=Augmentation(flip=True)), "msflip") == "msflip@1.0"
     assert name(record(), checkpoint="last") == "none@last"
     assert name(record(augmentation=Augmentation((0.5, 1.0)))) == "none@0.5,1.0"
     assert name(record(average="probabilities")) == "none@probabilities"
@@ -99,18 +102,30 @@ DATASET = SETTINGS["dataset"]
         ({"protocol": {**SETTINGS["protocol"], "resize": "fit"}}, "@fit64x32"),
         ({"normalize": {"mean": [0.4], "std": [0.5]}}, "@mean[0.4]std[0.5]"),
         ({"precision": "bf16-mixed"}, "@bf16-mixed"),
+        ({"backbone": {**SETTINGS["backbone"], "output_stride": 16}}, "@backbone.output_stride=16"),
+        ({"backbone": {**SETTINGS["backbone"], "pretrained": "x"}}, ""),
+        ({"head": {**SETTINGS["head"], "align_corners": True}}, "@head.align_corners=True"),
+        ({"head": {**SETTINGS["head"], "dropout": 0.5}}, ""),
+        ({"dataset": {**DATASET, "reader": {"layout": "y"}}}, "@reader.layout=y"),
     ],
 )
 def test_what_sets_an_evaluation_apart(change, apart):
     assert name(record(), cfg={**SETTINGS, **change}) == f"none{apart}"
-    assert name(record(), cfg={**SETTINGS, **change}, split="train") == "@".join(
-        ["none", "train", *apart.split("@")[1:]]
-    )
+    other = name(record(), cfg={**SETTINGS, **change}, split="train")
+    assert sorted(other.split("@")) == sorted(["none", "train", *apart.split("@")[1:]])
 
 
-def test_what_is_not_known_of_a_training_sets_nothing_apart():
+def test_weights_of_another_framework_are_for_any_dataset():
     known = {"protocol": SETTINGS["protocol"]}
-    assert list(named({"none": record()}, SETTINGS, known, split="val")) == ["none"]
+    assert list(named({"none": record()}, SETTINGS, known, split="val")) == ["none@a"]
+    half = {**SETTINGS, "precision": "bf16-mixed"}
+    assert list(named({"none": record()}, half, known, split="val")) == ["none@a@bf16-mixed"]
+
+
+def test_a_mode_that_flips_otherwise_is_named_apart():
+    assert name(record(augmentation=Augmentation(flip=True))) == "none@flip"
+    assert name(record(), "flip") == "flip@noflip"
+    assert name(record(augmentation=Augmentation(flip=True)), "flip") == "flip"
 
 
 def test_a_network_trained_for_sliding_windows_is_scored_so_as_usual():
