@@ -170,18 +170,21 @@ def load_starting_weights(
 
 def _unlike(backbone: DictConfig, path: Path) -> list[str]:
     """Lines on what a checkpoint's backbone is and the network's, of the same shapes, is not."""
-    from gcseg.weights import describe, read_checkpoint_file
+    from gcseg.weights import describe, own_record, read_checkpoint_file
 
     content = read_checkpoint_file(path)
     try:
-        theirs = describe(content.tensors, content.extra).backbone
+        description = describe(content.tensors, content.extra)
     except WeightsError:  # a network of the user's own
         return []
+    known = {"variant": backbone.get("variant") not in description.variants}
+    if own_record(content.extra):
+        known = {"variant": True, "output_stride": True}
     return [
-        f"note: the weights were trained with backbone.{key}={theirs[key]}, which computes "
-        f"something else than backbone.{key}={backbone[key]}"
-        for key in ("variant", "output_stride")
-        if key in backbone and theirs[key] != backbone[key] and (key == "variant" or content.extra)
+        f"note: the weights were trained with backbone.{key}={description.backbone[key]}, which "
+        f"computes something else than backbone.{key}={backbone[key]}"
+        for key in known
+        if known[key] and key in backbone and description.backbone[key] != backbone[key]
     ]
 
 
