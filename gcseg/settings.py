@@ -50,7 +50,7 @@ def check(cfg: DictConfig) -> None:
             raise ConfigError(f"{key}={cfg[key]}", f"give auto or a whole number from {least}")
     if cfg.get("limit") is not None and not _is_whole(cfg.limit, 1):
         raise ConfigError(f"limit={cfg.limit}", "give a whole number of images, 1 or more")
-    for key in ("checkpoint", "published", "record", "backbone.pretrained"):
+    for key in ("checkpoint", "record", "backbone.pretrained"):
         value = OmegaConf.select(cfg, key)
         if value is not None and (not isinstance(value, str) or not value.strip()):
             raise ConfigError(f"{key}={value}", "give a path or a name, or null")
