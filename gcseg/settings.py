@@ -15,6 +15,8 @@ ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 CROP_SIDES = (32, 4096)
 LARGEST_SEED = 2**32 - 1
 
+_ABSENT = object()
+
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """A configuration as plain, resolved Python values."""
@@ -85,10 +87,12 @@ def check_types(cfg: DictConfig, files: DictConfig) -> None:
         if key.startswith("hydra.") or key == "precision":
             continue
         try:
-            default, value = OmegaConf.select(files, key), OmegaConf.select(cfg, key)
+            default = OmegaConf.select(files, key)
+            value = OmegaConf.select(cfg, key, default=_ABSENT)
         except InterpolationToMissingValueError:  # named after what the files leave to the user
             continue
-        if default is None or key in ("devices", "num_workers"):
+        # An experiment may have chosen another option, which lacks the setting.
+        if default is None or value is _ABSENT or key in ("devices", "num_workers"):
             continue
         if value is None and (not _is_number(default) or key.startswith("dataset.fit.")):
             if isinstance(default, bool):

@@ -298,6 +298,16 @@ def test_fine_tuning_on_other_classes(run, paddle, camvid, tmp_path):
     assert outcome.status == 0 and "network: weights" not in outcome.out
 
 
+def test_a_published_row_is_trained_from_its_backbone(run, cache, pictures, tmp_path):
+    write_pdparams(tmp_path / "backbone.pdparams", TINY_NETWORK)
+    small = (*TINY_NETWORK, "dataset.crop.height=32", "dataset.crop.width=32", "iters=1")
+    given = (ROW, *small, f"dataset.root={pictures}", "batch_size=2", "tta=none", *EVALUATE)
+    outcome = run("train", *given, "backbone.pretrained=backbone.pdparams")
+    assert outcome.status == 0, outcome.err
+    assert "backbone: weights of backbone.pdparams" in outcome.out
+    assert only_run(tmp_path / "runs").name.startswith("r50-gc-voc-1it-s0-")
+
+
 def test_weights_of_the_same_shapes_but_another_variant(run, camvid, tmp_path):
     """timm pools shortcuts that PaddleSeg does not, which no name or shape shows."""
     deep = ("backbone=r50", "head.channels=16", "auxiliary_head=none")
