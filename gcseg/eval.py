@@ -48,7 +48,7 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
     content = read_checkpoint_file(checkpoint)
     check_classes(content.extra, dataset.label_space, checkpoint)
     module = build.module(cfg, dataset.label_space.names)
-    load_tensors(module.model, content.tensors, source=str(checkpoint))
+    load_tensors(module.model, content.tensors, content.extra, source=str(checkpoint))
     trainer = build.trainer(cfg, callbacks=[RunProgress()])
     records = score(trainer, module, data, build.modes(cfg), split=cfg.split, checkpoint=checkpoint)
     if trainer.is_global_zero:

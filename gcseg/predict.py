@@ -43,7 +43,7 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     if cfg.limit is not None:
         dataset = dataset.first(cfg.limit)
     module = build.module(cfg, space.names)
-    load_tensors(module.model, content.tensors, source=str(checkpoint))
+    load_tensors(module.model, content.tensors, content.extra, source=str(checkpoint))
     module.set_modes(build.modes(cfg))
     output = Path(cfg.output or output_folder(cfg, checkpoint) / "predictions")
     data = SegmentationData(dataset, build.evaluation_preprocessing(cfg), num_workers=1)

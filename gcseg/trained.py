@@ -126,9 +126,9 @@ def _foreign_config(path: Path, row: Mapping[str, Any] | None) -> Mapping[str, A
     Those of the published row, where the file is taken to be that row's or has its file's name,
     or else what the weights show.
     """
-    record = catalogue.by_file_name(path)
     if row is not None:
         return row
+    record = catalogue.by_file_name(path)
     if record is not None and record.experiment is not None:
         print(f"{path.name} is taken for {record.name}, by its name")
         return published_config(record.experiment)
