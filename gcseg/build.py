@@ -1,30 +1,27 @@
-"""From a composed configuration to the objects that it describes."""
+"""From a composed configuration to networks, Lightning's objects and what evaluation does."""
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
 import torch
-from hydra.utils import get_method
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from gcseg.data.augment import evaluation_pipeline, training_pipeline
-from gcseg.data.datasets import SegmentationDataset
-from gcseg.data.label_spaces import IGNORE_INDEX
+from gcseg.build_data import rectangle
 from gcseg.engine.checkpoints import AtomicCheckpointIO
 from gcseg.engine.module import SegmentationModule
 from gcseg.errors import ConfigError
-from gcseg.inference import Augmentation, Fit, SlidingWindow, scaled_size
+from gcseg.inference import Augmentation, Fit, SlidingWindow
+from gcseg.instantiate import instantiate
 from gcseg.models import Segmentor
 from gcseg.settings import plain
 
@@ -37,133 +34,25 @@ TRAINER_ARGUMENTS = (
 
 def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     """Build the network of `cfg.backbone`, `cfg.head` and `cfg.auxiliary_head`."""
-    backbone = _instantiate(cfg.backbone, without=("name", "pretrained"))
-    head = _instantiate(
+    backbone = instantiate(cfg.backbone, without=("name", "pretrained"))
+    head = instantiate(
         cfg.head,
         without=("name", "align_corners"),  # of the whole network
         in_channels=backbone.channels[3],
         num_classes=num_classes,
     )
-    auxiliary_head = _instantiate(
+    auxiliary_head = instantiate(
         cfg.auxiliary_head, in_channels=backbone.channels[2], num_classes=num_classes
     )
     align_corners = cfg.head.get("align_corners", False)
     return Segmentor(backbone, head, auxiliary_head, align_corners=align_corners)
 
 
-def _instantiate(cfg: DictConfig, *, without: Sequence[str] = ("name",), **arguments: Any) -> Any:
-    """Call `cfg._target_` with the settings beside it. None where the target is null.
-
-    Args:
-        cfg: The settings.
-        without: Settings that are not the target's.
-        arguments: Of the target, beside the settings.
-
-    Raises:
-        ConfigError: There is no such target, or it does not take one of the settings.
-    """
-    settings = {key: value for key, value in plain(cfg).items() if key not in without}
-    if settings.get("_target_") is None:
-        return None
-    # Called here and not by Hydra, which would wrap the exceptions of what it calls.
-    try:
-        target = get_method(settings.pop("_target_"))
-    except (ImportError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"_target_={cfg._target_} can't be found ({reason})", "give what Python can import"
-        ) from None
-    try:
-        inspect.signature(target).bind(**settings, **arguments)
-    except TypeError as error:
-        raise ConfigError(
-            f"{cfg._target_}: {error}",
-            f"it takes {', '.join(inspect.signature(target).parameters)}",
-        ) from None
-    try:
-        return target(**settings, **arguments)
-    except ValueError as error:
-        raise ConfigError(f"{cfg._target_}: {error}", "see its documentation") from None
-
-
-def dataset(cfg: DictConfig, split: str) -> SegmentationDataset:
-    """Read one split of `cfg.dataset`."""
-    result: SegmentationDataset = _instantiate(
-        cfg.dataset.reader, root=cfg.dataset.root, split=split
-    )
-    return result
-
-
-def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> Any:
-    """Build the pipeline of `cfg.augment` and check that its crop fits the pictures.
-
-    Raises:
-        ConfigError: Even at the largest scale the first picture is smaller than the crop, or
-            albumentations refuses an extra transform.
-    """
-    crop, augment = plain(cfg.dataset.crop), plain(cfg.augment)
-    scale = augment["scale"]
-    scale["fit"] = _fit("augment.scale.fit", scale.get("fit"))
-    image, _ = train.read(0)
-    height, width, _ = image.shape
-    largest = scaled_size(height, width, scale["max"], scale["fit"])
-    for side, size, most in zip(("height", "width"), (height, width), largest, strict=True):
-        if crop[side] > most:
-            raise ConfigError(
-                f"dataset.crop.{side}={crop[side]} is larger than pictures of {side} {size} "
-                f"become at augment.scale.max={scale['max']}",
-                f"give at most {most}",
-            )
-    usual = {"_target_": "gcseg.data.augment.color_distortion"}
-    color = augment["color"] and OmegaConf.create({**usual, **augment["color"]})
-    augment["color"] = color and _instantiate(color)
-    augment["extra"] = [_transform(cfg, name) for name in augment["extra"]]
-    try:
-        return training_pipeline(**crop, **plain(cfg.normalize), **augment)
-    except ValueError as error:
-        raise ConfigError(f"augment: {error}", "see conf/augment/published.yaml") from None
-
-
-def _transform(cfg: DictConfig, name: str) -> Any:
-    """Build one of `cfg.augment.extra`; albumentations only warns of arguments it does not know."""
-    settings = cfg.augment.extra[name]
-    # What a rotation brings in from outside the picture has no class.
-    fills = "fill_mask" in inspect.signature(get_method(settings._target_)).parameters
-    filling: dict[str, Any] = {}
-    if fills and "fill_mask" not in settings:
-        filling = {"fill_mask": IGNORE_INDEX}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)
-            return _instantiate(settings, **filling)
-    except UserWarning as error:
-        raise ConfigError(f"augment.extra.{name}: {error}", "see its documentation") from None
-
-
-def evaluation_preprocessing(cfg: DictConfig) -> Any:
-    """Build the preprocessing of evaluation: normalisation and, by protocol, padding."""
-    none = {"height": 0, "width": 0}
-    pad = cfg.dataset.get("pad", none) if cfg.protocol.resize == "pad" else none
-    return evaluation_pipeline(
-        **plain(cfg.normalize), pad_height=pad["height"], pad_width=pad["width"]
-    )
-
-
 def fit(cfg: DictConfig) -> Fit | None:
     """Into what the protocol resizes images of this dataset, or None for their own size."""
-    return (
-        _fit("dataset.fit", plain(cfg.dataset).get("fit")) if cfg.protocol.resize == "fit" else None
-    )
-
-
-def _fit(key: str, sizes: Any) -> Fit | None:
-    """A rectangle to fit images into; null, or two nulls, stand for their own size."""
-    if sizes is None or sizes == {"long": None, "short": None}:
+    if cfg.protocol.resize != "fit":
         return None
-    try:
-        return Fit(**sizes)
-    except TypeError:
-        raise ConfigError(f"{key}={sizes}", "give {long: pixels, short: pixels} or null") from None
+    return rectangle("dataset.fit", plain(cfg.dataset).get("fit"))
 
 
 def modes(cfg: DictConfig) -> dict[str, Augmentation]:
@@ -189,7 +78,7 @@ def module(cfg: DictConfig, classes: tuple[str, ...]) -> SegmentationModule:
         network.compile()
 
     def optimizer(parameters: Iterable[nn.Parameter]) -> Any:
-        return _instantiate(cfg.optim, parameters=parameters, iters=cfg.iters)
+        return instantiate(cfg.optim, parameters=parameters, iters=cfg.iters)
 
     return SegmentationModule(
         network,
@@ -206,7 +95,7 @@ def module(cfg: DictConfig, classes: tuple[str, ...]) -> SegmentationModule:
 
 def loggers(cfg: DictConfig, folder: Path, config: dict[str, Any]) -> list[Logger]:
     """The loggers of `cfg.logger`, beside metrics.csv."""
-    logger = _instantiate(cfg.logger, folder=folder, config=config)
+    logger = instantiate(cfg.logger, folder=folder, config=config)
     return [logger] if logger else []
 
 

@@ -29,7 +29,7 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
         GcsegError: A setting, the checkpoint, the data or the output folder is wrong.
     """
     # Heavy imports wait until the settings are known to be right.
-    from gcseg import build
+    from gcseg import build, build_data
     from gcseg.engine.checkpoints import check_classes
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.evaluate import evaluate as score
@@ -40,10 +40,10 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
 
     if trained.row is not None:
         read_measurements(_measurements(cfg))  # a damaged file shows before the work is done
-    dataset = build.dataset(cfg, cfg.split).with_labels()
+    dataset = build_data.dataset(cfg, cfg.split).with_labels()
     checkpoint = trained.path()
     data = SegmentationData(
-        dataset, build.evaluation_preprocessing(cfg), num_workers=build.worker_count(cfg)
+        dataset, build_data.evaluation_preprocessing(cfg), num_workers=build.worker_count(cfg)
     )
     content = read_checkpoint_file(checkpoint)
     check_classes(content.extra, dataset.label_space, checkpoint)

@@ -21,7 +21,7 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
         GcsegError: A setting, the checkpoint, an image or the output folder is wrong.
     """
     # Heavy imports wait until the settings are known to be right.
-    from gcseg import build
+    from gcseg import build, build_data
     from gcseg.data.datasets import images_as_dataset
     from gcseg.engine.checkpoints import check_classes, trained_classes
     from gcseg.engine.data import SegmentationData
@@ -34,7 +34,7 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     checkpoint = trained.path()
     content = read_checkpoint_file(checkpoint)
     if cfg.images is None:
-        dataset = build.dataset(cfg, cfg.split)
+        dataset = build_data.dataset(cfg, cfg.split)
         space = dataset.label_space
         check_classes(content.extra, space, checkpoint)
     else:
@@ -46,7 +46,7 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     load_tensors(module.model, content.tensors, content.extra, source=str(checkpoint))
     module.set_modes(build.modes(cfg))
     output = Path(cfg.output or output_folder(cfg, checkpoint) / "predictions")
-    data = SegmentationData(dataset, build.evaluation_preprocessing(cfg), num_workers=1)
+    data = SegmentationData(dataset, build_data.evaluation_preprocessing(cfg), num_workers=1)
     trainer = build.trainer(
         cfg, callbacks=[RunProgress(), PredictionWriter(output, dataset, space)]
     )

@@ -32,7 +32,7 @@ def train(cfg: DictConfig) -> None:
     # Heavy imports wait until the settings are known to be right.
     import pytorch_lightning as L
 
-    from gcseg import build
+    from gcseg import build, build_data
     from gcseg.engine import run
     from gcseg.engine.checkpoints import RunRecord, ValidateAtEnd, checkpoint_callbacks
     from gcseg.engine.data import SegmentationData
@@ -50,12 +50,12 @@ def train(cfg: DictConfig) -> None:
         )
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     splits = cfg.dataset.splits
-    train_set = build.dataset(cfg, splits.train).with_labels()
+    train_set = build_data.dataset(cfg, splits.train).with_labels()
     data = SegmentationData(
-        evaluation=build.dataset(cfg, splits.val).with_labels(),
-        evaluation_pipeline=build.evaluation_preprocessing(cfg),
+        evaluation=build_data.dataset(cfg, splits.val).with_labels(),
+        evaluation_pipeline=build_data.evaluation_preprocessing(cfg),
         train=train_set,
-        train_pipeline=build.training_augmentation(cfg, train_set),
+        train_pipeline=build_data.training_augmentation(cfg, train_set),
         batch_size=images_per_pass,
         seed=cfg.seed,
         num_workers=build.worker_count(cfg),

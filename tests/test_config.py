@@ -11,11 +11,12 @@ import yaml
 from hydra.utils import get_method
 from omegaconf import OmegaConf
 
-from gcseg import build
+from gcseg import build, build_data
 from gcseg.config import source_folder
 from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.label_spaces import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC
 from gcseg.errors import ConfigError, WeightsError
+from gcseg.instantiate import instantiate
 from gcseg.settings import check, plain
 from gcseg.train import run_name
 from gcseg.trained import (
@@ -110,7 +111,7 @@ def test_every_file_composes_and_what_it_describes_is_made(name):
         logits, auxiliary = network(torch.zeros(2, 3, 64, 64), auxiliary=True)
     assert logits.shape == (2, 19, 64, 64)
     assert (auxiliary is None) == (cfg.auxiliary_head._target_ is None)
-    optimizer, _ = build._instantiate(cfg.optim, parameters=network.parameters(), iters=cfg.iters)
+    optimizer, _ = instantiate(cfg.optim, parameters=network.parameters(), iters=cfg.iters)
     assert optimizer.param_groups[0]["lr"] > 0
     reader = {key: value for key, value in plain(cfg.dataset.reader).items() if key != "_target_"}
     inspect.signature(get_method(cfg.dataset.reader._target_)).bind(root="r", split="s", **reader)
@@ -321,6 +322,6 @@ def test_help_and_settings_import_nothing_heavy(command, training, tmp_path):
 
 def test_what_an_extra_transform_brings_in_is_ignored():
     rotate = "+augment.extra.turn={_target_: albumentations.Rotate, limit: [45, 45], p: 1.0}"
-    transform = build._transform(compose("train", rotate), "turn")
+    transform = build_data._transform(compose("train", rotate), "turn")
     mask = transform(image=np.zeros((64, 64, 3), np.uint8), mask=np.full((64, 64), 5, np.uint8))
     assert set(np.unique(mask["mask"]).tolist()) == {5, 255}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,29 @@ class Pair:
     label_space: LabelSpace
 
 
+Sample = tuple[UInt8Array, "UInt8Array | None"]
+"""An image, H x W x 3 uint8 RGB, and its label, H x W uint8, or None."""
+
+
+def read_pair(pair: Pair) -> Sample:
+    """Read an image and its label from their files.
+
+    Raises:
+        DataError: As `SegmentationDataset.read`.
+    """
+    image = read_image(pair.image)
+    if pair.label is None:
+        return image, None
+    label = read_label(pair.label, pair.label_space)
+    if image.shape[:2] != label.shape:
+        raise DataError(
+            f"image {pair.image} is {_size(image)} but its label {pair.label} is "
+            f"{_size(label)} (height x width)",
+            "pair the right files, and mind that a camera's rotation tag is applied to images",
+        )
+    return image, label
+
+
 class SegmentationDataset:
     """The pairs of one split, read on demand.
 
@@ -41,12 +64,19 @@ class SegmentationDataset:
         pairs: The samples, in a fixed order.
         label_space: Names and colours of the classes.
         description: Where the split is, for messages.
+        read: Reads a sample.
 
     Raises:
         DataError: There are no pairs.
     """
 
-    def __init__(self, pairs: Sequence[Pair], label_space: LabelSpace, description: str) -> None:
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        label_space: LabelSpace,
+        description: str,
+        read: Callable[[Pair], Sample] = read_pair,
+    ) -> None:
         if not pairs:
             raise DataError(
                 f"no images in {description}", "check dataset.root and the split's name"
@@ -54,6 +84,7 @@ class SegmentationDataset:
         self.pairs = tuple(pairs)
         self.label_space = label_space
         self.description = description
+        self._read = read
 
     def __len__(self) -> int:
         """How many images the split has."""
@@ -61,7 +92,9 @@ class SegmentationDataset:
 
     def first(self, count: int) -> SegmentationDataset:
         """The first so many samples as a dataset."""
-        return SegmentationDataset(self.pairs[:count], self.label_space, self.description)
+        return SegmentationDataset(
+            self.pairs[:count], self.label_space, self.description, self._read
+        )
 
     @property
     def has_labels(self) -> bool:
@@ -81,7 +114,7 @@ class SegmentationDataset:
             )
         return self
 
-    def read(self, index: int) -> tuple[UInt8Array, UInt8Array | None]:
+    def read(self, index: int) -> Sample:
         """Read one sample.
 
         Returns:
@@ -92,18 +125,11 @@ class SegmentationDataset:
             DataError: A file is unreadable, the two sizes differ, or the label holds a value
                 outside the label space.
         """
-        pair = self.pairs[index]
-        image = read_image(pair.image)
-        if pair.label is None:
-            return image, None
-        label = read_label(pair.label, pair.label_space)
-        if image.shape[:2] != label.shape:
-            raise DataError(
-                f"image {pair.image} is {_size(image)} but its label {pair.label} is "
-                f"{_size(label)} (height x width)",
-                "pair the right files, and mind that a camera's rotation tag is applied to images",
-            )
-        return image, label
+        return self._read(self.pairs[index])
+
+    def reading_with(self, read: Callable[[Pair], Sample]) -> SegmentationDataset:
+        """The same samples, read in another way, as from a cache."""
+        return SegmentationDataset(self.pairs, self.label_space, self.description, read)
 
     def checksum(self) -> str:
         """A SHA-256 digest, in hexadecimal, of the names and files of all samples."""

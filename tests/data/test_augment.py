@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gcseg import build
+from gcseg import build_data
 from gcseg.data.augment import (
     PhotometricDistortion,
     RandomScaledCrop,
@@ -367,7 +367,7 @@ def test_evaluation_padding_is_exactly_zero_in_the_published_normalisation():
 def test_the_default_augmentation_is_the_published_one(tmp_path):
     """What the settings say that published recipes do not name is off."""
     cfg = compose("train", "dataset.crop.height=32", "dataset.crop.width=40")
-    configured = build.training_augmentation(cfg, one_picture(tmp_path, 48, 64))
+    configured = build_data.training_augmentation(cfg, one_picture(tmp_path, 48, 64))
     image, label = trees.picture(0, 48, 64), trees.mask(0, range(19), 48, 64)
     pairs = zip(
         draws(configured, 0, 20, image, label),
@@ -670,7 +670,7 @@ SMALL = ("dataset.crop.height=40", "dataset.crop.width=48")
 def test_mmsegmentations_samples_depend_on_seed_and_counter_alone(tmp_path, seed, overrides):
     data = one_picture(tmp_path, 50, 60)
     cfg = compose("train", "augment=mmseg", "normalize=imagenet", *SMALL, *overrides)
-    pipelines = [build.training_augmentation(cfg, data) for _ in range(2)]
+    pipelines = [build_data.training_augmentation(cfg, data) for _ in range(2)]
     forward, backward = (TrainingSamples(data, pipeline, seed) for pipeline in pipelines)
     first = [forward[counter, 0] for counter in range(12)]
     again = [backward[counter, 0] for counter in reversed(range(12))][::-1]
@@ -706,10 +706,10 @@ def test_a_dataset_of_ones_own_needs_no_fit(tmp_path):
     cfg = compose("train", "augment=mmseg", "~dataset.fit", *SMALL, "augment.scale.max=1")
     assert cfg.augment.scale.fit is None
     data = one_picture(tmp_path, 50, 60)
-    build.training_augmentation(cfg, data)
+    build_data.training_augmentation(cfg, data)
     cfg.dataset.crop.height = 51
     with pytest.raises(ConfigError, match=r": give at most 50$"):
-        build.training_augmentation(cfg, data)
+        build_data.training_augmentation(cfg, data)
 
 
 def test_the_crop_is_compared_with_the_fitted_picture(tmp_path):
@@ -722,14 +722,14 @@ def test_the_crop_is_compared_with_the_fitted_picture(tmp_path):
         (75, 75, fitted),
     ):
         cfg = compose("train", *overrides, "dataset.crop.width=64", f"dataset.crop.height={height}")
-        build.training_augmentation(cfg, data)
+        build_data.training_augmentation(cfg, data)
         cfg.dataset.crop.height += 1
         with pytest.raises(
             ConfigError,
             match=rf"^dataset\.crop\.height={height + 1} is larger than pictures of height 50 "
             rf"become at augment\.scale\.max=1\.5: give at most {largest}$",
         ):
-            build.training_augmentation(cfg, data)
+            build_data.training_augmentation(cfg, data)
 
 
 @pytest.mark.parametrize(
@@ -745,7 +745,7 @@ def test_the_crop_is_compared_with_the_fitted_picture(tmp_path):
 def test_an_impossible_fit_is_refused(tmp_path, overrides, message):
     cfg = compose("train", "augment=mmseg", *SMALL, *overrides.split())
     with pytest.raises(ConfigError, match=message):
-        build.training_augmentation(cfg, one_picture(tmp_path, 50, 60))
+        build_data.training_augmentation(cfg, one_picture(tmp_path, 50, 60))
 
 
 def test_a_training_is_told_by_its_fit_where_it_is_used():
@@ -765,7 +765,7 @@ def test_the_other_colours_can_be_chosen(tmp_path):
         "augment.color._target_=gcseg.data.augment.color_distortion",
         "augment.color.brightness=0.4",
     )
-    names = [type(transform).__name__ for transform in build.training_augmentation(cfg, data)]
+    names = [type(transform).__name__ for transform in build_data.training_augmentation(cfg, data)]
     assert names == [
         "RandomScaledCrop",
         "RandomOrder",
