@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import http.client
 import json
 import os
@@ -23,7 +24,6 @@ from urllib.error import HTTPError, URLError
 
 from gcseg import __version__
 from gcseg.errors import DownloadError, OutputError
-from gcseg.files import sha256_of
 
 BLOCK = 1 << 20  # bytes read at once
 
@@ -51,6 +51,7 @@ def download(
     path: Path,
     *,
     sha256: str | None = None,
+    checksum: str | None = None,
     timeout: float = 60.0,
     tries: int = 5,
     wait: float = 1.0,
@@ -66,6 +67,8 @@ def download(
         url: http or https.
         path: Where the file is put; its folder is made.
         sha256: Hexadecimal digest of the file or the beginning of it; None if it is not known.
+        checksum: A digest of another algorithm of hashlib, as `md5:<hexadecimal>`, where that is
+            all that is published.
         timeout: Seconds without a byte after which a connection counts as cut.
         tries: Attempts in all, where a connection is cut or the server is overloaded.
         wait: Seconds before the second attempt; twice as long before each further one.
@@ -77,13 +80,14 @@ def download(
     """
     if not url.lower().startswith(("http://", "https://")):
         raise DownloadError(f"{url} is not on the web", "give an address with http:// or https://")
+    expected = checksum or (sha256 and f"sha256:{sha256}")
     with _disk(url, path):
         if path.is_dir():
             raise OutputError(f"{path} is a folder", f"remove it, {url} is put there")
         if path.exists():
-            if not _agrees(found := sha256_of(path), sha256):
+            if difference := _difference(path, expected):
                 raise DownloadError(
-                    f"{path} has the sha256 {found}, not {sha256}",
+                    f"{path} has {difference}",
                     f"remove it to have {url} fetched again",
                 )
             return
@@ -92,18 +96,30 @@ def download(
             return
         _complete(url, path, file, timeout, tries, wait)
         with _disk(url, path):
-            if not _agrees(found := sha256_of(_partial(path)), sha256):
+            if difference := _difference(_partial(path), expected):
                 file.truncate(0)
                 raise DownloadError(
-                    f"{url} has the sha256 {found}, not {sha256}",
+                    f"{url} has {difference}",
                     f"try again, or put the right file at {path}",
                 )
             os.fsync(file.fileno())
             _partial(path).replace(path)
 
 
-def _agrees(found: str, expected: str | None) -> bool:
-    return expected is None or found.startswith(expected.lower())
+def _difference(path: Path, expected: str | None) -> str:
+    """How a file's digest differs from the expected one, `<algorithm>:<beginning>`; or nothing."""
+    if not expected:
+        return ""
+    algorithm, _, beginning = expected.partition(":")
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    block = memoryview(bytearray(BLOCK))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(block):
+            digest.update(block[:count])
+    found = digest.hexdigest()
+    if found.startswith(beginning.lower()):
+        return ""
+    return f"the {algorithm} {found}, not {beginning}"
 
 
 def _partial(path: Path) -> Path:
@@ -180,7 +196,7 @@ def _complete(
             say(f"{problem}, attempt {attempt + 1} of {tries} in {seconds:g} s")
             time.sleep(seconds)
     kept = os.fstat(file.fileno()).st_size if _remembered(url, path)[0] else 0
-    again = f"try again, to go on after {_size(kept)}, or " if kept else ""
+    again = f"try again, to go on after {readable_size(kept)}, or " if kept else ""
     raise DownloadError(
         f"{url} can't be fetched ({problem})",
         f"{again}fetch it by other means and put it at {path}",
@@ -219,7 +235,7 @@ def _fetch(url: str, path: Path, file: IO[bytes], timeout: float, report: Report
             size += len(block)
             report(size, total)
     if total is not None and size != total:
-        raise ConnectionError(f"cut after {_size(size)} of {_size(total)}")
+        raise ConnectionError(f"cut after {readable_size(size)} of {readable_size(total)}")
 
 
 def _opener() -> urllib.request.OpenerDirector:
@@ -279,7 +295,8 @@ def _check_space(url: str, path: Path, there: int, total: int | None) -> None:
         free = shutil.disk_usage(path.parent).free
     if total is not None and total - there > free:
         raise OutputError(
-            f"{url} needs {_size(total - there)} in {path.parent}, where {_size(free)} are free",
+            f"{url} needs {readable_size(total - there)} in {path.parent}, where "
+            f"{readable_size(free)} are free",
             "free space there or choose another folder",
         )
 
@@ -298,7 +315,7 @@ def _disk(url: str, path: Path, missing: int | None = None) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         if missing and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            reason += f", {_size(missing)} more are needed"
+            reason += f", {readable_size(missing)} more are needed"
         raise OutputError(
             f"{path} can't be read or written ({reason})",
             f"free space there or choose another folder for {url}",
@@ -315,7 +332,7 @@ def _in_words(reason: object, timeout: float) -> str:
     return str(reason) or type(reason).__name__
 
 
-def _size(count: int) -> str:
+def readable_size(count: int) -> str:
     """A number of bytes for people, in decimal units."""
     for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
         if count >= 10**power:
@@ -347,7 +364,7 @@ def _progress(url: str, path: Path) -> Iterator[tuple[Report, Callable[[str], No
     def report(there: int, total: int | None) -> None:
         nonlocal task
         if task is None:
-            size = "" if total is None else f" ({_size(total)})"
+            size = "" if total is None else f" ({readable_size(total)})"
             console.print(f"fetching {url}{size} to {path}")
             task = bar.add_task("", completed=there, total=total)
         bar.update(task, completed=there, total=total)

@@ -326,6 +326,23 @@ def test_wrong_checksum(site, path):
     assert path.read_bytes() == BODY
 
 
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256"])
+def test_other_checksums(site, path, algorithm):
+    digest = hashlib.new(algorithm, BODY).hexdigest()
+    wrong = "0" * len(digest)
+    with pytest.raises(
+        DownloadError, match=f"^{site.url}/model.pth has the {algorithm} {digest}, not {wrong}: try"
+    ):
+        fetch(site, path, checksum=f"{algorithm}:{wrong}")
+    assert names(path) == []
+    for _ in range(2):  # the second time it is there
+        fetch(site, path, checksum=f"{algorithm}:{digest}")
+    assert path.read_bytes() == BODY
+    assert len(site.requests) == 2
+    with pytest.raises(DownloadError, match=f"^{path} has the {algorithm} {digest}, not {wrong}:"):
+        fetch(site, path, checksum=f"{algorithm}:{wrong}")
+
+
 def test_file_there_with_a_wrong_checksum(site, path):
     path.parent.mkdir()
     path.write_bytes(b"mine")

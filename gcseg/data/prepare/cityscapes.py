@@ -1,0 +1,83 @@
+"""Cityscapes: unpacked, with the labels as train ids beside the label ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from gcseg.data.cityscapes import cityscapes
+from gcseg.data.label_spaces import CITYSCAPES, CITYSCAPES_LABEL_IDS
+from gcseg.data.prepare.archives import ProgressBar, silent
+from gcseg.data.prepare.masks import Mask, write_masks
+from gcseg.data.prepare.sources import Say, alone_in, count, unpack_given
+from gcseg.data.reading import read_label
+from gcseg.errors import DataError
+
+# Source: Cordts et al., CVPR 2016, section 2.2.
+IMAGES = {"train": 2975, "val": 500, "test": 1525}
+
+PAGE = "https://www.cityscapes-dataset.com/downloads/"
+NAMES = ("leftImg8bit_trainvaltest.zip", "gtFine_trainvaltest.zip")
+ENDINGS = {
+    "leftImg8bit": ("_leftImg8bit.png",),
+    "gtFine": ("_gtFine_labelIds.png", "_gtFine_labelTrainIds.png"),
+}
+
+
+def prepare_cityscapes(
+    root: Path,
+    *,
+    sources: Sequence[Path] = (),
+    download: bool = True,
+    expected: Mapping[str, int] | None = IMAGES,
+    progress: ProgressBar = silent,
+    say: Say = print,
+) -> dict[str, int]:
+    """Unpack Cityscapes and write its train ids; see `Preparation` for the arguments.
+
+    Beside every `*_gtFine_labelIds.png` comes a `*_gtFine_labelTrainIds.png`, equal to what the
+    official scripts make, so that reading maps no values. Where such files are already there
+    their size and values are checked. The archives need a login, so nothing is fetched.
+
+    Raises:
+        DataError: Images or labels are missing or wrong, or an archive is damaged.
+        OutputError: The disk is too small or can't be written.
+    """
+    with alone_in(root):
+        unpack_given(root, sources, NAMES, root, _place, progress)
+        for folder in ("leftImg8bit/train", "gtFine/train"):
+            if not (root / folder).is_dir():
+                raise DataError(
+                    f"there is no Cityscapes in {root}, {folder}/ is missing",
+                    f"log in at {PAGE}, fetch {' and '.join(NAMES)}, and put them into this folder "
+                    "or give them with source=; they hold "
+                    "leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png and "
+                    "gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png",
+                )
+        _write_train_ids(root / "gtFine", progress)
+        splits = [split for split in IMAGES if (root / "leftImg8bit" / split).is_dir()]
+        return count(cityscapes, root, splits, expected, say)
+
+
+def _place(path: PurePosixPath) -> PurePosixPath | None:
+    """Images and label ids, as split/city/file below leftImg8bit or gtFine."""
+    below = PurePosixPath(*path.parts[-4:])
+    if len(below.parts) == 4 and below.name.endswith(ENDINGS.get(below.parts[0], ())):
+        return below
+    return None
+
+
+def _write_train_ids(labels: Path, progress: ProgressBar) -> None:
+    ending, new = ENDINGS["gtFine"]
+    masks = [
+        Mask(
+            target=path.with_name(path.name.removesuffix(ending) + new),
+            source=str(path),
+            picture=path,
+            read=partial(read_label, path, CITYSCAPES_LABEL_IDS),
+        )
+        for path in sorted(labels.glob(f"*/*/*{ending}"))
+    ]
+    with progress("writing labelTrainIds") as report:
+        write_masks(masks, len(masks), CITYSCAPES, report)

@@ -1,0 +1,100 @@
+"""The masks that VOC's training set is augmented with, in the forms in which they are published."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from gcseg.data.prepare.archives import Entry
+from gcseg.data.reading import UInt8Array
+from gcseg.errors import ConfigError, DataError
+
+FOLDER = "SegmentationClassAug"
+"""What the masks' folder is called where somebody has converted them."""
+
+_NAME = re.compile(r"\d{4}_\d{6}")  # of a picture of VOC
+
+
+def masks_of(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """Masks by picture, in the order of the archive.
+
+    These are SBD's `cls/<name>.mat`, or `SegmentationClassAug/<name>.png`; the folder that holds
+    them may also have been given itself.
+    """
+    return {
+        entry.path.stem: entry
+        for entry in entries
+        if (entry.path.parent.name, entry.path.suffix)
+        in {("cls", ".mat"), ("", ".mat"), (FOLDER, ".png"), ("", ".png")}
+        and _NAME.fullmatch(entry.path.stem)
+    }
+
+
+def listed_names(entries: Sequence[Entry]) -> set[str]:
+    """The pictures in SBD's own train.txt and val.txt, which split it in another way than VOC."""
+    lists = {PurePosixPath("dataset", name) for name in ("train.txt", "val.txt")}
+    # The folder dataset may have been given itself.
+    lists |= {PurePosixPath(path.name) for path in lists}
+    return {
+        name
+        for entry in entries
+        if PurePosixPath(*entry.path.parts[-2:]) in lists
+        for name in entry.read().decode("ascii", "replace").split()
+    }
+
+
+def check_reader() -> None:
+    """Check that what reads .mat files is installed.
+
+    Raises:
+        ConfigError: scipy is missing.
+    """
+    try:
+        import scipy.io  # type: ignore[import-untyped]  # noqa: F401
+    except ImportError:
+        raise ConfigError(
+            "SBD's .mat files need scipy",
+            f"pip install 'gcseg[sbd]', or give a {FOLDER} with source=",
+        ) from None
+
+
+def read_mask(entry: Entry, content: bytes) -> UInt8Array:
+    """Read a mask.
+
+    Args:
+        entry: Where it is.
+        content: The bytes of that file.
+
+    Returns:
+        H x W uint8 values.
+
+    Raises:
+        DataError: It is damaged, or no index mask.
+    """
+    try:
+        values = _of_mat(content) if entry.path.suffix == ".mat" else _of_png(content)
+        if values.ndim != 2 or values.dtype != np.uint8:
+            raise ValueError(f"{values.ndim} dimensions of {values.dtype}, not 2 of uint8")
+    except Exception as error:  # the readers raise errors of many types for damaged files
+        raise DataError(f"{entry} is no index mask ({error})", "fetch the archive again") from error
+    return values
+
+
+def _of_mat(content: bytes) -> UInt8Array:
+    """SBD's struct GTcls with the field Segmentation."""
+    from scipy.io import loadmat
+
+    struct = loadmat(io.BytesIO(content), variable_names=["GTcls"])["GTcls"]
+    return np.asarray(struct[0]["Segmentation"][0])
+
+
+def _of_png(content: bytes) -> UInt8Array:
+    with Image.open(io.BytesIO(content)) as image:
+        if image.mode not in ("L", "P"):
+            raise ValueError(f"mode {image.mode}")
+        return np.asarray(image)

@@ -1,0 +1,253 @@
+"""PASCAL VOC 2012 with the augmented training set: VOC's own masks and those of SBD."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.label_spaces import IGNORE_INDEX, VOC
+from gcseg.data.parallel import in_parallel
+from gcseg.data.prepare import sbd
+from gcseg.data.prepare.archives import Entry, ProgressBar, opened, silent, unpack, whole
+from gcseg.data.prepare.masks import Mask, write_masks
+from gcseg.data.prepare.sources import Archive, Say, alone_in, count, given
+from gcseg.data.reading import UInt8Array, read_label
+from gcseg.data.voc import AUGMENTED, voc
+from gcseg.errors import DataError
+
+# Source: VOC 2012, "Database Statistics"; of trainaug, Chen et al., DeepLabv3, section 4.
+IMAGES = {"train": 1464, "val": 1449, AUGMENTED: 10_582}
+
+# Source of addresses and checksums: torchvision's datasets.VOCSegmentation and datasets.SBDataset.
+DEVKIT = Archive(
+    name="VOCtrainval_11-May-2012.tar",
+    url="https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+    checksum="md5:6cd6e144f989b92b3379bac3b3de84fd",
+    terms="the use of its pictures must respect Flickr's terms, see "
+    "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
+)
+SBD = Archive(
+    name="benchmark.tgz",
+    url="https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/"
+    "semantic_contours/benchmark.tgz",
+    checksum="md5:82b4d87ceb2ed10f6038a1cba92111cb",
+    terms="labels of VOC's pictures, to which the same terms apply; to be cited as Hariharan et "
+    "al., Semantic Contours from Inverse Detectors, ICCV 2011",
+)
+NAMES = (DEVKIT.name, SBD.name, "benchmark_RELEASE", f"{sbd.FOLDER}.zip", sbd.FOLDER)
+
+SPLITS = ("train", "val")  # VOC's own
+LISTS = PurePosixPath("ImageSets", "Segmentation")
+PALETTE = VOC.palette
+PALETTE[IGNORE_INDEX] = (224, 224, 192)  # as in VOC's own masks
+
+
+@dataclass(frozen=True)
+class _Devkit:
+    """What VOC itself has.
+
+    Args:
+        folder: VOC2012.
+        train: The names in train.txt.
+        val: The names in val.txt.
+    """
+
+    folder: Path
+    train: Set[str]
+    val: Set[str]
+
+    @property
+    def augmented(self) -> Path:
+        """Where the masks of the augmented set are."""
+        return self.folder / sbd.FOLDER
+
+    def list_of(self, name: str) -> Path:
+        """The file that lists a split."""
+        return self.folder / LISTS / f"{name}.txt"
+
+
+def prepare_voc(
+    root: Path,
+    *,
+    sources: Sequence[Path] = (),
+    download: bool = True,
+    expected: Mapping[str, int] | None = IMAGES,
+    progress: ProgressBar = silent,
+    say: Say = print,
+) -> dict[str, int]:
+    """Unpack VOC 2012 and make SegmentationClassAug/, trainaug.txt and aug.txt of it and SBD.
+
+    trainaug is VOC's train and all of SBD without VOC's val: 10,582 pictures. A picture of VOC's
+    train gets VOC's own mask, with its ignored boundaries (255). The others, listed in aug.txt, get
+    SBD's, which has none. PaddleSeg and mmsegmentation train on the same masks, as they read the
+    former from SegmentationClass and the latter by aug.txt. Masks and lists that are there stay as
+    they are. Some copies of SegmentationClassAug hold SBD's masks for VOC's train too; that is
+    said.
+
+    The masks come from SBD, or from a SegmentationClassAug that somebody has made, each as an
+    archive or a folder. SBD is fetched where there is neither. Archives that were fetched stay in
+    the root, from where they can be removed. See `Preparation` for the arguments.
+
+    Raises:
+        ConfigError: A source does not exist, or scipy is missing, which reads SBD.
+        DataError: trainaug has not the expected number of pictures, one of them is in val, or
+            something is missing or damaged.
+        DownloadError: A file can't be fetched or has a wrong checksum.
+        OutputError: The disk is too small or can't be written.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(alone_in(root))
+        paths = given(root, sources, NAMES)
+        archives = [stack.enter_context(opened(path)) for path in paths]
+        folder = _folder(root)
+        for path, entries in zip(paths, archives, strict=True):
+            if not unpack(entries, folder, _place, progress) and not sbd.masks_of(entries):
+                raise DataError(
+                    f"{path} holds neither VOCdevkit/VOC2012 nor SBD's cls/*.mat nor "
+                    f"{sbd.FOLDER}/*.png",
+                    f"give {DEVKIT.name} and {SBD.name}",
+                )
+        if not (folder / LISTS).is_dir():
+            reason = f"there is no VOCdevkit/VOC2012 in {root}"
+            path = DEVKIT.fetch(root, reason, allowed=download, say=say)
+            unpack(stack.enter_context(opened(path)), folder, _place, progress)
+        devkit = _Devkit(folder, *(frozenset(_names(voc(root, split))) for split in SPLITS))
+
+        entries = [entry for some in archives for entry in some]
+        masks, names = sbd.masks_of(entries), _augmented(devkit, entries)
+        if not masks and _is_incomplete(devkit, names, expected):
+            if download:
+                sbd.check_reader()
+            reason = f"{AUGMENTED} is not complete in {folder}"
+            path = SBD.fetch(root, reason, allowed=download, say=say)
+            entries = stack.enter_context(opened(path))
+            masks, names = sbd.masks_of(entries), _augmented(devkit, entries)
+        _check(devkit, names, masks, expected)
+        if any(entry.path.suffix == ".mat" for entry in masks.values()):
+            sbd.check_reader()
+        with progress(f"writing {sbd.FOLDER}") as report:
+            every = _to_write(devkit, names, masks)
+            write_masks(every, len(names), VOC, report, PALETTE)
+        _write_list(devkit.list_of("aug"), names - devkit.train)
+        _write_list(devkit.list_of(AUGMENTED), names)  # the last, as it makes the split complete
+        _note_other_masks(devkit, say)
+        return count(voc, root, list(IMAGES), expected, say)
+
+
+def _folder(root: Path) -> Path:
+    """Where VOC2012 is, or is to be; the reader knows the same places."""
+    places = [root / "VOCdevkit" / "VOC2012", root / "VOC2012", root]
+    return next((place for place in places if (place / LISTS).is_dir()), places[0])
+
+
+def _place(path: PurePosixPath) -> PurePosixPath | None:
+    """What segmentation needs of the devkit, from its archive or from the folder VOC2012."""
+    parts = path.parts
+    below = PurePosixPath(*parts[parts.index("VOC2012") + 1 :] if "VOC2012" in parts else parts)
+    wanted = {("JPEGImages", ".jpg"), ("SegmentationClass", ".png"), (str(LISTS), ".txt")}
+    return below if (str(below.parent), below.suffix) in wanted else None
+
+
+def _names(dataset: SegmentationDataset) -> list[str]:
+    return [pair.name for pair in dataset.pairs]
+
+
+def _augmented(devkit: _Devkit, entries: Sequence[Entry]) -> set[str]:
+    """The names in trainaug: as listed, or else of VOC's train and all that have another mask.
+
+    Raises:
+        DataError: One that is listed is in val.
+    """
+    listing = devkit.list_of(AUGMENTED)
+    if listing.is_file():
+        names = set(listing.read_text().split())
+        if shared := sorted(names & devkit.val):
+            raise DataError(
+                f"{listing} lists {shared[0]} (and {len(shared) - 1} more), as val.txt does",
+                "remove the list to have it made anew",
+            )
+        return names
+    others = sbd.masks_of(entries).keys() | sbd.listed_names(entries)
+    others = others or {path.stem for path in devkit.augmented.glob("*.png")}
+    return {*devkit.train, *others} - devkit.val
+
+
+def _without_mask(devkit: _Devkit, names: Set[str], masks: Mapping[str, Entry]) -> list[str]:
+    others = sorted(names - devkit.train - masks.keys())
+    return [name for name in others if not (devkit.augmented / f"{name}.png").exists()]
+
+
+def _is_incomplete(devkit: _Devkit, names: Set[str], expected: Mapping[str, int] | None) -> bool:
+    """Whether SBD is needed, where no masks have been given."""
+    if devkit.list_of(AUGMENTED).is_file():
+        return bool(_without_mask(devkit, names, {}))
+    return len(names) != expected[AUGMENTED] if expected else names == devkit.train
+
+
+def _check(
+    devkit: _Devkit,
+    names: Set[str],
+    masks: Mapping[str, Entry],
+    expected: Mapping[str, int] | None,
+) -> None:
+    """Check the names in trainaug.
+
+    Raises:
+        DataError: One has no mask, or they are too few or too many.
+    """
+    listing = devkit.list_of(AUGMENTED)
+    whole_sbd = f"give the whole of SBD ({SBD.name}) with source="
+    if without := _without_mask(devkit, names, masks):
+        raise DataError(
+            f"{without[0]} (and {len(without) - 1} more) of {AUGMENTED} has no mask", whole_sbd
+        )
+    if expected and len(names) != expected[AUGMENTED]:
+        raise DataError(
+            f"{AUGMENTED} has {len(names):,} names, not {expected[AUGMENTED]:,}: "
+            f"{len(names & devkit.train):,} of VOC's train and {len(names - devkit.train):,} "
+            "others",
+            f"remove {listing} to have it made anew" if listing.is_file() else whole_sbd,
+        )
+
+
+def _to_write(devkit: _Devkit, names: Set[str], masks: Mapping[str, Entry]) -> Iterator[Mask]:
+    """VOC's own masks and those that are there, then the others as their archive is read."""
+
+    def mask(name: str, source: str, read: Callable[[], UInt8Array]) -> Mask:
+        picture = devkit.folder / "JPEGImages" / f"{name}.jpg"
+        return Mask(devkit.augmented / f"{name}.png", source, picture, read)
+
+    others = names - devkit.train
+    for name in sorted(names - (others & masks.keys())):
+        path = devkit.folder / "SegmentationClass" / f"{name}.png"
+        yield mask(name, str(path), partial(read_label, path, VOC))
+    for name, entry in masks.items():
+        if name in others:
+            there = (devkit.augmented / f"{name}.png").exists()
+            content = b"" if there else entry.read()
+            yield mask(name, str(entry), partial(sbd.read_mask, entry, content))
+
+
+def _write_list(path: Path, names: Set[str]) -> None:
+    if not path.exists():
+        with whole(path) as file:
+            file.writelines(f"{name}\n".encode() for name in sorted(names))
+
+
+def _note_other_masks(devkit: _Devkit, say: Say) -> None:
+    """Say if pictures of VOC's train have other masks than VOC's own."""
+
+    def same(name: str) -> bool:
+        folders = (devkit.augmented, devkit.folder / "SegmentationClass")
+        one, other = (read_label(folder / f"{name}.png", VOC) for folder in folders)
+        return bool((one == other).all())
+
+    if differing := sum(not equal for equal in in_parallel(same, sorted(devkit.train))):
+        say(
+            f"note: {differing:,} masks of VOC's train in {devkit.augmented} are not VOC's own, on "
+            "which PaddleSeg and mmsegmentation train; remove that folder to have it made anew"
+        )
