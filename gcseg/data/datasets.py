@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from gcseg.data.faults import FileError, fault
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.data.reading import UInt8Array, read_image, read_label
 from gcseg.errors import DataError
@@ -49,10 +50,12 @@ def read_pair(pair: Pair) -> Sample:
         return image, None
     label = read_label(pair.label, pair.label_space)
     if image.shape[:2] != label.shape:
-        raise DataError(
+        raise FileError(
             f"image {pair.image} is {_size(image)} but its label {pair.label} is "
             f"{_size(label)} (height x width)",
             "pair the right files, and mind that a camera's rotation tag is applied to images",
+            kind="size mismatch",
+            files=[pair.image, pair.label],
         )
     return image, label
 
@@ -127,6 +130,17 @@ class SegmentationDataset:
         """
         return self._read(self.pairs[index])
 
+    def read_label(self, index: int) -> UInt8Array | None:
+        """The label of `read` alone; the image file is left alone where the two are apart.
+
+        Raises:
+            DataError: As `read`, but for the image.
+        """
+        pair = self.pairs[index]
+        if self._read is not read_pair:
+            return self._read(pair)[1]
+        return None if pair.label is None else read_label(pair.label, pair.label_space)
+
     def reading_with(self, read: Callable[[Pair], Sample]) -> SegmentationDataset:
         """The same samples, read in another way, as from a cache."""
         return SegmentationDataset(self.pairs, self.label_space, self.description, read)
@@ -150,7 +164,10 @@ def _size(array: UInt8Array) -> str:
 
 
 def files_by_stem(
-    folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, ending: str = ""
+    folder: Path,
+    suffixes: Sequence[str] = IMAGE_SUFFIXES,
+    ending: str = "",
+    faults: list[DataError] | None = None,
 ) -> dict[str, Path]:
     """Files below a folder by their relative path without suffix and ending, sorted.
 
@@ -158,6 +175,7 @@ def files_by_stem(
         folder: Searched with all its subfolders.
         suffixes: File suffixes that count, in lower case.
         ending: What the stem must end in (`_leftImg8bit`); cut off in the result.
+        faults: Collects second files of one name, see `gcseg.data.faults.fault`.
 
     Raises:
         DataError: The folder is missing, or two files differ in their suffix only.
@@ -173,17 +191,31 @@ def files_by_stem(
             continue
         stem = relative.with_name(relative.stem.removesuffix(ending)).as_posix()
         if stem in found:
-            raise DataError(
-                f"{found[stem]} and {path} have the same name", "keep one of the two files"
+            error = FileError(
+                f"{found[stem]} and {path} have the same name",
+                "keep one of the two files",
+                kind="same name",
+                files=[found[stem], path],
             )
+            fault(error, faults)
+            continue
         found[stem] = path
     return found
 
 
 def pair_by_name(
-    images: Mapping[str, Path], labels: Mapping[str, Path], label_space: LabelSpace
+    images: Mapping[str, Path],
+    labels: Mapping[str, Path],
+    label_space: LabelSpace,
+    faults: list[DataError] | None = None,
 ) -> list[Pair]:
     """Pair images and labels that have the same name.
+
+    Args:
+        images: Image files by name.
+        labels: Label files by name.
+        label_space: What the labels' values mean.
+        faults: Collects files without a partner, see `gcseg.data.faults.fault`.
 
     Raises:
         DataError: An image has no label, or a label has no image.
@@ -192,13 +224,18 @@ def pair_by_name(
         (images, labels, "image", "label"),
         (labels, images, "label", "image"),
     ):
-        if alone := sorted(set(these) - set(others)):
-            more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
-            raise DataError(
-                f"{kind} {these[alone[0]]} has no {partner} of the same name{more}",
+        alone = sorted(set(these) - set(others))
+        more = f" (and {len(alone) - 1} more)" if len(alone) > 1 and faults is None else ""
+        for name in alone:
+            error = FileError(
+                f"{kind} {these[name]} has no {partner} of the same name{more}",
                 f"add the {partner} or remove the {kind}",
+                kind=f"missing {partner}",
+                files=[these[name]],
             )
-    return [Pair(name, images[name], labels[name], label_space) for name in sorted(images)]
+            fault(error, faults)
+    both = sorted(set(images) & set(labels))
+    return [Pair(name, images[name], labels[name], label_space) for name in both]
 
 
 def images_as_dataset(path: Path, label_space: LabelSpace) -> SegmentationDataset:

@@ -1,0 +1,48 @@
+"""What is wrong with single files of a dataset, and whether it is raised or collected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gcseg.errors import DataError
+
+
+class FileError(DataError):
+    """A fault of certain files.
+
+    Args:
+        cause: As in `GcsegError`.
+        remedy: As in `GcsegError`.
+        kind: What kind of fault it is, one of `gcseg.data.doctor.KINDS`.
+        files: The files at fault.
+        values: How many pixels of the label have a value, for the values at fault.
+    """
+
+    def __init__(
+        self,
+        cause: str,
+        remedy: str = "",
+        *,
+        kind: str = "dataset",
+        files: Sequence[Path] = (),
+        values: Mapping[int, int] | None = None,
+    ) -> None:
+        super().__init__(cause, remedy)
+        self.kind = kind
+        self.files = tuple(files)
+        self.values = dict(values or {})
+
+
+def fault(error: FileError, faults: list[DataError] | None) -> None:
+    """Raise an error, or add it to a list so that the others are found too.
+
+    Every reader takes `faults`. With None the first fault ends the reading; with a list, files at
+    fault are added to it and left out of the split, which goes on with what is whole.
+
+    Raises:
+        FileError: This one, if there is no list.
+    """
+    if faults is None:
+        raise error
+    faults.append(error)
