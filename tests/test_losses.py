@@ -35,6 +35,71 @@ def test_ignored_pixels_may_count_in_the_mean(seed):
     torch.testing.assert_close(cross_entropy(logits, labels, count_ignored=True), each.mean())
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("ignored", [0.0, 0.2, 0.9])
+def test_class_weights_make_the_mean_a_weighted_one(seed, ignored):
+    logits, labels = inputs(seed, ignored=ignored)
+    weights = 0.01 + torch.rand(5, generator=torch.Generator().manual_seed(seed))
+    loss = cross_entropy(logits, labels, class_weights=weights)
+    probabilities = logits.softmax(1)
+    above = below = torch.zeros(())
+    for image, row, column in (labels != 255).nonzero().tolist():
+        truth = labels[image, row, column]
+        above = above - weights[truth] * probabilities[image, truth, row, column].log()
+        below = below + weights[truth]
+    torch.testing.assert_close(loss, above / below)
+    torch.testing.assert_close(
+        loss, F.cross_entropy(logits, labels, weight=weights, ignore_index=255)
+    )
+    (ours,) = torch.autograd.grad(loss, logits)
+    (theirs,) = torch.autograd.grad(above / below, logits)
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_ignored_pixels_counted_the_weights_are_not_divided_by(seed):
+    logits, labels = inputs(seed, ignored=0.5)
+    weights = torch.tensor([0.1, 2.0, 0.0, 30.0, 1.0])
+    counted = labels != 255
+    each = F.cross_entropy(logits, labels, ignore_index=255, reduction="none")
+    wanted = (each * weights[labels.where(counted, 0)] * counted).sum() / (2 * 7 * 9)
+    loss = cross_entropy(logits, labels, count_ignored=True, class_weights=weights)
+    torch.testing.assert_close(loss, wanted)
+    doubled = cross_entropy(logits, labels, count_ignored=True, class_weights=2 * weights)
+    torch.testing.assert_close(doubled, 2 * wanted)
+
+
+@pytest.mark.parametrize("count_ignored", [False, True])
+def test_equal_class_weights(count_ignored):
+    logits, labels = inputs(3)
+    plain = cross_entropy(logits, labels, count_ignored=count_ignored)
+    weighted = cross_entropy(
+        logits, labels, count_ignored=count_ignored, class_weights=torch.full((5,), 0.25)
+    )
+    torch.testing.assert_close(weighted, plain / 4 if count_ignored else plain)
+
+
+@pytest.mark.parametrize("labelled", [255, 2])
+@pytest.mark.parametrize("count_ignored", [False, True])
+def test_without_any_weight_the_loss_is_zero_with_no_gradient(labelled, count_ignored):
+    logits, labels = inputs(0)
+    weights = torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0])
+    labels = torch.full_like(labels, labelled)
+    loss = cross_entropy(logits, labels, count_ignored=count_ignored, class_weights=weights)
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+def test_a_class_of_weight_zero_is_as_if_ignored():
+    logits, labels = inputs(4)
+    weights = torch.tensor([1.0, 1.0, 1.0, 0.0, 1.0])
+    torch.testing.assert_close(
+        cross_entropy(logits, labels, class_weights=weights),
+        cross_entropy(logits, labels.where(labels != 3, 255)),
+    )
+
+
 def test_by_hand():
     logits = torch.tensor([[0.0, 1.0, 5.0], [0.0, 3.0, 0.0]]).reshape(1, 2, 1, 3)
     labels = torch.tensor([[[0, 1, 255]]])
@@ -63,6 +128,11 @@ def test_another_ignore_index():
         cross_entropy(logits, labels, ignore_index=3),
         F.cross_entropy(logits, labels, ignore_index=3),
     )
+    weights = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
+    torch.testing.assert_close(
+        cross_entropy(logits, labels, ignore_index=3, class_weights=weights),
+        F.cross_entropy(logits, labels, weight=weights, ignore_index=3),
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -76,6 +146,11 @@ def test_half_precision_logits_are_summed_in_float32(dtype):
     assert abs(loss.item() - wanted.item()) < 1e-5
     loss.backward()
     assert logits.grad.dtype == dtype
+    weights = (1 + torch.arange(19.0) / 4).to(dtype)  # exact in both types
+    weighted = cross_entropy(logits, labels, class_weights=weights)
+    wanted = F.cross_entropy(logits.detach().double(), labels, weight=weights.double())
+    assert weighted.dtype == torch.float32
+    assert abs(weighted.item() - wanted.item()) < 1e-5
 
 
 def test_large_logits_do_not_overflow():

@@ -1,0 +1,319 @@
+"""What is in a split: colours, sizes, how often each class occurs, weights that follow from it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
+from gcseg.data.parallel import Progress, in_parallel
+from gcseg.data.reading import UInt8Array
+
+Size = tuple[int, int]
+"""Height and width, in pixels."""
+
+Weights = tuple[float | None, ...]
+"""By class; None where the class never occurs."""
+
+_EXACT = 2**24
+"""Pixels that OpenCV's histogram counts without rounding: its counters are float32."""
+
+
+@dataclass(frozen=True)
+class ClassStatistics:
+    """How often the classes occur in the labelled images of a split.
+
+    Args:
+        label_space: Their names and colours.
+        images: How many images have a label.
+        pixels: Pixels by class.
+        ignored: Pixels that are ignored.
+        images_with: In how many images each class occurs.
+        pixels_around: Pixels of any class in the images in which each class occurs.
+    """
+
+    label_space: LabelSpace
+    images: int
+    pixels: tuple[int, ...]
+    ignored: int
+    images_with: tuple[int, ...]
+    pixels_around: tuple[int, ...]
+
+    @property
+    def pixel_frequency(self) -> tuple[float, ...]:
+        """Each class's fraction of the pixels that are not ignored."""
+        labelled = max(1, sum(self.pixels))
+        return tuple(count / labelled for count in self.pixels)
+
+    @property
+    def image_frequency(self) -> tuple[float, ...]:
+        """The fraction of the images in which each class occurs."""
+        return tuple(count / self.images for count in self.images_with)
+
+    @property
+    def ignored_fraction(self) -> float:
+        """The fraction of all pixels that is ignored."""
+        return self.ignored / (sum(self.pixels) + self.ignored)
+
+    @property
+    def median_frequency_weights(self) -> Weights:
+        """Median frequency balancing.
+
+        A class's frequency is its fraction of the labelled pixels of those images in which it
+        occurs; its weight is the median of the classes' frequencies, divided by its own. Source:
+        Eigen & Fergus, "Predicting Depth, Surface Normals and Semantic Labels", ICCV 2015,
+        section 6.3.2.
+        """
+        pairs = zip(self.pixels, self.pixels_around, strict=True)
+        frequencies = [count / around if count else None for count, around in pairs]
+        occurring = [frequency for frequency in frequencies if frequency is not None]
+        median = float(np.median(occurring)) if occurring else 0.0
+        return tuple(frequency and median / frequency for frequency in frequencies)
+
+    @property
+    def inverse_log_weights(self) -> Weights:
+        """1 / ln(1.02 + p) of the classes' pixel frequencies p: from 1.4 to 50.
+
+        Source: Paszke et al., "ENet", 2016, section 5.2.
+        """
+        return tuple(1 / math.log(1.02 + p) if p else None for p in self.pixel_frequency)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a split is like.
+
+    Args:
+        mean: Of the red, green and blue values, in 0..1, over all pixels of all images.
+        std: Their standard deviations.
+        sizes: How many images have each size, the most common size first.
+        classes: What its labels hold; None without labels.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    sizes: Mapping[Size, int]
+    classes: ClassStatistics | None
+
+    @property
+    def images(self) -> int:
+        """How many images there are."""
+        return sum(self.sizes.values())
+
+    @property
+    def smallest(self) -> Size:
+        """The size of the image with the fewest pixels."""
+        return min(self.sizes, key=_area)
+
+    @property
+    def largest(self) -> Size:
+        """The size of the image with the most pixels."""
+        return max(self.sizes, key=_area)
+
+    @property
+    def most_common(self) -> Size:
+        """The size that most images have."""
+        return next(iter(self.sizes))
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as JSON can hold it; `null` is the weight of a class that never occurs."""
+        record: dict[str, Any] = {
+            "images": self.images,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "smallest": _as_dict(self.smallest),
+            "largest": _as_dict(self.largest),
+            "most_common": _as_dict(self.most_common),
+            "sizes": [{**_as_dict(size), "images": n} for size, n in self.sizes.items()],
+            "classes": None,
+        }
+        if (classes := self.classes) is None:
+            return record
+        columns = {
+            "name": classes.label_space.names,
+            "pixel_frequency": classes.pixel_frequency,
+            "image_frequency": classes.image_frequency,
+            "median_frequency_weight": classes.median_frequency_weights,
+            "inverse_log_weight": classes.inverse_log_weights,
+        }
+        rows = zip(*columns.values(), strict=True)
+        return {
+            **record,
+            "labelled_images": classes.images,
+            "ignored_fraction": classes.ignored_fraction,
+            "classes": [dict(zip(columns, row, strict=True)) for row in rows],
+        }
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """One image: its size, sums over each channel, and how often each label occurs."""
+
+    size: Size
+    sums: Sequence[int]
+    squares: Sequence[int]
+    labels: npt.NDArray[np.int64] | None
+
+
+def measure(
+    dataset: SegmentationDataset, *, workers: int | None = None, progress: Progress | None = None
+) -> Statistics:
+    """Read every image and label of a split once and measure them.
+
+    All is counted in whole numbers, so that the result depends neither on the order nor on
+    `workers`.
+
+    Args:
+        dataset: The split, with or without labels.
+        workers: Threads; by default one for each core that is available.
+        progress: Told how many images are done.
+
+    Raises:
+        DataError: A file is missing, unreadable or inconsistent.
+    """
+    every = range(len(dataset))
+    measured = in_parallel(
+        partial(_measure_one, dataset), every, workers=workers, progress=progress
+    )
+    return _summary(measured, dataset.label_space)
+
+
+def _measure_one(dataset: SegmentationDataset, index: int) -> _Measured:
+    image, label = dataset.read(index)
+    height, width, _ = image.shape
+    # Sums of bytes and of their squares are far below 2^53: OpenCV's float64 holds them exactly.
+    return _Measured(
+        (height, width),
+        [round(value) for value in cv2.sumElems(image)[:3]],
+        [round(cv2.norm(channel, cv2.NORM_L2SQR)) for channel in cv2.split(image)],
+        None if label is None else _count(label),
+    )
+
+
+def _count(label: UInt8Array) -> npt.NDArray[np.int64]:
+    """How often each of the 256 values occurs."""
+    counts = np.zeros(256, np.int64)
+    rows = max(1, _EXACT // label.shape[1])
+    for top in range(0, label.shape[0], rows):
+        band = cv2.calcHist([label[top : top + rows]], [0], None, [256], [0, 256])
+        counts += band.ravel().astype(np.int64)  # 256 x 1 before OpenCV 5
+    return counts
+
+
+def _summary(measured: Iterable[_Measured], space: LabelSpace) -> Statistics:
+    sizes: Counter[Size] = Counter()
+    sums, squares = [0, 0, 0], [0, 0, 0]  # Python's integers: no split overflows them
+    labelled = 0
+    pixels, images_with, pixels_around = np.zeros((3, space.num_classes), np.int64)
+    ignored = 0
+    for one in measured:
+        sizes[one.size] += 1
+        sums = [a + b for a, b in zip(sums, one.sums, strict=True)]
+        squares = [a + b for a, b in zip(squares, one.squares, strict=True)]
+        if one.labels is not None:
+            counts = one.labels[: space.num_classes]
+            labelled += 1
+            pixels += counts
+            ignored += int(one.labels[IGNORE_INDEX])
+            images_with += counts > 0
+            pixels_around += np.where(counts > 0, counts.sum(), 0)
+    count = sum(_area(size) * images for size, images in sizes.items())
+    variances = [count * b - a * a for a, b in zip(sums, squares, strict=True)]  # times count^2
+    classes = ClassStatistics(
+        space,
+        labelled,
+        tuple(pixels.tolist()),
+        ignored,
+        tuple(images_with.tolist()),
+        tuple(pixels_around.tolist()),
+    )
+    return Statistics(
+        tuple(a / (255 * count) for a in sums),
+        tuple(math.sqrt(v / count**2) / 255 for v in variances),
+        # Sizes that are equally common stay in one order, whatever order they came in.
+        dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))),
+        classes if labelled else None,
+    )
+
+
+def print_statistics(statistics: Statistics, console: Console) -> None:
+    """Print tables, and settings to paste behind a command."""
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    common = statistics.most_common
+    say(f"{statistics.images} images")
+    if len(statistics.sizes) == 1:
+        say(f"size (height x width): {_text(common)}")
+    else:
+        say(
+            f"{len(statistics.sizes)} sizes (height x width): {_text(statistics.smallest)} to "
+            f"{_text(statistics.largest)}, most often {_text(common)} "
+            f"({statistics.sizes[common]} images)"
+        )
+    if statistics.classes is not None:
+        _print_classes(statistics.classes, console)
+        say(f"ignored: {_percent(statistics.classes.ignored_fraction)} % of the pixels")
+    say("")
+    say("to normalise by this split:")
+    say(f"normalize.mean={_list(statistics.mean)} normalize.std={_list(statistics.std)}")
+    if statistics.classes is not None:
+        say("to weight the loss by median frequency, or by the inverse logarithm:")
+        say(f"class_weights={_list(statistics.classes.median_frequency_weights)}")
+        say(f"class_weights={_list(statistics.classes.inverse_log_weights)}")
+        if 0 in statistics.classes.pixels:
+            say("classes that never occur have weight 1 there")
+
+
+def _print_classes(classes: ClassStatistics, console: Console) -> None:
+    table = Table(title="classes, and weights for the loss", title_justify="left")
+    table.add_column("class")
+    columns = {
+        "% of pixels": map(_percent, classes.pixel_frequency),
+        "% of images": map(_percent, classes.image_frequency),
+        "median frequency": map(_number, classes.median_frequency_weights),
+        "inverse log": map(_number, classes.inverse_log_weights),
+    }
+    for title in columns:
+        table.add_column(title, justify="right")
+    for name, *values in zip(classes.label_space.names, *columns.values(), strict=True):
+        table.add_row(Text(name), *values)
+    console.print(table, soft_wrap=True)
+
+
+def _area(size: Size) -> int:
+    return size[0] * size[1]
+
+
+def _as_dict(size: Size) -> dict[str, int]:
+    return {"height": size[0], "width": size[1]}
+
+
+def _text(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.3f}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _list(values: Iterable[float | None]) -> str:
+    """Numbers as Hydra reads a list; 1 for None."""
+    return f"[{','.join(_number(1.0 if value is None else value) for value in values)}]"
