@@ -85,12 +85,30 @@ def module(cfg: DictConfig, classes: tuple[str, ...]) -> SegmentationModule:
         classes,
         optimizer=optimizer if "optim" in cfg else None,
         auxiliary_weight=cfg.get("auxiliary_weight", 0.0),
+        class_weights=class_weights(cfg, classes),
         count_ignored=cfg.get("count_ignored", False),
         average=cfg.tta.average,
         window=window(cfg),
         fit=fit(cfg),
         channels_last=cfg.channels_last,
     )
+
+
+def class_weights(cfg: DictConfig, classes: tuple[str, ...]) -> list[float] | None:
+    """The loss's weights of the classes, or None.
+
+    Raises:
+        ConfigError: There is not one for each class.
+    """
+    weights = cfg.get("class_weights")
+    if weights is None:
+        return None
+    if len(weights) != len(classes):
+        raise ConfigError(
+            f"class_weights has {len(weights)} numbers for {len(classes)} classes",
+            f"give one each for {', '.join(classes)}",
+        )
+    return [float(weight) for weight in weights]
 
 
 def loggers(cfg: DictConfig, folder: Path, config: dict[str, Any]) -> list[Logger]:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
-from gcseg.data.augment import evaluation_pipeline, training_pipeline
+from gcseg import catalogue
+from gcseg.data.augment import TrainingPipeline, evaluation_pipeline, training_pipeline
+from gcseg.data.cache import cached as decoded
+from gcseg.data.class_index import class_index
 from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.doctor import read_split
 from gcseg.data.label_spaces import IGNORE_INDEX
-from gcseg.errors import ConfigError
+from gcseg.data.rare import RareClasses, repeat_factors
+from gcseg.errors import ConfigError, DataError
 from gcseg.inference import Fit, scaled_size
 from gcseg.instantiate import instantiate
 from gcseg.settings import plain
+from gcseg.terminal import announce, progress_bar
 
 
 def dataset(cfg: DictConfig, split: str) -> SegmentationDataset:
@@ -26,7 +34,18 @@ def dataset(cfg: DictConfig, split: str) -> SegmentationDataset:
     return result
 
 
-def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> Any:
+def examined(cfg: DictConfig, split: str) -> tuple[SegmentationDataset | None, list[DataError]]:
+    """Read one split of `cfg.dataset` as `gcseg.data.doctor.read_split` does, with its faults."""
+    read = functools.partial(instantiate, cfg.dataset.reader, root=cfg.dataset.root, split=split)
+
+    def read_collecting(faults: list[DataError]) -> Any:
+        return read(faults=faults)
+
+    own = inspect.signature(get_method(cfg.dataset.reader._target_)).parameters
+    return read_split(read_collecting if "faults" in own else read)
+
+
+def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> TrainingPipeline:
     """Build the pipeline of `cfg.augment` and check that its crop fits the pictures.
 
     Raises:
@@ -46,12 +65,13 @@ def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> Any:
                 f"become at augment.scale.max={scale['max']}",
                 f"give at most {most}",
             )
-    usual = {"_target_": "gcseg.data.augment.color_distortion"}
+    usual = {"_target_": "gcseg.data.colors.RandomDistort"}
     color = augment["color"] and OmegaConf.create({**usual, **augment["color"]})
     augment["color"] = color and instantiate(color)
     augment["extra"] = [_transform(cfg, name) for name in augment["extra"]]
     try:
-        return training_pipeline(**crop, **plain(cfg.normalize), **augment)
+        on_device = cfg.get("augment_on") == "device"
+        return training_pipeline(**crop, **plain(cfg.normalize), **augment, on_device=on_device)
     except ValueError as error:
         raise ConfigError(f"augment: {error}", "see conf/augment/published.yaml") from None
 
@@ -89,3 +109,42 @@ def rectangle(key: str, sizes: Any) -> Fit | None:
         return Fit(**sizes)
     except TypeError:
         raise ConfigError(f"{key}={sizes}", "give {long: pixels, short: pixels} or null") from None
+
+
+def cached(cfg: DictConfig, dataset: SegmentationDataset) -> SegmentationDataset:
+    """Read a split through the cache of `cfg.dataset.cache`, which is made where it is missing.
+
+    Raises:
+        OutputError: The cache has no room, or can't be written.
+        DataError: A picture or a label is wrong.
+    """
+    with progress_bar("decoding") as progress:
+        return decoded(
+            dataset, cfg.dataset.cache, cache_folder(cfg), progress=progress, say=announce
+        )
+
+
+def cache_folder(cfg: DictConfig) -> Path:
+    """Where decoded pictures are kept."""
+    own = cfg.dataset.cache_folder
+    return catalogue.cache_folder() / "decoded" if own is None else Path(own).expanduser()
+
+
+def sampling(cfg: DictConfig, train: SegmentationDataset) -> dict[str, Any]:
+    """What `cfg.sampling` brings into training: `repeats` and `rare` of the data module, if any.
+
+    Raises:
+        DataError: A label is wrong.
+        OutputError: The class index can't be written.
+    """
+    settings = plain(cfg.sampling)
+    threshold, temperature = settings.pop("repeat_threshold"), settings.pop("temperature")
+    if not threshold and not any(settings.values()):
+        return {}
+    with progress_bar("indexing classes") as progress:
+        index = class_index(train, cache_folder(cfg), progress=progress, say=announce)
+    crop, paste = settings["rare_crop"], settings["copy_paste"]
+    return {
+        "repeats": repeat_factors(index, threshold) if threshold else None,
+        "rare": RareClasses(index, crop, paste, temperature) if crop or paste else None,
+    }

@@ -42,13 +42,15 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
         read_measurements(_measurements(cfg))  # a damaged file shows before the work is done
     dataset = build_data.dataset(cfg, cfg.split).with_labels()
     checkpoint = trained.path()
-    data = SegmentationData(
-        dataset, build_data.evaluation_preprocessing(cfg), num_workers=build.worker_count(cfg)
-    )
     content = read_checkpoint_file(checkpoint)
     check_classes(content.extra, dataset.label_space, checkpoint)
     module = build.module(cfg, dataset.label_space.names)
     load_tensors(module.model, content.tensors, content.extra, source=str(checkpoint))
+    data = SegmentationData(
+        build_data.cached(cfg, dataset),
+        build_data.evaluation_preprocessing(cfg),
+        num_workers=build.worker_count(cfg),
+    )
     trainer = build.trainer(cfg, callbacks=[RunProgress()])
     records = score(trainer, module, data, build.modes(cfg), split=cfg.split, checkpoint=checkpoint)
     if trainer.is_global_zero:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -12,6 +12,8 @@ from gcseg.errors import ConfigError
 
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+CACHES = ("none", "ram", "disk")
+AUGMENT_ON = ("cpu", "device")
 CROP_SIDES = (32, 4096)
 LARGEST_SEED = 2**32 - 1
 
@@ -41,10 +43,13 @@ def check(cfg: DictConfig) -> None:
     """
     plain(cfg)  # every interpolation resolves
     whole = [("iters", 1), ("batch_size", 1), ("num_nodes", 1), ("accumulate", 1),
-             ("val_every", 1), ("log_every", 1), ("seed", 0)]  # fmt: skip
+             ("val_every", 1), ("log_every", 1), ("prefetch", 1), ("seed", 0),
+             ("count", 1), ("first", 0),
+             *((f"benchmark.{key}", 1) for key in ("images", "samples", "rounds", "batches"))]  # fmt: skip
     for key, least in whole:
-        if key in cfg and not _is_whole(cfg[key], least):
-            raise ConfigError(f"{key}={cfg[key]}", f"give a whole number, {least} or more")
+        value = OmegaConf.select(cfg, key, default=_ABSENT)
+        if value is not _ABSENT and not _is_whole(value, least):
+            raise ConfigError(f"{key}={value}", f"give a whole number, {least} or more")
     if cfg.get("seed", 0) > LARGEST_SEED:
         raise ConfigError(f"seed={cfg.seed}", f"give at most {LARGEST_SEED}")
     for key, least in (("devices", 1), ("num_workers", 0)):
@@ -56,9 +61,19 @@ def check(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if value is not None and (not isinstance(value, str) or not value.strip()):
             raise ConfigError(f"{key}={value}", "give a path or a name, or null")
-    for key, choices in (("precision", PRECISIONS), ("accelerator", ACCELERATORS)):
-        if key in cfg and str(cfg[key]) not in choices:
-            raise ConfigError(f"{key}={cfg[key]}", f"use one of {', '.join(choices)}")
+    for key, choices in (
+        ("precision", PRECISIONS),
+        ("accelerator", ACCELERATORS),
+        ("dataset.cache", CACHES),
+        ("augment_on", AUGMENT_ON),
+    ):
+        value = OmegaConf.select(cfg, key, default=_ABSENT)
+        if value is not _ABSENT and str(value) not in choices:
+            raise ConfigError(f"{key}={value}", f"use one of {', '.join(choices)}")
+    weights = cfg.get("class_weights")
+    if weights is not None and not (_are_numbers(weights) and min(weights) >= 0 < max(weights)):
+        raise ConfigError(f"class_weights={weights}", "give a list of numbers, 0 or more, or null")
+    _check_sampling(cfg.get("sampling") or {})
     resize = (cfg.get("protocol") or {}).get("resize")
     if resize not in ("pad", "fit"):
         raise ConfigError(f"protocol.resize={resize}", "use pad or fit")
@@ -71,6 +86,15 @@ def check(cfg: DictConfig) -> None:
             raise ConfigError(
                 f"dataset.crop.{side}={size}", f"give a whole number of pixels, {least} to {most}"
             )
+
+
+def _check_sampling(sampling: Mapping[str, Any]) -> None:
+    for key, value in sampling.items():
+        if key == "temperature":
+            if not _is_number(value) or not value > 0:
+                raise ConfigError(f"sampling.temperature={value}", "give a number above 0")
+        elif not _is_number(value) or not 0 <= value <= 1:
+            raise ConfigError(f"sampling.{key}={value}", "give a fraction, 0 to 1; 0 is off")
 
 
 def check_types(cfg: DictConfig, files: DictConfig) -> None:

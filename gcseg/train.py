@@ -51,15 +51,8 @@ def train(cfg: DictConfig) -> None:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     splits = cfg.dataset.splits
     train_set = build_data.dataset(cfg, splits.train).with_labels()
-    data = SegmentationData(
-        evaluation=build_data.dataset(cfg, splits.val).with_labels(),
-        evaluation_pipeline=build_data.evaluation_preprocessing(cfg),
-        train=train_set,
-        train_pipeline=build_data.training_augmentation(cfg, train_set),
-        batch_size=images_per_pass,
-        seed=cfg.seed,
-        num_workers=build.worker_count(cfg),
-    )
+    val_set = build_data.dataset(cfg, splits.val).with_labels()
+    train_pipeline = build_data.training_augmentation(cfg, train_set)
     module = build.module(cfg, train_set.label_space.names)
     module.configure_optimizers()  # its settings are wrong before a run folder is made, not after
     modes = build.modes(cfg)
@@ -70,6 +63,22 @@ def train(cfg: DictConfig) -> None:
     folder = run.choose_folder(Path(cfg.run_root), name, cfg.fresh)
     config = plain(cfg)
     finished = "training" in read_results(folder.results)
+    training: dict[str, Any] = {}
+    if not finished:
+        training = {
+            "train": build_data.cached(cfg, train_set),
+            "train_pipeline": train_pipeline,
+            "batch_size": images_per_pass,
+            **build_data.sampling(cfg, train_set),
+        }
+    data = SegmentationData(
+        build_data.cached(cfg, val_set),
+        build_data.evaluation_preprocessing(cfg),
+        **training,
+        seed=cfg.seed,
+        num_workers=build.worker_count(cfg),
+        prefetch=cfg.prefetch,
+    )
     curves = MetricsCSV(folder.metrics)
     progress = RunProgress(cfg.batch_size)
     trainer = build.trainer(
@@ -206,14 +215,16 @@ def training_settings(cfg: DictConfig) -> dict[str, Any]:
     settings = {
         key: value
         for key, value in plain(cfg).items()
-        if key in ("backbone", "head", "auxiliary_head", "auxiliary_weight", "count_ignored",
-                   "dataset", "augment",
-                   "normalize", "optim", "iters", "batch_size", "precision", "seed", "trainer")
+        if key in ("backbone", "head", "auxiliary_head", "auxiliary_weight", "class_weights",
+                   "count_ignored", "dataset", "augment", "augment_on", "sampling", "normalize",
+                   "optim", "iters", "batch_size", "precision", "seed", "trainer")
     }  # fmt: skip
     settings["backbone"].pop("pretrained", None)  # the weights themselves count, not their place
     dataset = settings["dataset"]
     settings["dataset"] = {key: dataset[key] for key in ("name", "reader", "crop")}
     settings["dataset"]["split"] = dataset["splits"]["train"]
+    if not cfg.sampling.rare_crop and not cfg.sampling.copy_paste:
+        del settings["sampling"]["temperature"]  # of no effect
     settings["trainer"] = {
         key: value for key, value in settings["trainer"].items() if key.startswith("gradient_")
     }

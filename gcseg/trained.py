@@ -18,6 +18,8 @@ from gcseg.errors import ConfigError, WeightsError
 GROUPS = ("backbone", "head", "auxiliary_head", "dataset", "protocol", "normalize", "inference")
 """Config groups that evaluation takes from the checkpoint, as the option `trained`."""
 
+OF_THE_MACHINE = ("cache", "cache_folder")
+"""Settings in these groups that are the training machine's and not the checkpoint's."""
 
 INFORMATION = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "--version"}
 """Options with which a command runs nothing, and so needs no checkpoint."""
@@ -88,7 +90,9 @@ def offer_trained_options(arguments: list[str]) -> Trained:
         )
     store = ConfigStore.instance()
     for group in GROUPS:
-        store.store(group=group, name="trained", node=dict(trained.config.get(group) or {}))
+        settings = dict(trained.config.get(group) or {})
+        node = {key: value for key, value in settings.items() if key not in OF_THE_MACHINE}
+        store.store(group=group, name="trained", node=node)
     return trained
 
 

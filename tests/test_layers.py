@@ -12,9 +12,12 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 
 LIGHTNING = {"pytorch_lightning", "lightning"}
 HYDRA = {"hydra", "omegaconf"}
-COMMANDS = ("train.py", "eval.py", "predict.py", "recipe.py", "report/__main__.py")
-KNOW_HYDRA = {"config.py", "settings.py", "trained.py", "build.py", *COMMANDS}
+COMMANDS = ("train.py", "eval.py", "predict.py", "recipe.py")
+COMMANDS += ("data/__main__.py", "report/__main__.py")
+KNOW_HYDRA = {"config.py", "settings.py", "trained.py", "instantiate.py", *COMMANDS}
+KNOW_HYDRA |= {"build.py", "build_data.py"}
 UPPER = {"gcseg.engine", "gcseg.build", "gcseg.config", "gcseg.settings", "gcseg.trained"}
+UPPER |= {"gcseg.build_data", "gcseg.instantiate"}
 UPPER |= {"gcseg.train", "gcseg.eval", "gcseg.predict", "gcseg.recipe"}
 
 

@@ -18,13 +18,20 @@ SPLITS = {
 """Folders by the names that a split may be given."""
 
 
-def ade20k(root: str | Path, split: str, *, reduce_zero_label: bool = True) -> SegmentationDataset:
+def ade20k(
+    root: str | Path,
+    split: str,
+    *,
+    reduce_zero_label: bool = True,
+    faults: list[DataError] | None = None,
+) -> SegmentationDataset:
     """Read a split of ADE20k: 20,210 training or 2,000 validation images.
 
     Args:
         root: The folder that holds ADEChallengeData2016, or that folder itself.
         split: training or validation, also as train or val.
         reduce_zero_label: As in `ade20k_classes`.
+        faults: Collects files without a partner, see `gcseg.data.faults.fault`.
 
     Raises:
         ConfigError: An unknown split.
@@ -51,6 +58,7 @@ def ade20k(root: str | Path, split: str, *, reduce_zero_label: bool = True) -> S
         part,
         classes=ade20k_classes(reduce_zero_label=reduce_zero_label),
         labels="annotations/{split}",
+        faults=faults,
     )
 
 

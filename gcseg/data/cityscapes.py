@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gcseg.data.datasets import Pair, SegmentationDataset, files_by_stem
+from gcseg.data.faults import FileError, fault
 from gcseg.data.label_spaces import CITYSCAPES, CITYSCAPES_LABEL_IDS
 from gcseg.errors import ConfigError, DataError
 
@@ -16,7 +17,9 @@ SPLITS = {
 }
 
 
-def cityscapes(root: str | Path, split: str) -> SegmentationDataset:
+def cityscapes(
+    root: str | Path, split: str, *, faults: list[DataError] | None = None
+) -> SegmentationDataset:
     """Read a split of Cityscapes; no preparation is needed.
 
     `*_gtFine_labelIds.png` are mapped to the 19 train ids while reading;
@@ -26,6 +29,7 @@ def cityscapes(root: str | Path, split: str) -> SegmentationDataset:
     Args:
         root: The folder that holds leftImg8bit/ and gtFine/.
         split: train, val, test or trainvalidation.
+        faults: Collects files without a partner, see `gcseg.data.faults.fault`.
 
     Raises:
         ConfigError: An unknown split.
@@ -34,17 +38,17 @@ def cityscapes(root: str | Path, split: str) -> SegmentationDataset:
     if split not in SPLITS:
         raise ConfigError(f"cityscapes has no split {split!r}", f"use one of {', '.join(SPLITS)}")
     root = Path(root)
-    pairs = [pair for part in SPLITS[split] for pair in _pairs(root, part)]
+    pairs = [pair for part in SPLITS[split] for pair in _pairs(root, part, faults)]
     return SegmentationDataset(pairs, CITYSCAPES, f"{root / 'leftImg8bit'} ({split})")
 
 
-def _pairs(root: Path, part: str) -> list[Pair]:
-    images = files_by_stem(root / "leftImg8bit" / part, (".png",), ending="_leftImg8bit")
+def _pairs(root: Path, part: str, faults: list[DataError] | None) -> list[Pair]:
+    images = files_by_stem(root / "leftImg8bit" / part, (".png",), "_leftImg8bit", faults)
     if part == "test":
         return [Pair(name, path, None, CITYSCAPES) for name, path in images.items()]
     labels_root = root / "gtFine" / part
-    train_ids = files_by_stem(labels_root, (".png",), ending="_gtFine_labelTrainIds")
-    label_ids = files_by_stem(labels_root, (".png",), ending="_gtFine_labelIds")
+    train_ids = files_by_stem(labels_root, (".png",), "_gtFine_labelTrainIds", faults)
+    label_ids = files_by_stem(labels_root, (".png",), "_gtFine_labelIds", faults)
     pairs = []
     for name, path in images.items():
         if name in train_ids:
@@ -52,11 +56,20 @@ def _pairs(root: Path, part: str) -> list[Pair]:
         elif name in label_ids:
             pairs.append(Pair(name, path, label_ids[name], CITYSCAPES_LABEL_IDS))
         else:
-            raise DataError(
+            error = FileError(
                 f"image {path} has no label",
                 f"add {labels_root / name}_gtFine_labelIds.png from gtFine_trainvaltest.zip",
+                kind="missing label",
+                files=[path],
             )
+            fault(error, faults)
     for name, path in {**label_ids, **train_ids}.items():
         if name not in images:
-            raise DataError(f"label {path} has no image", "add the image or remove the label")
+            error = FileError(
+                f"label {path} has no image",
+                "add the image or remove the label",
+                kind="missing image",
+                files=[path],
+            )
+            fault(error, faults)
     return pairs

@@ -18,6 +18,7 @@ def folder(
     classes: str | LabelSpace = "classes.yaml",
     images: str = "images/{split}",
     labels: str = "labels/{split}",
+    faults: list[DataError] | None = None,
 ) -> SegmentationDataset:
     """Read a split from a folder of images and a folder of masks, paired by name.
 
@@ -28,6 +29,7 @@ def folder(
         images: The images' folder, relative to the root.
         labels: The masks' folder, relative to the root; if it does not exist, the split has
             no labels.
+        faults: Collects files without a partner, see `gcseg.data.faults.fault`.
 
     Raises:
         ConfigError: The class list is wrong.
@@ -36,20 +38,24 @@ def folder(
     root = Path(root)
     label_space = read_classes(root / classes) if isinstance(classes, str) else classes
     image_folder, label_folder = (root / path.format(split=split) for path in (images, labels))
-    found = files_by_stem(image_folder)
+    found = files_by_stem(image_folder, faults=faults)
     if label_folder.is_dir():
-        pairs = pair_by_name(found, files_by_stem(label_folder, (".png",)), label_space)
+        masks = files_by_stem(label_folder, (".png",), faults=faults)
+        pairs = pair_by_name(found, masks, label_space, faults)
     else:
         pairs = [Pair(name, path, None, label_space) for name, path in found.items()]
     return SegmentationDataset(pairs, label_space, str(image_folder))
 
 
-def camvid(root: str | Path, split: str) -> SegmentationDataset:
+def camvid(
+    root: str | Path, split: str, *, faults: list[DataError] | None = None
+) -> SegmentationDataset:
     """Read a split of CamVid in SegNet's layout: train/ and trainannot/, val/ and valannot/.
 
     Args:
         root: The folder that holds them.
         split: train, val or test.
+        faults: Collects files without a partner, see `gcseg.data.faults.fault`.
 
     Raises:
         DataError: A folder is missing or empty, or an image has no label of its name.
@@ -59,7 +65,9 @@ def camvid(root: str | Path, split: str) -> SegmentationDataset:
             f"CamVid's folder {Path(root) / f'{split}annot'} does not exist",
             "set dataset.root to the folder that holds train/, trainannot/, val/ and valannot/",
         )
-    return folder(root, split, classes=CAMVID, images="{split}", labels="{split}annot")
+    return folder(
+        root, split, classes=CAMVID, images="{split}", labels="{split}annot", faults=faults
+    )
 
 
 def read_classes(path: Path) -> LabelSpace:

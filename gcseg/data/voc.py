@@ -5,13 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from gcseg.data.datasets import Pair, SegmentationDataset
+from gcseg.data.faults import FileError, fault
 from gcseg.data.label_spaces import VOC, LabelSpace
 from gcseg.errors import ConfigError, DataError
 
 AUGMENTED = "trainaug"
 
 
-def voc(root: str | Path, split: str, label_space: LabelSpace = VOC) -> SegmentationDataset:
+def voc(
+    root: str | Path,
+    split: str,
+    label_space: LabelSpace = VOC,
+    *,
+    faults: list[DataError] | None = None,
+) -> SegmentationDataset:
     """Read a split of VOC 2012: the images that `ImageSets/Segmentation/<split>.txt` names.
 
     Args:
@@ -19,6 +26,7 @@ def voc(root: str | Path, split: str, label_space: LabelSpace = VOC) -> Segmenta
         split: train, val, trainval, test, or trainaug, whose labels come from
             SegmentationClassAug.
         label_space: What the indices of the palette PNGs mean.
+        faults: Collects files that are not there, see `gcseg.data.faults.fault`.
 
     Raises:
         ConfigError: The split has no list.
@@ -42,17 +50,26 @@ def voc(root: str | Path, split: str, label_space: LabelSpace = VOC) -> Segmenta
         raise ConfigError(f"voc has no split {split!r} in {lists}", f"use one of {known}")
     labels = devkit / ("SegmentationClassAug" if split == AUGMENTED else "SegmentationClass")
     names = [line.split()[0] for line in listing.read_text().splitlines() if line.strip()]
-    pairs = [_pair(devkit, labels, Path(name).stem, split, label_space) for name in names]
+    pairs = []
+    for name in (Path(entry).stem for entry in names):
+        label = None if split == "test" else labels / f"{name}.png"
+        pair = Pair(name, devkit / "JPEGImages" / f"{name}.jpg", label, label_space)
+        if _is_whole(pair, split, faults):
+            pairs.append(pair)
     return SegmentationDataset(pairs, label_space, str(listing))
 
 
-def _pair(devkit: Path, labels: Path, name: str, split: str, label_space: LabelSpace) -> Pair:
-    image = devkit / "JPEGImages" / f"{name}.jpg"
-    label = labels / f"{name}.png"
-    for kind, path in (("image", image), ("label", label)):
-        if not path.is_file() and not (kind == "label" and split == "test"):
-            raise DataError(
-                f"{split}.txt lists {name}, but its {kind} {path} does not exist",
+def _is_whole(pair: Pair, split: str, faults: list[DataError] | None) -> bool:
+    """Whether the listed files exist; those that do not are faults."""
+    whole = True
+    for kind, path in (("image", pair.image), ("label", pair.label)):
+        if path is not None and not path.is_file():
+            whole = False
+            error = FileError(
+                f"{split}.txt lists {pair.name}, but its {kind} {path} does not exist",
                 "add the file or take the name off the list",
+                kind=f"missing {kind}",
+                files=[path],
             )
-    return Pair(name, image, None if split == "test" else label, label_space)
+            fault(error, faults)
+    return whole

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import albumentations as A
 import cv2
+import numpy as np
+import numpy.typing as npt
 import pytorch_lightning as L
 import torch
 from torch.utils.data import DataLoader
 
+from gcseg.data.augment import TrainingPipeline
 from gcseg.data.datasets import SegmentationDataset
-from gcseg.data.sampling import EvaluationSamples, StepSampler, TrainingSamples
+from gcseg.data.rare import RareClasses
+from gcseg.data.samples import EvaluationSamples, TrainingSamples, collate
+from gcseg.data.sampling import StepSampler
+from gcseg.errors import ConfigError
 
 Loader = DataLoader[dict[str, Any]]
+
+SHARED_MEMORY = Path("/dev/shm")
+"""Where Linux keeps the batches that loader processes hand over."""
 
 
 class SegmentationData(L.LightningDataModule):
@@ -26,7 +37,10 @@ class SegmentationData(L.LightningDataModule):
         train_pipeline: Its augmentation.
         batch_size: Images per process and forward pass in training.
         seed: Of order and augmentation.
+        repeats: How often an epoch draws each image of the training split; once where None.
+        rare: What brings rare classes into training samples; None for nothing.
         num_workers: Loader processes per training process.
+        prefetch: Batches that each loader process prepares ahead.
     """
 
     def __init__(
@@ -35,10 +49,13 @@ class SegmentationData(L.LightningDataModule):
         evaluation_pipeline: A.Compose,
         *,
         train: SegmentationDataset | None = None,
-        train_pipeline: A.Compose | None = None,
+        train_pipeline: TrainingPipeline | None = None,
         batch_size: int = 1,
         seed: int = 0,
+        repeats: npt.NDArray[np.float64] | None = None,
+        rare: RareClasses | None = None,
         num_workers: int = 0,
+        prefetch: int = 2,
     ) -> None:
         super().__init__()
         self.evaluation = evaluation
@@ -47,10 +64,17 @@ class SegmentationData(L.LightningDataModule):
         self.train_pipeline = train_pipeline
         self.batch_size = batch_size
         self.seed = seed
+        self.repeats = repeats
+        self.rare = rare
         self.num_workers = num_workers
+        self.prefetch = prefetch
 
     def train_dataloader(self) -> Loader:
-        """Batches from the trainer's current step on, without an end."""
+        """Batches from the trainer's current step on, without an end.
+
+        Raises:
+            ConfigError: Shared memory is too small for the batches of the loader processes.
+        """
         if self.train is None or self.train_pipeline is None or self.trainer is None:
             raise RuntimeError("this data module was made for evaluation")
         sampler = StepSampler(
@@ -60,9 +84,23 @@ class SegmentationData(L.LightningDataModule):
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
             start=self.trainer.global_step * self.trainer.accumulate_grad_batches,
+            repeats=self.repeats,
         )
-        samples = TrainingSamples(self.train, self.train_pipeline, self.seed)
-        return DataLoader(samples, batch_sampler=sampler, **self._loader_options())
+        samples = TrainingSamples(self.train, self.train_pipeline, self.seed, self.rare)
+        if self.num_workers and SHARED_MEMORY.is_dir():
+            sample = samples[sampler.key(0)]
+            size = sum(value.nbytes for value in sample.values() if isinstance(value, torch.Tensor))
+            free = shutil.disk_usage(SHARED_MEMORY).free
+            check_shared_memory(self.batch_size * size, self.num_workers, self.prefetch, free)
+        return DataLoader(
+            samples, batch_sampler=sampler, collate_fn=collate, **self._loader_options()
+        )
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Finish on the device the augmentation of training batches that is left to it."""
+        if "augmentation" not in batch or self.train_pipeline is None:
+            return batch
+        return self.train_pipeline.device(batch) if self.train_pipeline.device else batch
 
     def val_dataloader(self) -> Loader:
         """Each image of the evaluation split once over all processes, at its own size."""
@@ -84,11 +122,35 @@ class SegmentationData(L.LightningDataModule):
             "num_workers": self.num_workers,
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,
+            "prefetch_factor": self.prefetch if self.num_workers else None,
             "worker_init_fn": _one_thread,
             # A generator of its own: otherwise every pass draws from the global one, and how
             # often validation ran would change the training.
             "generator": torch.Generator().manual_seed(self.seed),
         }
+
+
+def check_shared_memory(batch_bytes: int, num_workers: int, prefetch: int, free: int) -> None:
+    """Check that the batches which loader processes prepare ahead have room.
+
+    A process that finds none is killed by the system without a word of the reason.
+
+    Args:
+        batch_bytes: Of one batch.
+        num_workers: Loader processes.
+        prefetch: Batches that each prepares ahead.
+        free: Bytes of shared memory that are free.
+
+    Raises:
+        ConfigError: There is too little.
+    """
+    needed = batch_bytes * num_workers * prefetch
+    if needed > free:
+        raise ConfigError(
+            f"num_workers={num_workers} with prefetch={prefetch} needs {needed / 2**20:.0f} MiB of "
+            f"shared memory, and {SHARED_MEMORY} has {free / 2**20:.0f} MiB free",
+            "start the container with a larger --shm-size, or lower num_workers or prefetch",
+        )
 
 
 def _one_thread(_worker: int) -> None:

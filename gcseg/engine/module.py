@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import pytorch_lightning as L
@@ -41,6 +40,7 @@ class SegmentationModule(L.LightningModule):
         class_names: Of the classes that it predicts.
         optimizer: Makes the optimizer and its scheduler from the parameters; None to evaluate.
         auxiliary_weight: Of the auxiliary head's loss.
+        class_weights: Of the loss, one per class; all 1 where None.
         count_ignored: Whether ignored pixels count in the mean of the loss.
         average: What test-time augmentation averages.
         window: Sliding window for evaluation; whole images where None.
@@ -55,6 +55,7 @@ class SegmentationModule(L.LightningModule):
         *,
         optimizer: Optimizer | None = None,
         auxiliary_weight: float = 0.4,
+        class_weights: Sequence[float] | None = None,
         count_ignored: bool = False,
         average: Average = "logits",
         window: SlidingWindow | None = None,
@@ -68,7 +69,10 @@ class SegmentationModule(L.LightningModule):
         self.class_names = tuple(class_names)
         self.optimizer = optimizer
         self.auxiliary_weight = auxiliary_weight
-        self.cross_entropy = partial(cross_entropy, count_ignored=count_ignored)
+        self.count_ignored = count_ignored
+        weights = None if class_weights is None else torch.tensor(class_weights)
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", weights, persistent=False)
         self.average = average
         self.window = window
         self.fit = fit
@@ -98,10 +102,10 @@ class SegmentationModule(L.LightningModule):
         images = batch["image"].contiguous(memory_format=self.memory_format)
         labels = batch["label"].long()
         logits, auxiliary_logits = self.model(images, auxiliary=True)
-        loss = self.cross_entropy(logits, labels)
+        loss = self._cross_entropy(logits, labels)
         logged = {"train/loss_main": loss}
         if auxiliary_logits is not None:
-            auxiliary_loss = self.cross_entropy(auxiliary_logits, labels)
+            auxiliary_loss = self._cross_entropy(auxiliary_logits, labels)
             loss = loss + self.auxiliary_weight * auxiliary_loss
             logged["train/loss_auxiliary"] = auxiliary_loss
         self.log_dict(
@@ -109,6 +113,11 @@ class SegmentationModule(L.LightningModule):
             batch_size=len(images),
         )
         return loss
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(
+            logits, labels, count_ignored=self.count_ignored, class_weights=self.class_weights
+        )
 
     def _learning_rate(self) -> float:
         rate: float = self.trainer.optimizers[0].param_groups[0]["lr"]

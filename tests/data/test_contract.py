@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Row:
 
     Args:
         make: Writes the files below a folder and returns the dataset's root.
-        read: The reader, from root and split.
+        read: The reader, from root, split and faults.
         lengths: Images by split.
         num_classes: Of its label space.
         unlabelled: The splits without labels.
@@ -41,9 +42,7 @@ class Row:
 
 
 def drawn(layout: str) -> Callable[..., SegmentationDataset]:
-    return lambda root, split: scenes(
-        root, split, layout=layout, train=3, val=2, height=32, width=48
-    )
+    return functools.partial(scenes, layout=layout, train=3, val=2, height=32, width=48)
 
 
 def downloaded_camvid(_: Path) -> Path:
@@ -151,6 +150,15 @@ def test_splits_do_not_share_images(roots, name):
         split: {pair.image for pair in row.read(roots(name), split).pairs} for split in LABELLED
     }
     assert not images["train"] & images["val"]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in ROWS])
+def test_faults_are_collected_if_wanted(roots, name):
+    """Every reader takes a list of faults; where all is whole it stays empty."""
+    row, faults = ROWS[name], []
+    whole = row.read(roots(name), "train", faults=faults)
+    assert not faults
+    assert whole.pairs == row.read(roots(name), "train").pairs
 
 
 def test_both_cityscapes_label_files_say_the_same(roots):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gcseg.data.label_spaces import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC, LabelSpace
-from gcseg.data.reading import read_image, read_label
+from gcseg.data.reading import count_values, read_image, read_label
 from gcseg.errors import DataError
 from tests.data.trees import mask, picture, write
 
@@ -195,11 +195,42 @@ def test_truncated_labels(tmp_path, palette):
             read_label(path, VOC)
     for size in range(int(len(content) * 0.9), len(content)):
         path.write_bytes(content[:size])
-        try:
-            label = read_label(path, VOC)
-        except DataError:
-            continue
-        np.testing.assert_array_equal(label, mask(0, range(21)), "only the end marker is missing")
+        with pytest.raises(DataError, match=rf"^label {path} is truncated or not an image \(.+\)"):
+            read_label(path, VOC)
+
+
+@pytest.mark.parametrize("size", [(20, 24), (200, 300)])
+def test_png_images_cut_anywhere(tmp_path, size):
+    content = encoded(picture(0, *size), "PNG")
+    path = tmp_path / "a.png"
+    places = {*range(64), *np.linspace(64, len(content) - 64, 40).astype(int).tolist()}
+    for end in sorted(places | set(range(len(content) - 64, len(content)))):
+        path.write_bytes(content[:end])
+        with pytest.raises(DataError, match=rf"^image {path} is truncated or not an image"):
+            read_image(path)
+
+
+@pytest.mark.parametrize("more", [b"x", bytes(10_000), b"\x00\x00\x00\x00IENDnot at the end"])
+def test_what_follows_the_end_of_a_png_does_no_harm(tmp_path, more):
+    image = write(tmp_path / "a.png", picture(0))
+    label = write(tmp_path / "b.png", mask(0, range(21)))
+    for path in (image, label):
+        path.write_bytes(path.read_bytes() + more)
+    np.testing.assert_array_equal(read_image(image), picture(0))
+    np.testing.assert_array_equal(read_label(label, VOC), mask(0, range(21)))
+
+
+def test_values_are_counted(tmp_path):
+    label = mask(0, (0, 3, 255), 30, 40)
+    counts = count_values(label)
+    np.testing.assert_array_equal(counts, np.bincount(label.ravel(), minlength=256))
+
+
+def test_more_pixels_than_a_float_counts():
+    label = np.zeros((4200, 4000), np.uint8)
+    label[0, 0] = 7
+    counts = count_values(label)
+    assert (counts[0], counts[7]) == (4200 * 4000 - 1, 1)
 
 
 def test_a_film_behind_a_jpeg_does_no_harm(tmp_path):

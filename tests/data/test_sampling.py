@@ -8,11 +8,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from gcseg.data.augment import color_distortion, evaluation_pipeline, training_pipeline
+from gcseg.data.augment import evaluation_pipeline, training_pipeline
+from gcseg.data.colors import RandomDistort
 from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.folder import camvid
 from gcseg.data.label_spaces import CAMVID
-from gcseg.data.sampling import EvaluationSamples, StepSampler, TrainingSamples
+from gcseg.data.samples import EvaluationSamples, TrainingSamples, collate
+from gcseg.data.sampling import StepSampler
 from gcseg.errors import DataError
 from tests.data.trees import mask, picture, write
 
@@ -37,14 +39,15 @@ def dataset(tmp_path_factory):
     return camvid(root, "train")
 
 
-def samples(dataset, seed=0, probability=0.5):
+def samples(dataset, seed=0, probability=0.5, on_device=False):
     pipeline = training_pipeline(
         height=16,
         width=16,
         **HALF,
         scale={"min": 0.5, "max": 2.0, "step": 0.25},
-        color=color_distortion(0.4, 0.4, 0.4, 18, probability),
+        color=RandomDistort(0.4, 0.4, 0.4, 18, probability),
         flip=0.5,
+        on_device=on_device,
     )
     return TrainingSamples(dataset, pipeline, seed)
 
@@ -166,6 +169,35 @@ def test_training_sample(dataset):
     assert sample["label"].shape == (16, 16) and sample["label"].dtype == torch.uint8
     assert sample["image"].is_contiguous() and sample["label"].is_contiguous()
     assert set(sample["label"].unique().tolist()) <= {*range(11), 255}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_device_finishes_what_the_cpu_would(dataset, seed):
+    """The same seed and counters give the same samples, up to rounding of the colours."""
+    keys = flat(take(StepSampler(5, 4, seed=seed), 4))
+    on_cpu = collate([samples(dataset, seed)[key] for key in keys])
+    left = samples(dataset, seed, on_device=True)
+    batch = collate([left[key] for key in keys])
+    assert batch["image"].dtype == torch.uint8 and batch["image"].shape == (16, 16, 16, 3)
+    finished = left.pipeline.device(batch)
+    assert finished["name"] == on_cpu["name"]
+    assert torch.equal(finished["label"], on_cpu["label"])
+    assert finished["image"].shape == on_cpu["image"].shape
+    difference = (finished["image"] - on_cpu["image"]).abs() * 127.5
+    assert difference.mean() < 0.6 and difference.max() < 6, "levels of 0..255"
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_batches_of_workers_are_whole(dataset, on_device):
+    loader = DataLoader(
+        samples(dataset, on_device=on_device),
+        batch_sampler=StepSampler(5, 3, seed=0),
+        num_workers=1,
+        collate_fn=collate,
+    )
+    batch = next(iter(loader))
+    assert len(batch["name"]) == len(batch["image"]) == len(batch["label"]) == 3
+    assert ("augmentation" in batch) == on_device
 
 
 def many(dataset, count):

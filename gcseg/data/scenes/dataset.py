@@ -9,6 +9,7 @@ from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import CITYSCAPES
 from gcseg.data.scenes.write import write_scenes
 from gcseg.data.voc import voc
+from gcseg.errors import DataError
 
 
 def scenes(
@@ -21,6 +22,7 @@ def scenes(
     height: int = 256,
     width: int = 512,
     seed: int = 0,
+    faults: list[DataError] | None = None,
 ) -> SegmentationDataset:
     """Read a split of drawn street scenes; on first use they are drawn and written.
 
@@ -33,6 +35,7 @@ def scenes(
         height: Of the images, in pixels.
         width: Likewise.
         seed: Of the drawing.
+        faults: Collects files without a partner, see `gcseg.data.faults.fault`.
 
     Raises:
         ConfigError: An argument is out of range.
@@ -42,5 +45,5 @@ def scenes(
         Path(root), layout=layout, train=train, val=val, height=height, width=width, seed=seed
     )
     if layout == "voc":
-        return voc(folder, split, label_space=CITYSCAPES)
-    return cityscapes(folder, split)
+        return voc(folder, split, label_space=CITYSCAPES, faults=faults)
+    return cityscapes(folder, split, faults=faults)

@@ -1,0 +1,208 @@
+"""python -m gcseg.data: prepare, check, stats, browse and benchmark."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from gcseg.config import run_command
+from gcseg.errors import ConfigError
+from gcseg.settings import plain
+
+if TYPE_CHECKING:
+    from gcseg.data.samples import TrainingSamples
+    from gcseg.report.browse import BrowseSample
+
+
+def main() -> None:
+    """Run the action that the first argument names, with the settings after it."""
+    first, *others = sys.argv[1:] or ["--help"]
+    if first in ACTIONS:
+        sys.argv[1:] = others
+        run_command("data", ACTIONS[first])
+    elif first.startswith("-"):  # --help, --cfg job and their like answer by themselves
+        run_command("data", _no_action)
+    else:
+        print(f"error: {_no_such(first)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _no_such(action: str) -> ConfigError:
+    return ConfigError(
+        f"gcseg.data has no action {action!r}", f"begin with {', '.join(ACTIONS)}, then settings"
+    )
+
+
+def _no_action(_: DictConfig) -> None:
+    raise _no_such(sys.argv[1])
+
+
+def prepare(cfg: DictConfig) -> None:
+    """Make from what was downloaded, or can be, what the dataset's reader reads."""
+    from gcseg.data.prepare import PREPARATIONS
+    from gcseg.terminal import progress_bar
+
+    name = cfg.dataset.name
+    if name not in PREPARATIONS:
+        raise ConfigError(
+            f"dataset={name} needs no preparation", f"choose {', '.join(sorted(PREPARATIONS))}"
+        )
+    sources = cfg.source if isinstance(cfg.source, ListConfig) else [cfg.source or ()]
+    counts = PREPARATIONS[name](
+        Path(cfg.dataset.root).expanduser(),
+        sources=[Path(source).expanduser() for source in sources if source],
+        download=cfg.download,
+        progress=progress_bar,
+    )
+    for split, count in counts.items():
+        print(f"{split}: {count:,} images")
+    print(f"{name} is ready in {cfg.dataset.root}")
+
+
+def check(cfg: DictConfig) -> None:
+    """Find broken and wrong files; exit status 1 where there are any."""
+    from rich.console import Console
+
+    from gcseg import build_data
+    from gcseg.data import doctor
+    from gcseg.data.findings import print_diagnosis
+    from gcseg.files import write_json
+    from gcseg.terminal import progress_bar
+
+    if cfg.fail_on not in ("error", "warning"):
+        raise ConfigError(f"fail_on={cfg.fail_on}", "use error or warning")
+    names = cfg.splits or dict.fromkeys(cfg.dataset.splits.values())
+    read = {split: build_data.examined(cfg, split) for split in names}
+    splits = {split: dataset for split, (dataset, _) in read.items() if dataset is not None}
+    faults = {split: found for split, (_, found) in read.items()}
+    with progress_bar("checking") as progress:
+        diagnosis = doctor.check(splits, faults, progress=progress)
+    print_diagnosis(diagnosis, Console(soft_wrap=True, highlight=False))
+    report = _output(cfg) / "check.json"
+    write_json(report, diagnosis.as_dict())
+    print(report)
+    if not diagnosis.ok or (cfg.fail_on == "warning" and diagnosis.findings):
+        sys.exit(1)
+
+
+def stats(cfg: DictConfig) -> None:
+    """Measure means, sizes and class balance of a split, and suggest class weights."""
+    from rich.console import Console
+
+    from gcseg import build_data
+    from gcseg.data.statistics import measure, print_statistics
+    from gcseg.files import write_json
+    from gcseg.report.data_plots import write_plots
+    from gcseg.terminal import progress_bar
+
+    dataset = build_data.cached(cfg, build_data.dataset(cfg, cfg.split))
+    with progress_bar("measuring") as progress:
+        statistics = measure(dataset, progress=progress)
+    print_statistics(statistics, Console(soft_wrap=True, highlight=False))
+    folder = _output(cfg) / cfg.split
+    report = folder / "statistics.json"
+    write_json(report, statistics.as_dict())
+    print(report)
+    for path in write_plots(statistics, folder, f"{cfg.dataset.name} {cfg.split}"):
+        print(path)
+
+
+def _output(cfg: DictConfig) -> Path:
+    return Path(cfg.output or Path(cfg.run_root) / "data" / cfg.dataset.name)
+
+
+def browse(cfg: DictConfig) -> None:
+    """Write a page of training samples as the network will see them."""
+    from gcseg import build_data
+    from gcseg.data.samples import TrainingSamples
+    from gcseg.data.sampling import StepSampler
+    from gcseg.report.browse import write_pages
+
+    files = build_data.dataset(cfg, cfg.split).with_labels()
+    rare = build_data.sampling(cfg, files)
+    samples = TrainingSamples(
+        build_data.cached(cfg, files),
+        build_data.training_augmentation(cfg, files),
+        cfg.seed,
+        rare.get("rare"),
+    )
+    sampler = StepSampler(len(files), 1, seed=cfg.seed, repeats=rare.get("repeats"))
+    drawn = (
+        _as_seen(cfg, samples, *sampler.key(counter))
+        for counter in range(cfg.first, cfg.first + cfg.count)
+    )
+    title = f"{cfg.dataset.name} {cfg.split}: samples {cfg.first} to {cfg.first + cfg.count - 1}"
+    for path in write_pages(drawn, files.label_space, _output(cfg) / cfg.split, title=title):
+        print(path)
+
+
+def _as_seen(cfg: DictConfig, samples: TrainingSamples, counter: int, index: int) -> BrowseSample:
+    """A sample as the network gets it, with its normalisation undone."""
+    import torch
+
+    from gcseg.data.samples import collate
+    from gcseg.report.browse import BrowseSample
+
+    batch = collate([samples[counter, index]])
+    if samples.pipeline.device is not None:
+        batch = samples.pipeline.device(batch)
+    mean, std = (torch.tensor(cfg.normalize[key]).view(3, 1, 1) for key in ("mean", "std"))
+    image = ((batch["image"][0] * std + mean) * 255).round().clamp(0, 255).byte()
+    original_image, original_label = samples.dataset.read(index)
+    return BrowseSample(
+        name=samples.dataset.pairs[index].name,
+        counter=counter,
+        image=image.permute(1, 2, 0).numpy(),
+        label=batch["label"][0].numpy(),
+        original_image=original_image,
+        original_label=original_label,
+    )
+
+
+def benchmark(cfg: DictConfig) -> None:
+    """Time each setting of cache and device beside plain albumentations."""
+    from gcseg import build_data
+    from gcseg.data.benchmark import measure_all, print_rates
+    from gcseg.data.samples import TrainingSamples
+    from gcseg.files import write_json
+
+    files = build_data.dataset(cfg, cfg.split).with_labels().first(cfg.benchmark.images)
+    samples = {}
+    for cache in ("none", "ram", "disk"):
+        read = build_data.cached(_with(cfg, "dataset.cache", cache), files)
+        for place in ("cpu", "device"):
+            pipeline = build_data.training_augmentation(_with(cfg, "augment_on", place), files)
+            samples[cache, place] = TrainingSamples(read, pipeline, cfg.seed)
+    rates = measure_all(
+        files,
+        samples,
+        **plain(cfg.dataset.crop),
+        **plain(cfg.normalize),
+        **{key: value for key, value in plain(cfg.benchmark).items() if key != "images"},
+        prefetch=cfg.prefetch,
+        batch_size=cfg.batch_size,
+    )
+    print_rates(rates)
+    write_json(_output(cfg) / "benchmark.json", rates)
+    print(_output(cfg) / "benchmark.json")
+
+
+def _with(cfg: DictConfig, key: str, value: Any) -> DictConfig:
+    changed = cfg.copy()
+    OmegaConf.update(changed, key, value)
+    return changed
+
+
+ACTIONS = {
+    "prepare": prepare,
+    "check": check,
+    "stats": stats,
+    "browse": browse,
+    "benchmark": benchmark,
+}
+
+if __name__ == "__main__":
+    main()

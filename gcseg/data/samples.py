@@ -1,0 +1,173 @@
+"""Samples as a loader serves them: read, augmented by the seed and the counter alone, collated."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import albumentations as A
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+from gcseg.data.augment import TrainingPipeline
+from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.label_spaces import IGNORE_INDEX
+from gcseg.data.rare import RareClasses, paste
+from gcseg.data.reading import UInt8Array
+from gcseg.data.sampling import Key
+
+
+class TrainingSamples(Dataset[dict[str, Any]]):
+    """Augmented samples by (counter, index).
+
+    The augmentation's randomness depends on the seed and the counter alone: neither the worker
+    nor the process that draws a sample matters, and no two counters are alike.
+
+    Args:
+        dataset: A split with labels.
+        pipeline: Its augmentation.
+        seed: Of the augmentation.
+        rare: What brings rare classes into the samples; None for nothing.
+    """
+
+    def __init__(
+        self,
+        dataset: SegmentationDataset,
+        pipeline: TrainingPipeline,
+        seed: int,
+        rare: RareClasses | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.pipeline = pipeline
+        self.seed = seed
+        self.rare = rare
+
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        """Draw a sample.
+
+        Returns:
+            `image`, 3 x height x width float32; `label`, height x width uint8; `name`. Where the
+            device finishes the augmentation what `DeviceAugmentation` takes: `image`,
+            height x width x 3 uint8; `height` and `width` of the part that is not padding;
+            `augmentation`, what was drawn.
+        """
+        counter, index = key
+        generator = np.random.default_rng((self.seed, counter))
+        draw = random.Random(int(generator.integers(2**63)))
+        image, label = self._window(counter, index, generator, draw)
+        # Left to itself, albumentations gives all its transforms one seed, so that flips and
+        # crops come out correlated, and all workers the same stream.
+        self.pipeline.finish.set_random_state(generator, draw)
+        augmented = self.pipeline.finish(image=image, mask=label)
+        sample = {"name": self.dataset.pairs[index].name}
+        if self.pipeline.device is None:
+            return {
+                "image": _to_tensor(augmented["image"]),
+                "label": torch.from_numpy(np.ascontiguousarray(augmented["mask"])),
+                **sample,
+            }
+        device = self.pipeline.device
+        height, width = augmented["mask"].shape
+        full = (device.height, device.width)
+        return {
+            "image": torch.from_numpy(_padded(augmented["image"], *full, 0)),
+            "label": torch.from_numpy(_padded(augmented["mask"], *full, IGNORE_INDEX)),
+            "height": height,
+            "width": width,
+            "augmentation": device.draw(draw),
+            **sample,
+        }
+
+    def _window(
+        self, counter: int, index: int, generator: np.random.Generator, draw: random.Random
+    ) -> tuple[UInt8Array, UInt8Array]:
+        """A scaled window of an image and its label, with a rare class pasted in perhaps."""
+        if self.rare is None:
+            return self._crop(index, generator, draw)
+        # A stream of its own: what is drawn without rare classes stays what it is.
+        own = np.random.default_rng((self.seed, counter, 1))
+        image, label = self._crop(index, generator, draw, self.rare.focus(index, own))
+        if (donor := self.rare.donor(own)) is not None:
+            other = self._crop(
+                donor.image, own, random.Random(int(own.integers(2**63))), donor.focus
+            )
+            image, label = paste(donor.class_index, *other, image, label)
+        return image, label
+
+    def _crop(
+        self,
+        index: int,
+        generator: np.random.Generator,
+        draw: random.Random,
+        focus: tuple[int, int] | None = None,
+    ) -> tuple[UInt8Array, UInt8Array]:
+        image, label = self.dataset.read(index)
+        self.pipeline.crop.set_random_state(generator, draw)
+        window = self.pipeline.crop(image=image, mask=label, focus=focus)
+        return window["image"], window["mask"]
+
+
+def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A batch of training samples; what was drawn for the device stays a list."""
+    drawn = [sample.pop("augmentation") for sample in samples if "augmentation" in sample]
+    batch: dict[str, Any] = default_collate(list(samples))
+    return {**batch, "augmentation": drawn} if drawn else batch
+
+
+class EvaluationSamples(Dataset[dict[str, Any]]):
+    """Samples at native size, each once, those of one process among several.
+
+    Args:
+        dataset: The split.
+        pipeline: From `gcseg.data.augment.evaluation_pipeline`.
+        rank: This process.
+        world_size: How many processes share the split; none repeats an image.
+    """
+
+    def __init__(
+        self, dataset: SegmentationDataset, pipeline: A.Compose, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.dataset = dataset
+        self.pipeline = pipeline
+        self.indices = range(rank, len(dataset), world_size)
+
+    def __len__(self) -> int:
+        """How many images this process evaluates."""
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        """Read a sample.
+
+        Returns:
+            `image`, 3 x h x w float32, padded; `height` and `width` of the image before padding;
+            `name`; `index` in the split; and, where there are labels, `label`,
+            height x width uint8.
+        """
+        index = self.indices[position]
+        image, label = self.dataset.read(index)
+        sample: dict[str, Any] = {
+            "image": _to_tensor(self.pipeline(image=image)["image"]),
+            "height": image.shape[0],
+            "width": image.shape[1],
+            "index": index,
+            "name": self.dataset.pairs[index].name,
+        }
+        if label is not None:
+            sample["label"] = torch.tensor(label)  # a copy: a cache can't be written to
+        return sample
+
+
+def _to_tensor(image: npt.NDArray[np.float32] | UInt8Array) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def _padded(array: UInt8Array, height: int, width: int, value: int) -> UInt8Array:
+    if array.shape[:2] == (height, width):
+        return np.ascontiguousarray(array)
+    padded = np.full((height, width, *array.shape[2:]), value, np.uint8)
+    padded[: array.shape[0], : array.shape[1]] = array
+    return padded
