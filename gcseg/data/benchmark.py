@@ -24,6 +24,10 @@ from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.samples import TrainingSamples, collate
 from gcseg.data.sampling import Key, StepSampler
 
+STILL = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
+JITTERS = ({"brightness": 0.4}, {"contrast": 0.4}, {"saturation": 0.4}, {"hue": 25.3125 / 360})
+"""The published colour distortions, hue as a fraction of the circle."""
+
 PLAIN = "plain albumentations"
 DECODING = "decoding alone"
 
@@ -66,7 +70,7 @@ class PlainSamples(Dataset[dict[str, Any]]):
                     fill_mask=IGNORE_INDEX,
                 ),
                 A.RandomCrop(height, width),
-                A.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=18 / 360, p=0.5),
+                A.RandomOrder([A.ColorJitter(**{**STILL, **one}, p=0.5) for one in JITTERS], n=4),
                 A.Normalize(mean=tuple(mean), std=tuple(std)),
                 A.HorizontalFlip(p=0.5),
             ],

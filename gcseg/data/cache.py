@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -19,7 +19,6 @@ from gcseg.data.cache_files import (
     building,
     entry_size,
     open_array,
-    remove_all_but,
     write_array,
     writing,
 )
@@ -88,36 +87,6 @@ def cache_size(dataset: SegmentationDataset) -> int:
     pixels = in_parallel(_pixels, [pair.image for pair in dataset.pairs])
     channels = [3 if pair.label is None else 4 for pair in dataset.pairs]
     return sum(count * size for count, size in zip(pixels, channels, strict=True))
-
-
-def prune(folder: Path, keep: Iterable[SegmentationDataset], *, say: Say = print) -> int:
-    """Remove from a cache on disk all that these splits do not need as they are now.
-
-    Trainings that read something else from the folder at the time will fail.
-
-    Args:
-        folder: Of the cache.
-        keep: The splits that are to remain.
-        say: Told what is waited for.
-
-    Returns:
-        How many bytes that freed.
-
-    Raises:
-        DataError: A picture or label of a split is missing.
-        OutputError: The folder can't be written.
-    """
-    if not folder.is_dir():
-        return 0
-    names = set()
-    for dataset in keep:
-        keys = SourceKeys()
-        for pair in dataset.pairs:
-            names |= {Path(path).name for path in keys.entry(folder, pair) if path is not None}
-        if dataset.has_labels:
-            names.add(index_name(dataset))
-    with building(folder, say):
-        return remove_all_but(folder, names)
 
 
 class _Mapped:

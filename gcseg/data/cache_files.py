@@ -12,8 +12,8 @@ import mmap
 import os
 import re
 import socket
-from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -207,23 +207,3 @@ def _wait_for(lock: int, folder: Path, say: Callable[[str], object]) -> None:
         holder = os.pread(lock, 1000, 0).decode(errors="replace") or "another process"
         say(f"waiting for {holder}, which is at work in {folder}")
         fcntl.flock(lock, fcntl.LOCK_EX)
-
-
-def remove_all_but(folder: Path, keep: Container[str]) -> int:
-    """Remove a cache's files but those with the given names.
-
-    Returns:
-        How many bytes that freed.
-
-    Raises:
-        OutputError: One can't be removed.
-    """
-    freed = 0
-    for pattern in ("image-*.npy", "label-*.npy", "classes-*.npz", ".*.partial"):
-        for path in folder.glob(pattern):
-            if path.name not in keep:
-                with writing(path), suppress(FileNotFoundError):  # its writer was quicker
-                    size = path.stat().st_size
-                    path.unlink()
-                    freed += size
-    return freed

@@ -30,7 +30,8 @@ class RandomDistort(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentatio
     - `saturation`: a factor of the distance from the pixel's own grey;
     - `hue`: a turn by degrees that leaves the largest and the smallest channel's values alone.
 
-    Source: PaddleSeg's RandomDistort.
+    Source: PaddleSeg's RandomDistort, whose hue is in Pillow's 256 steps to the circle: its 18 are
+    25.3125 degrees.
 
     Args:
         brightness: Largest relative change.
@@ -48,7 +49,7 @@ class RandomDistort(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentatio
         brightness: float = 0.4,
         contrast: float = 0.4,
         saturation: float = 0.4,
-        hue: float = 18,
+        hue: float = 25.3125,
         probability: float = 0.5,
     ) -> None:
         super().__init__(p=1.0)

@@ -112,10 +112,14 @@ class TrainingSamples(Dataset[dict[str, Any]]):
 
 
 def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A batch of training samples; what was drawn for the device stays a list."""
-    drawn = [sample.pop("augmentation") for sample in samples if "augmentation" in sample]
-    batch: dict[str, Any] = default_collate(list(samples))
-    return {**batch, "augmentation": drawn} if drawn else batch
+    """A batch of training samples; what the device is told about each stays a list of its own.
+
+    Tensors of sizes would move to the device, which would have to be waited for to read them.
+    """
+    told = [key for key in ("height", "width", "augmentation") if key in samples[0]]
+    lists = {key: [sample[key] for sample in samples] for key in told}
+    rest = [{key: sample[key] for key in sample if key not in told} for sample in samples]
+    return {**default_collate(rest), **lists}
 
 
 class EvaluationSamples(Dataset[dict[str, Any]]):

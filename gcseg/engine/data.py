@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import albumentations as A
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,9 @@ from gcseg.data.rare import RareClasses
 from gcseg.data.samples import EvaluationSamples, TrainingSamples, collate
 from gcseg.data.sampling import StepSampler
 from gcseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    import albumentations as A
 
 Loader = DataLoader[dict[str, Any]]
 

@@ -17,7 +17,7 @@ import pytest
 
 from gcseg.data import cache
 from gcseg.data.ade20k import ade20k
-from gcseg.data.cache import cache_size, cached, prune
+from gcseg.data.cache import cache_size, cached
 from gcseg.data.cityscapes import cityscapes
 from gcseg.data.class_index import class_index
 from gcseg.data.datasets import SegmentationDataset, images_as_dataset
@@ -383,28 +383,6 @@ def test_files_are_not_kept_open(camvid_root, place):
         samples = [dataset.read(index) for index in range(3)]
     del samples
     assert open_files() == before
-
-
-def test_prune_removes_what_no_split_needs(camvid_root, place, reads):
-    train, val = camvid(camvid_root, "train"), camvid(camvid_root, "val")
-    for dataset in (train, val):
-        cached(dataset, "disk", place, say=quiet)
-    whole = contents(place)
-    assert prune(place, [train, val]) == 0
-    assert contents(place) == whole
-    (place / "notes.txt").write_text("not ours")
-    (place / ".classes-0.npz.1.1.partial").write_text("half")
-    freed = prune(place, [val])
-    assert freed == sum(map(len, whole.values())) - sum(map(len, contents(place).values())) + 8 + 4
-    assert (place / "notes.txt").exists()
-    equal(cached(val.reading_with(reads), "disk", place, say=quiet), val)
-    class_index(val.reading_with(reads), place)
-    assert reads.since() == []
-    equal(cached(train.reading_with(reads), "disk", place, say=quiet), train)
-    assert len(reads.since()) == 3
-    os.utime(val.pairs[0].image)
-    assert prune(place, [train, val]) == 128 + 20 * 24 * 3, "what a changed picture was"
-    assert prune(place / "missing", [val]) == 0
 
 
 def test_a_relative_folder_stays_where_it_is(camvid_root, tmp_path, monkeypatch):
