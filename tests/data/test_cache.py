@@ -19,7 +19,6 @@ from gcseg.data import cache
 from gcseg.data.ade20k import ade20k
 from gcseg.data.cache import cache_size, cached
 from gcseg.data.cityscapes import cityscapes
-from gcseg.data.class_index import class_index
 from gcseg.data.datasets import SegmentationDataset, images_as_dataset
 from gcseg.data.folder import camvid, folder
 from gcseg.data.label_spaces import CAMVID, LabelSpace
