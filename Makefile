@@ -5,9 +5,13 @@ VENV ?= .venv
 DEMO_RUNS ?= runs/demo
 DEMO_ARGS ?=
 TEST_ARGS ?=
+TEST_JOBS ?= auto  # processes that the tests run in
 
 # Without the blanks before a comment.
 override PYTHON := $(strip $(PYTHON))
+override TEST_JOBS := $(strip $(TEST_JOBS))
+# By file, as tests of one share what is costly to make.
+PARALLEL := -n $(TEST_JOBS) --dist loadfile
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.gcseg-installed
 INSTALLED_DEV := $(VENV)/.gcseg-installed-dev
@@ -39,7 +43,7 @@ install: $(INSTALLED)  ## make the environment with what training needs
 install-dev: $(INSTALLED_DEV)  ## make the environment with what developing needs too
 
 test: $(INSTALLED_DEV)  ## run the tests but the slow ones
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(TEST_ARGS)
 
 test-slow: $(INSTALLED_DEV)  ## run the slow tests
 	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
@@ -48,7 +52,7 @@ test-frameworks: $(INSTALLED_DEV)  ## compare with PaddleSeg and mmsegmentation 
 	$(BIN)/python -m pytest -m frameworks $(TEST_ARGS)
 
 coverage: $(INSTALLED_DEV)  ## run the tests and fail if they cover less than 90 % of gcseg
-	$(BIN)/python -m pytest --cov=gcseg --cov-report=term-missing:skip-covered --cov-fail-under=90 $(TEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --cov=gcseg --cov-report=term-missing:skip-covered --cov-fail-under=90 $(TEST_ARGS)
 
 lint: $(INSTALLED_DEV)  ## look for faults and wrong formatting
 	$(BIN)/ruff check .

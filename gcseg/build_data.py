@@ -34,15 +34,31 @@ def dataset(cfg: DictConfig, split: str) -> SegmentationDataset:
     return result
 
 
-def examined(cfg: DictConfig, split: str) -> tuple[SegmentationDataset | None, list[DataError]]:
-    """Read one split of `cfg.dataset` as `gcseg.data.doctor.read_split` does, with its faults."""
+def examined(
+    cfg: DictConfig, split: str, *, labelled: bool
+) -> tuple[SegmentationDataset | None, list[DataError]]:
+    """Read one split of `cfg.dataset` as `gcseg.data.doctor.read_split` does, with its faults.
+
+    Args:
+        cfg: Gives the dataset.
+        split: Its name.
+        labelled: Whether it is a fault to have no labels.
+    """
     read = functools.partial(instantiate, cfg.dataset.reader, root=cfg.dataset.root, split=split)
 
     def read_collecting(faults: list[DataError]) -> Any:
         return read(faults=faults)
 
     own = inspect.signature(get_method(cfg.dataset.reader._target_)).parameters
-    return read_split(read_collecting if "faults" in own else read)
+    dataset, faults = read_split(read_collecting if "faults" in own else read)
+    if labelled and dataset is not None and not dataset.has_labels:
+        faults.append(
+            DataError(
+                f"{dataset.description} has no labels",
+                "put them where conf/dataset says, dataset.reader.labels= of your own folders",
+            )
+        )
+    return dataset, faults
 
 
 def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> TrainingPipeline:

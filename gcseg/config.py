@@ -100,6 +100,12 @@ def errors_in_one_line(
     """
     try:
         yield
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on where it can", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # as of head, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (GcsegError, HydraException, OmegaConfBaseException, RuntimeError) as error:
         # torch's OutOfMemoryError by its name, as torch is not imported here.
         mendable = type(error).__name__ == "OutOfMemoryError" or not isinstance(error, RuntimeError)

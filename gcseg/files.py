@@ -77,7 +77,7 @@ def output_error(path: Path, error: Exception) -> OutputError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return OutputError(
         f"{path} can't be written ({reason})",
-        "free space there, or choose a writable folder with run_root=",
+        "free space there, or choose a writable folder with run_root= or output=",
     )
 
 

@@ -61,6 +61,16 @@ def check(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if value is not None and (not isinstance(value, str) or not value.strip()):
             raise ConfigError(f"{key}={value}", "give a path or a name, or null")
+    for key in ("dataset.root", "dataset.cache_folder", "output", "source"):
+        value = OmegaConf.select(cfg, key)
+        several = list(value) if isinstance(value, ListConfig) and key == "source" else [value]
+        if not all(one is None or isinstance(one, str) for one in several):
+            raise ConfigError(f"{key}={value}", "give a path; one of digits alone as ./2024")
+    workers = OmegaConf.select(cfg, "benchmark.workers", default=_ABSENT)
+    if workers is not _ABSENT and not (
+        isinstance(workers, ListConfig) and workers and all(_is_whole(one, 0) for one in workers)
+    ):
+        raise ConfigError(f"benchmark.workers={workers}", "give whole numbers, as in [1,2]")
     for key, choices in (
         ("precision", PRECISIONS),
         ("accelerator", ACCELERATORS),

@@ -372,7 +372,7 @@ def test_run_root_below_a_file(train, tmp_path):
     (tmp_path / "file").write_text("")
     error = train("run_root=file/below").error
     assert error.startswith("file/below/r18-gc-scenes-3it-s0-") and "can't be written" in error
-    assert error.endswith("choose a writable folder with run_root=")
+    assert error.endswith("choose a writable folder with run_root= or output=")
 
 
 def test_data_below_a_file(train, tmp_path):

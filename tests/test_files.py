@@ -64,7 +64,7 @@ def test_full_disk(tmp_path, monkeypatch, failing):
         monkeypatch.setattr(os, "fsync", fail)
     message = (
         f"{path} can't be written (No space left on device): "
-        "free space there, or choose a writable folder with run_root="
+        "free space there, or choose a writable folder with run_root= or output="
     )
     with pytest.raises(OutputError, match=f"^{re.escape(message)}$"), atomic_write(path) as file:
         file.write(b"half")
@@ -127,7 +127,7 @@ def test_places_that_can_not_be_written(tmp_path, place, reason):
     with pytest.raises(
         OutputError,
         match=rf"^{path} can't be written \(({reason})\): free space there, or choose a writable "
-        "folder with run_root=$",
+        "folder with run_root= or output=$",
     ):
         write_json(path, 1)
     assert sorted(tmp_path.rglob("*")) == before

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gcseg.config import run_command
-from gcseg.errors import ConfigError
+from gcseg.errors import ConfigError, DataError
 from gcseg.settings import plain
 
 if TYPE_CHECKING:
+    from gcseg.data.datasets import SegmentationDataset
     from gcseg.data.samples import TrainingSamples
     from gcseg.report.browse import BrowseSample
 
 
 def main() -> None:
     """Run the action that the first argument names, with the settings after it."""
-    first, *others = sys.argv[1:] or ["--help"]
+    sys.argv[1:] = sys.argv[1:] or ["--help"]
+    first = sys.argv[1]
     if first in ACTIONS:
-        sys.argv[1:] = others
+        del sys.argv[1]
         run_command("data", ACTIONS[first])
     elif first.startswith("-"):  # --help, --cfg job and their like answer by themselves
         run_command("data", _no_action)
@@ -45,10 +49,11 @@ def prepare(cfg: DictConfig) -> None:
     from gcseg.data.prepare import PREPARATIONS
     from gcseg.terminal import progress_bar
 
-    name = cfg.dataset.name
+    name = HydraConfig.get().runtime.choices["dataset"]  # the folder of one's own may have any
     if name not in PREPARATIONS:
         raise ConfigError(
-            f"dataset={name} needs no preparation", f"choose {', '.join(sorted(PREPARATIONS))}"
+            f"there is nothing to prepare for dataset={name}",
+            f"gcseg prepares {', '.join(sorted(PREPARATIONS))}; others are read as they are",
         )
     sources = cfg.source if isinstance(cfg.source, ListConfig) else [cfg.source or ()]
     counts = PREPARATIONS[name](
@@ -74,18 +79,24 @@ def check(cfg: DictConfig) -> None:
 
     if cfg.fail_on not in ("error", "warning"):
         raise ConfigError(f"fail_on={cfg.fail_on}", "use error or warning")
-    names = cfg.splits or dict.fromkeys(cfg.dataset.splits.values())
-    read = {split: build_data.examined(cfg, split) for split in names}
+    used = list(dict.fromkeys(cfg.dataset.splits.values()))
+    given = cfg.split if isinstance(cfg.split, ListConfig) else [cfg.split]
+    read = {
+        split: build_data.examined(cfg, split, labelled=split in used)
+        for split in (used if cfg.split is None else given)
+    }
     splits = {split: dataset for split, (dataset, _) in read.items() if dataset is not None}
     faults = {split: found for split, (_, found) in read.items()}
     with progress_bar("checking") as progress:
         diagnosis = doctor.check(splits, faults, progress=progress)
-    print_diagnosis(diagnosis, Console(soft_wrap=True, highlight=False))
     report = _output(cfg) / "check.json"
-    write_json(report, diagnosis.as_dict())
-    print(report)
+    write_json(report, {"root": str(cfg.dataset.root), **diagnosis.as_dict()})
+    print(f"{report}\n")
+    print_diagnosis(diagnosis, Console(soft_wrap=True, highlight=False))
     if not diagnosis.ok or (cfg.fail_on == "warning" and diagnosis.findings):
-        sys.exit(1)
+        raise DataError(
+            f"{cfg.dataset.name} in {cfg.dataset.root} is not in order", "mend what is listed above"
+        )
 
 
 def stats(cfg: DictConfig) -> None:
@@ -98,16 +109,30 @@ def stats(cfg: DictConfig) -> None:
     from gcseg.report.data_plots import write_plots
     from gcseg.terminal import progress_bar
 
-    dataset = build_data.cached(cfg, build_data.dataset(cfg, cfg.split))
+    dataset = build_data.cached(cfg, build_data.dataset(cfg, _split(cfg)))
     with progress_bar("measuring") as progress:
         statistics = measure(dataset, progress=progress)
     print_statistics(statistics, Console(soft_wrap=True, highlight=False))
-    folder = _output(cfg) / cfg.split
+    folder = _output(cfg) / _split(cfg)
     report = folder / "statistics.json"
     write_json(report, statistics.as_dict())
     print(report)
-    for path in write_plots(statistics, folder, f"{cfg.dataset.name} {cfg.split}"):
-        print(path)
+    try:
+        for path in write_plots(statistics, folder, f"{cfg.dataset.name} {_split(cfg)}"):
+            print(path)
+    except ConfigError as error:  # the numbers are there all the same
+        print(error)
+
+
+def _split(cfg: DictConfig) -> str:
+    """The one split that an action looks at.
+
+    Raises:
+        ConfigError: Several are given.
+    """
+    if isinstance(cfg.split, ListConfig):
+        raise ConfigError(f"split={cfg.split}", "give one; only check takes several")
+    return str(cfg.split or cfg.dataset.splits.train)
 
 
 def _output(cfg: DictConfig) -> Path:
@@ -121,7 +146,7 @@ def browse(cfg: DictConfig) -> None:
     from gcseg.data.sampling import StepSampler
     from gcseg.report.browse import write_pages
 
-    files = build_data.dataset(cfg, cfg.split).with_labels()
+    files = build_data.dataset(cfg, _split(cfg)).with_labels()
     rare = build_data.sampling(cfg, files)
     samples = TrainingSamples(
         build_data.cached(cfg, files),
@@ -134,8 +159,8 @@ def browse(cfg: DictConfig) -> None:
         _as_seen(cfg, samples, *sampler.key(counter))
         for counter in range(cfg.first, cfg.first + cfg.count)
     )
-    title = f"{cfg.dataset.name} {cfg.split}: samples {cfg.first} to {cfg.first + cfg.count - 1}"
-    for path in write_pages(drawn, files.label_space, _output(cfg) / cfg.split, title=title):
+    title = f"{cfg.dataset.name} {_split(cfg)}: samples {cfg.first} to {cfg.first + cfg.count - 1}"
+    for path in write_pages(drawn, files.label_space, _output(cfg) / _split(cfg), title=title):
         print(path)
 
 
@@ -165,18 +190,34 @@ def _as_seen(cfg: DictConfig, samples: TrainingSamples, counter: int, index: int
 def benchmark(cfg: DictConfig) -> None:
     """Time each setting of cache and device beside plain albumentations."""
     from gcseg import build_data
-    from gcseg.data.benchmark import measure_all, print_rates
-    from gcseg.data.samples import TrainingSamples
+    from gcseg.data.benchmark import print_rates
+    from gcseg.data.cache_files import writing
     from gcseg.files import write_json
 
-    files = build_data.dataset(cfg, cfg.split).with_labels().first(cfg.benchmark.images)
+    files = build_data.dataset(cfg, _split(cfg)).with_labels().first(cfg.benchmark.images)
+    place = build_data.cache_folder(cfg)
+    with writing(place):
+        place.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="benchmark-", dir=place) as cache_folder:
+        rates = _rates(_with(cfg, "dataset.cache_folder", cache_folder), files)
+    print_rates(rates)
+    report = _output(cfg) / "benchmark.json"
+    write_json(report, rates)
+    print(report)
+
+
+def _rates(cfg: DictConfig, files: SegmentationDataset) -> dict[str, Any]:
+    from gcseg import build_data
+    from gcseg.data.benchmark import measure_all
+    from gcseg.data.samples import TrainingSamples
+
     samples = {}
     for cache in ("none", "ram", "disk"):
         read = build_data.cached(_with(cfg, "dataset.cache", cache), files)
         for place in ("cpu", "device"):
             pipeline = build_data.training_augmentation(_with(cfg, "augment_on", place), files)
             samples[cache, place] = TrainingSamples(read, pipeline, cfg.seed)
-    rates = measure_all(
+    return measure_all(
         files,
         samples,
         **plain(cfg.dataset.crop),
@@ -185,9 +226,6 @@ def benchmark(cfg: DictConfig) -> None:
         prefetch=cfg.prefetch,
         batch_size=cfg.batch_size,
     )
-    print_rates(rates)
-    write_json(_output(cfg) / "benchmark.json", rates)
-    print(_output(cfg) / "benchmark.json")
 
 
 def _with(cfg: DictConfig, key: str, value: Any) -> DictConfig:

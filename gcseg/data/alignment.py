@@ -21,6 +21,7 @@ FEWEST = 20
 _HEIGHT, _WIDTH = 96, 128  # of the grid on which all pictures are compared
 _SAMPLES = 4  # at most, of each cell and along each axis
 _STEEP = 3  # steps count up to so many times their mean
+_NORMAL = 1.4826  # standard deviation of normal values whose median absolute deviation is 1
 _FIT = 4.0  # standard deviations by which both exchanged labels must fit better than others do
 _GAIN = 2.5  # standard deviations by which both must fit better than the own labels
 
@@ -160,12 +161,27 @@ def _all_fits(outlines: Sequence[Outline]) -> Float32Array:
 
 
 def _scores(fits: Float32Array) -> Float32Array:
-    """Fits in standard deviations above what the picture and the label have with any other."""
-    others = np.where(np.eye(len(fits), dtype=bool), np.nan, fits)
-    by_picture, by_label = np.nanmean(others, axis=1), np.nanmean(others, axis=0)
-    usual = by_picture[:, None] + by_label[None, :] - np.nanmean(others)
-    rest = others - usual
+    """Fits in standard deviations above what the picture and the label have with any other.
+
+    What is usual is told by medians, which an exchange hardly moves. Means would be moved by the
+    very fit that is judged: among n others no fit is further than sqrt(n - 1) deviations from
+    their mean, so that few pairs would hide each exchange.
+    """
+    by_picture, by_label = _medians(_others(fits)), _medians(_others(fits.T))
+    usual = by_picture[:, None] + by_label[None, :] - np.median(_others(fits))
+    rest = np.abs(fits - usual)
+    of_pictures, of_labels = _others(rest), _others(rest.T)
     # The largest of three estimates: better to miss an exchange than to invent one.
-    spread = np.maximum(np.nanstd(rest, axis=1)[:, None], np.nanstd(rest, axis=0)[None, :])
-    spread = np.maximum(spread, max(float(np.nanstd(rest)), 1e-6))  # 0 where all are alike
-    return np.asarray((fits - usual) / spread, np.float32)
+    spread = np.maximum(_medians(of_pictures)[:, None], _medians(of_labels)[None, :])
+    spread = _NORMAL * np.maximum(spread, np.median(of_pictures))
+    return np.asarray((fits - usual) / np.maximum(spread, 1e-6), np.float32)  # 0: all are alike
+
+
+def _others(values: Float32Array) -> Float32Array:
+    """The rows of a square matrix without its diagonal."""
+    count = len(values)
+    return values[~np.eye(count, dtype=bool)].reshape(count, count - 1)
+
+
+def _medians(rows: Float32Array) -> Float32Array:
+    return np.asarray(np.median(rows, axis=1), np.float32)

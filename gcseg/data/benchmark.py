@@ -324,8 +324,8 @@ def print_rates(rates: Mapping[str, Any]) -> None:
         f"{crop['width']}x{crop['height']} (width x height)"
     )
     counts = list(next(iter(rates["loader"].values())))
-    titles = ("samples/s of a core", "times plain", "of decoding")
-    loaders = tuple(f"loader of {count}" for count in counts)
+    titles = ("samples/s", "x plain", "of decoding")  # of one core
+    loaders = tuple(f"{count} workers" if count != 1 else "1 worker" for count in counts)
     table = Table(title_justify="left")
     table.add_column("setting", no_wrap=True)
     for title in titles + loaders:
@@ -339,12 +339,15 @@ def print_rates(rates: Mapping[str, Any]) -> None:
             f"{100 * rate / one_core[DECODING]:.0f} %",
             *(f"{loaded[count]:.1f}" if loaded else "" for count in counts),
         )
-    console.print(table)
-    print("milliseconds per sample of a core:")
+    console.print(table, soft_wrap=True)
+    print("The first three columns are of one core; the others are samples/s of a loader.")
+    print("milliseconds per sample of one core:")
     print(f"  decoding {1000 / one_core[DECODING]:.2f}")
     for name, milliseconds in rates["transforms"].items():
         print(f"  {name} {milliseconds:.2f}")
+    print(f"  all but decoding {1000 / one_core['cache=ram augment_on=cpu']:.2f}")
     device = rates["device"]
     print(
-        f"augment_on=device: {device['name']} finishes {device['samples_per_second']:.1f} samples/s"
+        f"With augment_on=device the samples are bytes, and the {device['name']} finishes "
+        f"{device['samples_per_second']:.1f} of them per second."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -178,7 +179,8 @@ def files_by_stem(
         faults: Collects second files of one name, see `gcseg.data.faults.fault`.
 
     Raises:
-        DataError: The folder is missing, or two files differ in their suffix only.
+        DataError: The folder is missing, two files differ in their suffix only, or the name of one
+            is not UTF-8.
     """
     if not folder.is_dir():
         raise DataError(f"folder {folder} does not exist", "check dataset.root and its layout")
@@ -188,6 +190,14 @@ def files_by_stem(
     for relative in sorted(map(Path, names)):
         path = folder / relative
         if path.suffix.lower() not in suffixes or not path.stem.endswith(ending):
+            continue
+        if not _is_text(relative):
+            error = FileError(
+                f"the name of {os.fsencode(path)!r} is not UTF-8",
+                "rename it, with its partner",
+                files=[path],
+            )
+            fault(error, faults)
             continue
         stem = relative.with_name(relative.stem.removesuffix(ending)).as_posix()
         if stem in found:
@@ -201,6 +211,15 @@ def files_by_stem(
             continue
         found[stem] = path
     return found
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a path is of characters alone; OpenCV dies of one that is not."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def pair_by_name(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gcseg.data.alignment import CANDIDATES, Outline, exchanged, poorest
+from gcseg.data.alignment import CANDIDATES, FEWEST, Outline, exchanged, poorest
 from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.examine import Examination, examine, from_error
 from gcseg.data.findings import Balance, Diagnosis, Finding
@@ -89,7 +89,8 @@ def check(
     findings += [
         finding for split, one in balance.items() for finding in _absent(split, splits[split], one)
     ]
-    return Diagnosis(tuple(findings), {name: len(data) for name, data in splits.items()}, balance)
+    images = {name: len(data) for name, data in splits.items()}
+    return Diagnosis(tuple(findings), images, balance, _notes(balance, len(outlines)))
 
 
 def _examine_at(splits: Mapping[str, SegmentationDataset], where: Where) -> Examination:
@@ -169,6 +170,14 @@ def _exchanges(
         named = tuple(path for path in files if path is not None)
         found.append(Finding("swapped labels", among, message, remedy, named))
     return found
+
+
+def _notes(labelled: Mapping[str, Balance], compared: int) -> tuple[str, ...]:
+    """What could not be looked for; nothing where there are no labels at all."""
+    if not labelled or compared >= FEWEST:
+        return ()
+    pairs = f"{compared} pair{'' if compared == 1 else 's'}"
+    return (f"exchanged labels: not looked for in {pairs}, {FEWEST} are needed",)
 
 
 def _pair(splits: Mapping[str, SegmentationDataset], where: Where) -> Pair:

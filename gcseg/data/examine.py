@@ -202,7 +202,10 @@ def _header(path: Path) -> _Header | None:
             may_turn = file.format != "PNG" or "exif" in file.info
             orientation = int(file.getexif().get(_ORIENTATION, 1)) if may_turn else 1
             # The mode of 16-bit colours is RGB: only how they are stored tells.
-            sixteen_bits = any("16" in str(tile.args) for tile in file.tile)
+            raw_modes = [
+                tile.args[0] if isinstance(tile.args, tuple) else tile.args for tile in file.tile
+            ]
+            sixteen_bits = any("16" in str(mode) for mode in raw_modes)
             transparent = 0.0
             if "A" in file.getbands() or "transparency" in file.info:
                 alpha = np.asarray(file.convert("RGBA"))[..., 3]

@@ -24,7 +24,7 @@ class FileError(DataError):
         cause: str,
         remedy: str = "",
         *,
-        kind: str = "dataset",
+        kind: str = "reading",
         files: Sequence[Path] = (),
         values: Mapping[int, int] | None = None,
     ) -> None:

@@ -125,11 +125,13 @@ class Diagnosis:
         findings: In the order of the splits and files, those of whole splits last.
         images: How many images were looked at, by split.
         balance: Of the splits with labels.
+        notes: What could not be looked for, and why.
     """
 
     findings: tuple[Finding, ...]
     images: Mapping[str, int]
     balance: Mapping[str, Balance]
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -172,6 +174,7 @@ class Diagnosis:
             "warnings": self.warnings,
             "counts": self.counts,
             "images": dict(self.images),
+            "notes": list(self.notes),
             "findings": [finding.as_dict() for finding in self.findings],
             "balance": {split: balance.as_dict() for split, balance in self.balance.items()},
         }
@@ -182,12 +185,14 @@ def _count(number: int, noun: str) -> str:
 
 
 def print_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
-    """Print the findings by kind, the class balance and the verdict."""
+    """Print the findings by kind, the class balance, the notes and the verdict."""
     for kind in diagnosis.counts:
         findings = [finding for finding in diagnosis.findings if finding.kind == kind]
         _print_kind(kind, findings, console)
     if diagnosis.balance:
         _print_balance(diagnosis.balance, console)
+    for note in diagnosis.notes:
+        console.print(Text(note), soft_wrap=True)
     console.print(Text(diagnosis.verdict, "bold"), soft_wrap=True)
 
 

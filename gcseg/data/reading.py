@@ -30,7 +30,15 @@ def read_image(path: Path) -> UInt8Array:
     Raises:
         FileError: The file is missing, unreadable or cut off.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    except cv2.error:
+        raise FileError(
+            f"image {path} is too large for OpenCV",
+            "cut it into parts of less than 2^30 pixels",
+            kind="unreadable image",
+            files=[path],
+        ) from None
     if image is None or _is_cut_off(path):
         if not path.is_file():
             raise FileError(
@@ -63,7 +71,7 @@ def _is_cut_off(path: Path) -> bool:
     try:  # a phone may have put a film behind the picture
         with Image.open(path) as image:
             image.load()
-    except OSError:
+    except (OSError, Image.DecompressionBombError):
         return True
     return False
 
@@ -95,9 +103,10 @@ def read_label(path: Path, space: LabelSpace) -> UInt8Array:
     try:
         # Pillow, because OpenCV turns the indices of a palette PNG into colours.
         with Image.open(path) as mask:
-            if mask.mode not in ("L", "P"):
+            if mask.mode not in ("L", "P") or mask.format == "JPEG":
+                what = "is a JPEG" if mask.format == "JPEG" else f"has mode {mask.mode}"
                 raise FileError(
-                    f"label {path} has mode {mask.mode}, which is not an index mask",
+                    f"label {path} {what}, which is not an index mask",
                     "store one 8-bit class value per pixel (grey or palette PNG)",
                     kind="not an index mask",
                     files=[path],
@@ -112,7 +121,14 @@ def read_label(path: Path, space: LabelSpace) -> UInt8Array:
             kind="missing label",
             files=[path],
         ) from None
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise FileError(
+            f"label {path} is larger than Pillow reads",
+            f"cut it and its image into parts of {Image.MAX_IMAGE_PIXELS} pixels or fewer",
+            kind="unreadable label",
+            files=[path],
+        ) from None
+    except (OSError, SyntaxError, UnidentifiedImageError) as error:
         raise FileError(
             f"label {path} is truncated or not an image ({error})",
             "fetch this file again",

@@ -1,12 +1,15 @@
 """Labels that were exchanged are found by content, and none is invented."""
 
 import functools
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gcseg.data import alignment
 from gcseg.data.alignment import Outline, exchanged, outline, poorest
+from gcseg.data.folder import camvid
 from gcseg.data.scenes.draw import draw_scene
 from tests.data import faulty
 from tests.data.trees import mask, picture
@@ -38,9 +41,13 @@ def smooth(seed, count):
     return pairs
 
 
-def found(pairs):
+def outlined(pairs):
     outlines = [(index, outline(*pair)) for index, pair in enumerate(pairs)]
-    return exchanged([(index, one) for index, one in outlines if one is not None])
+    return [(index, one) for index, one in outlines if one is not None]
+
+
+def found(pairs):
+    return exchanged(outlined(pairs))
 
 
 def exchange(pairs, one, other):
@@ -56,6 +63,16 @@ def test_none_is_invented(draw, seed):
     assert found(draw(seed, 60)) == []
 
 
+@pytest.mark.parametrize("draw", [shapes, street, noise, smooth])
+@pytest.mark.parametrize("count", [alignment.FEWEST, 30])
+def test_none_is_invented_among_few(draw, count):
+    outlines = outlined(draw(3, 120))
+    random = np.random.default_rng(count)
+    for _ in range(100):
+        chosen = random.choice(len(outlines), count, replace=False)
+        assert exchanged([outlines[k] for k in chosen]) == []
+
+
 @pytest.mark.parametrize("draw", [shapes, street])
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("where", [(0, 59), (20, 21), (7, 40)])
@@ -67,6 +84,38 @@ def test_an_exchange_is_found(draw, seed, where):
         assert after > before + 0.1
     own = [outline(*pairs[index]).fit for index in where]
     assert sorted(only.after) == pytest.approx(sorted(own), abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("count", [alignment.FEWEST, 30])
+def test_an_exchange_is_found_among_few(seed, count):
+    """Also where the pictures are tiny and little stands out."""
+    pairs = street(seed, count, 32, 32)
+    assert [(e.first, e.second) for e in found(exchange(pairs, 4, 15))] == [(4, 15)]
+
+
+@pytest.mark.camvid
+@pytest.mark.slow
+def test_exchanges_in_parts_of_camvid():
+    root = Path(os.environ.get("GCSEG_DATA", "data")) / "camvid"
+    if not (root / "trainannot").is_dir():
+        pytest.skip(f"CamVid is not in {root}; set GCSEG_DATA to the folder that holds camvid/")
+    dataset = camvid(root, "train")
+    pairs = [dataset.read(index) for index in range(0, len(dataset), 4)]
+    outlines = outlined(pairs)
+    random = np.random.default_rng(0)
+    hits = 0
+    for _ in range(40):
+        chosen = sorted(random.choice(len(pairs), 30, replace=False).tolist())
+        assert exchanged([outlines[k] for k in chosen]) == []
+        one, other = chosen[4], chosen[25]  # of other places: they are far apart in the video
+        spoilt = dict(outlines[k] for k in chosen)
+        (image, label), (other_image, other_label) = pairs[one], pairs[other]
+        spoilt |= {one: outline(image, other_label), other: outline(other_image, label)}
+        pairs_found = [(e.first, e.second) for e in exchanged(list(spoilt.items()))]
+        assert pairs_found in ([], [(one, other)])
+        hits += len(pairs_found)
+    assert hits >= 30
 
 
 def test_several_exchanges_are_found():

@@ -1,13 +1,14 @@
 """python -m gcseg.data as a user runs it."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.commands import SCENES, compose, only_run, start
-from tests.data.trees import camvid_tree, picture, voc_tree, write
+from tests.data.trees import camvid_tree, folder_tree, picture, voc_tree, write
 
 SMALL = ("dataset.crop.height=32", "dataset.crop.width=64", *SCENES)
 
@@ -16,8 +17,8 @@ SMALL = ("dataset.crop.height=32", "dataset.crop.width=64", *SCENES)
 def act(run, tmp_path):
     """Run an action in an empty folder, with a cache of its own."""
 
-    def act(action, *overrides, **options):
-        return run("data", action, *overrides, GCSEG_CACHE=str(tmp_path / "cache"), **options)
+    def act(*arguments, **options):
+        return run("data", *arguments, GCSEG_CACHE=str(tmp_path / "cache"), **options)
 
     return act
 
@@ -54,6 +55,41 @@ def test_misspelt_settings_and_values(act):
     assert error == "dataset.cache=yes: use one of none, ram, disk"
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("dataset.root=2024", "dataset.root=2024: give a path; one of digits alone as ./2024"),
+        ("output=1", "output=1: give a path"),
+        ("source=[a,2]", "source=['a', 2]: give a path"),
+        ("benchmark.workers=[1.5]", "benchmark.workers=[1.5]: give whole numbers, as in [1,2]"),
+        ("benchmark.workers=[]", "benchmark.workers=[]: give whole numbers"),
+        ("benchmark.workers=null", "benchmark.workers=None: give whole numbers"),
+    ],
+)
+def test_settings_of_a_wrong_kind(act, given, message):
+    assert act("check", given).error.startswith(message)
+
+
+def test_a_file_name_that_is_not_text(act, camvid, tmp_path):
+    name = os.fsdecode(os.fsencode(camvid / "train") + b"/caf\xe9.png")
+    os.rename(camvid / "train" / "0001TP_000000.png", name)  # noqa: PTH104
+    outcome = act("check", "dataset=camvid", f"dataset.root={camvid}")
+    assert outcome.status == 1 and "is not UTF-8" in outcome.out
+
+
+def test_check_of_several_datasets_checks_them_all(act, camvid, tmp_path):
+    outcome = act("check", "-m", "dataset=camvid", f"dataset.root={tmp_path / 'none'},{camvid}")
+    assert outcome.status == 1
+    assert "ok: nothing wrong in 5 images" in outcome.out
+
+
+def test_preparing_folders_of_ones_own(act, tmp_path):
+    (tmp_path / "voc").mkdir()
+    root = folder_tree(tmp_path / "voc")  # named as a dataset that can be prepared
+    error = act("prepare", "dataset=folder", f"dataset.root={root}").error
+    assert error.startswith("there is nothing to prepare for dataset=folder: gcseg prepares")
+
+
 def test_check_of_a_whole_dataset(act, camvid, tmp_path):
     outcome = act("check", "dataset=camvid", f"dataset.root={camvid}", "output=report")
     assert outcome.status == 0, outcome
@@ -84,12 +120,29 @@ def test_check_of_warnings(act, camvid):
 
 def test_check_of_one_split(act, camvid):
     (camvid / "train" / "0001TP_000000.png").write_bytes(b"no picture")
-    assert act("check", "dataset=camvid", f"dataset.root={camvid}", "splits=[val]").status == 0
+    assert act("check", "dataset=camvid", f"dataset.root={camvid}", "split=[val]").status == 0
 
 
 def test_check_of_what_is_not_there(act):
     outcome = act("check", "dataset=camvid", "dataset.root=/nowhere")
     assert outcome.status == 1 and "/nowhere/trainannot" in outcome.out
+
+
+def test_check_of_a_dataset_without_labels(act, tmp_path):
+    (tmp_path / "mine").mkdir()
+    root = folder_tree(tmp_path / "mine")
+    (root / "labels").rename(root / "masks")
+    outcome = act("check", "dataset=folder", f"dataset.root={root}")
+    assert outcome.status == 1
+    assert "images/train has no labels" in outcome.out
+    assert act("stats", "split=[train,val]").error == (
+        "split=['train', 'val']: give one; only check takes several"
+    )
+
+
+def test_nothing_given_is_a_wish_for_help(act):
+    outcome = act()
+    assert outcome.status == 0 and "python -m gcseg.data prepare" in outcome.out
 
 
 def test_statistics(act, camvid, tmp_path):
@@ -141,7 +194,8 @@ def test_benchmark(act, tmp_path):
 
 def test_prepare_refuses_what_needs_none(act):
     assert act("prepare", "dataset=scenes").error == (
-        "dataset=scenes needs no preparation: choose ade20k, camvid, cityscapes, voc"
+        "there is nothing to prepare for dataset=scenes: gcseg prepares ade20k, camvid, "
+        "cityscapes, voc; others are read as they are"
     )
 
 

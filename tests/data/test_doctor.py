@@ -197,6 +197,7 @@ def test_a_split_without_labels(tmp_path):
     diagnosis = check({"test": images_as_dataset(tmp_path, CAMVID)}, {})
     assert files_by_kind(diagnosis) == {"unreadable image": [{tmp_path / "1.png"}]}
     assert diagnosis.balance == {}
+    assert diagnosis.notes == (), "without labels none can be exchanged"
 
 
 def test_a_label_of_its_own_fault_beside_an_unreadable_image_counts(tmp_path):
@@ -357,6 +358,16 @@ def test_noise_is_not_exchanged(tmp_path):
         write(tmp_path / "train" / f"{index}.png", picture(index))
         write(tmp_path / "trainannot" / f"{index}.png", mask(index, range(11)))
     assert examined(camvid, tmp_path, ("train",)).findings == ()
+
+
+@pytest.mark.parametrize("count, said", [(1, "1 pair"), (14, "14 pairs"), (20, None)])
+def test_too_few_pairs_for_exchanges_are_said(tmp_path, count, said):
+    faulty.write_tree(tmp_path, faulty.FOLDER, {"train": count})
+    diagnosis = examined(folder, tmp_path, ("train",))
+    notes = [f"exchanged labels: not looked for in {said}, 20 are needed"] if said else []
+    assert diagnosis.as_dict()["notes"] == notes
+    assert diagnosis.findings == ()
+    assert [line for line in printed(diagnosis).splitlines() if "exchanged" in line] == notes
 
 
 @pytest.mark.camvid

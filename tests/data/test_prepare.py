@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import inspect
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,9 +122,9 @@ def test_camvid(tmp_path, form):
     said = Said()
     assert prepare_camvid(root, sources=sources, say=said) == {"train": 3, "val": 2, "test": 1}
     assert said == [
-        "note: train has 3 images, as published 367",
-        "note: val has 2 images, as published 101",
-        "note: test has 1 images, as published 233",
+        "note: train has 3 images, 367 are published",
+        "note: val has 2 images, 101 are published",
+        "note: test has 1 images, 233 are published",
     ]
     for split, number in trees.COUNTS.items():
         mine, original = camvid(root, split), camvid(tree, split)
@@ -151,7 +152,148 @@ def test_camvid_incomplete(tmp_path):
         prepare_camvid(tree, expected=None)
 
 
+def camvid_of(root: Path, names: str, splits=("train", "val", "test")) -> Path:
+    """CamVid with files whose names end in some letters."""
+    for name in names:
+        for split in splits:
+            trees.write(root / split / f"0001TP_{name}.png", trees.picture(ord(name)))
+            mask = trees.mask(ord(name), range(12))
+            trees.write(root / f"{split}annot" / f"0001TP_{name}.png", mask)
+    return root
+
+
+def test_camvid_among_other_folders(tmp_path):
+    """Folders with a name in common with it, deep and not, stay where they are."""
+    places = ["train", "a/train", "a/val", "b/c/test", "b/train", "b/trainannot", "b/val", "d/val"]
+    for place in places:
+        trees.write(tmp_path / "all" / place / "other.png", trees.picture(0))
+    for place in ("train", "trainannot", "val", "valannot"):  # by names, but not with pngs
+        (tmp_path / "all" / "e" / place).mkdir(parents=True)
+        (tmp_path / "all" / "e" / place / "list.txt").write_text("")
+    source, root = tmp_path / "all", tmp_path / "data"
+    with pytest.raises(
+        DataError,
+        match=rf"^{source} holds no CamVid, as no folder in it holds train and trainannot and val "
+        "and valannot: give the archive",
+    ):
+        prepare_camvid(root, sources=[source], say=Said())
+    assert files(root) == {}
+    tree = camvid_of(source / "x" / "CamVid", "ab")
+    prepare_camvid(root, sources=[source], say=Said())
+    assert files(root) == files(tree)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_two_camvids(tmp_path, packed):
+    camvid_of(tmp_path / "all" / "one", "ab")
+    camvid_of(tmp_path / "all" / "deep" / "two", "cd")
+    source, remedy = tmp_path / "all", "give the one that is meant with source="
+    if packed:
+        source = zipped(tmp_path / "all.zip", source)
+        remedy = "unpack it and give the folder that is meant with source="
+    with pytest.raises(
+        DataError,
+        match=rf"^{source} holds CamVid in 2 places, {source}/deep/two and {source}/one are two of "
+        f"them: {remedy}$",
+    ):
+        prepare_camvid(tmp_path / "data", sources=[source], say=Said())
+    assert files(tmp_path / "data") == {}
+
+
+def test_one_camvid_under_two_names(tmp_path):
+    camvid_of(tmp_path / "all" / "one", "ab")
+    (tmp_path / "all" / "current").symlink_to("one")
+    counts = prepare_camvid(tmp_path / "data", sources=[tmp_path / "all"], say=Said())
+    assert counts == {"train": 2, "val": 2, "test": 2}
+
+
+def test_complete_camvid_takes_nothing(tmp_path):
+    """Even of a source that holds it, and one that holds it in several places."""
+    root, before = camvid_of(tmp_path / "data", "ab"), times(tmp_path / "data")
+    camvid_of(tmp_path / "all" / "one", "cd")
+    camvid_of(tmp_path / "all" / "two", "ef")
+    said = Said()
+    for source in (tmp_path / "all" / "one", tmp_path / "all", tmp_path):
+        counts = prepare_camvid(root, sources=[source], expected=None, say=said)
+        assert counts == {"train": 2, "val": 2, "test": 2}
+        assert said.pop() == f"note: {root} is complete, {source} was not needed"
+    assert said == []
+    assert {path: time for path, time in times(root).items() if path.suffix == ".png"} == before
+
+
+def test_camvid_gets_the_split_that_it_lacks(tmp_path):
+    """And nothing for those that it has; the root in the source is not a second place."""
+    root = camvid_of(tmp_path / "all" / "data", "ab", ["train", "val"])
+    source, said = camvid_of(tmp_path / "all" / "other", "cd"), Said()
+    counts = prepare_camvid(root, sources=[tmp_path / "all"], expected=None, say=said)
+    assert counts == {"train": 2, "val": 2, "test": 2}
+    assert said == [
+        f"note: {root} has train and val complete, nothing of that was taken from {tmp_path}/all"
+    ]
+    assert (root / "test" / "0001TP_c.png").read_bytes() == (
+        source / "test" / "0001TP_c.png"
+    ).read_bytes()
+    assert not (root / "train" / "0001TP_c.png").exists()
+
+
+def test_camvid_without_its_test_split(tmp_path):
+    said = Said()
+    prepare_camvid(camvid_of(tmp_path, "ab", ["train", "val"]), say=said)
+    assert said[-1] == "note: test has 0 images, 233 are published"
+
+
+@pytest.mark.parametrize("kind", ["image", "label"])
+def test_camvid_is_checked_with_what_is_there_before_it_is_written(tmp_path, kind):
+    root = camvid_of(tmp_path / "data", "a")
+    folder = {"image": "val", "label": "valannot"}[kind]
+    other = {"image": "valannot", "label": "val"}[kind]
+    (root / other / "0001TP_a.png").unlink()
+    before, source = files(root), camvid_of(tmp_path / "other", "b")
+    with pytest.raises(
+        DataError,
+        match=rf"^{kind} 0001TP_a \(and 0 more\) of val would have no "
+        rf"{'label' if kind == 'image' else 'image'} in {root}, nothing was unpacked: give",
+    ):
+        prepare_camvid(root, sources=[source], expected=None, say=Said())
+    pngs = {name: content for name, content in files(root).items() if name.endswith(".png")}
+    assert pngs == before
+    assert (root / folder / "0001TP_a.png").exists()
+    camvid_of(source, "a")
+    prepare_camvid(root, sources=[source], expected=None, say=Said())
+    assert len(camvid(root, "val")) == 2
+
+
 # ------------------------------------------------------------------------------- ADE20k
+
+
+def test_one_place_of_ade20k(tmp_path):
+    source, root = tmp_path / "all", tmp_path / "data"
+    for place in ("annotations/training", "x/images/training", "annotations/validation"):
+        trees.write(source / place / "other.png", trees.picture(0))
+        trees.write(source / place / "other.jpg", trees.picture(0))
+    with pytest.raises(DataError, match=rf"^{source} holds no ADEChallengeData2016, as no folder"):
+        prepare_ade20k(root, sources=[source], download=False, say=Said())
+    tree = trees.ade20k_tree(source / "b")
+    said = Said()
+    counts = prepare_ade20k(root, sources=[source], expected=None, say=said)
+    assert counts == {"training": 3, "validation": 2}
+    same_as(tree, root)
+    assert prepare_ade20k(root, sources=[source], expected=None, say=said) == counts
+    assert said == [f"note: {root} is complete, {source} was not needed"]
+    trees.ade20k_tree(source / "c")
+    with pytest.raises(DataError, match=rf"{source}/b/\w+ and {source}/c/ADEChallengeData2016 are"):
+        prepare_ade20k(tmp_path / "new", sources=[source], say=Said())
+    assert files(tmp_path / "new") == {}
+
+
+def test_ade20k_without_a_label(tmp_path):
+    tree = trees.ade20k_tree(tmp_path / "tree")
+    next(tree.glob("*/annotations/validation/*2.png")).unlink()
+    with pytest.raises(
+        DataError, match=r"^image ADE_val_00000002 \(and 0 more\) of validation would have no label"
+    ):
+        prepare_ade20k(tmp_path / "data", sources=[tree], expected=None, say=Said())
+    assert files(tmp_path / "data") == {}
 
 
 @pytest.fixture
@@ -184,7 +326,7 @@ def test_ade20k_is_fetched(tmp_path, ade):
     said = Said()
     assert prepare_ade20k(tmp_path / "data", say=said) == {"training": 3, "validation": 2}
     assert said[0].startswith("ADEChallengeData2016.zip: for non-commercial research and education")
-    assert "note: training has 3 images, as published 20,210" in said
+    assert "note: training has 3 images, 20,210 are published" in said
     same_as(tree, tmp_path / "data")
     (tmp_path / "data" / "ADEChallengeData2016.zip").unlink()
     before = times(tmp_path / "data")
@@ -282,7 +424,7 @@ def test_cityscapes(tmp_path, city_tree, city_archives):
 
     counts = prepare_cityscapes(root, sources=city_archives, say=said, progress=Bar)
     assert counts == {"train": 3, "val": 2, "test": 1}
-    assert said[0] == "note: train has 3 images, as published 2,975"
+    assert said[0] == "note: train has 3 images, 2,975 are published"
     check_train_ids(root)
     assert not list(root.rglob("*_color.png")), "only what is wanted"
     for split in ("train", "val"):
@@ -312,6 +454,49 @@ def test_cityscapes_in_two_calls(tmp_path, city_archives):
     labels.rename(root / labels.name)
     assert prepare_cityscapes(root, expected=None) == {"train": 3, "val": 2, "test": 1}
     check_train_ids(root)
+
+
+def test_one_place_of_each_part_of_cityscapes(tmp_path, city_tree):
+    """The archives may be unpacked to folders of their own, but not each to several."""
+    source, root = tmp_path / "all", tmp_path / "data"
+    other = "unrelated/train/x/other_leftImg8bit.png"
+    trees.write(source / other, trees.picture(0))
+    with pytest.raises(
+        DataError,
+        match=rf"^{source} holds no .*, as no folder in it holds leftImg8bit/train or gtFine/train",
+    ):
+        prepare_cityscapes(root, sources=[source], say=Said())
+    for part in NAMES:
+        shutil.copytree(city_tree / part, source / f"of {part}" / part)
+    said = Said()
+    counts = prepare_cityscapes(root, sources=[source], expected=None, say=said)
+    assert counts == {"train": 3, "val": 2, "test": 1}
+    assert not list(root.rglob("other*"))
+    prepare_cityscapes(root, sources=[source], expected=None, say=said)
+    assert said == [f"note: {root} is complete, {source} was not needed"]
+    shutil.copytree(city_tree / "gtFine", source / "again" / "gtFine")
+    with pytest.raises(
+        DataError,
+        match=rf"^{source} holds gtFine_trainvaltest.zip in 2 places, {source}/again and "
+        rf"{source}/of gtFine are two of them",
+    ):
+        prepare_cityscapes(tmp_path / "new", sources=[source], say=Said())
+    assert files(tmp_path / "new") == {}
+
+
+def test_cityscapes_labels_of_other_images(tmp_path, city_tree, city_archives):
+    root = tmp_path / "data"
+    images = sorted(city_tree.glob("leftImg8bit/train/*/*.png"))
+    shutil.copytree(city_tree / "leftImg8bit", root / "leftImg8bit")
+    (root / images[0].relative_to(city_tree)).unlink()
+    with pytest.raises(
+        DataError,
+        match=rf"^label {images[0].stem.removesuffix('_leftImg8bit')} \(and 0 more\) of train "
+        "would have no image",
+    ):
+        prepare_cityscapes(root, sources=[city_archives[1]], say=Said())
+    assert not (root / "gtFine").exists()
+    assert prepare_cityscapes(root, sources=city_archives, expected=None, say=Said())["train"] == 3
 
 
 def test_cityscapes_needs_a_login(tmp_path):
@@ -378,7 +563,7 @@ def test_cityscapes_without_a_test_split(tmp_path, city_archives):
     prepare_cityscapes(root, sources=city_archives, expected=None)
     (root / "leftImg8bit" / "test").rename(tmp_path / "test")
     assert prepare_cityscapes(root, say=said) == {"train": 3, "val": 2}
-    assert said[-1] == "note: test has 0 images, as published 1,525"
+    assert said[-1] == "note: test has 0 images, 1,525 are published"
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import io
+import shutil
 import signal
 import subprocess
 import sys
@@ -238,7 +239,46 @@ def test_again(root, devkit, sbd):
     for sources in ((), (devkit,), (sbd,), (root,), (root / "VOCdevkit" / "VOC2012",)):
         assert prepare(root, *sources, said=said) == COUNTS
         assert times() == before
-    assert said == []
+    assert said == [f"note: {root} is complete, {path} was not needed" for path in (devkit, sbd)]
+
+
+def test_one_place_of_the_devkit(root, tmp_path):
+    """Two devkits in a folder are refused, and files with such names elsewhere passed over."""
+    pack(tmp_path / "all" / "a", {**devkit_files(), **sbd_files()})
+    other = "site/JPEGImages/2009_000001.jpg"
+    pack(tmp_path / "all", {other: b"another", "SegmentationClass/x.png": b"another"})
+    pack(tmp_path / "all" / "b", devkit_files())
+    with pytest.raises(
+        DataError,
+        match=rf"^{tmp_path}/all holds VOCdevkit/VOC2012 in 2 places, {tmp_path}/all/a/VOCdevkit/"
+        rf"VOC2012 and {tmp_path}/all/b/VOCdevkit/VOC2012 are two of them: give the one",
+    ):
+        prepare(root, tmp_path / "all")
+    assert not (root / "VOCdevkit").exists()
+    shutil.rmtree(tmp_path / "all" / "b")
+    assert prepare(root, tmp_path / "all") == COUNTS
+    check(root)
+
+
+def test_one_place_of_masks(root, devkit, tmp_path):
+    pack(tmp_path / "all", {**sbd_files(), **converted_files()})
+    with pytest.raises(
+        DataError,
+        match=rf"^{tmp_path}/all holds SBD or SegmentationClassAug in 2 places, {tmp_path}/all/"
+        rf"SegmentationClassAug and {tmp_path}/all/benchmark_RELEASE/dataset/cls are",
+    ):
+        prepare(root, devkit, tmp_path / "all")
+    assert not (root / "VOCdevkit").exists()
+
+
+def test_mask_without_a_picture(root, tmp_path):
+    contents = devkit_files()
+    del contents[f"VOCdevkit/VOC2012/JPEGImages/{VAL[0]}.jpg"]
+    with pytest.raises(
+        DataError, match=rf"^label {VAL[0]} \(and 0 more\) of VOC would have no image in {root}"
+    ):
+        prepare(root, pack(tmp_path / "devkit.tar", contents))
+    assert not (root / "VOCdevkit").exists()
 
 
 def test_goes_on_with_missing_masks(root, devkit, sbd):

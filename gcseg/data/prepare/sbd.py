@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
 from gcseg.data.prepare.archives import Entry
+from gcseg.data.prepare.places import the_one
 from gcseg.data.reading import UInt8Array
 from gcseg.errors import ConfigError, DataError
 
@@ -26,13 +27,31 @@ def masks_of(entries: Sequence[Entry]) -> dict[str, Entry]:
     These are SBD's `cls/<name>.mat`, or `SegmentationClassAug/<name>.png`; the folder that holds
     them may also have been given itself.
     """
-    return {
-        entry.path.stem: entry
+    return {entry.path.stem: entry for entry in entries if _is_mask(entry)}
+
+
+def at_one_place(source: Path, entries: Sequence[Entry], target: Path) -> list[Entry]:
+    """Masks that lie in the one folder of a source with such, and the lists of SBD beside it.
+
+    Raises:
+        DataError: There are several such folders.
+    """
+    folders = {entry.path.parent for entry in entries if _is_mask(entry)}
+    folder = the_one(source, folders, f"SBD or {FOLDER}", target)
+    if folder is None:
+        return []
+    return [
+        entry
         for entry in entries
-        if (entry.path.parent.name, entry.path.suffix)
-        in {("cls", ".mat"), ("", ".mat"), (FOLDER, ".png"), ("", ".png")}
-        and _NAME.fullmatch(entry.path.stem)
-    }
+        if (entry.path.parent == folder and _is_mask(entry))
+        or (folder.name == "cls" and entry.path.parent == folder.parent)
+    ]
+
+
+def _is_mask(entry: Entry) -> bool:
+    kinds = {("cls", ".mat"), ("", ".mat"), (FOLDER, ".png"), ("", ".png")}
+    kind = (entry.path.parent.name, entry.path.suffix)
+    return kind in kinds and _NAME.fullmatch(entry.path.stem) is not None
 
 
 def listed_names(entries: Sequence[Entry]) -> set[str]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from gcseg.data.datasets import SegmentationDataset
-from gcseg.data.prepare.archives import ELSEWHERE, Place, ProgressBar, opened, silent, unpack
+from gcseg.data.prepare.archives import ELSEWHERE, Entry, ProgressBar, opened, silent, unpack
+from gcseg.data.prepare.places import Layout, at_one_place, check_pairs, split_of
 from gcseg.download import download as fetch
-from gcseg.errors import DataError, OutputError
+from gcseg.errors import ConfigError, DataError, OutputError
 from gcseg.files import locked
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
+
+Read = Callable[[Path, str], SegmentationDataset]
+"""A dataset's reader: of the dataset's folder and a split."""
 
 
 class Preparation(Protocol):
@@ -131,28 +136,92 @@ def given(root: Path, sources: Sequence[Path], names: Sequence[str]) -> list[Pat
 
 def unpack_given(
     root: Path,
-    sources: Sequence[Path],
-    names: Sequence[str],
+    paths: Sequence[Path],
     target: Path,
-    place: Place,
+    layouts: Sequence[Layout],
+    read: Read,
+    splits: Sequence[str],
     progress: ProgressBar,
+    say: Say,
 ) -> None:
-    """Unpack into a folder what `given` finds.
+    """Unpack into a folder what archives and folders hold of a dataset.
+
+    Splits that the dataset's reader finds complete get no file. Of each source files are taken
+    from one place only, and nothing is written before all of it is known to fit together.
+
+    Args:
+        root: The dataset's folder.
+        paths: What `given` finds.
+        target: Where the files go, the root or below it.
+        layouts: Of which each source has one or more.
+        read: The dataset's reader.
+        splits: The splits that it knows.
+        progress: Shows the number of files.
+        say: Told what was not needed.
 
     Raises:
-        DataError: An archive is damaged, or holds nothing that is wanted.
+        ConfigError: A source does not exist.
+        DataError: An archive is damaged, holds the dataset nowhere or in several places, or
+            images and labels do not fit together.
         OutputError: The disk is too small or can't be written.
     """
-    for source in given(root, sources, names):
-        with opened(source) as entries:
-            if not unpack(entries, target, place, progress):
+    done = [split for split in splits if is_complete(read, root, split)]
+    if len(done) == len(splits):
+        note_not_needed(root, paths, say)
+        return
+    with ExitStack() as stack:
+        wanted = []
+        for path in paths:
+            found = found_in(path, stack.enter_context(opened(path)), layouts, target)
+            if not found:
+                names = " or ".join(layout.name for layout in layouts)
+                folders = " or ".join(" and ".join(layout.folders) for layout in layouts)
                 raise DataError(
-                    f"{source} holds no file of this dataset", f"give {' and '.join(names)}"
+                    f"{path} holds no {names}, as no folder in it holds {folders}",
+                    "give the archive as it is published, or the folder unpacked from it",
                 )
+            missing = [entry for entry in found if split_of(entry.path, layouts) not in done]
+            if len(missing) < len(found):
+                say(
+                    f"note: {root} has {' and '.join(done)} complete, nothing of that was taken "
+                    f"from {path}"
+                )
+            wanted.append(missing)
+        check_pairs(target, [entry for some in wanted for entry in some], layouts, done)
+        for entries in wanted:
+            unpack(entries, target, partial(_place, layouts), progress)
+
+
+def found_in(
+    source: Path, entries: Sequence[Entry], layouts: Sequence[Layout], target: Path
+) -> list[Entry]:
+    """The files of a source that have one of some layouts; errors as `at_one_place`."""
+    return [entry for layout in layouts for entry in at_one_place(source, entries, layout, target)]
+
+
+def is_complete(read: Read, root: Path, split: str) -> bool:
+    """Whether a dataset's reader finds a split, with a label for each image."""
+    try:
+        read(root, split)
+    except (ConfigError, DataError):
+        return False
+    return True
+
+
+def note_not_needed(root: Path, paths: Sequence[Path], say: Say) -> None:
+    """Say that a dataset is complete without the archives and folders that were given."""
+    for path in paths:
+        if not path.resolve().is_relative_to(root.resolve()):  # there it was perhaps not given
+            say(f"note: {root} is complete, {path} was not needed")
+
+
+def _place(layouts: Sequence[Layout], path: PurePosixPath) -> PurePosixPath | None:
+    ends = (layout.place(path) for layout in layouts)
+    return next((end for end in ends if end is not None), None)
 
 
 def count(
-    read: Callable[[Path, str], SegmentationDataset],
+    read: Read,
     root: Path,
     splits: Sequence[str],
     expected: Mapping[str, int] | None,
@@ -166,5 +235,5 @@ def count(
     counts = {split: len(read(root, split)) for split in splits}
     for split, number in (expected or {}).items():
         if counts.get(split, 0) != number:
-            say(f"note: {split} has {counts.get(split, 0):,} images, as published {number:,}")
+            say(f"note: {split} has {counts.get(split, 0):,} images, {number:,} are published")
     return counts

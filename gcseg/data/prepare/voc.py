@@ -14,7 +14,16 @@ from gcseg.data.parallel import in_parallel
 from gcseg.data.prepare import sbd
 from gcseg.data.prepare.archives import Entry, ProgressBar, opened, silent, unpack, whole
 from gcseg.data.prepare.masks import Mask, write_masks
-from gcseg.data.prepare.sources import Archive, Say, alone_in, count, given
+from gcseg.data.prepare.places import Layout, Part, at_one_place, check_pairs
+from gcseg.data.prepare.sources import (
+    Archive,
+    Say,
+    alone_in,
+    count,
+    given,
+    is_complete,
+    note_not_needed,
+)
 from gcseg.data.reading import UInt8Array, read_label
 from gcseg.data.voc import AUGMENTED, voc
 from gcseg.errors import DataError
@@ -42,6 +51,11 @@ NAMES = (DEVKIT.name, SBD.name, "benchmark_RELEASE", f"{sbd.FOLDER}.zip", sbd.FO
 
 SPLITS = ("train", "val")  # VOC's own
 LISTS = PurePosixPath("ImageSets", "Segmentation")
+WANTED = {
+    PurePosixPath("JPEGImages"): ".jpg",
+    PurePosixPath("SegmentationClass"): ".png",
+    LISTS: ".txt",
+}
 PALETTE = VOC.palette
 PALETTE[IGNORE_INDEX] = (224, 224, 192)  # as in VOC's own masks
 
@@ -102,22 +116,32 @@ def prepare_voc(
     with ExitStack() as stack:
         stack.enter_context(alone_in(root))
         paths = given(root, sources, NAMES)
-        archives = [stack.enter_context(opened(path)) for path in paths]
         folder = _folder(root)
-        for path, entries in zip(paths, archives, strict=True):
-            if not unpack(entries, folder, _place, progress) and not sbd.masks_of(entries):
+        if all(is_complete(voc, root, split) for split in IMAGES):
+            note_not_needed(root, paths, say)
+            paths = []
+        devkits, entries = [], []
+        for path in paths:
+            every = stack.enter_context(opened(path))
+            own = at_one_place(path, every, LAYOUT, folder)
+            masks_there = sbd.at_one_place(path, every, folder / sbd.FOLDER)
+            if not own and not masks_there:
                 raise DataError(
                     f"{path} holds neither VOCdevkit/VOC2012 nor SBD's cls/*.mat nor "
                     f"{sbd.FOLDER}/*.png",
                     f"give {DEVKIT.name} and {SBD.name}",
                 )
+            devkits.append(own)
+            entries += masks_there
+        check_pairs(folder, [entry for some in devkits for entry in some], (LAYOUT,))
+        for own in devkits:
+            unpack(own, folder, _place, progress)
         if not (folder / LISTS).is_dir():
             reason = f"there is no VOCdevkit/VOC2012 in {root}"
             path = DEVKIT.fetch(root, reason, allowed=download, say=say)
             unpack(stack.enter_context(opened(path)), folder, _place, progress)
         devkit = _Devkit(folder, *(frozenset(_names(voc(root, split))) for split in SPLITS))
 
-        entries = [entry for some in archives for entry in some]
         masks, names = sbd.masks_of(entries), _augmented(devkit, entries)
         if not masks and _is_incomplete(devkit, names, expected):
             if download:
@@ -130,8 +154,8 @@ def prepare_voc(
         if any(entry.path.suffix == ".mat" for entry in masks.values()):
             sbd.check_reader()
         with progress(f"writing {sbd.FOLDER}") as report:
-            every = _to_write(devkit, names, masks)
-            write_masks(every, len(names), VOC, report, PALETTE)
+            write = _to_write(devkit, names, masks)
+            write_masks(write, len(names), VOC, report, PALETTE)
         _write_list(devkit.list_of("aug"), names - devkit.train)
         _write_list(devkit.list_of(AUGMENTED), names)  # the last, as it makes the split complete
         _note_other_masks(devkit, say)
@@ -146,10 +170,21 @@ def _folder(root: Path) -> Path:
 
 def _place(path: PurePosixPath) -> PurePosixPath | None:
     """What segmentation needs of the devkit, from its archive or from the folder VOC2012."""
-    parts = path.parts
-    below = PurePosixPath(*parts[parts.index("VOC2012") + 1 :] if "VOC2012" in parts else parts)
-    wanted = {("JPEGImages", ".jpg"), ("SegmentationClass", ".png"), (str(LISTS), ".txt")}
-    return below if (str(below.parent), below.suffix) in wanted else None
+    for folder, suffix in WANTED.items():
+        below = PurePosixPath(*path.parts[-1 - len(folder.parts) :])
+        if (below.parent, below.suffix) == (folder, suffix):
+            return below
+    return None
+
+
+def _part(below: PurePosixPath) -> Part | None:
+    kinds = {".jpg": "image", ".png": "label"}
+    return Part("VOC", kinds[below.suffix], below.stem) if below.suffix in kinds else None
+
+
+LAYOUT = Layout(
+    "VOCdevkit/VOC2012", _place, [str(folder) for folder in WANTED], _part, all_labelled=False
+)
 
 
 def _names(dataset: SegmentationDataset) -> list[str]:
