@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -81,9 +82,14 @@ def check(cfg: DictConfig) -> None:
         if value is not _ABSENT and str(value) not in choices:
             raise ConfigError(f"{key}={value}", f"use one of {', '.join(choices)}")
     weights = cfg.get("class_weights")
-    if weights is not None and not (_are_numbers(weights) and min(weights) >= 0 < max(weights)):
+    if weights is not None and not (
+        _are_numbers(weights)
+        and all(math.isfinite(weight) and weight >= 0 for weight in weights)
+        and any(weights)
+    ):
         raise ConfigError(f"class_weights={weights}", "give a list of numbers, 0 or more, or null")
-    _check_sampling(cfg.get("sampling") or {})
+    if "sampling" in cfg:
+        _check_sampling(cfg.sampling)
     resize = (cfg.get("protocol") or {}).get("resize")
     if resize not in ("pad", "fit"):
         raise ConfigError(f"protocol.resize={resize}", "use pad or fit")
@@ -98,7 +104,9 @@ def check(cfg: DictConfig) -> None:
             )
 
 
-def _check_sampling(sampling: Mapping[str, Any]) -> None:
+def _check_sampling(sampling: Mapping[str, Any] | None) -> None:
+    if sampling is None:
+        raise ConfigError("sampling=null", "set its single values to 0")
     for key, value in sampling.items():
         if key == "temperature":
             if not _is_number(value) or not value > 0:

@@ -223,8 +223,12 @@ def training_settings(cfg: DictConfig) -> dict[str, Any]:
     dataset = settings["dataset"]
     settings["dataset"] = {key: dataset[key] for key in ("name", "reader", "crop")}
     settings["dataset"]["split"] = dataset["splits"]["train"]
-    if not cfg.sampling.rare_crop and not cfg.sampling.copy_paste:
-        del settings["sampling"]["temperature"]  # of no effect
+    sampling = {key: float(value) for key, value in settings["sampling"].items() if value}
+    if not sampling.keys() & {"rare_crop", "copy_paste"}:
+        del sampling["temperature"]  # of no effect
+    settings["sampling"] = sampling
+    if settings["class_weights"] is not None:
+        settings["class_weights"] = [float(weight) for weight in settings["class_weights"]]
     settings["trainer"] = {
         key: value for key, value in settings["trainer"].items() if key.startswith("gradient_")
     }

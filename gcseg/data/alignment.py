@@ -120,8 +120,9 @@ def exchanged(outlines: Sequence[tuple[int, Outline]]) -> list[Exchange]:
     Every label is laid over every picture. How well labels fit pictures that are not theirs says
     what is chance, for this picture and this label: all street scenes have much in common. Two
     labels count as exchanged if each fits the other's picture far better than chance, and better
-    than its own picture. The frames of a video that differ little are found only where their
-    labels differ enough.
+    than its own picture. Where most labels do not fit their own pictures that well (sparse ones,
+    drawn loosely), nothing is known and nothing is found. The frames of a video that differ little
+    are found only where their labels differ enough.
 
     Args:
         outlines: Indices of pairs, and their outlines; the poorest fits where there are many.
@@ -134,6 +135,8 @@ def exchanged(outlines: Sequence[tuple[int, Outline]]) -> list[Exchange]:
     fits = _all_fits([outline for _, outline in outlines])
     scores = _scores(fits)
     own = scores.diagonal()
+    if np.median(own) < _FIT:  # these labels fit no better than chance: it would tell of exchanges
+        return []
     both = np.minimum(scores, scores.T)
     gain = np.minimum(scores - own[:, None], (scores - own[:, None]).T)
     found = []

@@ -39,6 +39,24 @@ class TrainingPipeline:
     device: DeviceAugmentation | None = None
 
 
+def check_window(image: npt.NDArray[Any], height: int, width: int) -> None:
+    """Check what transforms of the user's own have made of a crop.
+
+    Args:
+        image: h x w x 3.
+        height: At most so many rows.
+        width: At most so many columns.
+
+    Raises:
+        ConfigError: It is larger, or no longer of bytes.
+    """
+    if image.dtype != np.uint8 or image.shape[0] > height or image.shape[1] > width:
+        raise ConfigError(
+            f"augment.extra makes {image.dtype} pictures of {image.shape[0]}x{image.shape[1]}",
+            f"leave them uint8, and at most {height}x{width} (height x width) as the crop is",
+        )
+
+
 class NormalizePadFlip(KeepsViews):
     """Normalise, pad at the bottom and right to a size, and mirror at random.
 
@@ -46,8 +64,8 @@ class NormalizePadFlip(KeepsViews):
     is laid out in memory as 3 x height x width, as networks take it.
 
     Args:
-        height: Of the result in pixels, that of the image if larger.
-        width: Of the result in pixels, that of the image if larger.
+        height: Of the result in pixels.
+        width: Of the result in pixels.
         mean: Mean per channel of values in 0..1.
         std: Standard deviation per channel of values in 0..1.
         fill: Padding per channel after normalisation.
@@ -81,8 +99,13 @@ class NormalizePadFlip(KeepsViews):
         return {"mirrored": self.py_random.random() < self.flip}
 
     def apply(self, img: UInt8Array, *, mirrored: bool, **_: Any) -> npt.NDArray[np.float32]:
-        """Finish an image, h x w x 3."""
-        planes: npt.NDArray[np.float32] = np.empty((3, *self._size(img)), np.float32)
+        """Finish an image, h x w x 3.
+
+        Raises:
+            ConfigError: It is larger than the result is to be, or not of bytes.
+        """
+        check_window(img, self.height, self.width)
+        planes: npt.NDArray[np.float32] = np.empty((3, self.height, self.width), np.float32)
         columns = self._columns(img, mirrored)
         for index, channel in enumerate(cv2.split(img)):
             plane = planes[index]
@@ -99,18 +122,15 @@ class NormalizePadFlip(KeepsViews):
         """Pad and mirror a label, h x w."""
         if mirrored:
             mask = np.asarray(cv2.flip(mask, 1), np.uint8)
-        size = self._size(mask)
+        size = (self.height, self.width)
         if mask.shape == size:
             return np.ascontiguousarray(mask)
         padded = np.full(size, IGNORE_INDEX, np.uint8)
         padded[: mask.shape[0], self._columns(mask, mirrored)] = mask
         return padded
 
-    def _size(self, array: UInt8Array) -> tuple[int, int]:
-        return max(self.height, array.shape[0]), max(self.width, array.shape[1])
-
     def _columns(self, array: UInt8Array, mirrored: bool) -> slice:
-        left = self._size(array)[1] - array.shape[1] if mirrored and self.pad_before_flip else 0
+        left = self.width - array.shape[1] if mirrored and self.pad_before_flip else 0
         return slice(left, left + array.shape[1])
 
 

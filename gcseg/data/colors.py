@@ -58,7 +58,7 @@ class RandomDistort(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentatio
             ("contrast", contrast),
             ("saturation", saturation),
         ):
-            if value < 0:
+            if not value >= 0:  # nor if it is not a number
                 raise ConfigError(f"augment.color.{name}={value}", "give 0 or more")
         if not 0 <= hue <= 180:
             raise ConfigError(f"augment.color.hue={hue}", "give 0 to 180 degrees")

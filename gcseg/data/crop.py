@@ -153,13 +153,14 @@ class RandomScaledCrop(KeepsViews):
             return np.array(img[top : top + rows, left : left + columns])
         first_row, last_row, above = _needed(height, scaled_height, top, rows)
         first_column, last_column, before = _needed(width, scaled_width, left, columns)
-        resized = cv2.resize(
-            img[first_row:last_row, first_column:last_column],
-            None,
-            fx=scaled_width / width,
-            fy=scaled_height / height,
-            interpolation=cv2.INTER_LINEAR,
-        )
+        source = img[first_row:last_row, first_column:last_column]
+        by_row, by_column = scaled_height / height, scaled_width / width
+        if source.shape[:2] == (
+            round(source.shape[0] * by_row),
+            round(source.shape[1] * by_column),
+        ):  # OpenCV would only copy: at a scale so near to 1 only the whole has another size
+            source, above, before = img, top, left
+        resized = cv2.resize(source, None, fx=by_column, fy=by_row, interpolation=cv2.INTER_LINEAR)
         window = resized[above : above + rows, before : before + columns]
         return np.ascontiguousarray(window, np.uint8).reshape(rows, columns, *img.shape[2:])
 

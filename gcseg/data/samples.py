@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from gcseg.data.augment import TrainingPipeline
+from gcseg.data.augment import TrainingPipeline, check_window
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.rare import RareClasses, paste
@@ -71,6 +71,7 @@ class TrainingSamples(Dataset[dict[str, Any]]):
                 **sample,
             }
         device = self.pipeline.device
+        check_window(augmented["image"], device.height, device.width)
         height, width = augmented["mask"].shape
         full = (device.height, device.width)
         return {

@@ -93,7 +93,8 @@ class SegmentationData(L.LightningDataModule):
             sample = samples[sampler.key(0)]
             size = sum(value.nbytes for value in sample.values() if isinstance(value, torch.Tensor))
             free = shutil.disk_usage(SHARED_MEMORY).free
-            check_shared_memory(self.batch_size * size, self.num_workers, self.prefetch, free)
+            workers = self.num_workers * self.trainer.num_devices  # of this machine
+            check_shared_memory(self.batch_size * size, workers, self.prefetch, free)
         return DataLoader(
             samples, batch_sampler=sampler, collate_fn=collate, **self._loader_options()
         )
@@ -139,7 +140,7 @@ def check_shared_memory(batch_bytes: int, num_workers: int, prefetch: int, free:
 
     Args:
         batch_bytes: Of one batch.
-        num_workers: Loader processes.
+        num_workers: Loader processes of all devices of this machine.
         prefetch: Batches that each prepares ahead.
         free: Bytes of shared memory that are free.
 
@@ -149,8 +150,9 @@ def check_shared_memory(batch_bytes: int, num_workers: int, prefetch: int, free:
     needed = batch_bytes * num_workers * prefetch
     if needed > free:
         raise ConfigError(
-            f"num_workers={num_workers} with prefetch={prefetch} needs {needed / 2**20:.0f} MiB of "
-            f"shared memory, and {SHARED_MEMORY} has {free / 2**20:.0f} MiB free",
+            f"{num_workers} loader processes with prefetch={prefetch} need "
+            f"{needed / 2**20:.0f} MiB of shared memory, and {SHARED_MEMORY} has "
+            f"{free / 2**20:.0f} MiB free",
             "start the container with a larger --shm-size, or lower num_workers or prefetch",
         )
 

@@ -24,7 +24,7 @@ from tests.data.draws import SEEDS, coordinates, draws
 HALF = (0.5, 0.5, 0.5)
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 NO_COLOR = {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0, "probability": 0}
-COLOR = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 18, "probability": 0.5}
+COLOR = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 25.3125, "probability": 0.5}
 
 
 def published(height, width, *, mean=HALF, std=HALF, scale=(0.5, 2.0, 0.25), color=COLOR, **more):
@@ -129,7 +129,7 @@ def test_image_and_label_stay_aligned(seed):
 
 
 @pytest.mark.parametrize("flip", [0, 1])
-@pytest.mark.parametrize("size", [(30, 40), (31, 25), (12, 40), (45, 60), (1, 1)])
+@pytest.mark.parametrize("size", [(30, 40), (30, 25), (12, 40), (29, 39), (1, 1)])
 @pytest.mark.parametrize(("padding", "before"), [("grey", True), ("mean", False)])
 def test_normalisation_padding_and_mirroring_are_those_of_albumentations(
     flip, size, padding, before

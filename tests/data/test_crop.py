@@ -399,3 +399,18 @@ def test_reads_only_the_rows_of_the_window(tmp_path, scale, padded):
         # At 1.618 up to a few dozen pixels are made too many.
         assert touched <= window + (3 + 260 / scale if scale == 1.618 else 12)
         del source, image
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (-1, -1), (1, 0), (0, -1), (1, -1)])
+def test_scales_very_near_to_one(seed, height, width):
+    """OpenCV copies where it would resize to the same size; the whole is resized then."""
+    generator = np.random.default_rng(seed)
+    image = cv2.GaussianBlur(generator.integers(0, 256, (290, 461, 3), np.uint8), (0, 0), 1)
+    scaled = cv2.resize(image, (461 + width, 290 + height), interpolation=cv2.INTER_LINEAR)
+    crop = RandomScaledCrop(64, 96)
+    for top, left in generator.integers(0, 190, (20, 2)):
+        window = {"scaled_height": 290 + height, "scaled_width": 461 + width}
+        made = crop.apply(image, **window, top=int(top), left=int(left))
+        wanted = scaled[top : top + 64, left : left + 96]
+        assert np.abs(made.astype(int) - wanted).max() <= 2

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 
+import albumentations as A
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ from gcseg.data.folder import camvid
 from gcseg.data.label_spaces import CAMVID
 from gcseg.data.samples import EvaluationSamples, TrainingSamples, collate
 from gcseg.data.sampling import StepSampler
-from gcseg.errors import DataError
+from gcseg.errors import ConfigError, DataError
 from tests.data.trees import mask, picture, write
 
 SEEDS = (0, 1, 2, 12345)
@@ -255,4 +256,28 @@ def test_broken_files_are_named_from_workers_too(tmp_path, kind, workers):
         next(iter(loader))
     assert str(raised.value) == (
         f"image {image} is truncated or not an image (300 bytes): fetch this file again"
+    )
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+@pytest.mark.parametrize(
+    ("extra", "made"),
+    [(A.ToFloat(), "float32 pictures of 16x16"), (A.Resize(20, 16), "uint8 pictures of 20x16")],
+)
+def test_transforms_of_ones_own_keep_bytes_and_size(dataset, on_device, extra, made):
+    pipeline = training_pipeline(
+        height=16,
+        width=16,
+        **HALF,
+        scale={"min": 1.0, "max": 1.0, "step": 0},
+        color=None,
+        flip=0.5,
+        extra=[extra],
+        on_device=on_device,
+    )
+    with pytest.raises(ConfigError) as raised:
+        TrainingSamples(dataset, pipeline, 0)[0, 0]
+    assert str(raised.value) == (
+        f"augment.extra makes {made}: leave them uint8, and at most 16x16 (height x width) as the "
+        "crop is"
     )

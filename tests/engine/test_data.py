@@ -14,6 +14,6 @@ def test_too_little_shared_memory():
     with pytest.raises(ConfigError) as raised:
         check_shared_memory(25 * 2**20, num_workers=8, prefetch=2, free=64 * 2**20)
     assert str(raised.value) == (
-        "num_workers=8 with prefetch=2 needs 400 MiB of shared memory, and /dev/shm has 64 MiB "
+        "8 loader processes with prefetch=2 need 400 MiB of shared memory, and /dev/shm has 64 MiB "
         "free: start the container with a larger --shm-size, or lower num_workers or prefetch"
     )
