@@ -28,6 +28,9 @@ STILL = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
 JITTERS = ({"brightness": 0.4}, {"contrast": 0.4}, {"saturation": 0.4}, {"hue": 25.3125 / 360})
 """The published colour distortions, hue as a fraction of the circle."""
 
+WIDTH = 100
+"""Characters that the table needs, also where the output is no terminal."""
+
 PLAIN = "plain albumentations"
 DECODING = "decoding alone"
 
@@ -317,7 +320,8 @@ def on_device(
 
 def print_rates(rates: Mapping[str, Any]) -> None:
     """Print what `measure_all` returns as tables."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(highlight=False)
+    console.width = max(console.width, WIDTH)
     picture, crop, one_core = rates["picture"], rates["crop"], rates["one_core"]
     print(
         f"from pictures of {picture['width']}x{picture['height']} to crops of "
@@ -339,7 +343,7 @@ def print_rates(rates: Mapping[str, Any]) -> None:
             f"{100 * rate / one_core[DECODING]:.0f} %",
             *(f"{loaded[count]:.1f}" if loaded else "" for count in counts),
         )
-    console.print(table, soft_wrap=True)
+    console.print(table)
     print("The first three columns are of one core; the others are samples/s of a loader.")
     print("milliseconds per sample of one core:")
     print(f"  decoding {1000 / one_core[DECODING]:.2f}")
