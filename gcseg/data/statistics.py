@@ -268,7 +268,7 @@ def print_statistics(statistics: Statistics, console: Console) -> None:
         _print_classes(statistics.classes, console)
         say(f"ignored: {_percent(statistics.classes.ignored_fraction)} % of the pixels")
     else:
-        say("no labels, so nothing is known of the classes")
+        say("no labels: only the pictures were measured")
     say("")
     say("to normalise by this split:")
     say(f"normalize.mean={_list(statistics.mean)} normalize.std={_list(statistics.std)}")
