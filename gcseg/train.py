@@ -37,6 +37,7 @@ def train(cfg: DictConfig) -> None:
     from gcseg.engine.checkpoints import RunRecord, ValidateAtEnd, checkpoint_callbacks
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.evaluate import evaluate
+    from gcseg.engine.lock import hold
     from gcseg.engine.metrics_csv import MetricsCSV
     from gcseg.engine.progress import RunProgress
     from gcseg.engine.results import merge_results, named, print_table, read_results
@@ -61,81 +62,82 @@ def train(cfg: DictConfig) -> None:
     name = run_name(cfg, train_set, weights)
 
     folder = run.choose_folder(Path(cfg.run_root), name, cfg.fresh)
-    config = plain(cfg)
-    finished = "training" in read_results(folder.results)
-    training: dict[str, Any] = {}
-    if not finished:
-        training = {
-            "train": build_data.cached(cfg, train_set),
-            "train_pipeline": train_pipeline,
-            "batch_size": images_per_pass,
-            **build_data.sampling(cfg, train_set),
-        }
-    data = SegmentationData(
-        build_data.cached(cfg, val_set),
-        build_data.evaluation_preprocessing(cfg),
-        **training,
-        seed=cfg.seed,
-        num_workers=build.worker_count(cfg),
-        prefetch=cfg.prefetch,
-    )
-    curves = MetricsCSV(folder.metrics)
-    progress = RunProgress(cfg.batch_size)
-    trainer = build.trainer(
-        cfg,
-        callbacks=[
-            progress,
-            ValidateAtEnd(),
-            RunRecord(config, train_set.label_space),
-            L.callbacks.LambdaCallback(
-                on_train_start=lambda trainer, _: curves.continue_from(trainer.global_step)
-            ),
-            *checkpoint_callbacks(folder.checkpoints),
-        ],
-        loggers=[] if finished else [curves, *build.loggers(cfg, folder.path, config)],
-        max_steps=cfg.iters,
-        max_epochs=-1,
-        accumulate_grad_batches=cfg.accumulate,
-        val_check_interval=cfg.val_every * cfg.accumulate,
-        check_val_every_n_epoch=None,
-        log_every_n_steps=cfg.log_every,
-        default_root_dir=folder.path,
-        extra=plain(cfg.trainer),
-    )
-    if not finished:
-        last = folder.last if folder.last.is_file() else None
-        if last is None:
-            skipped = load_starting_weights(module.model, weights, cfg)
+    with hold(folder.path):
+        config = plain(cfg)
+        finished = "training" in read_results(folder.results)
+        training: dict[str, Any] = {}
+        if not finished:
+            training = {
+                "train": build_data.cached(cfg, train_set),
+                "train_pipeline": train_pipeline,
+                "batch_size": images_per_pass,
+                **build_data.sampling(cfg, train_set),
+            }
+        data = SegmentationData(
+            build_data.cached(cfg, val_set),
+            build_data.evaluation_preprocessing(cfg),
+            **training,
+            seed=cfg.seed,
+            num_workers=build.worker_count(cfg),
+            prefetch=cfg.prefetch,
+        )
+        curves = MetricsCSV(folder.metrics)
+        progress = RunProgress(cfg.batch_size)
+        trainer = build.trainer(
+            cfg,
+            callbacks=[
+                progress,
+                ValidateAtEnd(),
+                RunRecord(config, train_set.label_space),
+                L.callbacks.LambdaCallback(
+                    on_train_start=lambda trainer, _: curves.continue_from(trainer.global_step)
+                ),
+                *checkpoint_callbacks(folder.checkpoints),
+            ],
+            loggers=[] if finished else [curves, *build.loggers(cfg, folder.path, config)],
+            max_steps=cfg.iters,
+            max_epochs=-1,
+            accumulate_grad_batches=cfg.accumulate,
+            val_check_interval=cfg.val_every * cfg.accumulate,
+            check_val_every_n_epoch=None,
+            log_every_n_steps=cfg.log_every,
+            default_root_dir=folder.path,
+            extra=plain(cfg.trainer),
+        )
+        if not finished:
+            last = folder.last if folder.last.is_file() else None
+            if last is None:
+                skipped = load_starting_weights(module.model, weights, cfg)
+                if trainer.is_global_zero:
+                    print("\n".join(skipped))
+            run.describe(folder, config)
+            trainer.fit(module, data, ckpt_path=str(last) if last else None, weights_only=True)
+            if trainer.global_step < cfg.iters:
+                raise ConfigError(
+                    f"training stopped at step {trainer.global_step} of {cfg.iters}",
+                    "give the same command again to continue it",
+                )
             if trainer.is_global_zero:
-                print("\n".join(skipped))
-        run.describe(folder, config)
-        trainer.fit(module, data, ckpt_path=str(last) if last else None, weights_only=True)
-        if trainer.global_step < cfg.iters:
-            raise ConfigError(
-                f"training stopped at step {trainer.global_step} of {cfg.iters}",
-                "give the same command again to continue it",
-            )
+                merge_results(
+                    folder.results,
+                    {
+                        "name": folder.path.name,
+                        "backbone": cfg.backbone.name,
+                        "head": cfg.head.name,
+                        "dataset": cfg.dataset.name,
+                        "iters": cfg.iters,
+                        "seed": cfg.seed,
+                        "training": progress.summary(),
+                    },
+                )
+        load_weights(module.model, folder.best)
+        records = evaluate(trainer, module, data, modes, split=splits.val, checkpoint=folder.best)
         if trainer.is_global_zero:
-            merge_results(
-                folder.results,
-                {
-                    "name": folder.path.name,
-                    "backbone": cfg.backbone.name,
-                    "head": cfg.head.name,
-                    "dataset": cfg.dataset.name,
-                    "iters": cfg.iters,
-                    "seed": cfg.seed,
-                    "training": progress.summary(),
-                },
-            )
-    load_weights(module.model, folder.best)
-    records = evaluate(trainer, module, data, modes, split=splits.val, checkpoint=folder.best)
-    if trainer.is_global_zero:
-        trained = recorded_config(folder.best) or config
-        evaluations = named(records, config, trained, split=splits.val)
-        merge_results(folder.results, {"evaluations": evaluations})
-        print_table(records, title=f"{folder.path.name}, best checkpoint on {splits.val}")
-        print(f"run: {folder.path}")
+            trained = recorded_config(folder.best) or config
+            evaluations = named(records, config, trained, split=splits.val)
+            merge_results(folder.results, {"evaluations": evaluations})
+            print_table(records, title=f"{folder.path.name}, best checkpoint on {splits.val}")
+            print(f"run: {folder.path}")
 
 
 def starting_weights(cfg: DictConfig) -> dict[str, Path]:

@@ -18,6 +18,7 @@ import torch
 import yaml
 from pytorch_lightning.utilities import rank_zero_only
 
+from gcseg.errors import ConfigError
 from gcseg.files import atomic_write, write_json
 
 _FOLDER_VARIABLE = "GCSEG_RUN_FOLDER"
@@ -84,9 +85,17 @@ def choose_folder(root: Path, name: str, fresh: bool) -> RunFolder:
     """The folder of a run: `root/name`, or with `fresh` the first of `name-2`, ... not there yet.
 
     Processes that the first one of a training starts use the same folder.
+
+    Raises:
+        ConfigError: Another program started the processes, so that each would choose for itself.
     """
     if os.environ.get("LOCAL_RANK", "0") != "0" and _FOLDER_VARIABLE in os.environ:
         return RunFolder(Path(os.environ[_FOLDER_VARIABLE]))
+    if fresh and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ConfigError(
+            "fresh=true in processes that another program has started",
+            "give run_root= another folder instead, which they all share",
+        )
     path = root / name
     number = 2
     while fresh and path.exists():

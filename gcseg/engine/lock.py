@@ -1,0 +1,102 @@
+"""One training at a time in a run folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gcseg.errors import OutputError
+from gcseg.files import output_error
+
+_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+"""Where Lightning, torchrun and SLURM tell a process its place; 0, or nothing, is the first."""
+
+_held: set[int] = set()
+"""Descriptors of the locks that this process holds."""
+
+
+def is_first_process() -> bool:
+    """Whether this process is the first of its training, before Lightning knows its rank."""
+    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a run folder, as long as this process lives at most.
+
+    Only the first process of a training takes the lock; the others share what it is for.
+
+    Args:
+        folder: The run folder; made if it is missing, and then removed if nothing comes into it.
+
+    Raises:
+        OutputError: Another training holds it, or the folder can't be written.
+    """
+    if not is_first_process():
+        yield
+        return
+    path = folder / ".lock"
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        lock = _take(path)
+    except BlockingIOError:
+        raise OutputError(
+            f"{folder} is in use by {_holder(path)}",
+            "wait for its end, or train in a folder of its own with fresh=true",
+        ) from None
+    except OSError as error:
+        raise output_error(path, error) from error
+    _held.add(lock)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()  # while it is locked: whoever opened it meanwhile sees that it is gone
+        _held.discard(lock)
+        os.close(lock)
+        with suppress(OSError):  # which are not empty
+            for new in made:
+                new.rmdir()
+
+
+def _take(path: Path) -> int:
+    """Lock a file and write into it by whom.
+
+    Raises:
+        BlockingIOError: Another process holds it.
+        OSError: It can't be written or locked.
+    """
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock), path.stat()):
+                    os.ftruncate(lock, 0)
+                    os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
+                    return lock
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)  # its holder has removed the file in the meantime
+
+
+def _holder(path: Path) -> str:
+    """Who holds a lock, in words."""
+    with suppress(OSError):
+        return path.read_text(errors="replace") or "another process"
+    return "another process"
+
+
+def _leave_to_parent() -> None:
+    """Close the locks in a forked process, as a loader's, which may outlive a killed training."""
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
