@@ -41,6 +41,7 @@ def train(cfg: DictConfig) -> None:
     from gcseg.engine.metrics_csv import MetricsCSV
     from gcseg.engine.progress import RunProgress
     from gcseg.engine.results import merge_results, named, print_table, read_results
+    from gcseg.engine.resume import resume_from
     from gcseg.weights import load_weights
 
     images_per_pass = build.images_per_pass(cfg)
@@ -105,13 +106,14 @@ def train(cfg: DictConfig) -> None:
             extra=plain(cfg.trainer),
         )
         if not finished:
-            last = folder.last if folder.last.is_file() else None
-            if last is None:
+            checkpoint = resume_from(folder)
+            if checkpoint is None:
                 skipped = load_starting_weights(module.model, weights, cfg)
                 if trainer.is_global_zero:
                     print("\n".join(skipped))
             run.describe(folder, config)
-            trainer.fit(module, data, ckpt_path=str(last) if last else None, weights_only=True)
+            resumed = None if checkpoint is None else str(checkpoint)
+            trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
             if trainer.global_step < cfg.iters:
                 raise ConfigError(
                     f"training stopped at step {trainer.global_step} of {cfg.iters}",

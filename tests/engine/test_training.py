@@ -281,11 +281,30 @@ def test_a_disk_that_fills_up_costs_no_checkpoint(train, monkeypatch, tmp_path):
     assert results(folder)["training"]["iters"] == 6
 
 
-def test_a_damaged_last_checkpoint_is_named(train, finished):
+def test_a_damaged_last_checkpoint_is_set_aside(train, finished, batches):
+    """Training goes on from the one before it."""
     (finished / "results.json").unlink()
-    (finished / "checkpoints" / "last.ckpt").write_bytes(b"PK\x03\x04 cut")
+    checkpoints = finished / "checkpoints"
+    best = torch.load(checkpoints / "best.ckpt", weights_only=True)["global_step"]
+    for number, name in enumerate(("last.ckpt.damaged", "last.ckpt.damaged-2"), 1):
+        (checkpoints / "last.ckpt").write_bytes(b"PK\x03\x04 cut")
+        outcome = train()
+        assert outcome.status == 0, outcome.err
+        assert re.search(r"^warning: can't read .*last\.ckpt \(.+\): it is now ", outcome.err)
+        assert outcome.err.endswith(f"it is now {name}, and training goes on from best.ckpt\n")
+        assert (checkpoints / name).read_bytes() == b"PK\x03\x04 cut"
+        assert len(batches) == number * (3 - best)
+        assert results(finished)["training"]["iters"] == 3
+        (finished / "results.json").unlink()
+
+
+def test_no_checkpoint_can_be_read(train, finished):
+    (finished / "results.json").unlink()
+    for name in ("best", "last"):
+        (finished / "checkpoints" / f"{name}.ckpt").write_bytes(b"cut")
     error = train().error
-    assert re.match(r"can't read .*last\.ckpt \(.+\): use another checkpoint$", error)
+    assert re.match(r"can't read .*last\.ckpt \(.+\), and there is no other.*: move .* away", error)
+    assert len(list((finished / "checkpoints").iterdir())) == 2
 
 
 def test_a_multirun_over_modes_trains_once(run, batches, tmp_path):

@@ -1,0 +1,71 @@
+"""From which checkpoint an interrupted training goes on."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from gcseg.engine.checkpoints import read_checkpoint
+from gcseg.engine.lock import is_first_process
+from gcseg.engine.run import RunFolder
+from gcseg.errors import WeightsError
+from gcseg.files import output_error
+from gcseg.terminal import announce
+
+
+def resume_from(folder: RunFolder) -> Path | None:
+    """The newest checkpoint that can be read; None where there is none yet.
+
+    That is last.ckpt, or if it is missing or damaged best.ckpt, which is written before it. The
+    first process of a training sets a damaged last.ckpt aside; the others come to the same answer
+    whether they look before or after it did.
+
+    Raises:
+        WeightsError: No checkpoint that is there can be read; all are left as they are.
+        OutputError: The damaged one can't be renamed.
+    """
+    damaged = None
+    for path in (folder.last, folder.best):
+        try:
+            read_checkpoint(path)
+        except WeightsError as error:
+            if isinstance(_reason(error), FileNotFoundError):
+                continue
+            if isinstance(_reason(error), OSError | MemoryError):  # it may be whole
+                raise
+            damaged = damaged or error
+            continue
+        if damaged is not None and is_first_process():
+            aside = _set_aside(folder.last)
+            announce(
+                f"warning: {damaged.cause}: it is now {aside.name}, and training goes on from "
+                f"{path.name}"
+            )
+        return path
+    if damaged is not None:
+        raise WeightsError(
+            f"{damaged.cause}, and there is no other checkpoint",
+            f"move {folder.checkpoints} away to train from the beginning",
+        )
+    return None
+
+
+def _reason(error: BaseException) -> BaseException:
+    """What an error goes back to."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a damaged file to a name that is not taken.
+
+    Raises:
+        OutputError: It can't be renamed.
+    """
+    names = (f"{path.name}.damaged{'' if n == 1 else f'-{n}'}" for n in itertools.count(1))
+    aside = next(path.with_name(name) for name in names if not path.with_name(name).exists())
+    try:
+        return path.rename(aside)
+    except OSError as error:
+        raise output_error(path, error) from error

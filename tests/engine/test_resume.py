@@ -1,0 +1,82 @@
+"""Which checkpoint a training goes on from."""
+
+import os
+import shutil
+
+import pytest
+import torch
+
+from gcseg.engine.resume import resume_from
+from gcseg.engine.run import RunFolder
+from gcseg.errors import WeightsError
+
+
+@pytest.fixture
+def folder(training, tmp_path):
+    """A copy of a finished training."""
+    return RunFolder(shutil.copytree(training.folder, tmp_path / "run"))
+
+
+def test_none_yet(tmp_path):
+    assert resume_from(RunFolder(tmp_path)) is None
+
+
+def test_the_last(folder, capsys):
+    assert resume_from(folder) == folder.last
+    folder.best.unlink()
+    assert resume_from(folder) == folder.last
+    assert capsys.readouterr().err == ""
+
+
+def test_the_best_where_a_kill_came_before_the_last(folder, capsys):
+    folder.last.unlink()
+    assert resume_from(folder) == folder.best
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kept", [0, 1, 4, 50, 0.1, 0.5, 0.9, -5000, -100, -22, -1])
+def test_cut_off(folder, capsys, kept):
+    """At a number of bytes, at a fraction, or before the end."""
+    size = folder.last.stat().st_size
+    os.truncate(folder.last, int(kept * size) if 0 < kept < 1 else kept % size)
+    assert resume_from(folder) == folder.best
+    names = sorted(path.name for path in folder.checkpoints.iterdir())
+    assert names == ["best.ckpt", "last.ckpt.damaged"]
+    assert capsys.readouterr().err.startswith("warning: can't read ")
+    assert resume_from(folder) == folder.best, "as a rank that looks later"
+    assert capsys.readouterr().err == ""
+
+
+def test_other_ranks_leave_it_to_the_first(folder, capsys, monkeypatch):
+    folder.last.write_bytes(b"")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert resume_from(folder) == folder.best
+    assert folder.last.exists()
+    assert capsys.readouterr().err == ""
+
+
+def test_something_else(folder):
+    torch.save({"epoch": 1}, folder.last)
+    assert resume_from(folder) == folder.best
+    assert (folder.checkpoints / "last.ckpt.damaged").exists()
+
+
+@pytest.mark.parametrize("failure", [PermissionError(13, "Permission denied"), MemoryError()])
+def test_what_may_be_whole_stays(folder, monkeypatch, failure):
+    def fail(*_):
+        raise failure
+
+    monkeypatch.setattr("gcseg.weights.torch_files.load", fail)
+    with pytest.raises(WeightsError, match=r"can't read .*last\.ckpt"):
+        resume_from(folder)
+    assert folder.last.exists()
+
+
+def test_the_only_one_is_damaged(folder):
+    folder.best.unlink()
+    folder.last.write_bytes(b"cut")
+    with pytest.raises(
+        WeightsError, match=r"there is no other checkpoint: move .*checkpoints away"
+    ):
+        resume_from(folder)
+    assert folder.last.exists()
