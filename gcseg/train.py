@@ -42,6 +42,7 @@ def train(cfg: DictConfig) -> None:
     from gcseg.engine.progress import RunProgress
     from gcseg.engine.results import merge_results, named, print_table, read_results
     from gcseg.engine.resume import resume_from
+    from gcseg.engine.step_seed import StepSeed
     from gcseg.weights import load_weights
 
     images_per_pass = build.images_per_pass(cfg)
@@ -87,6 +88,7 @@ def train(cfg: DictConfig) -> None:
         trainer = build.trainer(
             cfg,
             callbacks=[
+                StepSeed(cfg.seed),
                 progress,
                 ValidateAtEnd(),
                 RunRecord(config, train_set.label_space),

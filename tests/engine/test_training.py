@@ -1,13 +1,16 @@
 """Whole trainings on drawn scenes: their run folder, determinism, continuation."""
 
 import csv
+import functools
 import json
+import random
 import re
 import shutil
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -218,10 +221,27 @@ class KilledError(Exception):
     """Stands for a kill."""
 
 
-LONG = ("iters=6", "head.dropout=0", "auxiliary_head.dropout=0")
+LONG = ("iters=6", "head.dropout=0.5", "auxiliary_head.dropout=0.1")
 
 
-def test_an_interrupted_training_goes_on(train, batches, monkeypatch, tmp_path):
+def assert_same_end(first, second):
+    """Weights, optimizer and schedule are equal bit for bit."""
+    ours, theirs = (
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+        for folder in (first, second)
+    )
+    assert_equal(ours["state_dict"], theirs["state_dict"])
+    (ours_optimizer,), (theirs_optimizer,) = ours["optimizer_states"], theirs["optimizer_states"]
+    assert ours_optimizer["param_groups"] == theirs_optimizer["param_groups"]
+    assert ours_optimizer["state"].keys() == theirs_optimizer["state"].keys() != set()
+    for key, state in ours_optimizer["state"].items():
+        assert_equal(state, theirs_optimizer["state"][key])
+    assert ours["lr_schedulers"] == theirs["lr_schedulers"]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_interrupted_training_goes_on(train, batches, monkeypatch, tmp_path, num_workers):
+    train = functools.partial(train, f"num_workers={num_workers}")
     whole = trained(train(*LONG, "run_root=whole"), tmp_path / "whole")
     together, batches[:] = [*batches], []
 
@@ -249,11 +269,35 @@ def test_an_interrupted_training_goes_on(train, batches, monkeypatch, tmp_path):
     assert steps(folder) == [0, 1, 2, 3, 4, 5]
     assert steps(folder, "val/miou") == [1, 3, 5]
     assert results(folder)["training"]["iters"] == 6
-    assert_equal(weights(folder), weights(whole))
+    assert_same_end(folder, whole)
     assert_equal(weights(folder, "best"), weights(whole, "best"))
     for ours, theirs in zip(curves(folder), curves(whole), strict=True):
         for column in ("step", "train/loss", "train/learning_rate", "val/miou"):
             assert ours[column] == theirs[column]
+
+
+def test_passes_of_one_step_draw_their_own(train, monkeypatch, tmp_path):
+    """With accumulation, and from any step on the same."""
+    drawn = []
+    step = SegmentationModule.training_step
+
+    def training_step(self, batch, batch_idx):
+        numbers = torch.rand(1).item(), random.random(), np.random.rand()  # noqa: NPY002
+        drawn.append((self.trainer.global_step, *numbers))
+        if len(drawn) == 10:  # the second pass of the fifth step
+            raise KilledError
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(SegmentationModule, "training_step", training_step)
+    with pytest.raises(KilledError):
+        train("iters=6", "accumulate=2")
+    assert [number for number, *_ in drawn] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    for column in (1, 2, 3):
+        assert len({row[column] for row in drawn}) == 10
+    before, drawn[:] = drawn[8:], []
+    trained(train("iters=6", "accumulate=2"), tmp_path / "runs")
+    assert drawn[:2] == before
+    assert len(drawn) == 4
 
 
 def test_a_disk_that_fills_up_costs_no_checkpoint(train, monkeypatch, tmp_path):
@@ -282,7 +326,8 @@ def test_a_disk_that_fills_up_costs_no_checkpoint(train, monkeypatch, tmp_path):
 
 
 def test_a_damaged_last_checkpoint_is_set_aside(train, finished, batches):
-    """Training goes on from the one before it."""
+    """Training goes on from the one before it, to the same end."""
+    expected = weights(finished)
     (finished / "results.json").unlink()
     checkpoints = finished / "checkpoints"
     best = torch.load(checkpoints / "best.ckpt", weights_only=True)["global_step"]
@@ -295,6 +340,7 @@ def test_a_damaged_last_checkpoint_is_set_aside(train, finished, batches):
         assert (checkpoints / name).read_bytes() == b"PK\x03\x04 cut"
         assert len(batches) == number * (3 - best)
         assert results(finished)["training"]["iters"] == 3
+        assert_equal(weights(finished), expected)
         (finished / "results.json").unlink()
 
 
@@ -331,8 +377,8 @@ def test_a_multirun_trains_each_combination(run, tmp_path):
 
 @pytest.mark.slow
 def test_killed_in_the_middle(data, tmp_path):
-    """A process killed without warning, wherever it is; then the command again."""
-    overrides = (*TINY, "iters=300", "val_every=10")
+    """A process killed without warning, wherever it is; then the command again: the same end."""
+    overrides = (*TINY, "iters=300", "val_every=10", "head.dropout=0.5", "num_workers=1")
     running = subprocess.Popen(
         [sys.executable, "-m", "gcseg.train", *overrides],
         cwd=tmp_path,
@@ -355,6 +401,9 @@ def test_killed_in_the_middle(data, tmp_path):
     assert torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 300
     assert steps(folder) == list(range(300))
     assert not list(folder.rglob("*.partial"))
+    done = start("train", *overrides, "run_root=whole", cwd=tmp_path, GCSEG_DATA=str(data))
+    assert done.returncode == 0, done.stderr
+    assert_same_end(folder, only_run(tmp_path / "whole"))
 
 
 @pytest.mark.slow
