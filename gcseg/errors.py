@@ -43,5 +43,9 @@ class OutputError(GcsegError):
     """A result can't be written."""
 
 
+class TrainingError(GcsegError):
+    """A training can't go on."""
+
+
 class DownloadError(GcsegError):
     """A file can't be fetched."""

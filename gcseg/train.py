@@ -37,6 +37,7 @@ def train(cfg: DictConfig) -> None:
     from gcseg.engine.checkpoints import RunRecord, ValidateAtEnd, checkpoint_callbacks
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.evaluate import evaluate
+    from gcseg.engine.finite_loss import FiniteLoss
     from gcseg.engine.lock import hold
     from gcseg.engine.metrics_csv import MetricsCSV
     from gcseg.engine.progress import RunProgress
@@ -89,6 +90,7 @@ def train(cfg: DictConfig) -> None:
             cfg,
             callbacks=[
                 StepSeed(cfg.seed),
+                FiniteLoss(folder.not_finite),
                 progress,
                 ValidateAtEnd(),
                 RunRecord(config, train_set.label_space),

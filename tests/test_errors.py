@@ -11,10 +11,11 @@ from gcseg.errors import (
     DownloadError,
     GcsegError,
     OutputError,
+    TrainingError,
     WeightsError,
 )
 
-TYPES = (ConfigError, DataError, DownloadError, WeightsError, OutputError)
+TYPES = (ConfigError, DataError, DownloadError, WeightsError, OutputError, TrainingError)
 
 
 @pytest.mark.parametrize("error", TYPES)

@@ -61,6 +61,11 @@ class RunFolder:
         return self.checkpoints / "best.ckpt"
 
     @property
+    def not_finite(self) -> Path:
+        """The state before the step whose loss was NaN or infinite, if there was one."""
+        return self.checkpoints / "not-finite.ckpt"
+
+    @property
     def metrics(self) -> Path:
         """The curves."""
         return self.path / "metrics.csv"
