@@ -38,7 +38,7 @@ def train(cfg: DictConfig) -> None:
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.evaluate import evaluate
     from gcseg.engine.finite_loss import FiniteLoss
-    from gcseg.engine.lock import hold
+    from gcseg.engine.lock import hold, remove_leftovers
     from gcseg.engine.metrics_csv import MetricsCSV
     from gcseg.engine.progress import RunProgress
     from gcseg.engine.results import merge_results, named, print_table, read_results
@@ -66,6 +66,7 @@ def train(cfg: DictConfig) -> None:
 
     folder = run.choose_folder(Path(cfg.run_root), name, cfg.fresh)
     with hold(folder.path):
+        remove_leftovers(folder)
         config = plain(cfg)
         finished = "training" in read_results(folder.results)
         training: dict[str, Any] = {}

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gcseg.engine.run import RunFolder
 from gcseg.errors import OutputError
-from gcseg.files import output_error
+from gcseg.files import locked, output_error
 
 _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
 """Where Lightning, torchrun and SLURM tell a process its place; 0, or nothing, is the first."""
@@ -61,6 +62,26 @@ def hold(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # which are not empty
             for new in made:
                 new.rmdir()
+
+
+def remove_leftovers(folder: RunFolder) -> None:
+    """Remove what killed processes have half written; only for who holds the folder.
+
+    Files below other folders, such as predictions, may be another command's and stay.
+
+    Raises:
+        OutputError: The folder can't be read or written.
+    """
+    if not is_first_process():
+        return
+    try:
+        for path in folder.checkpoints.glob(".*.partial"):
+            path.unlink(missing_ok=True)
+        with locked(folder.results):  # which evaluations write too, one at a time
+            for path in folder.path.glob(".*.partial"):
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise output_error(folder.path, error) from error
 
 
 def _take(path: Path) -> int:

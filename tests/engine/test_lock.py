@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from gcseg.engine.lock import hold, is_first_process
-from gcseg.engine.run import choose_folder
+from gcseg.engine.lock import hold, is_first_process, remove_leftovers
+from gcseg.engine.run import RunFolder, choose_folder
 from gcseg.errors import ConfigError, OutputError
-from tests.commands import TINY, child_environment
+from tests.commands import TINY, child_environment, only_run
 
 HOLDER = """
 import os, sys, time
@@ -106,6 +106,59 @@ def test_fresh_needs_one_process_to_choose(tmp_path, monkeypatch):
     assert choose_folder(tmp_path, "a", fresh=False).path == tmp_path / "a"
     with pytest.raises(ConfigError, match="fresh=true in processes that another program"):
         choose_folder(tmp_path, "a", fresh=True)
+
+
+LEFTOVERS = ("checkpoints/.last.ckpt.12.34.partial", ".metrics.csv.12.34.partial")
+KEPT = (
+    *("checkpoints/last.ckpt", "checkpoints/my.partial", "predictions/.a.png.12.34.partial"),
+    *("results.json", ".lock"),
+)
+
+
+def test_leftovers_of_killed_processes_are_removed(tmp_path, monkeypatch):
+    for name in (*LEFTOVERS, *KEPT):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("half")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    remove_leftovers(RunFolder(tmp_path))
+    assert all((tmp_path / name).exists() for name in LEFTOVERS), "the first one's to remove"
+    monkeypatch.delenv("LOCAL_RANK")
+    remove_leftovers(RunFolder(tmp_path))
+    left = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+    assert left == set(KEPT)
+
+
+KILLED = """
+import os, runpy
+from gcseg.engine import checkpoints
+
+def save(content, file):
+    file.write(b"half of a checkpoint")
+    file.flush()
+    os.kill(os.getpid(), 9)
+
+checkpoints.torch.save = save
+runpy.run_module("gcseg.train", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_killed_while_it_saves(run, data, tmp_path):
+    """The lock and the half of a checkpoint stay; the same command goes on all the same."""
+    (tmp_path / "killed.py").write_text(KILLED)
+    done = subprocess.run(
+        [sys.executable, "killed.py", *TINY],
+        cwd=tmp_path,
+        env=child_environment(GCSEG_DATA=str(data)),
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.returncode == -9, done.stderr
+    folder = only_run(tmp_path / "runs")
+    assert list(folder.rglob(".*.partial")) and (folder / ".lock").exists()
+    outcome = run("train", *TINY)
+    assert outcome.status == 0, outcome.err
+    assert only_run(tmp_path / "runs") == folder
+    assert not [path for path in folder.rglob(".*") if path.is_file()]
 
 
 def test_a_second_training_is_refused(run, training, holder, tmp_path):
