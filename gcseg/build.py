@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from gcseg.build_data import rectangle
+from gcseg.data.parallel import available_cores
 from gcseg.engine.checkpoints import AtomicCheckpointIO
 from gcseg.engine.module import SegmentationModule
 from gcseg.errors import ConfigError
@@ -121,8 +121,7 @@ def worker_count(cfg: DictConfig) -> int:
     """Loader processes per training process."""
     if cfg.num_workers != "auto":
         return int(cfg.num_workers)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(8, (cores or 1) // device_count(cfg)))
+    return max(1, min(8, available_cores() // device_count(cfg)))
 
 
 def device_count(cfg: DictConfig) -> int:

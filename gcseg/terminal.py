@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,18 +9,16 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gcseg.ranks import is_first_process
+
 SECONDS_BETWEEN_LINES = 10.0
 """In a log, where a bar would be noise."""
 
 
 def announce(text: str) -> None:
     """Print a line on stderr; quiet on all processes of a training but the first."""
-    if _is_first():
+    if is_first_process():
         _stderr().print(text, markup=False)
-
-
-def _is_first() -> bool:
-    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def _stderr() -> Console:
@@ -38,7 +35,7 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
     Returns:
         What takes the number of things that are done and of all.
     """
-    if not _is_first():
+    if not is_first_process():
         yield lambda done, total: None
         return
     console = _stderr()

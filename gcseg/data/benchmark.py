@@ -11,7 +11,6 @@ from typing import Any
 
 import albumentations as A
 import cv2
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -21,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from gcseg.data.augment import PADDING_GREY, TrainingPipeline
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX
-from gcseg.data.samples import TrainingSamples, collate
+from gcseg.data.samples import TrainingSamples, collate, one_thread, to_tensor
 from gcseg.data.sampling import Key, StepSampler
 
 STILL = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
@@ -85,13 +84,9 @@ class PlainSamples(Dataset[dict[str, Any]]):
         image, label = self.dataset.read(key[1])
         augmented = self.pipeline(image=image, mask=label)
         return {
-            "image": _to_tensor(augmented["image"]),
+            "image": to_tensor(augmented["image"]),
             "label": torch.from_numpy(augmented["mask"]),
         }
-
-
-def _to_tensor(image: Any) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
 Setting = tuple[str, str]
@@ -270,7 +265,7 @@ def per_loader(
         prefetch_factor=prefetch if num_workers else None,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_one_thread,
+        worker_init_fn=one_thread,
     )
     iterator = iter(loader)
     for _ in range(num_workers * prefetch + 1):
@@ -279,11 +274,6 @@ def per_loader(
     for _ in itertools.islice(iterator, batches):
         pass
     return batches * batch_size / (time.perf_counter() - start)
-
-
-def _one_thread(_worker: int) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
 
 
 def on_device(
@@ -297,7 +287,8 @@ def on_device(
         batch_size: Samples per batch.
         batches: Finished.
     """
-    if samples.pipeline.device is None:
+    augmentation = samples.pipeline.device
+    if augmentation is None:
         raise ValueError("the pipeline leaves nothing to the device")
     batch = collate([samples[counter, 0] for counter in range(batch_size)])
 
@@ -306,8 +297,7 @@ def on_device(
             key: value.to(device) if isinstance(value, Tensor) else value
             for key, value in batch.items()
         }
-        assert samples.pipeline.device is not None
-        samples.pipeline.device(moved)
+        augmentation(moved)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gcseg.data.cache_files import SourceKeys, writing
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.parallel import Progress, in_parallel
-from gcseg.data.reading import UInt8Array
+from gcseg.data.reading import UInt8Array, count_values
 from gcseg.errors import OutputError
 from gcseg.files import atomic_write
 
@@ -25,7 +25,6 @@ POSITIONS = 8
 
 _FORMAT = b"gcseg classes 1"
 _GRID_PIXELS = 1 << 15  # of a coarser grid, on which the larger classes are looked for
-_HISTOGRAM_PIXELS = 1 << 24  # cv2.calcHist counts in float32, exact up to here
 
 Int64Array = npt.NDArray[np.int64]
 Int32Array = npt.NDArray[np.int32]
@@ -164,7 +163,7 @@ def summarize(label: UInt8Array, num_classes: int, name: str) -> Summary:
         num_classes: C, how many classes there are.
         name: The sample's; seeds the choice.
     """
-    counts = _histogram(label)[:num_classes]
+    counts = count_values(label)[:num_classes]
     generator = np.random.default_rng(zlib.crc32(name.encode()))
     step = max(1, int((label.size / _GRID_PIXELS) ** 0.5))
     top, left = generator.integers(step, size=2)
@@ -182,14 +181,6 @@ def summarize(label: UInt8Array, num_classes: int, name: str) -> Summary:
         chosen.append(np.stack((kinds, *np.divmod(found[places], label.shape[1])), axis=1))
     pixels = np.concatenate(chosen)
     return counts, pixels[np.lexsort(pixels.T[::-1])].astype(np.int32)
-
-
-def _histogram(label: UInt8Array) -> Int64Array:
-    """How many pixels have each of 256 values."""
-    rows = max(1, _HISTOGRAM_PIXELS // label.shape[1])
-    parts = [label[top : top + rows] for top in range(0, label.shape[0], rows)]
-    counted = [cv2.calcHist([part], [0], None, [256], [0, 256]).ravel() for part in parts]
-    return np.asarray(np.sum(counted, axis=0, dtype=np.int64))
 
 
 def _choose(

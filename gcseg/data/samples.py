@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import albumentations as A
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -66,7 +67,7 @@ class TrainingSamples(Dataset[dict[str, Any]]):
         sample = {"name": self.dataset.pairs[index].name}
         if self.pipeline.device is None:
             return {
-                "image": _to_tensor(augmented["image"]),
+                "image": to_tensor(augmented["image"]),
                 "label": torch.from_numpy(np.ascontiguousarray(augmented["mask"])),
                 **sample,
             }
@@ -155,7 +156,7 @@ class EvaluationSamples(Dataset[dict[str, Any]]):
         index = self.indices[position]
         image, label = self.dataset.read(index)
         sample: dict[str, Any] = {
-            "image": _to_tensor(self.pipeline(image=image)["image"]),
+            "image": to_tensor(self.pipeline(image=image)["image"]),
             "height": image.shape[0],
             "width": image.shape[1],
             "index": index,
@@ -166,7 +167,14 @@ class EvaluationSamples(Dataset[dict[str, Any]]):
         return sample
 
 
-def _to_tensor(image: npt.NDArray[np.float32] | UInt8Array) -> Tensor:
+def one_thread(_worker: int) -> None:
+    """Keep a loader process to one core: a loader's parallelism is its number of processes."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def to_tensor(image: npt.NDArray[np.float32] | UInt8Array) -> Tensor:
+    """An image H x W x 3 as a tensor 3 x H x W."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 

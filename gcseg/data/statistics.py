@@ -19,16 +19,13 @@ from rich.text import Text
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.parallel import Progress, in_parallel
-from gcseg.data.reading import UInt8Array
+from gcseg.data.reading import count_values
 
 Size = tuple[int, int]
 """Height and width, in pixels."""
 
 Weights = tuple[float | None, ...]
 """By class; None where the class never occurs."""
-
-_EXACT = 2**24
-"""Pixels that OpenCV's histogram counts without rounding: its counters are float32."""
 
 
 @dataclass(frozen=True)
@@ -198,18 +195,8 @@ def _measure_one(dataset: SegmentationDataset, index: int) -> _Measured:
         (height, width),
         [round(value) for value in cv2.sumElems(image)[:3]],
         [round(cv2.norm(channel, cv2.NORM_L2SQR)) for channel in cv2.split(image)],
-        None if label is None else _count(label),
+        None if label is None else count_values(label),
     )
-
-
-def _count(label: UInt8Array) -> npt.NDArray[np.int64]:
-    """How often each of the 256 values occurs."""
-    counts = np.zeros(256, np.int64)
-    rows = max(1, _EXACT // label.shape[1])
-    for top in range(0, label.shape[0], rows):
-        band = cv2.calcHist([label[top : top + rows]], [0], None, [256], [0, 256])
-        counts += band.ravel().astype(np.int64)  # 256 x 1 before OpenCV 5
-    return counts
 
 
 def _summary(measured: Iterable[_Measured], space: LabelSpace) -> Statistics:

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as L
@@ -16,7 +15,7 @@ from torch.utils.data import DataLoader
 from gcseg.data.augment import TrainingPipeline
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.rare import RareClasses
-from gcseg.data.samples import EvaluationSamples, TrainingSamples, collate
+from gcseg.data.samples import EvaluationSamples, TrainingSamples, collate, one_thread
 from gcseg.data.sampling import StepSampler
 from gcseg.errors import ConfigError
 
@@ -126,7 +125,7 @@ class SegmentationData(L.LightningDataModule):
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,
             "prefetch_factor": self.prefetch if self.num_workers else None,
-            "worker_init_fn": _one_thread,
+            "worker_init_fn": one_thread,
             # A generator of its own: otherwise every pass draws from the global one, and how
             # often validation ran would change the training.
             "generator": torch.Generator().manual_seed(self.seed),
@@ -155,9 +154,3 @@ def check_shared_memory(batch_bytes: int, num_workers: int, prefetch: int, free:
             f"{free / 2**20:.0f} MiB free",
             "start the container with a larger --shm-size, or lower num_workers or prefetch",
         )
-
-
-def _one_thread(_worker: int) -> None:
-    """Keep a worker to one core: the loader's parallelism is its number of workers."""
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)

@@ -12,17 +12,10 @@ from pathlib import Path
 from gcseg.engine.run import RunFolder
 from gcseg.errors import OutputError
 from gcseg.files import locked, output_error
-
-_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
-"""Where Lightning, torchrun and SLURM tell a process its place; 0, or nothing, is the first."""
+from gcseg.ranks import is_first_process
 
 _held: set[int] = set()
 """Descriptors of the locks that this process holds."""
-
-
-def is_first_process() -> bool:
-    """Whether this process is the first of its training, before Lightning knows its rank."""
-    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
 
 @contextmanager

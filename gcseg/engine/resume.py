@@ -6,10 +6,10 @@ import itertools
 from pathlib import Path
 
 from gcseg.engine.checkpoints import read_checkpoint
-from gcseg.engine.lock import is_first_process
 from gcseg.engine.run import RunFolder
 from gcseg.errors import WeightsError
 from gcseg.files import output_error
+from gcseg.ranks import is_first_process
 from gcseg.terminal import announce
 
 

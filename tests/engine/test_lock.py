@@ -8,9 +8,10 @@ import sys
 
 import pytest
 
-from gcseg.engine.lock import hold, is_first_process, remove_leftovers
+from gcseg.engine.lock import hold, remove_leftovers
 from gcseg.engine.run import RunFolder, choose_folder
 from gcseg.errors import ConfigError, OutputError
+from gcseg.ranks import is_first_process
 from tests.commands import TINY, child_environment, only_run
 
 HOLDER = """
