@@ -29,7 +29,7 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
         GcsegError: A setting, the checkpoint, the data or the output folder is wrong.
     """
     # Heavy imports wait until the settings are known to be right.
-    from gcseg import build, build_data
+    from gcseg import build, build_data, build_trainer
     from gcseg.engine.checkpoints import check_classes
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.evaluate import evaluate as score
@@ -49,9 +49,9 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
     data = SegmentationData(
         build_data.cached(cfg, dataset),
         build_data.evaluation_preprocessing(cfg),
-        num_workers=build.worker_count(cfg),
+        num_workers=build_trainer.worker_count(cfg),
     )
-    trainer = build.trainer(cfg, callbacks=[RunProgress()])
+    trainer = build_trainer.trainer(cfg, callbacks=[RunProgress()])
     records = score(trainer, module, data, build.modes(cfg), split=cfg.split, checkpoint=checkpoint)
     if trainer.is_global_zero:
         results = output_folder(cfg, checkpoint) / "results.json"

@@ -21,7 +21,7 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
         GcsegError: A setting, the checkpoint, an image or the output folder is wrong.
     """
     # Heavy imports wait until the settings are known to be right.
-    from gcseg import build, build_data
+    from gcseg import build, build_data, build_trainer
     from gcseg.data.datasets import images_as_dataset
     from gcseg.engine.checkpoints import check_classes, trained_classes
     from gcseg.engine.data import SegmentationData
@@ -47,7 +47,7 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     module.set_modes(build.modes(cfg))
     output = Path(cfg.output or output_folder(cfg, checkpoint) / "predictions")
     data = SegmentationData(dataset, build_data.evaluation_preprocessing(cfg), num_workers=1)
-    trainer = build.trainer(
+    trainer = build_trainer.trainer(
         cfg, callbacks=[RunProgress(), PredictionWriter(output, dataset, space)]
     )
     trainer.predict(module, data, return_predictions=False)

@@ -16,9 +16,9 @@ from gcseg.config import source_folder
 from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.label_spaces import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC
 from gcseg.errors import ConfigError, WeightsError
+from gcseg.identity import run_name
 from gcseg.instantiate import instantiate
 from gcseg.settings import check, plain
-from gcseg.train import run_name
 from gcseg.trained import (
     GROUPS,
     described_config,

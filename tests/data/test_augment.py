@@ -16,7 +16,7 @@ from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.label_spaces import VOC
 from gcseg.data.samples import TrainingSamples
 from gcseg.errors import ConfigError
-from gcseg.train import training_settings
+from gcseg.identity import training_settings
 from tests.commands import compose
 from tests.data import trees
 from tests.data.draws import SEEDS, coordinates, draws
