@@ -17,7 +17,7 @@ INSTALLED := $(VENV)/.gcseg-installed
 INSTALLED_DEV := $(VENV)/.gcseg-installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev test test-slow test-frameworks coverage lint format types tables clean
+.PHONY: help demo install install-dev test test-slow test-frameworks test-clusters coverage lint format types tables clean
 
 help:  ## list the targets
 	@echo "Targets (make TARGET):"
@@ -50,6 +50,9 @@ test-slow: $(INSTALLED_DEV)  ## run the slow tests
 
 test-frameworks: $(INSTALLED_DEV)  ## compare with PaddleSeg and mmsegmentation themselves, see CONTRIBUTING
 	$(BIN)/python -m pytest -m frameworks $(TEST_ARGS)
+
+test-clusters: $(INSTALLED_DEV)  ## sweeps through SLURM, Ray and optuna on this machine, see CONTRIBUTING
+	$(BIN)/python -m pytest -m clusters $(TEST_ARGS)
 
 coverage: $(INSTALLED_DEV)  ## run the tests and fail if they cover less than 90 % of gcseg
 	$(BIN)/python -m pytest $(PARALLEL) --cov=gcseg --cov-report=term-missing:skip-covered --cov-fail-under=90 $(TEST_ARGS)

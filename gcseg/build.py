@@ -19,7 +19,8 @@ from gcseg.settings import plain
 
 def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     """Build the network of `cfg.backbone`, `cfg.head` and `cfg.auxiliary_head`."""
-    backbone = instantiate(cfg.backbone, without=("name", "pretrained"))
+    memory = {"checkpoint_activations": True} if cfg.get("checkpoint_activations") else {}
+    backbone = instantiate(cfg.backbone, without=("name", "pretrained"), **memory)
     head = instantiate(
         cfg.head,
         without=("name", "align_corners"),  # of the whole network

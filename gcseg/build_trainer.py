@@ -13,6 +13,7 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy
 
 from gcseg import build_data
 from gcseg.data.augment import TrainingPipeline
@@ -26,14 +27,20 @@ from gcseg.engine.checkpoints import (
     checkpoint_callbacks,
 )
 from gcseg.engine.data import SegmentationData
+from gcseg.engine.ema import MovingAverage
 from gcseg.engine.finite_loss import FiniteLoss
-from gcseg.engine.metrics_csv import MetricsCSV
+from gcseg.engine.fully_sharded import FullyShardedStrategy
+from gcseg.engine.leave import Leave
+from gcseg.engine.metrics_csv import ContinuedCurves, MetricsCSV
 from gcseg.engine.progress import RunProgress
 from gcseg.engine.run import RunFolder
 from gcseg.engine.step_seed import StepSeed
+from gcseg.engine.sync_batchnorm import CPUSyncBatchNorm
 from gcseg.errors import ConfigError
 from gcseg.instantiate import instantiate
+from gcseg.ranks import check_launch
 from gcseg.settings import plain
+from gcseg.signals import Signals
 
 TRAINER_ARGUMENTS = (
     "benchmark", "detect_anomaly", "deterministic", "gradient_clip_algorithm",
@@ -83,6 +90,7 @@ def training(
     folder: RunFolder,
     label_space: LabelSpace,
     progress: RunProgress,
+    signals: Signals,
     *,
     log: bool,
 ) -> L.Trainer:
@@ -93,6 +101,7 @@ def training(
         folder: The run folder.
         label_space: The classes.
         progress: What shows how far it is.
+        signals: What makes it leave.
         log: Whether there are steps to be logged.
 
     Raises:
@@ -100,17 +109,18 @@ def training(
     """
     config = plain(cfg)
     curves = MetricsCSV(folder.metrics)
+    finite_loss = FiniteLoss(folder.not_finite, cfg.skip_not_finite)
     return trainer(
         cfg,
         callbacks=[
             StepSeed(cfg.seed),
-            FiniteLoss(folder.not_finite),
+            finite_loss,
+            *moving_average(cfg, finite_loss),
             progress,
             ValidateAtEnd(),
             RunRecord(config, label_space),
-            L.callbacks.LambdaCallback(
-                on_train_start=lambda trainer, _: curves.continue_from(trainer.global_step)
-            ),
+            ContinuedCurves(curves),
+            Leave(folder.last, signals),
             *checkpoint_callbacks(folder.checkpoints),
         ],
         loggers=[curves, *loggers(cfg, folder.path, config)] if log else [],
@@ -123,6 +133,13 @@ def training(
         default_root_dir=folder.path,
         extra=config["trainer"],
     )
+
+
+def moving_average(cfg: DictConfig, finite_loss: FiniteLoss) -> list[L.Callback]:
+    """The callback of `cfg.ema`, or nothing."""
+    if cfg.ema.decay is None:
+        return []
+    return [MovingAverage(cfg.ema.decay, warmup=cfg.ema.warmup, changed=lambda: finite_loss.finite)]
 
 
 def loggers(cfg: DictConfig, folder: Path, config: dict[str, Any]) -> list[Logger]:
@@ -164,7 +181,7 @@ def images_per_pass(cfg: DictConfig) -> int:
     Raises:
         ConfigError: The batch does not divide over devices and accumulated passes.
     """
-    processes = device_count(cfg) * node_count(cfg)
+    processes = process_count(cfg)
     parts = processes * int(cfg.accumulate)
     if cfg.batch_size % parts:
         raise ConfigError(
@@ -178,6 +195,34 @@ def images_per_pass(cfg: DictConfig) -> int:
 def node_count(cfg: DictConfig) -> int:
     """Machines that the run uses."""
     return int(cfg.get("num_nodes", 1))
+
+
+def process_count(cfg: DictConfig) -> int:
+    """Processes that the run has, over all machines.
+
+    Raises:
+        ConfigError: The devices are not there, or a launcher has started other processes.
+    """
+    devices, nodes = device_count(cfg), node_count(cfg)
+    check_launch(devices, nodes)
+    return devices * nodes
+
+
+def distribution(cfg: DictConfig, on_cpu: bool) -> dict[str, Any]:
+    """The Trainer's arguments about how its processes work together.
+
+    Batch norm is over the images of all of them. Buffers, which are then alike, are not handed
+    round: that would be done in evaluation too, where processes have different numbers of images.
+    """
+    if process_count(cfg) == 1:
+        return {"strategy": "auto"}
+    sharded = cfg.get("strategy") == "fsdp"
+    return {
+        "strategy": FullyShardedStrategy() if sharded else DDPStrategy(broadcast_buffers=False),
+        "sync_batchnorm": not on_cpu,
+        # What is gathered for a validation is trained with afterwards.
+        "inference_mode": not sharded,
+    }
 
 
 def trainer(
@@ -209,18 +254,22 @@ def trainer(
     # Lightning greets with tips and with a deprecation of its own making.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+    # Its successor is not in the older PyTorch that is supported.
+    warnings.filterwarnings("ignore", message=r"`broadcast_buffers` is deprecated")
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
-    several = devices * node_count(cfg) > 1
+    distributed = distribution(cfg, on_cpu)
     settings: dict[str, Any] = {
         "accelerator": cfg.accelerator,
         "devices": devices,
         "num_nodes": node_count(cfg),
-        "strategy": "ddp" if several else "auto",
+        **distributed,
         "precision": str(cfg.precision),
-        "sync_batchnorm": several and not on_cpu,
         "callbacks": callbacks,
         "logger": loggers or False,
-        "plugins": [AtomicCheckpointIO()],
+        "plugins": [
+            AtomicCheckpointIO(),
+            *([CPUSyncBatchNorm()] if on_cpu and process_count(cfg) > 1 else []),
+        ],
         "use_distributed_sampler": False,
         "num_sanity_val_steps": 0,
         "enable_progress_bar": False,
@@ -233,6 +282,11 @@ def trainer(
                 f"trainer.{name} can't be set", f"use one of {', '.join(TRAINER_ARGUMENTS)}"
             )
     try:
-        return L.Trainer(**settings, **(extra or {}))
+        built = L.Trainer(**settings, **(extra or {}))
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise ConfigError(f"the Trainer refuses its arguments ({error})", "change them") from None
+    # Signals are gcseg.signals' in a training, and the system's elsewhere. Lightning's handlers
+    # would keep an evaluation from ending, wait in them for other processes, and requeue a job of
+    # SLURM that a sweep queues again by itself.
+    built._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return built

@@ -9,11 +9,13 @@ import difflib
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
@@ -25,7 +27,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gcseg.errors import GcsegError
+from gcseg.errors import ConfigError, GcsegError, LeftEarlyError
+from gcseg.ranks import is_first_process
 from gcseg.settings import check, check_types, leaves
 
 PACKAGE = Path(__file__).resolve().parent
@@ -38,13 +41,27 @@ def source_folder(name: str) -> Path:
 
 
 def register_resolvers() -> None:
-    """Make `${gcseg_folder:NAME}` and `${folder_name:PATH}` known to OmegaConf."""
+    """Make `${gcseg_folder:NAME}` and the like, which conf/ uses, known to OmegaConf."""
     OmegaConf.register_new_resolver(
         "gcseg_folder", lambda name: str(source_folder(name)), replace=True
     )
     OmegaConf.register_new_resolver(
         "folder_name", lambda path: Path(str(path)).resolve().name, replace=True
     )
+    # Kept with the configuration, so that jobs on other machines see the command's and not theirs.
+    OmegaConf.register_new_resolver("sweep_name", _sweep_name, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("gpus_to_ask_for", _gpus_to_ask_for, replace=True)
+
+
+def _sweep_name() -> str:
+    from gcseg.sweeps.plan import sweep_name
+
+    return sweep_name(sys.argv[1:])
+
+
+def _gpus_to_ask_for(accelerator: str, devices: int | str) -> int | str | None:
+    """GPUs on each machine that a cluster's queue is asked for; None for a job without."""
+    return None if accelerator in ("cpu", "mps") else devices
 
 
 def run_command(
@@ -52,6 +69,7 @@ def run_command(
     task: Callable[[DictConfig], None],
     *,
     prepare: Callable[[list[str]], object] | None = None,
+    sweeps: bool = False,
 ) -> None:
     """Run a command: compose `conf/<config_name>.yaml` with the command line and call the task.
 
@@ -61,19 +79,17 @@ def run_command(
         config_name: The command's primary configuration.
         task: What it does with the composed and checked configuration.
         prepare: Called with the command line before anything is composed.
+        sweeps: Whether jobs of a multirun are processes of their own, and in a ledger; a
+            configuration that is resolved already can then be given with `--resolved FILE`.
     """
+    if sweeps and sys.argv[1:2] == ["--resolved"]:
+        _run_resolved(config_name, task, sys.argv[2:])
+        return
     register_resolvers()
     full = os.environ.get("HYDRA_FULL_ERROR") == "1"
-
-    failed_jobs: list[str] = []
-
-    def checked_task(cfg: DictConfig) -> None:
-        # Inside the task, because Hydra adds lines of its own to an exception that leaves it.
-        with errors_in_one_line(config_name, full, failed_jobs if is_multirun() else None):
-            check(cfg)
-            check_types(cfg, _as_in_files(config_name))
-            task(cfg)
-
+    # conf/ sets values of clusters' launchers in files of their names; Hydra would have others.
+    warnings.filterwarnings("ignore", message=r"(?s).* is validated against ConfigStore schema")
+    checked_task = CheckedTask(config_name, task, sweeps=sweeps, full=full)
     with errors_in_one_line(config_name, full):
         if prepare is not None:
             prepare(sys.argv[1:])
@@ -85,9 +101,122 @@ def run_command(
         finally:
             if not full:
                 del os.environ["HYDRA_FULL_ERROR"]
-    if failed_jobs:
-        print(f"error: {len(failed_jobs)} jobs failed: {'; '.join(failed_jobs)}", file=sys.stderr)
+            if checked_task.sweeps:
+                _end_sweep()
+    failed = checked_task.failed
+    if failed:
+        print(f"error: {len(failed)} jobs failed: {'; '.join(failed)}", file=sys.stderr)
         sys.exit(1)
+
+
+class CheckedTask:
+    """A command's task as Hydra calls it, once for each job; launchers send it to other machines.
+
+    Args:
+        config_name: The command's primary configuration.
+        task: Takes the configuration, once it is checked.
+        sweeps: Whether a job of a multirun is a process of its own.
+        full: Whether errors pass with their traceback.
+    """
+
+    def __init__(
+        self, config_name: str, task: Callable[[DictConfig], None], *, sweeps: bool, full: bool
+    ) -> None:
+        self.config_name = config_name
+        self.task = task
+        self.sweeps = sweeps
+        self.full = full
+        self.failed: list[str] = []
+        self._files: dict[str, DictConfig] = {}  # composed once for jobs of the same groups
+
+    def __call__(self, cfg: DictConfig) -> float | None:
+        """Do a job; in a multirun, its mIoU where it has one."""
+        if self.sweeps and is_multirun():
+            from gcseg.sweeps.job import run_job
+
+            return run_job(cfg, self.problem(cfg))
+        # Here, because Hydra adds lines of its own to an exception that leaves the task.
+        with errors_in_one_line(
+            self.config_name, self.full, self.failed if is_multirun() else None
+        ):
+            self.check(cfg)
+            if is_multirun() and (cfg.get("devices", 1), cfg.get("num_nodes", 1)) != (1, 1):
+                raise ConfigError(
+                    f"devices={cfg.get('devices')} num_nodes={cfg.get('num_nodes')} in a multirun",
+                    "give each command by itself, or use one device per job",
+                )
+            self.task(cfg)
+        return None
+
+    def check(self, cfg: DictConfig) -> None:
+        """Check the configuration of a job.
+
+        Raises:
+            ConfigError: A value is wrong.
+        """
+        check(cfg)
+        groups = _group_overrides(HydraConfig.get().overrides.task)
+        if " ".join(groups) not in self._files:
+            loader = GlobalHydra.instance().config_loader()
+            files = loader.load_configuration(self.config_name, groups, RunMode.RUN)
+            self._files[" ".join(groups)] = files
+        check_types(cfg, self._files[" ".join(groups)])
+
+    def problem(self, cfg: DictConfig) -> str | None:
+        """What is wrong with the configuration of a job, in one line; None if nothing is."""
+        try:
+            self.check(cfg)
+        except (GcsegError, HydraException, OmegaConfBaseException) as error:
+            return _explain(error, self.config_name)
+        return None
+
+
+def _run_resolved(
+    config_name: str, task: Callable[[DictConfig], None], arguments: list[str]
+) -> None:
+    """Run a command with the settings of a file that are resolved already, without Hydra."""
+    from gcseg.sweeps.outcome import leave_with_sweep
+
+    with errors_in_one_line(config_name, os.environ.get("HYDRA_FULL_ERROR") == "1"):
+        if len(arguments) != 1:
+            given = " ".join(arguments) or "nothing"
+            raise ConfigError(
+                f"--resolved is given {given}", "give it one file, as config.yaml of a run folder"
+            )
+        leave_with_sweep()
+        cfg = _read_resolved(Path(arguments[0]))
+        check(cfg)
+        task(cfg)
+
+
+def _read_resolved(path: Path) -> DictConfig:
+    """Settings of a YAML file.
+
+    Raises:
+        ConfigError: There is no such file, or it has no settings.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise ConfigError(
+            f"{path} can't be read ({reason})", "give config.yaml of a run folder"
+        ) from None
+    if not isinstance(content, dict) or "tta" not in content:
+        raise ConfigError(
+            f"{path} holds no settings of a training", "give config.yaml of a run folder"
+        )
+    cfg = OmegaConf.create(content)
+    OmegaConf.set_struct(cfg, True)  # a setting that is missing is an error and not None
+    return cfg
+
+
+def _end_sweep() -> None:
+    """Sum up the multirun, if there was one; ends the process with status 1 if a job failed."""
+    if "gcseg.sweeps.sweep" in sys.modules:
+        from gcseg.sweeps.sweep import end
+
+        end()
 
 
 @contextmanager
@@ -100,6 +229,10 @@ def errors_in_one_line(
     """
     try:
         yield
+    except LeftEarlyError as left:
+        if is_first_process():
+            print(left, file=sys.stderr)
+        sys.exit(left.status)
     except KeyboardInterrupt:
         print("interrupted: the same command goes on where it can", file=sys.stderr)
         sys.exit(130)
@@ -148,8 +281,8 @@ def _suggest(key: str, config_name: str) -> str:
     return f"{meant}--cfg job lists them all"
 
 
-def compose(config_name: str, overrides: list[str]) -> DictConfig:
-    """Compose `conf/<config_name>.yaml` outside a command.
+def compose(config_name: str, overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
+    """Compose `conf/<config_name>.yaml` outside a command, if asked for with Hydra's settings.
 
     Raises:
         HydraException: An override does not exist.
@@ -157,7 +290,7 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
     register_resolvers()
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(source_folder("conf")), version_base="1.3"):
-        return hydra.compose(config_name, overrides)
+        return hydra.compose(config_name, overrides, return_hydra_config=with_hydra)
 
 
 def _group_overrides(arguments: Iterable[str]) -> list[str]:
@@ -168,13 +301,6 @@ def _group_overrides(arguments: Iterable[str]) -> list[str]:
         if (source_folder("conf") / group / f"{option}.yaml").is_file():
             chosen.append(argument)
     return chosen
-
-
-def _as_in_files(config_name: str) -> DictConfig:
-    """The configuration without the command line's values, but with the groups that it chose."""
-    loader = GlobalHydra.instance().config_loader()
-    groups = _group_overrides(HydraConfig.get().overrides.task)
-    return loader.load_configuration(config_name, groups, RunMode.RUN)
 
 
 def is_multirun() -> bool:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
+LEFT_EARLY = 75
+"""Exit status of a training that a signal made save and leave (EX_TEMPFAIL of sysexits.h)."""
+
 
 class GcsegError(Exception):
     """An error that the user can mend.
@@ -47,5 +52,33 @@ class TrainingError(GcsegError):
     """A training can't go on."""
 
 
+class MemoryLimitError(GcsegError):
+    """An image can't be predicted in the memory that there is."""
+
+
 class DownloadError(GcsegError):
     """A file can't be fetched."""
+
+
+class LeftEarlyError(BaseException):
+    """A signal made a training leave; like `KeyboardInterrupt`, nothing should keep it.
+
+    Args:
+        number: The signal.
+        step: Optimizer steps that are done and saved; None where no steps were being made.
+    """
+
+    def __init__(self, number: signal.Signals, step: int | None = None) -> None:
+        super().__init__(number, step)
+        self.number = number
+        self.step = step
+
+    @property
+    def status(self) -> int:
+        """The exit status: that of Ctrl-C for Ctrl-C."""
+        return 130 if self.number == signal.SIGINT else LEFT_EARLY
+
+    def __str__(self) -> str:
+        """The message on one line."""
+        after = "" if self.step is None else f" after step {self.step}"
+        return f"stopped by {self.number.name}{after}: the same command goes on from there"

@@ -31,18 +31,19 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
     # Heavy imports wait until the settings are known to be right.
     from gcseg import build, build_data, build_trainer
     from gcseg.engine.checkpoints import check_classes
+    from gcseg.engine.confusion import keep_confusion
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.evaluate import evaluate as score
     from gcseg.engine.progress import RunProgress
     from gcseg.engine.results import merge_results, named, print_table
     from gcseg.report.measured import read_measurements
-    from gcseg.weights import load_tensors, read_checkpoint_file
+    from gcseg.weights import load_tensors, read_weights
 
     if trained.row is not None:
         read_measurements(_measurements(cfg))  # a damaged file shows before the work is done
     dataset = build_data.dataset(cfg, cfg.split).with_labels()
     checkpoint = trained.path()
-    content = read_checkpoint_file(checkpoint)
+    content = read_weights(checkpoint, cfg.weights)
     check_classes(content.extra, dataset.label_space, checkpoint)
     module = build.module(cfg, dataset.label_space.names)
     load_tensors(module.model, content.tensors, content.extra, source=str(checkpoint))
@@ -62,6 +63,7 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
             split=cfg.split,
             checkpoint=checkpoint.stem if run_folder(checkpoint) else "best",
         )
+        evaluations = keep_confusion(results, evaluations, module.matrices, module.class_names)
         merge_results(results, {"evaluations": evaluations})
         print_table(records, title=f"{checkpoint} on {cfg.dataset.name} {cfg.split}")
         print(f"results: {results}")

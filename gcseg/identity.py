@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from gcseg.files import sha256_of
-from gcseg.settings import plain
+from gcseg.settings import fingerprint, plain
 
 if TYPE_CHECKING:
     from gcseg.data.datasets import SegmentationDataset
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 def run_name(cfg: DictConfig, train_set: SegmentationDataset, weights: Mapping[str, Path]) -> str:
     """The name of a training, ending in a fingerprint of what decides its weights."""
-    from gcseg.engine.run import fingerprint
-
     names = f"{cfg.backbone.name}-{cfg.head.name}-{cfg.dataset.name}"
     settings = {
         **training_settings(cfg),
@@ -37,6 +35,8 @@ def training_settings(cfg: DictConfig) -> dict[str, Any]:
                    "count_ignored", "dataset", "augment", "augment_on", "sampling", "normalize",
                    "optim", "iters", "batch_size", "precision", "seed", "trainer")
     }  # fmt: skip
+    if cfg.ema.decay is not None:  # best.ckpt is the average's
+        settings["ema"] = {"decay": float(cfg.ema.decay), "warmup": cfg.ema.warmup}
     if cfg.accumulate > 1:  # batch norm sees the images of one pass
         settings["accumulate"] = cfg.accumulate
     settings["backbone"].pop("pretrained", None)  # the weights themselves count, not their place

@@ -72,27 +72,34 @@ class SlidingWindow:
                     f"use a stride of 1 to the window's {kind}",
                 )
 
+    def places(self, height: int, width: int) -> list[tuple[slice, slice]]:
+        """Rows and columns of each window over an image of this size in pixels.
+
+        The last window of a row or column is moved back to end at the image's border.
+        """
+        return [
+            (
+                slice(top, min(top + self.height, height)),
+                slice(left, min(left + self.width, width)),
+            )
+            for top in _starts(height, self.height, self.stride_height)
+            for left in _starts(width, self.width, self.stride_width)
+        ]
+
     def logits(self, model: Model, images: Tensor) -> Tensor:
         """Average of the logits of all windows that cover a pixel.
 
-        Source: PaddleSeg's slide_inference. The last window of a row or column is moved back to
-        end at the image's border.
+        Source: PaddleSeg's slide_inference.
         """
         height, width = images.shape[-2:]
         total: Tensor | None = None
         count = images.new_zeros(1, 1, height, width)
-        for top in _starts(height, self.height, self.stride_height):
-            for left in _starts(width, self.width, self.stride_width):
-                window = (
-                    ...,
-                    slice(top, min(top + self.height, height)),
-                    slice(left, min(left + self.width, width)),
-                )
-                logits = model(images[window]).float()
-                if total is None:
-                    total = logits.new_zeros(*logits.shape[:2], height, width)
-                total[window] += logits
-                count[window] += 1
+        for rows, columns in self.places(height, width):
+            logits = model(images[..., rows, columns]).float()
+            if total is None:
+                total = logits.new_zeros(*logits.shape[:2], height, width)
+            total[..., rows, columns] += logits
+            count[..., rows, columns] += 1
         assert total is not None
         return total / count
 
@@ -178,11 +185,9 @@ def predict_scores(
         By mode, N x C x H x W float32: averaged logits or probabilities.
     """
     size = images.shape[-2:]
-    # Sorted, so that a mode's sum has the same order, and the same bits, whatever else is asked.
-    views = sorted({view for mode in modes.values() for view in mode.views})
     totals: dict[str, Tensor] = {}
-    for scale, flip in views:
-        view_size = list(scaled_size(size[0], size[1], scale, fit))
+    for scale, flip in all_views(modes):
+        view_size = scaled_size(size[0], size[1], scale, fit)
         scores = _predict_view(model, images, view_size, flip, window, align_corners)
         if average == "probabilities":
             scores = scores.softmax(1)
@@ -199,22 +204,34 @@ def predict_scores(
 def _predict_view(
     model: Model,
     images: Tensor,
-    view_size: list[int],
+    view_size: tuple[int, int],
     flip: bool,
     window: SlidingWindow | None,
     align_corners: bool,
 ) -> Tensor:
-    size = list(images.shape[-2:])
-    if view_size != size:
-        images = F.interpolate(images, view_size, mode="bilinear", align_corners=False)
-    if flip:
-        images = images.flip(-1)
+    size = images.shape[-2:]
+    images = view_of(images, view_size, flip)
     logits = window.logits(model, images) if window else model(images).float()
     if flip:
         logits = logits.flip(-1)
     if view_size != size:
         logits = F.interpolate(logits, size, mode="bilinear", align_corners=align_corners)
     return logits
+
+
+def all_views(modes: Mapping[str, Augmentation]) -> list[tuple[float, bool]]:
+    """Each (scale, mirrored) that one of the modes needs.
+
+    Sorted, so that a mode's sum has the same order, and the same bits, whatever else is asked.
+    """
+    return sorted({view for mode in modes.values() for view in mode.views})
+
+
+def view_of(images: Tensor, size: tuple[int, int], flip: bool) -> Tensor:
+    """Images N x 3 x H x W as a view shows them: resized to (height, width) pixels, mirrored."""
+    if size != images.shape[-2:]:
+        images = F.interpolate(images, size, mode="bilinear", align_corners=False)
+    return images.flip(-1) if flip else images
 
 
 @torch.inference_mode()

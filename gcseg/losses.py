@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -15,6 +16,7 @@ def cross_entropy(
     *,
     count_ignored: bool = False,
     class_weights: Tensor | None = None,
+    total_weight: Tensor | None = None,
 ) -> Tensor:
     """Cross entropy, averaged over the pixels that are not ignored.
 
@@ -36,6 +38,9 @@ def cross_entropy(
         count_ignored: Whether they count in the mean all the same, with a loss of 0. Source:
             mmsegmentation's CrossEntropyLoss when its GCNet models were trained.
         class_weights: C weights, 0 or more, on the device of the logits; all 1 if None.
+        total_weight: What the sum is divided by, a scalar; that of these labels if None. Where
+            the labels are one process's part of a batch, give the mean of the parts' own: the mean
+            of the parts' losses, and of their gradients, is then that of the whole batch.
 
     Returns:
         A scalar.
@@ -44,10 +49,34 @@ def cross_entropy(
     total = F.cross_entropy(
         logits.float(), labels, weight=weights, ignore_index=ignore_index, reduction="sum"
     )
+    if total_weight is None:
+        total_weight = summed_weight(
+            labels, ignore_index, count_ignored=count_ignored, class_weights=weights
+        )
+    return total / total_weight.where(total_weight > 0, 1)
+
+
+def summed_weight(
+    labels: Tensor,
+    ignore_index: int = IGNORE_INDEX,
+    *,
+    count_ignored: bool = False,
+    class_weights: Tensor | None = None,
+) -> Tensor:
+    """What `cross_entropy` divides the sum of its losses by, where that is not 0.
+
+    Args:
+        labels: As there.
+        ignore_index: As there.
+        count_ignored: As there.
+        class_weights: As there.
+
+    Returns:
+        A scalar, 0 or more.
+    """
     if count_ignored:
-        return total / labels.numel()
+        return torch.tensor(labels.numel())
     counted = labels != ignore_index
-    if weights is None:
-        return total / counted.sum().clamp(min=1)
-    weight = (weights[labels.where(counted, 0)] * counted).sum()
-    return total / weight.where(weight > 0, 1)
+    if class_weights is None:
+        return counted.sum()
+    return (class_weights.float()[labels.where(counted, 0)] * counted).sum()

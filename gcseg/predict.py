@@ -27,12 +27,12 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.predictions import PredictionWriter
     from gcseg.engine.progress import RunProgress
-    from gcseg.weights import load_tensors, read_checkpoint_file
+    from gcseg.weights import load_tensors, read_weights
 
     if len(cfg.tta.modes) != 1:
         raise ConfigError("tta=all predicts each picture in several ways", "choose one of them")
     checkpoint = trained.path()
-    content = read_checkpoint_file(checkpoint)
+    content = read_weights(checkpoint, cfg.weights)
     if cfg.images is None:
         dataset = build_data.dataset(cfg, cfg.split)
         space = dataset.label_space

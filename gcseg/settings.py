@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
@@ -15,6 +17,7 @@ PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 CACHES = ("none", "ram", "disk")
 AUGMENT_ON = ("cpu", "device")
+STRATEGIES = ("auto", "ddp", "fsdp")
 CROP_SIDES = (32, 4096)
 LARGEST_SEED = 2**32 - 1
 
@@ -24,6 +27,12 @@ _ABSENT = object()
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """A configuration as plain, resolved Python values."""
     return cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits of plain values, the same for any order of their names."""
+    canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
 
 def leaves(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
@@ -45,8 +54,9 @@ def check(cfg: DictConfig) -> None:
     plain(cfg)  # every interpolation resolves
     whole = [("iters", 1), ("batch_size", 1), ("num_nodes", 1), ("accumulate", 1),
              ("val_every", 1), ("log_every", 1), ("prefetch", 1), ("seed", 0),
-             ("count", 1), ("first", 0), ("benchmark.images", 1), ("benchmark.samples", 1),
-             ("benchmark.rounds", 1), ("benchmark.batches", 1)]  # fmt: skip
+             ("skip_not_finite", 0), ("count", 1), ("first", 0), ("benchmark.images", 1),
+             ("benchmark.samples", 1), ("benchmark.rounds", 1),
+             ("benchmark.batches", 1)]  # fmt: skip
     for key, least in whole:
         value = OmegaConf.select(cfg, key, default=_ABSENT)
         if value is not _ABSENT and not _is_whole(value, least):
@@ -58,6 +68,9 @@ def check(cfg: DictConfig) -> None:
             raise ConfigError(f"{key}={cfg[key]}", f"give auto or a whole number from {least}")
     if cfg.get("limit") is not None and not _is_whole(cfg.limit, 1):
         raise ConfigError(f"limit={cfg.limit}", "give a whole number of images, 1 or more")
+    minutes = cfg.get("job_timeout")
+    if minutes is not None and not (_is_number(minutes) and minutes > 0):
+        raise ConfigError(f"job_timeout={minutes}", "give minutes, more than 0, or null")
     for key in ("checkpoint", "record", "backbone.pretrained"):
         value = OmegaConf.select(cfg, key)
         if value is not None and (not isinstance(value, str) or not value.strip()):
@@ -77,10 +90,15 @@ def check(cfg: DictConfig) -> None:
         ("accelerator", ACCELERATORS),
         ("dataset.cache", CACHES),
         ("augment_on", AUGMENT_ON),
+        ("strategy", STRATEGIES),
     ):
         value = OmegaConf.select(cfg, key, default=_ABSENT)
         if value is not _ABSENT and str(value) not in choices:
             raise ConfigError(f"{key}={value}", f"use one of {', '.join(choices)}")
+    if cfg.get("seeds") is not None:
+        raise ConfigError(
+            f"seeds={cfg.seeds} in a file", "give it on the command line, or sweep seed in the file"
+        )
     weights = cfg.get("class_weights")
     if weights is not None and not (
         _are_numbers(weights)
@@ -88,8 +106,14 @@ def check(cfg: DictConfig) -> None:
         and any(weights)
     ):
         raise ConfigError(f"class_weights={weights}", "give a list of numbers, 0 or more, or null")
+    if cfg.get("weights") not in (None, "ema", "raw"):
+        raise ConfigError(f"weights={cfg.weights}", "use ema or raw, or null")
+    if "ema" in cfg:
+        _check_ema(cfg.ema)
     if "sampling" in cfg:
         _check_sampling(cfg.sampling)
+    if cfg.get("strategy") == "fsdp":
+        _check_sharding(cfg)
     resize = (cfg.get("protocol") or {}).get("resize")
     if resize not in ("pad", "fit"):
         raise ConfigError(f"protocol.resize={resize}", "use pad or fit")
@@ -102,6 +126,29 @@ def check(cfg: DictConfig) -> None:
             raise ConfigError(
                 f"dataset.crop.{side}={size}", f"give a whole number of pixels, {least} to {most}"
             )
+
+
+def _check_ema(ema: Mapping[str, Any] | None) -> None:
+    if ema is None:
+        raise ConfigError("ema=null", "set ema.decay=null")
+    decay = ema["decay"]
+    if decay is not None and not (_is_number(decay) and 0 < decay < 1):
+        raise ConfigError(
+            f"ema.decay={decay}", "give a number between 0 and 1, as 0.999, or null for no average"
+        )
+
+
+def _check_sharding(cfg: DictConfig) -> None:
+    """Check that nothing is set that needs the weights of the whole network in one place."""
+    for key, off in (("ema.decay", None), ("compile", False), ("checkpoint_activations", False)):
+        value = OmegaConf.select(cfg, key)
+        if value not in (None, off):
+            raise ConfigError(
+                f"{key}={str(value).lower()} with strategy=fsdp",
+                f"use strategy=ddp, or leave {key} out",
+            )
+    if str(cfg.precision) == "16-mixed":
+        raise ConfigError("precision=16-mixed with strategy=fsdp", "use bf16-mixed or 32")
 
 
 def _check_sampling(sampling: Mapping[str, Any] | None) -> None:

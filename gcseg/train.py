@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from gcseg.config import is_multirun, run_command
+from gcseg.config import run_command
 from gcseg.errors import ConfigError
 from gcseg.identity import run_name
+from gcseg.seeds import expand_seeds
 from gcseg.settings import plain
+from gcseg.signals import Signals, leaving_on_signals
 from gcseg.starting_weights import find_starting_weights, load_starting_weights
-from gcseg.sweeps.outcome import tell_sweep
+from gcseg.sweeps.outcome import in_sweep, tell_sweep
 from gcseg.trained import recorded_config
 
 if TYPE_CHECKING:
@@ -32,6 +34,18 @@ def train(cfg: DictConfig) -> None:
 
     Raises:
         GcsegError: A setting, the data or the output folder is wrong.
+        LeftEarlyError: A signal came; what was trained is saved.
+    """
+    with leaving_on_signals() as signals:
+        train_and_score(cfg, signals)
+
+
+def train_and_score(cfg: DictConfig, signals: Signals) -> None:
+    """Do what `train` says, and leave when a signal comes.
+
+    Raises:
+        GcsegError: A setting, the data or the output folder is wrong.
+        LeftEarlyError: A signal came; what was trained is saved.
     """
     # Heavy imports wait until the settings are known to be right.
     import pytorch_lightning as L
@@ -42,12 +56,7 @@ def train(cfg: DictConfig) -> None:
     from gcseg.engine.progress import RunProgress
     from gcseg.engine.results import read_results
 
-    several = build_trainer.images_per_pass(cfg) * cfg.accumulate < cfg.batch_size
-    if several and is_multirun():
-        raise ConfigError(
-            f"devices={cfg.devices} num_nodes={cfg.num_nodes} in a multirun",
-            "run each training by itself, or use one device per job",
-        )
+    build_trainer.images_per_pass(cfg)  # the batch divides over the devices
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     train_set = build_data.dataset(cfg, cfg.dataset.splits.train).with_labels()
     val_set = build_data.dataset(cfg, cfg.dataset.splits.val).with_labels()
@@ -58,17 +67,19 @@ def train(cfg: DictConfig) -> None:
     weights = find_starting_weights(cfg)
 
     folder = run.choose_folder(Path(cfg.run_root), run_name(cfg, train_set, weights), cfg.fresh)
-    with hold(folder.path):
+    with hold(folder.path, wait=in_sweep()):
         remove_leftovers(folder)
         tell_sweep(folder.path)
         finished = "training" in read_results(folder.results)
         data = build_trainer.data(cfg, val_set, None if finished else train_set, pipeline)
         progress = RunProgress(cfg.batch_size)
         trainer = build_trainer.training(
-            cfg, folder, train_set.label_space, progress, log=not finished
+            cfg, folder, train_set.label_space, progress, signals, log=not finished
         )
         if not finished:
             fit(cfg, trainer, module, data, folder, weights, progress)
+            if cfg.strategy == "fsdp":  # the trained one is in pieces
+                module = build.module(cfg, train_set.label_space.names)
         score(cfg, trainer, module, data, folder)
 
 
@@ -131,6 +142,7 @@ def score(
         GcsegError: The checkpoint, the data or the output folder is wrong.
     """
     from gcseg import build
+    from gcseg.engine.confusion import keep_confusion
     from gcseg.engine.evaluate import evaluate
     from gcseg.engine.results import merge_results, named, print_table
     from gcseg.weights import load_weights
@@ -141,11 +153,17 @@ def score(
     if trainer.is_global_zero:
         config = plain(cfg)
         trained = recorded_config(folder.best) or config
-        merge_results(folder.results, {"evaluations": named(records, config, trained, split=split)})
+        evaluations = keep_confusion(
+            folder.results,
+            named(records, config, trained, split=split),
+            module.matrices,
+            module.class_names,
+        )
+        merge_results(folder.results, {"evaluations": evaluations})
         tell_sweep(folder.path, records)
         print_table(records, title=f"{folder.path.name}, best checkpoint on {split}")
         print(f"run: {folder.path}")
 
 
 if __name__ == "__main__":
-    run_command("train", train)
+    run_command("train", train, prepare=expand_seeds, sweeps=True)

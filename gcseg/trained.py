@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from gcseg import catalogue
 from gcseg.config import compose, run_command, source_folder
 from gcseg.errors import ConfigError, WeightsError
+from gcseg.settings import fingerprint
 
 GROUPS = ("backbone", "head", "auxiliary_head", "dataset", "protocol", "normalize", "inference")
 """Config groups that evaluation takes from the checkpoint, as the option `trained`."""
@@ -258,8 +259,6 @@ def _complete(config: Mapping[str, Any], protocol: str = "paddleseg") -> Mapping
 
 def output_folder(cfg: DictConfig, checkpoint: Path) -> Path:
     """Where what comes of a checkpoint goes: its run folder, or one under `run_root`."""
-    from gcseg.engine.run import fingerprint
-
     path = fingerprint({"path": str(checkpoint.resolve())})  # checkpoints may share a name
     return run_folder(checkpoint) or Path(cfg.run_root) / f"{checkpoint.stem}-{path}"
 

@@ -85,20 +85,14 @@ def test_no_data(run, overrides, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_multirun_has_one_device_per_job(run):
-    outcome = run("train", "-m", *TINY, "devices=2", "seed=0,1")
+def test_evaluations_of_a_multirun_have_one_device(run, training):
+    """They run in one process, which can't start others that do the same job."""
+    outcome = run("eval", "-m", f"checkpoint={training.folder}", "devices=2", "tta=none,flip")
     assert outcome.status == 1
-    lines = outcome.err.splitlines()
-    assert lines[0].startswith("error: devices=2 num_nodes=1 in a multirun: run each training")
-
-
-def test_a_failed_job_does_not_end_a_multirun(run):
-    outcome = run("train", "-m", *TINY, "tta=none", "dataset.crop.height=5000,64")
-    assert outcome.status == 1
-    first, last = outcome.err.splitlines()
-    assert first == "error: dataset.crop.height=5000: give a whole number of pixels, 32 to 4096"
-    assert last.startswith("error: 1 jobs failed: ") and "dataset.crop.height=5000" in last
-    assert "run: runs/r18-gc-scenes-3it-s0-" in outcome.out
+    first, second, last = outcome.err.splitlines()
+    assert first == second
+    assert first.startswith("error: devices=2 num_nodes=1 in a multirun: give each command by its")
+    assert last.startswith("error: 2 jobs failed: ")
 
 
 def test_a_training_that_is_stopped_early_is_not_finished(run, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gcseg.losses import cross_entropy
+from gcseg.losses import cross_entropy, summed_weight
 
 
 def inputs(seed, shape=(2, 5, 7, 9), ignored=0.2):
@@ -157,3 +157,29 @@ def test_large_logits_do_not_overflow():
     logits = torch.tensor([30000.0, -30000.0]).reshape(1, 2, 1, 1)
     assert cross_entropy(logits, torch.zeros(1, 1, 1, dtype=torch.long)).item() == 0
     assert cross_entropy(logits, torch.ones(1, 1, 1, dtype=torch.long)).item() == 60000
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("count_ignored", [False, True])
+def test_parts_of_a_batch_have_its_loss_as_their_mean(weighted, count_ignored):
+    """However unevenly ignored pixels are spread over them."""
+    logits, labels = inputs(5, shape=(3, 5, 7, 9))
+    labels[1, :6] = 255
+    labels[2] = 255
+    weights = torch.tensor([1.0, 2.0, 0.5, 4.0, 1.0]) if weighted else None
+    settings = {"count_ignored": count_ignored, "class_weights": weights}
+    whole = cross_entropy(logits, labels, **settings)
+    mean = sum(summed_weight(labels[[n]], **settings) for n in range(3)) / 3
+    parts = [
+        cross_entropy(logits[[n]], labels[[n]], total_weight=mean, **settings) for n in range(3)
+    ]
+    torch.testing.assert_close(sum(parts) / 3, whole)
+    (ours,) = torch.autograd.grad(sum(parts) / 3, logits)
+    (theirs,) = torch.autograd.grad(whole, logits)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_parts_that_are_all_ignored():
+    logits, labels = inputs(6)
+    nothing = torch.zeros(())
+    assert cross_entropy(logits, torch.full_like(labels, 255), total_weight=nothing).item() == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from gcseg.data.label_spaces import LabelSpace
+from gcseg.engine.run import previous_to
 from gcseg.errors import DataError, OutputError, WeightsError
 from gcseg.files import atomic_write, output_error
 from gcseg.weights import load_torch, own_record
@@ -28,6 +31,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         """Write a checkpoint under a temporary name, sync and rename it.
 
+        What stood there as last.ckpt becomes previous.ckpt.
+
         Raises:
             OutputError: The folder can't be written or the disk is full; an older checkpoint of
                 the same name is still there.
@@ -36,6 +41,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         try:
             with atomic_write(path) as file:
                 torch.save(checkpoint, file)
+                if path.name == "last.ckpt":
+                    file.flush()
+                    os.fsync(file.fileno())
+                    with suppress(FileNotFoundError):  # at every moment one of the two is there
+                        path.replace(previous_to(path))
         except OutputError:
             raise
         except RuntimeError as error:  # how PyTorch's zip writer reports a failed write
@@ -126,7 +136,10 @@ class RunRecord(L.Callback):
 
 
 class MovableCheckpoint(ModelCheckpoint):
-    """Keeps its best score when the run folder was moved; Lightning's own forgets it."""
+    """Keeps all it knows of its scores, also when the run folder was moved.
+
+    Lightning's own forgets the score of the last checkpoint, and after a move the best one.
+    """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take an interrupted run's state as if it had been written to this folder."""
@@ -139,6 +152,7 @@ class MovableCheckpoint(ModelCheckpoint):
             state[key] = here(state[key])
         state["best_k_models"] = {here(p): score for p, score in state["best_k_models"].items()}
         super().load_state_dict(state)
+        self.current_score = state["current_score"]
 
 
 def checkpoint_callbacks(folder: Path) -> list[L.Callback]:

@@ -18,6 +18,7 @@ from gcseg.data.rare import RareClasses
 from gcseg.data.samples import EvaluationSamples, TrainingSamples, collate, one_thread
 from gcseg.data.sampling import StepSampler
 from gcseg.errors import ConfigError
+from gcseg.signals import leave_signals_to_parent
 
 if TYPE_CHECKING:
     import albumentations as A
@@ -116,6 +117,12 @@ class SegmentationData(L.LightningDataModule):
         rank, world_size = (
             (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         )
+        if len(self.evaluation) < world_size:  # who has no image would not join in adding up
+            raise ConfigError(
+                f"{self.evaluation.description} has {len(self.evaluation)} images for "
+                f"{world_size} processes",
+                "use fewer devices",
+            )
         samples = EvaluationSamples(self.evaluation, self.evaluation_pipeline, rank, world_size)
         return DataLoader(samples, batch_size=1, shuffle=False, **self._loader_options())
 
@@ -125,11 +132,17 @@ class SegmentationData(L.LightningDataModule):
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,
             "prefetch_factor": self.prefetch if self.num_workers else None,
-            "worker_init_fn": one_thread,
+            "worker_init_fn": begin_loading,
             # A generator of its own: otherwise every pass draws from the global one, and how
             # often validation ran would change the training.
             "generator": torch.Generator().manual_seed(self.seed),
         }
+
+
+def begin_loading(worker: int) -> None:
+    """Set up a loader process."""
+    one_thread(worker)
+    leave_signals_to_parent()
 
 
 def check_shared_memory(batch_bytes: int, num_workers: int, prefetch: int, free: int) -> None:

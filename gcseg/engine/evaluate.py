@@ -54,6 +54,7 @@ def evaluate(
             split=split,
             images=len(data.evaluation),
             seconds=seconds,
+            memory=module.memory,
             checkpoint=checkpoint,
         )
         for name, mode in modes.items()

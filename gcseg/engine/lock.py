@@ -5,27 +5,42 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gcseg.engine.run import RunFolder
 from gcseg.errors import OutputError
 from gcseg.files import locked, output_error
 from gcseg.ranks import is_first_process
+from gcseg.terminal import announce
+
+if TYPE_CHECKING:
+    from gcseg.engine.run import RunFolder
+
+SECONDS_BETWEEN_TRIES = 2.0
+"""To take a lock that another process holds."""
 
 _held: set[int] = set()
 """Descriptors of the locks that this process holds."""
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def hold(
+    folder: Path,
+    *,
+    wait: bool = False,
+    remedy: str = "wait for its end, or train in a folder of its own with fresh=true",
+) -> Iterator[None]:
     """Keep other trainings out of a run folder, as long as this process lives at most.
 
     Only the first process of a training takes the lock; the others share what it is for.
 
     Args:
         folder: The run folder; made if it is missing, and then removed if nothing comes into it.
+        wait: Wait for another training to leave the folder, and say so.
+        remedy: What to do if another training holds it, where this one does not wait.
 
     Raises:
         OutputError: Another training holds it, or the folder can't be written.
@@ -36,12 +51,9 @@ def hold(folder: Path) -> Iterator[None]:
     path = folder / ".lock"
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        lock = _take(path)
+        lock = _take_in_turn(path) if wait else _take(path)
     except BlockingIOError:
-        raise OutputError(
-            f"{folder} is in use by {_holder(path)}",
-            "wait for its end, or train in a folder of its own with fresh=true",
-        ) from None
+        raise OutputError(f"{folder} is in use by {_holder(path)}", remedy) from None
     except OSError as error:
         raise output_error(path, error) from error
     _held.add(lock)
@@ -71,10 +83,28 @@ def remove_leftovers(folder: RunFolder) -> None:
         for path in folder.checkpoints.glob(".*.partial"):
             path.unlink(missing_ok=True)
         with locked(folder.results):  # which evaluations write too, one at a time
-            for path in folder.path.glob(".*.partial"):
+            for path in (*folder.path.glob(".*.partial"), *folder.confusion.glob(".*.partial")):
                 path.unlink(missing_ok=True)
     except OSError as error:
         raise output_error(folder.path, error) from error
+
+
+def _take_in_turn(path: Path) -> int:
+    """Lock a file as soon as nobody else does, and write into it by whom.
+
+    Raises:
+        OSError: It can't be written or locked.
+    """
+    told = ""
+    while True:
+        try:
+            return _take(path)
+        except BlockingIOError:
+            holder = _holder(path)
+            if holder != told:
+                announce(f"{path.parent} is in use by {holder}: waiting for its end")
+                told = holder
+            time.sleep(SECONDS_BETWEEN_TRIES)
 
 
 def _take(path: Path) -> int:

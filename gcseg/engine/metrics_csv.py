@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as L
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from gcseg.files import atomic_write, output_error
+
+NOT_CURVES = ("epoch", "train/images_per_second")
+"""Left out: training has no epochs, and times would make the files of equal trainings differ."""
 
 
 class MetricsCSV(Logger):
@@ -26,6 +31,7 @@ class MetricsCSV(Logger):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
+        self.rows = 0
         self._columns: list[str] = []
 
     @property
@@ -43,8 +49,8 @@ class MetricsCSV(Logger):
         """Nothing: config.yaml holds the settings."""
 
     @rank_zero_only
-    def continue_from(self, step: int) -> None:
-        """Keep only the rows before a step, as it and those after it are run again.
+    def keep(self, count: int) -> None:
+        """Keep only the first rows, as what came after them is run again.
 
         Raises:
             OutputError: The file can't be written.
@@ -52,13 +58,10 @@ class MetricsCSV(Logger):
         if self.path.exists():
             with self.path.open(newline="") as file:
                 reader = csv.DictReader(file)
-                # A row without a number is the torn end of a run that was killed.
-                rows = [
-                    row
-                    for row in reader
-                    if (row["step"] or "").isdigit() and int(row["step"]) < step
-                ]
-                self._rewrite(list(reader.fieldnames or []), rows)
+                columns = list(reader.fieldnames or [])
+                rows = list(itertools.islice(reader, count))
+            self._rewrite(columns, rows)
+            self.rows = len(rows)
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -67,7 +70,7 @@ class MetricsCSV(Logger):
         Raises:
             OutputError: The file can't be written.
         """
-        row = {"step": step, **{key: value for key, value in metrics.items() if key != "epoch"}}
+        row = {"step": step, **{key: metrics[key] for key in metrics if key not in NOT_CURVES}}
         new = [key for key in row if key not in self._columns]
         if new:
             rows: list[dict[str, Any]] = []
@@ -78,6 +81,7 @@ class MetricsCSV(Logger):
         try:
             with self.path.open("a", newline="") as file:
                 csv.DictWriter(file, self._columns).writerow(row)
+            self.rows += 1
         except OSError as error:
             raise output_error(self.path, error) from error
 
@@ -89,3 +93,31 @@ class MetricsCSV(Logger):
         writer.writerows(rows)
         with atomic_write(self.path) as file:
             file.write(text.getvalue().encode())
+
+
+class ContinuedCurves(L.Callback):
+    """Has checkpoints say how many rows there are, and a training go on after just those.
+
+    Args:
+        curves: The file.
+    """
+
+    def __init__(self, curves: MetricsCSV) -> None:
+        self.curves = curves
+        self._rows = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Drop what is made anew.
+
+        Raises:
+            OutputError: The file can't be written.
+        """
+        self.curves.keep(self._rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many rows there are; right in the first process, the one that writes."""
+        return {"rows": self.curves.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what the checkpoint says."""
+        self._rows = state_dict["rows"]

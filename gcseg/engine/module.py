@@ -14,15 +14,9 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from gcseg.data.label_spaces import IGNORE_INDEX
-from gcseg.inference import (
-    Augmentation,
-    Average,
-    Fit,
-    SlidingWindow,
-    predict_labels,
-    predict_scores,
-)
-from gcseg.losses import cross_entropy
+from gcseg.inference import Augmentation, Average, Fit, SlidingWindow
+from gcseg.losses import cross_entropy, summed_weight
+from gcseg.memory_ladder import MemoryLadder, report
 from gcseg.metrics import Scores, scores
 from gcseg.models import Segmentor
 
@@ -77,11 +71,16 @@ class SegmentationModule(L.LightningModule):
         self.window = window
         self.fit = fit
         self.scores: dict[str, Scores] = {}
+        self.memory: list[str] = []
+        self.matrices: dict[str, Tensor] = {}
+        self._passes: list[Tensor] = []
         self.set_modes(PLAIN)
 
     def set_modes(self, modes: Mapping[str, Augmentation]) -> None:
         """Choose the modes of test-time augmentation that the next evaluation scores."""
         self.modes = dict(modes)
+        self.matrices = {}
+        self.ladder = MemoryLadder()
         self.confusion = MetricCollection(
             {
                 name: MulticlassConfusionMatrix(
@@ -98,25 +97,59 @@ class SegmentationModule(L.LightningModule):
         return logits
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Loss of a batch: main plus weighted auxiliary cross entropy."""
+        """Loss of a batch: main plus weighted auxiliary cross entropy.
+
+        The mean over the processes of what they return, and so of their gradients, is the loss of
+        their images together.
+        """
         images = batch["image"].contiguous(memory_format=self.memory_format)
         labels = batch["label"].long()
         logits, auxiliary_logits = self.model(images, auxiliary=True)
-        loss = self._cross_entropy(logits, labels)
+        total_weight = self._total_weight(labels)
+        loss = self._cross_entropy(logits, labels, total_weight)
         logged = {"train/loss_main": loss}
         if auxiliary_logits is not None:
-            auxiliary_loss = self._cross_entropy(auxiliary_logits, labels)
+            auxiliary_loss = self._cross_entropy(auxiliary_logits, labels, total_weight)
             loss = loss + self.auxiliary_weight * auxiliary_loss
             logged["train/loss_auxiliary"] = auxiliary_loss
-        self.log_dict(
-            {"train/loss": loss, **logged, "train/learning_rate": self._learning_rate()},
-            batch_size=len(images),
-        )
+        self._log_losses({"train/loss": loss, **logged}, batch_idx, len(images))
         return loss
 
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _total_weight(self, labels: Tensor) -> Tensor | None:
+        """What the loss divides by where several processes share a batch, as `cross_entropy` says.
+
+        Dividing by the pixels of each process alone, as PaddleSeg and mmsegmentation do, would
+        give a pixel more weight the more pixels beside it are ignored.
+        """
+        if self.trainer.world_size == 1:
+            return None
+        weight = summed_weight(
+            labels, count_ignored=self.count_ignored, class_weights=self.class_weights
+        )
+        mean: Tensor = self.trainer.strategy.reduce(weight.to(labels.device).float())
+        return mean
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor, total_weight: Tensor | None) -> Tensor:
         return cross_entropy(
-            logits, labels, count_ignored=self.count_ignored, class_weights=self.class_weights
+            logits,
+            labels,
+            count_ignored=self.count_ignored,
+            class_weights=self.class_weights,
+            total_weight=total_weight,
+        )
+
+    def _log_losses(self, losses: dict[str, Tensor], batch_idx: int, images: int) -> None:
+        """Log, at its last pass, the losses of a step: the mean over its passes and processes."""
+        passes = self.trainer.accumulate_grad_batches
+        if batch_idx % passes == 0:
+            self._passes.clear()
+        self._passes.append(torch.stack(list(losses.values())).detach())
+        if (batch_idx + 1) % passes:
+            return
+        means = self.trainer.strategy.reduce(torch.stack(self._passes).mean(0))
+        self.log_dict(
+            {**dict(zip(losses, means, strict=True)), "train/learning_rate": self._learning_rate()},
+            batch_size=images,
         )
 
     def _learning_rate(self) -> float:
@@ -126,20 +159,24 @@ class SegmentationModule(L.LightningModule):
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Count one image's pixels under every mode."""
         label = batch["label"].long()
-        for name, mode_scores in self._predict(batch).items():
-            self.confusion[name].update(predict_labels(mode_scores, *label.shape[-2:]), label)
+        height, width = label.shape[-2:]
+        for name, predicted in self._predict(batch, height, width).items():
+            self.confusion[name].update(predicted, label)
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Class indices, 1 x H x W, of one image under the first mode, at its own size."""
-        (predicted,) = self._predict(batch).values()
-        return predict_labels(predicted, int(batch["height"]), int(batch["width"]))
+        predictions = self._predict(batch, int(batch["height"]), int(batch["width"]))
+        (predicted,) = predictions.values()
+        return predicted
 
-    def _predict(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Scores N x C x H x W of a batch by mode."""
-        return predict_scores(
+    def _predict(self, batch: dict[str, Any], height: int, width: int) -> dict[str, Tensor]:
+        """Class indices N x height x width of a batch by mode, its padding cut off."""
+        return self.ladder.labels(
             self.model,
             batch["image"].contiguous(memory_format=self.memory_format),
             self.modes,
+            height=height,
+            width=width,
             average=self.average,
             window=self.window,
             fit=self.fit,
@@ -147,14 +184,19 @@ class SegmentationModule(L.LightningModule):
         )
 
     def on_validation_epoch_end(self) -> None:
-        """Turn the confusion matrices, summed over processes, into scores."""
-        for name, matrix in self.confusion.compute().items():
-            self.scores[name] = scores(matrix, self.class_names)
+        """Turn the confusion matrices, summed over processes, into scores; report on memory."""
+        matrices = self.confusion.compute()
+        for name in self.modes:
+            self.matrices[name] = matrices[name].cpu()
+            self.scores[name] = scores(matrices[name], self.class_names)
         self.confusion.reset()
         if self.trainer.state.fn == "fit":  # the scores of an evaluation are no part of the curves
             plain = self.scores["none"]
             self.log("val/miou", plain.miou)
             self.log("val/pixel_accuracy", plain.pixel_accuracy)
+        else:
+            images = torch.tensor(self.ladder.images, device=self.device)
+            self.memory = report(self.trainer.strategy.reduce(images, reduce_op="sum").tolist())
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer, its rate stepped once per optimizer step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,13 @@ def evaluation_record(
     split: str,
     images: int,
     seconds: float,
+    memory: Sequence[str],
     checkpoint: Path,
 ) -> dict[str, Any]:
-    """One evaluation as results.json holds it; scores are fractions in 0..1."""
+    """One evaluation as results.json holds it; scores are fractions in 0..1.
+
+    `memory` says what was done otherwise where memory ran out, see `gcseg.memory_ladder`.
+    """
     return {
         "split": split,
         "checkpoint": checkpoint.name,
@@ -72,6 +76,7 @@ def evaluation_record(
         "class_iou": scores.class_iou,
         "images": images,
         "seconds": round(seconds, 3),
+        "memory": list(memory),
     }
 
 
@@ -148,6 +153,9 @@ def _differences(cfg: Mapping[str, Any], trained: Mapping[str, Any], split: str)
         parts.append("fit{long}x{short}".format(**sizes) if sizes.get("long") else "native")
     if cfg["normalize"] != trained["normalize"]:
         parts.append("mean{mean}std{std}".format(**cfg["normalize"]).replace(" ", ""))
+    averaged = (trained.get("ema") or {}).get("decay") is not None
+    if averaged and cfg.get("weights") == "raw":
+        parts.append("raw")
     if str(cfg["precision"]) != str(trained["precision"]):
         parts.append(str(cfg["precision"]))
     return parts
@@ -163,7 +171,10 @@ def _changed(group: str, settings: Mapping[str, Any], usual: Mapping[str, Any]) 
 
 
 def print_table(evaluations: Mapping[str, Mapping[str, Any]], title: str) -> None:
-    """Print IoU in percent: a row per class, a column per mode of test-time augmentation."""
+    """Print IoU in percent: a row per class, a column per mode of test-time augmentation.
+
+    Below it, what was done otherwise where memory ran out.
+    """
     table = Table(title=title, title_justify="left")
     table.add_column("IoU, %")
     for mode in evaluations:
@@ -174,7 +185,10 @@ def print_table(evaluations: Mapping[str, Mapping[str, Any]], title: str) -> Non
     table.add_section()
     table.add_row("mIoU", *(_percent(record["miou"]) for record in records), style="bold")
     table.add_row("pixel accuracy", *(_percent(record["pixel_accuracy"]) for record in records))
-    Console(soft_wrap=True).print(table)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    for done in dict.fromkeys(done for record in records for done in record["memory"]):
+        console.print(f"memory ran out: {done}", markup=False, highlight=False)
 
 
 def _percent(fraction: float | None) -> str:

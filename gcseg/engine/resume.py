@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
+
+import torch
 
 from gcseg.engine.checkpoints import read_checkpoint
 from gcseg.engine.run import RunFolder
@@ -16,16 +19,16 @@ from gcseg.terminal import announce
 def resume_from(folder: RunFolder) -> Path | None:
     """The newest checkpoint that can be read; None where there is none yet.
 
-    That is last.ckpt, or if it is missing or damaged best.ckpt, which is written before it. The
-    first process of a training sets a damaged last.ckpt aside; the others come to the same answer
-    whether they look before or after it did.
+    That is last.ckpt; or previous.ckpt, which it replaced, or best.ckpt, which is written before
+    it, whichever has done more steps. The first process of a training sets damaged ones aside; the
+    others come to the same answer whether they look before or after it did.
 
     Raises:
         WeightsError: No checkpoint that is there can be read; all are left as they are.
-        OutputError: The damaged one can't be renamed.
+        OutputError: A damaged one can't be renamed.
     """
-    damaged = None
-    for path in (folder.last, folder.best):
+    damaged: dict[Path, WeightsError] = {}
+    for path in sorted((folder.last, folder.previous, folder.best), key=_order):
         try:
             read_checkpoint(path)
         except WeightsError as error:
@@ -33,21 +36,34 @@ def resume_from(folder: RunFolder) -> Path | None:
                 continue
             if isinstance(_reason(error), OSError | MemoryError):  # it may be whole
                 raise
-            damaged = damaged or error
+            damaged[path] = error
             continue
-        if damaged is not None and is_first_process():
-            aside = _set_aside(folder.last)
-            announce(
-                f"warning: {damaged.cause}: it is now {aside.name}, and training goes on from "
-                f"{path.name}"
-            )
+        if is_first_process():
+            for bad, reason in damaged.items():
+                aside = _set_aside(bad)
+                announce(
+                    f"warning: {reason.cause}: it is now {aside.name}, and training goes on from "
+                    f"{path.name}"
+                )
         return path
-    if damaged is not None:
+    if damaged:
+        newest, *_ = damaged.values()
         raise WeightsError(
-            f"{damaged.cause}, and there is no other checkpoint",
+            f"{newest.cause}, and there is no other checkpoint",
             f"move {folder.checkpoints} away to train from the beginning",
         )
     return None
+
+
+def _order(path: Path) -> float:
+    """By steps done, most first; what can't be read where it was when it was written.
+
+    The weights stay on the disk: a checkpoint that is not gone on from need not be read.
+    """
+    try:
+        return -int(torch.load(path, mmap=True, weights_only=True)["global_step"])
+    except Exception:  # `read_checkpoint` finds out what it is
+        return math.inf if path.name == "best.ckpt" else -math.inf
 
 
 def _reason(error: BaseException) -> BaseException:

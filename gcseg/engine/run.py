@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
@@ -18,11 +16,18 @@ import torch
 import yaml
 from pytorch_lightning.utilities import rank_zero_only
 
+from gcseg.engine.confusion import FOLDER
 from gcseg.errors import ConfigError
 from gcseg.files import atomic_write, write_json
+from gcseg.ranks import launched
 
 _FOLDER_VARIABLE = "GCSEG_RUN_FOLDER"
 """Tells the other processes of a training which folder the first one chose."""
+
+
+def previous_to(last: Path) -> Path:
+    """Where the checkpoint stays that `last.ckpt` replaces."""
+    return last.with_name("previous.ckpt")
 
 
 @dataclass(frozen=True)
@@ -47,13 +52,18 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Where last.ckpt and best.ckpt are."""
+        """Where last.ckpt, previous.ckpt and best.ckpt are."""
         return self.path / "checkpoints"
 
     @property
     def last(self) -> Path:
         """The newest checkpoint."""
         return self.checkpoints / "last.ckpt"
+
+    @property
+    def previous(self) -> Path:
+        """The checkpoint that was the newest before."""
+        return previous_to(self.last)
 
     @property
     def best(self) -> Path:
@@ -75,15 +85,10 @@ class RunFolder:
         """The scores."""
         return self.path / "results.json"
 
-
-def fingerprint(settings: Mapping[str, Any]) -> str:
-    """Eight hexadecimal digits of what decides the trained weights.
-
-    Args:
-        settings: Plain values, in any order.
-    """
-    canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+    @property
+    def confusion(self) -> Path:
+        """The folder of the scores' confusion matrices."""
+        return self.path / FOLDER
 
 
 def choose_folder(root: Path, name: str, fresh: bool) -> RunFolder:
@@ -96,7 +101,8 @@ def choose_folder(root: Path, name: str, fresh: bool) -> RunFolder:
     """
     if os.environ.get("LOCAL_RANK", "0") != "0" and _FOLDER_VARIABLE in os.environ:
         return RunFolder(Path(os.environ[_FOLDER_VARIABLE]))
-    if fresh and os.environ.get("WORLD_SIZE", "1") != "1":
+    launch = launched()
+    if fresh and (launch.processes if launch else int(os.environ.get("WORLD_SIZE", "1"))) > 1:
         raise ConfigError(
             "fresh=true in processes that another program has started",
             "give run_root= another folder instead, which they all share",

@@ -23,6 +23,7 @@ def gcnet(
     dropout: float = 0.1,
     auxiliary: bool = True,
     align_corners: bool = False,
+    checkpoint_activations: bool = False,
 ) -> Segmentor:
     """Build GCNet (Cao et al., ICCVW 2019) with random weights.
 
@@ -42,6 +43,7 @@ def gcnet(
         dropout: Probability, before both classifiers.
         auxiliary: Whether to add an auxiliary head on the third stage.
         align_corners: See `Segmentor`; mmsegmentation's networks for crops of 769 pixels have it.
+        checkpoint_activations: Of the backbone, see `gcseg.models.resnet.ResNet`.
 
     Returns:
         A network that maps `N x in_channels x H x W` images to `N x num_classes x H x W` logits.
@@ -55,6 +57,7 @@ def gcnet(
         variant=variant,
         output_stride=output_stride,
         in_channels=in_channels,
+        checkpoint_activations=checkpoint_activations,
     )
     head = GCHead(
         features.channels[3],

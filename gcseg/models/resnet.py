@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, cast
 
+import torch
 from torch import Tensor, nn
 
 from gcseg.errors import ConfigError
+from gcseg.models.checkpointing import checkpointed
 from gcseg.models.checks import check_choice, check_positive
 
 WIDTHS = (64, 128, 256, 512)  # of the 3x3 convolutions in the four stages
@@ -196,6 +198,8 @@ class ResNet(nn.Module):
         variant: The options that distinguish the families, see `VARIANTS`.
         output_stride: Of the last stage: 8, 16 or 32. Strides beyond it are turned to dilation.
         in_channels: Channels of the input.
+        checkpoint_activations: Whether to keep, for the backward pass, the inputs of the residual
+            blocks alone and to compute the rest again: less memory, more time, same gradients.
 
     Attributes:
         in_channels: As given.
@@ -206,7 +210,13 @@ class ResNet(nn.Module):
     """
 
     def __init__(
-        self, depth: int, variant: Variant, *, output_stride: int = 8, in_channels: int = 3
+        self,
+        depth: int,
+        variant: Variant,
+        *,
+        output_stride: int = 8,
+        in_channels: int = 3,
+        checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
         check_choice("depth", depth, DEPTHS)
@@ -214,6 +224,7 @@ class ResNet(nn.Module):
         check_positive("in_channels", in_channels)
         block, blocks = DEPTHS[depth]
         self.in_channels = in_channels
+        self.checkpoint_activations = checkpoint_activations
         self.channels = cast(
             tuple[int, int, int, int], tuple(width * block.expansion for width in WIDTHS)
         )
@@ -266,15 +277,28 @@ class ResNet(nn.Module):
                 f"give a batch of images, N x {self.in_channels} x H x W",
             )
         x = self.maxpool(self.stem(x))
-        stage1 = self.layer1(x)
-        stage2 = self.layer2(stage1)
-        stage3 = self.layer3(stage2)
-        stage4 = self.layer4(stage3)
+        stage1 = self._run(self.layer1, x)
+        stage2 = self._run(self.layer2, stage1)
+        stage3 = self._run(self.layer3, stage2)
+        stage4 = self._run(self.layer4, stage3)
         return stage1, stage2, stage3, stage4
+
+    def _run(self, stage: nn.Module, x: Tensor) -> Tensor:
+        """Compute one stage."""
+        if not self.checkpoint_activations or not torch.is_grad_enabled():
+            return cast(Tensor, stage(x))
+        for block in stage.children():
+            x = checkpointed(block, x)
+        return x
 
 
 def resnet(
-    depth: int, *, variant: str = "vd", output_stride: int = 8, in_channels: int = 3
+    depth: int,
+    *,
+    variant: str = "vd",
+    output_stride: int = 8,
+    in_channels: int = 3,
+    checkpoint_activations: bool = False,
 ) -> ResNet:
     """Build a ResNet backbone by the name of its variant.
 
@@ -284,6 +308,7 @@ def resnet(
             `"d"` (timm).
         output_stride: Of the last stage: 8, 16 or 32.
         in_channels: Channels of the input.
+        checkpoint_activations: See `ResNet`.
 
     Returns:
         The backbone with random weights.
@@ -292,7 +317,13 @@ def resnet(
         ConfigError: If an argument has no such value.
     """
     check_choice("variant", variant, VARIANTS)
-    return ResNet(depth, VARIANTS[variant], output_stride=output_stride, in_channels=in_channels)
+    return ResNet(
+        depth,
+        VARIANTS[variant],
+        output_stride=output_stride,
+        in_channels=in_channels,
+        checkpoint_activations=checkpoint_activations,
+    )
 
 
 def _conv3x3(

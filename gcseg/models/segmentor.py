@@ -64,6 +64,18 @@ class Segmentor(nn.Module):
             return logits, None
         return logits, self._resize(self.auxiliary_head(stage3), x)
 
+    def coarse_logits(self, x: Tensor) -> Tensor:
+        """Compute logits at the resolution of the last stage's features, `N x num_classes x h x w`.
+
+        Args:
+            x: `N x 3 x H x W` float images.
+
+        Raises:
+            ConfigError: If the backbone finds that `x` is no such batch of images.
+        """
+        logits: Tensor = self.head(self.backbone(x)[-1])
+        return logits
+
     def _resize(self, logits: Tensor, x: Tensor) -> Tensor:
         """Resize `N x C x h x w` logits to the height and width of `x`."""
         size = x.shape[-2:]

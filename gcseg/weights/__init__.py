@@ -9,18 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gcseg.weights.architecture import Description, describe, network_settings, own_record
+    from gcseg.weights.averages import is_averaged, read_weights
     from gcseg.weights.keymaps import KEY_MAPS, MMSEG_GCNET, PADDLESEG_GCNET, KeyMap
     from gcseg.weights.load import load_backbone, load_tensors, load_weights
-    from gcseg.weights.reading import CheckpointFile, load_torch, read_checkpoint_file, read_tensors
+    from gcseg.weights.reading import (
+        RAW_WEIGHTS,
+        CheckpointFile,
+        load_torch,
+        read_checkpoint_file,
+        read_tensors,
+    )
 
 __all__ = [
     "KEY_MAPS",
     "MMSEG_GCNET",
     "PADDLESEG_GCNET",
+    "RAW_WEIGHTS",
     "CheckpointFile",
     "Description",
     "KeyMap",
     "describe",
+    "is_averaged",
     "load_backbone",
     "load_tensors",
     "load_torch",
@@ -29,13 +38,21 @@ __all__ = [
     "own_record",
     "read_checkpoint_file",
     "read_tensors",
+    "read_weights",
 ]
 
 _MODULES = {
     "architecture": ("Description", "describe", "network_settings", "own_record"),
+    "averages": ("is_averaged", "read_weights"),
     "keymaps": ("KEY_MAPS", "MMSEG_GCNET", "PADDLESEG_GCNET", "KeyMap"),
     "load": ("load_backbone", "load_tensors", "load_weights"),
-    "reading": ("CheckpointFile", "load_torch", "read_checkpoint_file", "read_tensors"),
+    "reading": (
+        "RAW_WEIGHTS",
+        "CheckpointFile",
+        "load_torch",
+        "read_checkpoint_file",
+        "read_tensors",
+    ),
 }
 
 

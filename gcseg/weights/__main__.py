@@ -51,6 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--variant", help="of the backbone, where names and shapes fit several (vd, v1d, d)"
     )
+    command.add_argument(
+        "--weights",
+        choices=("ema", "raw"),
+        help="of a training with ema.decay: its moving average (the default) or the raw ones",
+    )
     command.set_defaults(run=_convert)
     return parser
 
@@ -89,8 +94,9 @@ def _list(given: argparse.Namespace) -> None:
 def _info(given: argparse.Namespace) -> None:
     from gcseg.files import sha256_of
     from gcseg.weights.architecture import describe
+    from gcseg.weights.averages import is_averaged
     from gcseg.weights.overrides import overrides
-    from gcseg.weights.reading import read_checkpoint_file
+    from gcseg.weights.reading import RAW_WEIGHTS, read_checkpoint_file
 
     path = _file(given.checkpoint)
     file = read_checkpoint_file(path)
@@ -103,6 +109,9 @@ def _info(given: argparse.Namespace) -> None:
     }
     if file.extra:
         lines["beside"] = ", ".join(map(str, file.extra))
+    if is_averaged(file.extra):
+        raw = "; the raw ones are in it too" if RAW_WEIGHTS in file.extra else ""
+        lines["weights"] = f"the moving average of a training{raw}"
     if record is not None:
         scores = [f"{mode} {_percent(miou)}" for mode, miou in record.miou.items()]
         lines["published"] = f"{record.name}, by its {how}; trained on {record.dataset}" + (
@@ -141,7 +150,7 @@ def _convert(given: argparse.Namespace) -> None:
     known = _known(record)
     if given.variant is not None:
         known["variant"] = given.variant
-    notes = convert(path, given.target, force=given.force, **known)
+    notes = convert(path, given.target, force=given.force, kind=given.weights, **known)
     print(f"wrote {given.target}")
     for note in notes:
         print(note)

@@ -25,6 +25,7 @@ from gcseg.weights.architecture import (
     network_settings,
     own_record,
 )
+from gcseg.weights.averages import Kind, is_averaged, read_weights
 from gcseg.weights.keymaps import (
     MMPRETRAIN_RESNET,
     MMSEG_GCNET,
@@ -34,7 +35,6 @@ from gcseg.weights.keymaps import (
     TORCH_RESNET,
     KeyMap,
 )
-from gcseg.weights.reading import read_checkpoint_file
 
 Tensors = dict[str, Tensor]
 Written = tuple[bytes, list[str]]  # a file's content, and lines on its use
@@ -58,6 +58,7 @@ def convert(
     force: bool = False,
     variant: str | None = None,
     align_corners: bool | None = None,
+    kind: Kind | None = None,
 ) -> list[str]:
     """Convert a checkpoint to the format of the target's suffix.
 
@@ -70,6 +71,7 @@ def convert(
         force: Whether to write over a file that is there.
         variant: See `gcseg.weights.architecture.describe`.
         align_corners: See `gcseg.weights.architecture.describe`.
+        kind: See `gcseg.weights.averages.read_weights`.
 
     Returns:
         What to know when using the file, one line each.
@@ -88,7 +90,7 @@ def convert(
         )
     if target.exists() and not force:
         raise OutputError(f"{target} exists", "choose another name, or write over it with --force")
-    file = read_checkpoint_file(source)
+    file = read_weights(source, kind)
     description = describe(file.tensors, file.extra, variant=variant, align_corners=align_corners)
     if description.unknown:
         raise WeightsError(
@@ -99,6 +101,8 @@ def convert(
     content, notes = write(our_tensors(file.tensors, description), description, file.extra)
     with atomic_write(target) as output:
         output.write(content)
+    if is_averaged(file.extra):
+        notes.append("weights: the moving average that the training kept")
     if description.unused:
         notes.append(f"left out, as gcseg does without: {', '.join(description.unused)}")
     return notes
@@ -130,7 +134,8 @@ def _record(description: Description, extra: Mapping[str, Any]) -> dict[str, Any
         for group, node in nodes.items()
         if "conv_bias" in node and isinstance(config.get(group), Mapping)
     }
-    return {**own, "config": {**config, **nodes}}
+    averaged = {"weights": "ema"} if is_averaged(extra) else {}
+    return {**own, **averaged, "config": {**config, **nodes}}
 
 
 def _normalize(description: Description, extra: Mapping[str, Any]) -> Mapping[str, Any]:

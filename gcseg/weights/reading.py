@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,10 @@ from gcseg.weights.refused import RefusedError, shown
 from gcseg.weights.stand_ins import STAND_INS, Array
 
 TRAINING_PREFIX = "model."  # of the network's parameters in a checkpoint of our training
+
+# Where a training that averages its weights keeps those that the optimizer goes on from; the
+# average is its state dict.
+RAW_WEIGHTS = "raw_state_dict"
 
 # Where a checkpoint keeps the state dict: Lightning, mmsegmentation; torchvision; others.
 CONTAINERS = ("state_dict", "model", "model_state_dict", "model_state", "params")
@@ -62,7 +66,7 @@ class CheckpointFile:
     extra: Mapping[str, Any]
 
 
-def read_checkpoint_file(path: str | Path) -> CheckpointFile:
+def read_checkpoint_file(path: str | Path, *, container: str | None = None) -> CheckpointFile:
     """Read a checkpoint file; its content shows the format, not its name.
 
     - PaddlePaddle's `.pdparams`, and PaddleSeg's `.tar.gz` with one in it. Arrays of uint16 are
@@ -75,6 +79,8 @@ def read_checkpoint_file(path: str | Path) -> CheckpointFile:
 
     Args:
         path: The file.
+        container: The key that the tensors are under in a file of `torch.save`; None for where
+            frameworks keep them.
 
     Raises:
         WeightsError: If the file is missing, is damaged, claims what is not there, or holds other
@@ -89,7 +95,7 @@ def read_checkpoint_file(path: str | Path) -> CheckpointFile:
             return CheckpointFile("safetensors", _checked(tensors, size), extra)
         if head.startswith((torch_files.ZIP_MAGIC, torch_files.LEGACY_MAGIC)):
             content = torch_files.load(file, size)
-            container, state = _state_dict(content)
+            container, state = _state_dict(content, [container] if container else CONTAINERS)
             extra = {k: v for k, v in content.items() if k != container} if container else {}
             return CheckpointFile("PyTorch", _checked(state, size), extra)
         if head.startswith(b"\x1f\x8b"):
@@ -238,12 +244,14 @@ def _unpack(file: io.BufferedReader, size: int) -> tuple[io.BytesIO, int]:
     return unpacked, found[0].size
 
 
-def _state_dict(content: object) -> tuple[str | None, Mapping[Any, Any]]:
+def _state_dict(
+    content: object, containers: Iterable[str] = CONTAINERS
+) -> tuple[str | None, Mapping[Any, Any]]:
     """Find the state dict in a file's content, and the key that it is under."""
     if not isinstance(content, Mapping):
         kind = "Tensor" if isinstance(content, Tensor) else type(content).__name__
         raise RefusedError(f"it holds a {kind}, no state dict")
-    for key in CONTAINERS:
+    for key in containers:
         inner = content.get(key)
         if isinstance(inner, Mapping):
             return key, inner

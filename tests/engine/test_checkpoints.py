@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -39,6 +40,47 @@ def test_write_and_read(path, content):
     assert loaded["global_step"] == 3
     assert torch.equal(loaded["state_dict"]["model.weight"], torch.arange(5000.0))
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_one_before_the_last_stays(path, content):
+    previous = path.with_name("previous.ckpt")
+    for step in (1, 2, 3):
+        AtomicCheckpointIO().save_checkpoint({**content, "global_step": step}, path)
+        if step > 1:
+            assert read_checkpoint(previous)["global_step"] == step - 1
+    assert sorted(path.parent.iterdir()) == [path, previous]
+    for _ in (1, 2):
+        AtomicCheckpointIO().save_checkpoint(content, path.with_name("best.ckpt"))
+    assert len(list(path.parent.iterdir())) == 3, "of the last only"
+
+
+def test_killed_anywhere_in_between_one_is_whole(path, content, monkeypatch):
+    """Before and after every change of the folder there is one of the last two."""
+    AtomicCheckpointIO().save_checkpoint({**content, "global_step": 1}, path)
+    seen = []
+
+    def look():
+        found = {}
+        for name in ("last", "previous"):
+            with contextlib.suppress(WeightsError):
+                file = path.with_name(f"{name}.ckpt")
+                found[name] = read_checkpoint(file)["global_step"]
+        seen.append(found)
+
+    for name in ("replace", "unlink"):
+        change = getattr(Path, name)
+
+        def looking(self, *arguments, change=change, **options):
+            look()
+            try:
+                return change(self, *arguments, **options)
+            finally:
+                look()
+
+        monkeypatch.setattr(Path, name, looking)
+    AtomicCheckpointIO().save_checkpoint({**content, "global_step": 2}, path)
+    assert {"previous": 1} in seen and seen[-1] == {"last": 2, "previous": 1}
+    assert all(1 in found.values() for found in seen)
 
 
 def full(*_):
@@ -142,11 +184,13 @@ def test_the_best_score_outlives_a_move(tmp_path):
     best, _ = checkpoint_callbacks(tmp_path / "before")
     kept = str(tmp_path / "before" / "best.ckpt")
     best.best_model_score = best.kth_value = torch.tensor(0.9)
+    best.current_score = torch.tensor(0.6)
     best.best_model_path = best.kth_best_model_path = kept
     best.best_k_models = {kept: torch.tensor(0.9)}
     moved, _ = checkpoint_callbacks(tmp_path / "after")
     moved.load_state_dict(best.state_dict())
     assert moved.best_model_score == 0.9
+    assert moved.current_score == 0.6
     assert moved.best_model_path == str(tmp_path / "after" / "best.ckpt")
     assert list(moved.best_k_models) == [moved.best_model_path]
     trainer = mock.Mock()

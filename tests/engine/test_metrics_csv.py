@@ -1,10 +1,11 @@
 """metrics.csv: columns as they come, and what a continued run keeps."""
 
 import csv
+import random
 
 import pytest
 
-from gcseg.engine.metrics_csv import MetricsCSV
+from gcseg.engine.metrics_csv import ContinuedCurves, MetricsCSV
 from gcseg.errors import OutputError
 
 
@@ -16,6 +17,13 @@ def path(tmp_path):
 def rows(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def go_on(curves, checkpoint):
+    """Begin a training that goes on from a checkpoint."""
+    callback = ContinuedCurves(curves)
+    callback.load_state_dict(checkpoint)
+    callback.on_train_start(None, None)
 
 
 def test_rows_and_columns_appear_as_they_are_logged(path):
@@ -36,9 +44,13 @@ def test_rows_and_columns_appear_as_they_are_logged(path):
 def test_an_interrupted_run_goes_on_in_its_file(path):
     curves = MetricsCSV(path)
     for step in range(5):
+        if step == 3:
+            checkpoint = ContinuedCurves(curves).state_dict()
         curves.log_metrics({"loss": step / 2}, step=step)
+    with path.open("a") as file:
+        file.write("5,2.")  # the torn end of a run that was killed
     curves = MetricsCSV(path)
-    curves.continue_from(3)  # the checkpoint was written when steps 0, 1 and 2 were done
+    go_on(curves, checkpoint)
     assert [row["step"] for row in rows(path)] == ["0", "1", "2"]
     curves.log_metrics({"loss": 9.0}, step=3)
     curves.log_metrics({"miou": 0.5}, step=3)
@@ -49,9 +61,50 @@ def test_an_interrupted_run_goes_on_in_its_file(path):
     ]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_end_is_the_same_whatever_was_made_anew(path, seed):
+    """Interrupted anywhere, also between two rows of one step, and where a column is new."""
+    logged = []
+    for step in range(12):
+        logged.append(({"loss": step / 3, "epoch": 0, "train/images_per_second": seed}, step))
+        if step % 4 == 3:
+            logged.append(({"miou": step / 7, "epoch": 0}, step))
+
+    def log(curves, first, last):
+        for metrics, step in logged[first:last]:
+            curves.log_metrics(metrics, step=step)
+
+    log(MetricsCSV(path), 0, None)
+    whole = path.read_bytes()
+    assert b"images_per_second" not in whole and b"epoch" not in whole
+    path.unlink()
+    random_ = random.Random(seed)
+    curves, checkpoint, saved = MetricsCSV(path), {"rows": 0}, 0
+    for _ in range(6):
+        go_on(curves, checkpoint)
+        first, last = sorted(random_.randint(saved, len(logged)) for _ in "ab")
+        log(curves, saved, first)
+        checkpoint, saved = ContinuedCurves(curves).state_dict(), first
+        log(curves, first, last)
+        curves = MetricsCSV(path)
+    go_on(curves, checkpoint)
+    log(curves, saved, None)
+    assert path.read_bytes() == whole
+
+
+def test_rows_that_are_gone(path):
+    """As where somebody removed the file: it goes on with what is there."""
+    curves = MetricsCSV(path)
+    curves.log_metrics({"loss": 1.0}, step=0)
+    go_on(curves, {"rows": 7})
+    assert curves.rows == 1
+    curves.log_metrics({"loss": 1.0}, step=7)
+    assert [row["step"] for row in rows(path)] == ["0", "7"]
+
+
 def test_nothing_to_continue(path):
     curves = MetricsCSV(path)
-    curves.continue_from(0)
+    ContinuedCurves(curves).on_train_start(None, None)
     assert not path.exists()
     curves.log_metrics({"loss": 1.0}, step=0)
     assert len(rows(path)) == 1

@@ -18,7 +18,13 @@ from gcseg.inference import Augmentation, SlidingWindow
 from gcseg.metrics import Scores
 
 
-def record(miou=0.5, augmentation=Augmentation(), checkpoint="a/best.ckpt", **options):  # noqa: B008
+def record(
+    miou=0.5,
+    augmentation=Augmentation(),  # noqa: B008
+    checkpoint="a/best.ckpt",
+    memory=(),
+    **options,
+):
     scores = Scores(miou, 0.75, {"sky": miou, "train": None})
     return evaluation_record(
         scores,
@@ -27,6 +33,7 @@ def record(miou=0.5, augmentation=Augmentation(), checkpoint="a/best.ckpt", **op
         split="val",
         images=3,
         seconds=1.23456,
+        memory=memory,
         checkpoint=Path(checkpoint),
     )
 
@@ -45,6 +52,7 @@ def test_record_has_what_the_file_promises():
         "class_iou": {"sky": 0.5, "train": None},
         "images": 3,
         "seconds": 1.235,
+        "memory": [],
     }
 
 
@@ -197,3 +205,11 @@ def test_table_in_percent(capsys):
     (absent,) = (line for line in out.splitlines() if "train" in line)
     assert absent.count("-") == 2
     assert "mIoU" in out and "pixel accuracy" in out and "75.00" in out
+
+
+def test_the_table_says_once_what_was_done_where_memory_ran_out(capsys):
+    done = ["scores added up in strips of rows: 3 images", "network in 4 strips: 1 image"]
+    print_table({"none": record(memory=done), "flip": record(memory=done)}, title="x")
+    assert capsys.readouterr().out.splitlines()[-2:] == [f"memory ran out: {x}" for x in done]
+    print_table({"none": record()}, title="x")
+    assert "memory" not in capsys.readouterr().out

@@ -13,8 +13,10 @@ from gcseg.errors import WeightsError
 
 @pytest.fixture
 def folder(training, tmp_path):
-    """A copy of a finished training."""
-    return RunFolder(shutil.copytree(training.folder, tmp_path / "run"))
+    """A copy of a finished training, without the checkpoint before the last."""
+    folder = RunFolder(shutil.copytree(training.folder, tmp_path / "run"))
+    folder.previous.unlink()
+    return folder
 
 
 def test_none_yet(tmp_path):
@@ -32,6 +34,46 @@ def test_the_best_where_a_kill_came_before_the_last(folder, capsys):
     folder.last.unlink()
     assert resume_from(folder) == folder.best
     assert capsys.readouterr().err == ""
+
+
+def give_steps(path, steps):
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, "global_step": steps}, path)
+
+
+@pytest.mark.parametrize(
+    ("previous", "best", "expected"), [(2, 1, "previous"), (1, 2, "best"), (2, 2, "previous")]
+)
+def test_the_one_before_or_the_best_whichever_has_more_steps(folder, previous, best, expected):
+    shutil.copy(folder.last, folder.previous)
+    give_steps(folder.previous, previous)
+    give_steps(folder.best, best)
+    folder.last.unlink()
+    assert resume_from(folder) == getattr(folder, expected)
+
+
+def test_the_best_where_a_kill_came_between_it_and_the_last(folder):
+    give_steps(folder.last, 2)
+    give_steps(folder.best, 3)
+    assert resume_from(folder) == folder.best
+
+
+def test_a_damaged_best_stays_while_there_is_another(folder, capsys):
+    folder.best.write_bytes(b"cut")
+    assert resume_from(folder) == folder.last
+    assert folder.best.exists()
+    assert capsys.readouterr().err == ""
+
+
+def test_two_are_damaged(folder, capsys):
+    for path in (folder.last, folder.previous):
+        path.write_bytes(b"cut")
+    assert resume_from(folder) == folder.best
+    names = sorted(path.name for path in folder.checkpoints.iterdir())
+    assert names == ["best.ckpt", "last.ckpt.damaged", "previous.ckpt.damaged"]
+    warnings = capsys.readouterr().err.splitlines()
+    assert len(warnings) == 2
+    assert all(line.endswith("training goes on from best.ckpt") for line in warnings)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 4, 50, 0.1, 0.5, 0.9, -5000, -100, -22, -1])

@@ -54,7 +54,9 @@ def test_the_run_folder(training):
     folder = training.folder
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     assert files == [
-        *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml"),
+        *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkpoints/previous.ckpt"),
+        "config.yaml",
+        *("confusion/flip.csv", "confusion/msflip.csv", "confusion/none.csv"),
         *("environment.json", "metrics.csv", "results.json"),
     ]
     assert [path.name for path in training.cwd.iterdir()] == ["runs"], "nothing else is written"
@@ -351,28 +353,6 @@ def test_no_checkpoint_can_be_read(train, finished):
     error = train().error
     assert re.match(r"can't read .*last\.ckpt \(.+\), and there is no other.*: move .* away", error)
     assert len(list((finished / "checkpoints").iterdir())) == 2
-
-
-def test_a_multirun_over_modes_trains_once(run, batches, tmp_path):
-    outcome = run("train", "-m", *TINY, "tta=none,flip,msflip")
-    assert outcome.status == 0, outcome.err
-    assert len(batches) == 3
-    runs = tmp_path / "runs"
-    folder, sweeps = sorted(runs.iterdir())
-    assert sweeps.name == "sweeps"
-    assert list(results(folder)["evaluations"]) == ["none", "flip", "msflip"]
-    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
-    stray = [p for p in sweeps.rglob("*") if p.is_file() and p.name != "multirun.yaml"]
-    assert not stray
-
-
-def test_a_multirun_trains_each_combination(run, tmp_path):
-    outcome = run("train", "-m", *TINY, "iters=1", "seed=0,1", "head=gc,fcn")
-    assert outcome.status == 0, outcome.err
-    runs = [path for path in (tmp_path / "runs").iterdir() if path.name != "sweeps"]
-    assert len(runs) == 4
-    combinations = {(results(run)["head"], results(run)["seed"]) for run in runs}
-    assert combinations == {("gc", 0), ("gc", 1), ("fcn", 0), ("fcn", 1)}
 
 
 @pytest.mark.slow

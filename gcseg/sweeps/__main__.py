@@ -1,0 +1,159 @@
+"""python -m gcseg.sweeps: list sweeps, show one as it runs, compare two settings."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gcseg.errors import ConfigError, GcsegError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gcseg.sweeps.ledger import Job
+    from gcseg.sweeps.summary import Sheet
+
+_ENDED = ("done", "failed", "pruned")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; ends the process with status 1 and one line on what the user can mend."""
+    given = _parser().parse_args(arguments)
+    try:
+        given.run(given)
+    except GcsegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:  # the end of --watch
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m gcseg.sweeps",
+        description="List sweeps, show what became of one's jobs, and compare two settings.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="{list,show,compare}")
+
+    command = commands.add_parser("list", help="list the sweeps below a run root")
+    command.add_argument("--run-root", type=Path, default=Path("runs"), help="default: runs")
+    command.set_defaults(run=_list)
+
+    command = commands.add_parser("show", help="show a sweep's jobs and scores, also while it runs")
+    command.add_argument("folder", type=Path, help="as runs/sweeps/NAME")
+    command.add_argument(
+        "--watch",
+        type=_seconds,
+        nargs="?",
+        const=10.0,
+        metavar="SECONDS",
+        help="show it again every 10, or so many, seconds until all jobs have ended",
+    )
+    command.set_defaults(run=_show)
+
+    command = commands.add_parser(
+        "compare",
+        help="say whether two settings differ by more than seeds do",
+        description="A and B are each a sweep folder, one setting of it as "
+        "FOLDER:'backbone=r18 iters=20000', or run folders separated by commas, with * for any "
+        "name.",
+    )
+    command.add_argument("a", metavar="A")
+    command.add_argument("b", metavar="B")
+    command.add_argument("--mode", help="only this mode of test-time augmentation, such as flip")
+    command.set_defaults(run=_compare)
+    return parser
+
+
+def _list(given: argparse.Namespace) -> None:
+    from gcseg.sweeps.compare import LEDGER, read_jobs
+    from gcseg.sweeps.summary import Sheet, print_sheets
+
+    root = given.run_root / "sweeps"
+    folders = [path.parent for path in root.glob(f"*/{LEDGER}")]
+    if not folders:
+        raise ConfigError(f"there is no sweep in {root}", "give another --run-root")
+    rows, lines = [], []
+    for folder in sorted(folders, key=lambda folder: (folder / LEDGER).stat().st_mtime):
+        try:
+            jobs = read_jobs(folder)
+        except GcsegError as error:
+            lines.append(f"damaged: {error}")
+            continue
+        counts = Counter(job.state for job in jobs)
+        others = ", ".join(
+            f"{count} {state}" for state, count in counts.items() if state not in ("done", "failed")
+        )
+        changed = time.localtime((folder / LEDGER).stat().st_mtime)
+        date = time.strftime("%Y-%m-%d %H:%M", changed)
+        numbers = [str(number) for number in (len(jobs), counts["done"], counts["failed"])]
+        rows.append([str(folder), date, _of(jobs), others, *numbers])
+    header = ["sweep", "changed", "of", "others", "jobs", "done", "failed"]
+    print_sheets([Sheet("sweeps, the newest last", header, rows, 4)] if rows else [], lines)
+
+
+def _show(given: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from gcseg.sweeps.compare import read_jobs
+    from gcseg.sweeps.summary import print_sheets, summary
+
+    while True:
+        jobs = read_jobs(given.folder)
+        sheets, lines = summary(jobs)
+        if given.watch is not None:
+            Console().clear()  # does nothing in a file
+        print_sheets([_jobs(jobs), *sheets], lines)
+        if given.watch is None or all(job.state in _ENDED for job in jobs):
+            return
+        time.sleep(given.watch)
+
+
+def _compare(given: argparse.Namespace) -> None:
+    from gcseg.sweeps.compare import compare_sides, read_side
+    from gcseg.sweeps.summary import print_sheets
+
+    first, second = read_side(given.a), read_side(given.b)
+    sheet, lines = compare_sides(first, second, given.mode)
+    print_sheets([sheet], lines)
+
+
+def _jobs(jobs: Sequence[Job]) -> Sheet:
+    """What became of each job."""
+    from gcseg.sweeps.scores import overrides, varying
+    from gcseg.sweeps.summary import Sheet
+
+    names = varying(jobs)
+    rows = []
+    for job in jobs:
+        seconds = "" if job.seconds is None else f"{job.seconds:.0f} s"
+        where = "" if job.run is None else job.run
+        values = [value or "-" for value in overrides(job, names).values()]
+        log = "" if job.log is None else job.log
+        rows.append([str(job.number), *values, job.state, seconds, where, log, job.error or ""])
+    header = ["job", *names, "state", "time", "run", "log", "error"]
+    return Sheet(f"{len(jobs)} jobs", header, rows, len(header))
+
+
+def _of(jobs: Sequence[Job]) -> str:
+    """What a sweep varies."""
+    from gcseg.sweeps.scores import overrides, varying
+
+    names = varying(jobs)
+    counts = {name: len({overrides(job, [name])[name] for job in jobs}) for name in names}
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and 86400")
+    return seconds
+
+
+if __name__ == "__main__":
+    main()

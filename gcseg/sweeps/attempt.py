@@ -1,0 +1,128 @@
+"""One process that does one job of a sweep or several, and what the ledger learns of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from gcseg.instantiate import instantiate
+from gcseg.sweeps.ledger import Job, Ledger
+from gcseg.sweeps.process import JobProcess
+
+SECONDS_BETWEEN_LOOKS = 5.0
+"""At the curves of a training."""
+
+
+class Attempt:
+    """A job process on behalf of jobs that share a training.
+
+    Args:
+        ledger: Has the jobs, which are this process's to run.
+        jobs: The jobs; the first one's folder gets the console log.
+        cfg: Settings of the process, with all modes that the jobs ask for.
+        folder: The sweep's.
+        working_folder: That the paths among the settings are relative to.
+        environment: Variables that the process gets.
+
+    Raises:
+        GcsegError: The process can't be started, or a setting is wrong.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        jobs: Sequence[Job],
+        cfg: Mapping[str, Any],
+        folder: Path,
+        working_folder: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.ledger = ledger
+        self.jobs = jobs
+        self._cfg = cfg
+        self._look_at = 0.0
+        self._seen: dict[int, float] = {}
+        self._pruner = None
+        if cfg.get("prune") is not None:
+            self._pruner = instantiate(DictConfig(cfg["prune"]))
+        timeout = cfg.get("job_timeout")
+        self.process = JobProcess(
+            cfg,
+            job_folder(folder, jobs[0]),
+            working_folder,
+            environment or {},
+            None if timeout is None else 60.0 * timeout,
+        )
+
+    def poll(self) -> bool:
+        """Whether it still runs; tells the ledger of new validations and ends what is hopeless.
+
+        Raises:
+            OutputError: The ledger can't be written.
+        """
+        running = self.process.poll()
+        if running and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + SECONDS_BETWEEN_LOOKS
+            self.ledger.show_life(
+                [job.key for job in self.jobs], run=self.process.told().get("run")
+            )
+            if self._report() and self._hopeless():
+                self.process.stop("pruned")
+        return running
+
+    def finish(self) -> list[Job]:
+        """Enter what became of the jobs, once the process has ended.
+
+        Raises:
+            OutputError: The ledger can't be written.
+        """
+        self._report()
+        result = self.process.result()
+        for job in self.jobs:
+            records = None
+            if result.evaluations is not None:
+                records = {mode: result.evaluations[mode] for mode in job.settings["modes"]}
+            self.ledger.finish(
+                job.key,
+                result.state,
+                run=result.run,
+                evaluations=records,
+                error=result.error,
+                log=self.process.log,
+                seconds=result.seconds,
+            )
+        return [self.ledger.job(job.key) for job in self.jobs]
+
+    @property
+    def last_miou(self) -> float | None:
+        """Of the last validation; None before the first."""
+        return self._seen[max(self._seen)] if self._seen else None
+
+    def _report(self) -> bool:
+        """Pass on the validations; whether there are new ones."""
+        found = self.process.validations()
+        new = {step: miou for step, miou in found.items() if self._seen.get(step) != miou}
+        for step, miou in sorted(new.items()):
+            for job in self.jobs:
+                self.ledger.report(job.key, step, miou)
+        self._seen = found
+        return bool(new)
+
+    def _hopeless(self) -> bool:
+        """Whether the pruner of the sweep gives the training up."""
+        if self._pruner is None or max(self._seen) >= self._cfg["iters"]:
+            return False
+        from gcseg.sweeps.pruning import should_prune
+
+        return should_prune(
+            self.ledger.jobs(), self.ledger.reports(), self.jobs[0].key, self._pruner
+        )
+
+
+def job_folder(folder: Path, job: Job) -> Path:
+    """Where a job of a sweep keeps its settings, console log and outcome."""
+    return folder / "jobs" / str(job.number)

@@ -1,0 +1,219 @@
+"""Two sets of runs against each other: do they differ by more than seeds alone?"""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gcseg.errors import ConfigError, OutputError
+from gcseg.sweeps.ledger import Job, Ledger
+from gcseg.sweeps.scores import MODES, miou, order_modes, settings
+from gcseg.sweeps.statistics import difference, mean
+from gcseg.sweeps.summary import Sheet, interval, percent
+
+LEDGER = "ledger.sqlite"
+_SHARED = ("backbone", "head", "dataset", "iters")
+"""What results.json says of a run that its scores depend on."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """Runs of one setting.
+
+    Args:
+        name: As they were given.
+        scores: By mode, then by training: mIoU as a fraction.
+        runs: What is known of each training: backbone, head, dataset, iters, seed.
+    """
+
+    name: str
+    scores: Mapping[str, Mapping[str, float]]
+    runs: Sequence[Mapping[str, Any]]
+
+
+def read_jobs(folder: Path) -> list[Job]:
+    """The jobs of a sweep folder.
+
+    Raises:
+        ConfigError: It is none.
+        OutputError: Its ledger is damaged.
+    """
+    if not (folder / LEDGER).is_file():
+        raise ConfigError(
+            f"{folder} is no sweep folder (no {LEDGER})", "python -m gcseg.sweeps list names them"
+        )
+    return Ledger(folder / LEDGER).jobs()
+
+
+def read_side(given: str) -> Side:
+    """What is to be compared: a sweep folder, one setting of it, or run folders.
+
+    Args:
+        given: `FOLDER` of a sweep of one setting, `FOLDER:name=value ...` for one of several,
+            or run folders, separated by commas; `*` in their names stands for anything.
+
+    Raises:
+        ConfigError: It is none of these, or there is no score.
+        OutputError: A file is damaged.
+    """
+    folder, _, wanted = given.partition(":")
+    if (Path(given) / LEDGER).is_file():
+        folder, wanted = given, ""
+    if (Path(folder) / LEDGER).is_file():
+        side = _of_sweep(given, read_jobs(Path(folder)), wanted.split())
+    else:
+        side = _of_runs(given)
+    if not side.scores:
+        raise ConfigError(f"{given} has no score yet", "let it finish, or name others")
+    return side
+
+
+def compare_sides(first: Side, second: Side, mode: str | None = None) -> tuple[Sheet, list[str]]:
+    """A table of both sides' means with intervals, and a sentence for each mode.
+
+    Args:
+        first: A.
+        second: B; differences are B minus A.
+        mode: Only this one.
+
+    Raises:
+        ConfigError: No mode has scores on both sides.
+    """
+    both = [one for one in order_modes(first.scores) if one in second.scores]
+    if mode is not None and mode not in both:
+        has = f"; both have {', '.join(both)}" if both else ""
+        raise ConfigError(f"--mode {mode} is not scored on both sides{has}", _hint(both))
+    if not both:
+        ours, theirs = ", ".join(first.scores), ", ".join(second.scores)
+        raise ConfigError(f"A is scored in {ours}, B in {theirs}", _hint(both))
+    rows, lines = [], []
+    for one in both if mode is None else [mode]:
+        scores = [list(side.scores[one].values()) for side in (first, second)]
+        for side, values in zip("AB", scores, strict=True):
+            of = mean(values)
+            deviation = "" if of.deviation is None else percent(of.deviation)
+            numbers = [percent(of.value), deviation, interval(of.value, of.margin)]
+            rows.append([MODES.get(one, one), side, str(of.count), *numbers])
+        change = difference(*scores)
+        between = interval(change.value, change.margin, "+")
+        rows.append(["", "B - A", "", percent(change.value, "+"), "", between])
+        lines.append(f"{MODES.get(one, one)}: {_sentence(*scores)}")
+    header = ["mode", "", "runs", "mean", "sd", "95 % interval"]
+    compared = both if mode is None else [mode]
+    return Sheet("mIoU in percent", header, rows, 2), [*lines, *_doubts(first, second, compared)]
+
+
+def _sentence(first: Sequence[float], second: Sequence[float]) -> str:
+    """Whether two sets of scores differ by more than the noise."""
+    change = difference(first, second)
+    higher = "B is higher" if change.value > 0 else "B is lower"
+    size = percent(abs(change.value))
+    if change.margin is None:
+        single = [name for name, side in (("A", first), ("B", second)) if len(side) == 1]
+        has = "A and B have one run each" if len(single) == 2 else f"{single[0]} has one run"
+        differ = f"{higher} by {size}" if change.value else "they are equal"
+        return f"{differ}, but {has}, which tells nothing about noise; seeds=3 trains several."
+    between = interval(change.value, change.margin, "+")
+    if change.in_the_noise:
+        return f"the difference of {percent(change.value, '+')} is within the noise ({between})."
+    return f"{higher} by {size}, which is more than the noise ({between})."
+
+
+def _of_sweep(given: str, jobs: Sequence[Job], wanted: Sequence[str]) -> Side:
+    """The runs of one setting of a sweep."""
+    rows = settings(jobs)
+    asked = dict(one.partition("=")[::2] for one in wanted)
+    found = [
+        row for row in rows if all(row.values.get(name) == value for name, value in asked.items())
+    ]
+    if len(found) != 1:
+        names = [" ".join(f"{name}={value}" for name, value in row.values.items()) for row in rows]
+        listed = "; ".join(names[:6]) + ("; ..." if len(names) > 6 else "")
+        number = "no setting" if not found else f"{len(found)} settings"
+        raise ConfigError(
+            f"{given} is {number} of the sweep",
+            f"choose one as FOLDER:'NAME=VALUE ...', of {listed}" if listed else "it has no jobs",
+        )
+    trainings = {job.training: job.settings for job in found[0].jobs}
+    return Side(given, found[0].scores, list(trainings.values()))
+
+
+def _of_runs(given: str) -> Side:
+    """The runs of some folders, each once."""
+    folders: dict[Path, None] = {}
+    for part in [given] if Path(given).is_dir() else filter(None, map(str.strip, given.split(","))):
+        path = Path(part).expanduser()
+        # pathlib's own takes no absolute patterns before Python 3.13.
+        names = [str(path)] if path.exists() else glob.glob(str(path))  # noqa: PTH207
+        found = [Path(name).resolve() for name in sorted(names) if _is_run(Path(name))]
+        if not found:
+            raise ConfigError(
+                f"{part} is neither a run folder nor a sweep folder",
+                "name a sweep folder, or run folders separated by commas",
+            )
+        folders |= dict.fromkeys(found)
+    scores: dict[str, dict[str, float]] = {}
+    runs = []
+    for folder in folders:
+        results = _read(folder / "results.json")
+        runs.append(results)
+        for mode, evaluation in results.get("evaluations", {}).items():
+            value = miou(evaluation)
+            if value is not None:
+                scores.setdefault(mode, {})[str(folder)] = value
+    return Side(given, scores, runs)
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("results.json", "config.yaml"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A run's results.json; empty where it has not come so far."""
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+        if not all(isinstance(one, dict) for one in content["evaluations"].values()):
+            raise TypeError("evaluations are no objects")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OutputError(f"{path} is damaged ({error!r})", "leave that run out") from None
+    return dict(content)
+
+
+def _doubts(first: Side, second: Side, compared: Sequence[str]) -> list[str]:
+    """What speaks against the comparison."""
+    lines = []
+    for name, side in (("A", first), ("B", second)):
+        for mode in compared:
+            count, scored = len(side.runs), len(side.scores[mode])
+            if scored < count:
+                where = MODES.get(mode, mode)
+                missing = f"{count - scored} of the {count} runs of {name}"
+                lines.append(f"note: without a score in {where}: {missing}")
+        for key in _SHARED:
+            values = _values(side, key)
+            if len(values) > 1:
+                lines.append(f"note: the runs of {name} differ in {key}: {', '.join(values)}")
+        seeds = [run["seed"] for run in side.runs if "seed" in run]
+        twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+        if twice:
+            lines.append(
+                f"note: several runs of {name} have seed {', '.join(map(str, twice))}, and may be "
+                "alike for that"
+            )
+    if (ours := _values(first, "dataset")) != (theirs := _values(second, "dataset")):
+        lines.append(f"note: A is of {', '.join(ours)}, B of {', '.join(theirs)}")
+    return lines
+
+
+def _values(side: Side, key: str) -> list[str]:
+    return sorted({str(run[key]) for run in side.runs if key in run})
+
+
+def _hint(both: Sequence[str]) -> str:
+    return "use one of those" if both else "score both in one mode: python -m gcseg.eval"

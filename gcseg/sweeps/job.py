@@ -1,0 +1,195 @@
+"""A job of a multirun, as any of Hydra's launchers calls it: a process, watched to its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from gcseg.errors import LEFT_EARLY
+from gcseg.files import atomic_write
+from gcseg.ranks import is_first_process
+from gcseg.settings import fingerprint, plain
+from gcseg.sweeps.attempt import Attempt, job_folder
+from gcseg.sweeps.ledger import Job, Ledger
+from gcseg.sweeps.plan import describe
+from gcseg.sweeps.process import JobProcess
+from gcseg.terminal import announce
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""That make a training save and leave."""
+SECONDS_BETWEEN_POLLS = 1.0
+
+
+def run_job(cfg: DictConfig, problem: str | None = None) -> float | None:
+    """Do a job of a multirun in a process of its own, and enter in the ledger what became of it.
+
+    A job that is done already is not run again. One whose training another process is at is left
+    to that process.
+
+    Args:
+        cfg: The job's settings.
+        problem: Why they can't be run, in one line, if they can't.
+
+    Returns:
+        The mIoU, a fraction, under the first mode of test-time augmentation; of a job that was
+        pruned, the last of its validations; None if there is neither.
+
+    Raises:
+        OutputError: The sweep's folder can't be written.
+        KeyboardInterrupt: Ctrl-C; the training has saved and left.
+        SystemExit: Another signal did the same, and nobody but this job wanted it.
+    """
+    folder, working_folder = folders()
+    hydra = HydraConfig.get()
+    ledger = Ledger(folder / "ledger.sqlite")
+    if not is_first_process():
+        if problem is None:
+            _run_rank(ledger, cfg, folder, working_folder)
+        return None
+    job = enter(ledger, cfg, int(hydra.job.num), list(hydra.overrides.task), problem)
+    if problem is not None or not is_left_to_do(job, cfg.retry_failed):
+        return miou(ledger, job)
+    # Written before it is claimed, as another process may have to do it.
+    with atomic_write(job_folder(folder, job) / "config.yaml") as file:
+        file.write(yaml.safe_dump(plain(cfg), sort_keys=False).encode())
+    if not ledger.claim(job.key, log=job_folder(folder, job) / "console.log"):
+        announce(f"job {job.number} is left to the one that trains for it")
+        return None
+    _work(ledger, job, plain(cfg), folder, working_folder)
+    while (other := ledger.take_over(job.key)) is not None:
+        settings = yaml.safe_load((job_folder(folder, other) / "config.yaml").read_text())
+        _work(ledger, other, settings, folder, working_folder)
+    return miou(ledger, job)
+
+
+def enter(
+    ledger: Ledger, cfg: DictConfig, number: int, overrides: list[str], problem: str | None
+) -> Job:
+    """Enter a job in the ledger; as failed, if its settings can't be run.
+
+    Raises:
+        OutputError: The ledger can't be written.
+    """
+    if problem is None:
+        return ledger.add(number=number, **describe(cfg, overrides))
+    key = fingerprint({"overrides": overrides})
+    names = {
+        group: OmegaConf.select(cfg, f"{group}.name") for group in ("backbone", "head", "dataset")
+    }
+    job = ledger.add(
+        key,
+        number,
+        overrides=overrides,
+        training=key,
+        settings={**names, "iters": None, "seed": None, "modes": []},
+    )
+    ledger.finish(key, "failed", error=problem)
+    return ledger.job(job.key)
+
+
+def is_left_to_do(job: Job, retry_failed: bool) -> bool:
+    """Whether a job has to be run, now that the same sweep is asked for again."""
+    if job.state == "failed":
+        return retry_failed
+    if job.state == "done":  # unless what it made was removed since
+        return job.run is None or not (Path(job.run) / "results.json").is_file()
+    return job.state != "pruned"
+
+
+def miou(ledger: Ledger, job: Job) -> float | None:
+    """What a job came to, as a fraction; None for one that has no score.
+
+    Raises:
+        OutputError: The ledger can't be read.
+    """
+    job = ledger.job(job.key)
+    if job.evaluations is not None:
+        return job.miou
+    reports = ledger.reports().get(job.key)
+    if job.state == "pruned" and reports:
+        return reports[max(reports)]
+    return None
+
+
+def folders() -> tuple[Path, Path]:
+    """The sweep's folder, and the working folder that the command was given in."""
+    hydra = HydraConfig.get()
+    working_folder = Path(hydra.runtime.cwd)
+    return working_folder / hydra.sweep.dir, working_folder
+
+
+def _work(
+    ledger: Ledger, job: Job, cfg: Mapping[str, Any], folder: Path, working_folder: Path
+) -> None:
+    """Do a job to its end."""
+    attempt = Attempt(ledger, [job], cfg, folder, working_folder)
+    with forwarding(lambda _: attempt.process.stop("interrupted"), attempt.process.kill):
+        while attempt.poll():
+            attempt.process.wait(SECONDS_BETWEEN_POLLS)
+        attempt.finish()
+
+
+def _run_rank(ledger: Ledger, cfg: DictConfig, folder: Path, working_folder: Path) -> None:
+    """Do another process's part of a training whose processes the launcher has started."""
+    key = describe(cfg, [])["key"]
+    known = next((job for job in ledger.jobs() if job.key == key), None)
+    if known is not None and not is_left_to_do(known, cfg.retry_failed):
+        return
+    rank = os.environ.get("SLURM_PROCID") or os.environ.get("RANK") or os.environ["LOCAL_RANK"]
+    place = folder / "jobs" / f"{HydraConfig.get().job.num}-rank{rank}"
+    process = JobProcess(plain(cfg), place, working_folder, {})
+    with forwarding(lambda _: process.stop("interrupted"), process.kill):
+        while process.poll():
+            process.wait(SECONDS_BETWEEN_POLLS)
+        process.result()
+
+
+@contextmanager
+def forwarding(stop: Callable[[int], None], kill: Callable[[], None]) -> Iterator[list[int]]:
+    """While a job runs, pass signals on to it; afterwards, do what they meant before.
+
+    What was installed before, as by a cluster's launcher that puts the job in its queue again, is
+    called when the job has saved and left. Where nothing was, this process ends.
+
+    Args:
+        stop: Called with the first signal.
+        kill: Called at a second Ctrl-C.
+
+    Raises:
+        KeyboardInterrupt: It was Ctrl-C.
+        SystemExit: It was another signal, for which nothing was installed.
+    """
+    received: list[int] = []
+    before: dict[int, Any] = {}
+
+    def receive(number: int, _: FrameType | None) -> None:
+        if not received:
+            stop(number)
+        elif number == signal.SIGINT:
+            kill()
+        received.append(number)
+
+    if threading.current_thread() is threading.main_thread():  # others get no signals
+        for wanted in SIGNALS:
+            if signal.getsignal(wanted) is not signal.SIG_IGN:
+                before[wanted] = signal.signal(wanted, receive)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in dict.fromkeys(received):
+        if callable(before[number]):
+            before[number](number, None)
+        elif before[number] is signal.SIG_DFL:
+            raise SystemExit(LEFT_EARLY)

@@ -1,0 +1,328 @@
+"""What became of each job of a sweep, in one SQLite file that several processes write."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from gcseg.errors import OutputError
+from gcseg.files import output_error
+
+State = Literal["pending", "running", "done", "failed", "pruned", "interrupted"]
+
+SECONDS_TO_WAIT = 60.0
+"""For another process's transaction, which takes milliseconds; network file systems are slow."""
+SECONDS_UNTIL_LOST = 180.0
+"""Without a sign of life from a job's owner on another machine."""
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS jobs (
+    key TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, overrides TEXT NOT NULL,
+    training TEXT NOT NULL, settings TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'pending',
+    run TEXT, evaluations TEXT, error TEXT, log TEXT, seconds REAL,
+    owner TEXT, alive REAL, handed_over INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS reports (
+    key TEXT NOT NULL, step INTEGER NOT NULL, miou REAL NOT NULL, PRIMARY KEY (key, step)
+);
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep.
+
+    Args:
+        key: Fingerprint of its resolved settings.
+        number: From 0, in the order of the sweep.
+        overrides: As given: `("backbone=r18", "iters=20", "tta=flip")`.
+        training: Fingerprint of what decides the training: jobs that share it train once.
+        settings: backbone, head, dataset (names), iters, seed, modes (names of tta modes).
+        state: How far it is.
+        run: Its run folder, once that is known.
+        evaluations: By mode, as results.json holds them.
+        error: What went wrong, in one line.
+        log: Its console log.
+        seconds: That its process took.
+    """
+
+    key: str
+    number: int
+    overrides: tuple[str, ...]
+    training: str
+    settings: dict[str, Any]
+    state: State = "pending"
+    run: str | None = None
+    evaluations: dict[str, dict[str, Any]] | None = None
+    error: str | None = None
+    log: str | None = None
+    seconds: float | None = None
+
+    @property
+    def miou(self) -> float | None:
+        """Under its first mode, a fraction; None if it has no scores."""
+        if self.evaluations is None:
+            return None
+        return float(self.evaluations[self.settings["modes"][0]]["miou"])
+
+
+class Ledger:
+    """The jobs of a sweep.
+
+    Holds no open file, so that it can be sent to other processes and machines.
+
+    Args:
+        path: The SQLite file; made if it is missing.
+
+    Raises:
+        OutputError: The file can't be written, or is no ledger. So do all methods.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(path, error) from error
+        with self._transaction() as database:
+            for statement in _TABLES.split(";"):
+                database.execute(statement)
+
+    def jobs(self) -> list[Job]:
+        """All jobs, by number."""
+        with self._transaction("BEGIN") as database:
+            return [_job(row) for row in database.execute("SELECT * FROM jobs ORDER BY number")]
+
+    def job(self, key: str) -> Job:
+        """One job.
+
+        Raises:
+            KeyError: There is none of this key.
+        """
+        with self._transaction("BEGIN") as database:
+            row = database.execute("SELECT * FROM jobs WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            raise KeyError(key)
+        return _job(row)
+
+    def add(
+        self,
+        key: str,
+        number: int,
+        *,
+        overrides: Iterable[str],
+        training: str,
+        settings: Mapping[str, Any],
+    ) -> Job:
+        """Enter a job, if it is new; one that is known stays as it is.
+
+        Its number is the one given or, where another job has that, the next free one.
+        """
+        overrides = json.dumps(list(overrides))
+        with self._transaction() as database:
+            # The same words meant something else before a file of settings was changed.
+            database.execute(
+                "DELETE FROM jobs WHERE overrides = ? AND key != ? AND state != 'running'",
+                (overrides, key),
+            )
+            taken = {row["number"] for row in database.execute("SELECT number FROM jobs")}
+            database.execute(
+                "INSERT OR IGNORE INTO jobs (key, number, overrides, training, settings)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (
+                    key,
+                    number if number not in taken else max(taken) + 1,
+                    overrides,
+                    training,
+                    json.dumps(dict(settings)),
+                ),
+            )
+        return self.job(key)
+
+    def claim(self, key: str, *, log: Path | None = None) -> bool:
+        """Make a job this process's to run, unless its training is in the hands of another.
+
+        A job that can't be had is handed over: who runs its training takes it up afterwards with
+        `take_over`. A training whose process died counts as nobody's.
+        """
+        with self._transaction() as database:
+            rows = database.execute(
+                "SELECT key, owner, alive FROM jobs WHERE state = 'running' AND training ="
+                " (SELECT training FROM jobs WHERE key = ?)",
+                (key,),
+            ).fetchall()
+            for row in rows:
+                if not _lives(row["owner"], row["alive"]):
+                    _interrupt(database, row["key"])
+                elif row["owner"] != owner():
+                    database.execute("UPDATE jobs SET handed_over = 1 WHERE key = ?", (key,))
+                    return False
+            _start(database, key, log)
+            return True
+
+    def take_over(self, key: str) -> Job | None:
+        """Claim the next job that was handed over to who ran a job, once that is finished."""
+        with self._transaction() as database:
+            row = database.execute(
+                "SELECT key, handed_over, state FROM jobs WHERE training ="
+                " (SELECT training FROM jobs WHERE key = ?) AND (handed_over OR state = 'running')"
+                " ORDER BY state != 'running', number",
+                (key,),
+            ).fetchone()
+            if row is None or row["state"] == "running":  # of whoever will take the others over
+                return None
+            _start(database, row["key"], None)
+        return self.job(row["key"])
+
+    def show_life(self, keys: Iterable[str], *, run: str | None = None) -> None:
+        """Note that running jobs still do, and their run folder as soon as it is known."""
+        with self._transaction() as database:
+            for key in keys:
+                database.execute(
+                    "UPDATE jobs SET alive = ?, run = coalesce(?, run) WHERE key = ?",
+                    (time.time(), run, key),
+                )
+
+    def finish(
+        self,
+        key: str,
+        state: State,
+        *,
+        run: str | None = None,
+        evaluations: Mapping[str, Mapping[str, Any]] | None = None,
+        error: str | None = None,
+        log: Path | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Enter what became of a job."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE jobs SET state = ?, run = coalesce(?, run), evaluations = ?, error = ?,"
+                " log = coalesce(?, log), seconds = ?, owner = NULL, alive = NULL WHERE key = ?",
+                (
+                    state,
+                    run,
+                    None if evaluations is None else json.dumps(evaluations),
+                    error,
+                    None if log is None else str(log),
+                    seconds,
+                    key,
+                ),
+            )
+
+    def settle(self) -> None:
+        """Count jobs as interrupted whose process is gone, as at the start of a sweep."""
+        with self._transaction() as database:
+            for row in database.execute("SELECT * FROM jobs WHERE state = 'running'").fetchall():
+                if not _lives(row["owner"], row["alive"]):
+                    _interrupt(database, row["key"])
+            database.execute("UPDATE jobs SET handed_over = 0")
+
+    def report(self, key: str, step: int, miou: float) -> None:
+        """Enter a validation during training.
+
+        Args:
+            key: The job's.
+            step: Optimizer steps done.
+            miou: A fraction.
+        """
+        with self._transaction() as database:
+            database.execute("INSERT OR REPLACE INTO reports VALUES (?, ?, ?)", (key, step, miou))
+
+    def reports(self) -> dict[str, dict[int, float]]:
+        """The validations of each job that had any: mIoU as a fraction, by step."""
+        found: dict[str, dict[int, float]] = {}
+        with self._transaction("BEGIN") as database:
+            for row in database.execute("SELECT * FROM reports ORDER BY key, step"):
+                found.setdefault(row["key"], {})[row["step"]] = row["miou"]
+        return found
+
+    @contextmanager
+    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        """A connection for one short transaction, which others wait for.
+
+        The journal is SQLite's usual one, a file: its faster one (WAL) needs memory that machines
+        on one file system don't share.
+        """
+        try:
+            database = sqlite3.connect(self.path, timeout=SECONDS_TO_WAIT, isolation_level=None)
+            try:
+                database.row_factory = sqlite3.Row
+                database.execute(begin)
+                yield database
+                database.execute("COMMIT")
+            finally:
+                database.close()  # what is not committed is undone
+        except sqlite3.Error as error:
+            raise OutputError(
+                f"{self.path} can't be used ({error})",
+                "free space there, or move the file away; finished trainings are not run again",
+            ) from error
+
+
+def owner() -> str:
+    """This process, as the ledger names it: its machine, its number, and when it was started."""
+    return f"{socket.gethostname()} {os.getpid()} {_start_of(os.getpid())}"
+
+
+def _lives(name: str | None, alive: float | None) -> bool:
+    """Whether a job's owner still does."""
+    if name is None or alive is None:
+        return False
+    host, process, start = name.split(" ")
+    if host == socket.gethostname():
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # another user's
+            pass
+        if start != _start_of(int(process)):  # its number is another's by now
+            return False
+    return time.time() - alive < SECONDS_UNTIL_LOST
+
+
+def _start_of(process: int) -> str:
+    """When a process was started, in ticks of the machine's clock; "-" where that is not told."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return "-"
+
+
+def _start(database: sqlite3.Connection, key: str, log: Path | None) -> None:
+    database.execute(
+        "UPDATE jobs SET state = 'running', handed_over = 0, owner = ?, alive = ?, error = NULL,"
+        " log = coalesce(?, log) WHERE key = ?",
+        (owner(), time.time(), None if log is None else str(log), key),
+    )
+
+
+def _interrupt(database: sqlite3.Connection, key: str) -> None:
+    database.execute(
+        "UPDATE jobs SET state = 'interrupted', owner = NULL, alive = NULL WHERE key = ?", (key,)
+    )
+
+
+def _job(row: sqlite3.Row) -> Job:
+    return Job(
+        key=row["key"],
+        number=row["number"],
+        overrides=tuple(json.loads(row["overrides"])),
+        training=row["training"],
+        settings=json.loads(row["settings"]),
+        state=row["state"],
+        run=row["run"],
+        evaluations=None if row["evaluations"] is None else json.loads(row["evaluations"]),
+        error=row["error"],
+        log=row["log"],
+        seconds=row["seconds"],
+    )

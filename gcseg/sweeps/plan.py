@@ -1,0 +1,90 @@
+"""What a sweep and its jobs are known by, and which jobs can share a process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig
+
+from gcseg.identity import training_settings
+from gcseg.settings import fingerprint, plain
+
+NOT_THE_WORK = ("run_root", "retry_failed", "job_timeout")
+"""Settings that do not change what a sweep does, only where and how."""
+
+
+def sweep_name(arguments: Iterable[str]) -> str:
+    """The name of a command line's sweep: what varies, and a fingerprint of it all.
+
+    The same for any order of the arguments, and whatever launcher runs it.
+    """
+    told = []
+    varied = []
+    for argument in sorted(arguments):
+        key, _, value = argument.lstrip("+~").partition("=")
+        hydra = key.startswith(("hydra/", "hydra.")) and not key.startswith(
+            ("hydra/sweeper", "hydra.sweeper")
+        )
+        if argument in ("-m", "--multirun") or key in NOT_THE_WORK or hydra:
+            continue
+        told.append(argument)
+        if key == "sweep":
+            varied.append(value)
+        elif "," in re.sub(r"\[[^]]*\]|\{[^}]*\}", "", value) or re.match(r"\w+\(", value):
+            varied.append(key.rpartition(".")[2])
+    prefix = re.sub(r"[^\w-]+", "", "-".join(varied))[:40] or "sweep"
+    return f"{prefix}-{fingerprint({'arguments': told})}"
+
+
+def describe(cfg: DictConfig, overrides: Iterable[str]) -> dict[str, Any]:
+    """What a ledger's entry of a job says: key, overrides, training and settings."""
+    config = plain(cfg)
+    work = {key: value for key, value in config.items() if key not in NOT_THE_WORK}
+    training = {
+        **training_settings(cfg),
+        "root": config["dataset"].get("root"),
+        "weights": [config["checkpoint"], config["strict"], config["backbone"].get("pretrained")],
+    }
+    return {
+        "key": fingerprint(work),
+        "overrides": [one for one in overrides if one.partition("=")[0] not in NOT_THE_WORK],
+        "training": fingerprint(training),
+        "settings": {
+            **{group: config[group]["name"] for group in ("backbone", "head", "dataset")},
+            "iters": config["iters"],
+            "seed": config["seed"],
+            "modes": list(config["tta"]["modes"]),
+        },
+    }
+
+
+def merged(configs: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], list[int]]]:
+    """Put jobs together that differ in their modes of test-time augmentation alone.
+
+    What the modes share is predicted once then. Modes of one name and unlike values, and unlike
+    averages, stay apart.
+
+    Args:
+        configs: Resolved settings of the jobs.
+
+    Returns:
+        Settings with all modes, and the places in `configs` of the jobs that they stand for.
+    """
+    groups: list[tuple[dict[str, Any], list[int]]] = []
+    for place, config in enumerate(configs):
+        tta = config["tta"]
+        for group, places in groups:
+            modes = group["tta"]["modes"]
+            same = all(
+                group.get(key) == value for key, value in config.items() if key != "tta"
+            ) and len(group) == len(config)
+            fits = all(modes.get(name, mode) == mode for name, mode in tta["modes"].items())
+            if same and fits and group["tta"]["average"] == tta["average"]:
+                group["tta"] = {**group["tta"], **tta, "modes": {**modes, **tta["modes"]}}
+                places.append(place)
+                break
+        else:
+            groups.append((dict(config), [place]))
+    return groups

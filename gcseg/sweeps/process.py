@@ -1,0 +1,234 @@
+"""One training as a child process: started, watched, stopped, and what became of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gcseg.errors import LEFT_EARLY
+from gcseg.files import atomic_write, output_error
+from gcseg.sweeps.ledger import State
+from gcseg.sweeps.outcome import VARIABLE
+
+COMMAND = (sys.executable, "-m", "gcseg.train", "--resolved")
+"""Takes the file of a job's settings."""
+SECONDS_TO_LEAVE = 300.0
+"""For a training that is asked to save and leave, before it is killed."""
+
+_STEP = re.compile(r"step (\d+)/(\d+) ")
+_LEFT = re.compile(r"(\d+:\d\d:\d\d) left")
+_MIOU = re.compile(r"mIoU (\d\.\d+)")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is, as its console log says.
+
+    Args:
+        step: Optimizer steps done.
+        iters: Optimizer steps in all.
+        left: Time until the last step, hours:minutes:seconds.
+        miou: Of the last validation, a fraction.
+    """
+
+    step: int | None = None
+    iters: int | None = None
+    left: str | None = None
+    miou: float | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a job's process.
+
+    Args:
+        state: done, failed, pruned or interrupted.
+        run: The run folder, if it came so far.
+        evaluations: Records by mode, if it is done.
+        error: What went wrong, in one line.
+        seconds: That it took.
+    """
+
+    state: State
+    run: str | None
+    evaluations: dict[str, dict[str, Any]] | None
+    error: str | None
+    seconds: float
+
+
+class JobProcess:
+    """A training in a process group of its own, which ends when this process does.
+
+    Args:
+        config: Its resolved settings.
+        folder: Gets config.yaml, console.log (continued, where there is one) and outcome.json.
+        working_folder: That the paths among the settings are relative to.
+        environment: Variables that it gets beside this process's own.
+        timeout: Seconds after which it is stopped; None for never.
+
+    Raises:
+        OutputError: The folder can't be written.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        folder: Path,
+        working_folder: Path,
+        environment: Mapping[str, str],
+        timeout: float | None = None,
+    ) -> None:
+        folder = folder.absolute()
+        self.log = folder / "console.log"
+        self.outcome = folder / "outcome.json"
+        self.timeout = timeout
+        self._progress = Progress()
+        self._stopped: State | None = None
+        self._why: str | None = None
+        self._kill_at: float | None = None
+        with atomic_write(folder / "config.yaml") as file:
+            file.write(yaml.safe_dump(dict(config), sort_keys=False).encode())
+        try:
+            self.outcome.unlink(missing_ok=True)
+            with self.log.open("ab") as log:
+                self._log_start = self._read_to = log.tell()
+                self._child = subprocess.Popen(
+                    [*COMMAND, folder / "config.yaml"],
+                    stdin=subprocess.PIPE,  # which closes when this process ends, however it does
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=working_folder,
+                    env={**os.environ, "PYTHONUNBUFFERED": "1", **environment,
+                         VARIABLE: str(self.outcome)},
+                    start_new_session=True,
+                )  # fmt: skip
+        except OSError as error:
+            raise output_error(self.log, error) from error
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since it was started."""
+        return time.monotonic() - self._started
+
+    def poll(self) -> bool:
+        """Whether it still runs; stops it when its time is over."""
+        if self._child.poll() is not None:
+            return False
+        if self._stopped is None and self.timeout is not None and self.seconds > self.timeout:
+            self.stop("failed", f"stopped after {self.seconds / 60:.1f} minutes: raise job_timeout")
+        if self._kill_at is not None and time.monotonic() > self._kill_at:
+            self.kill()
+        return True
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not longer than it runs."""
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(seconds)
+
+    def stop(self, state: State, why: str | None = None, by: int = signal.SIGTERM) -> None:
+        """Ask it to save and leave.
+
+        Args:
+            state: What it counts as then.
+            why: The error, in one line.
+            by: The signal that it gets.
+        """
+        if self._stopped is None:
+            self._stopped, self._why = state, why
+            self._kill_at = time.monotonic() + SECONDS_TO_LEAVE
+            with suppress(ProcessLookupError):
+                os.kill(self._child.pid, by)
+
+    def kill(self) -> None:
+        """End it, and what it has started, at once."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+
+    def told(self) -> dict[str, Any]:
+        """What the job has said so far: its run folder and, in the end, its scores."""
+        try:
+            outcome = json.loads(self.outcome.read_text())
+        except (OSError, ValueError):
+            return {}
+        return outcome if isinstance(outcome, dict) else {}
+
+    def progress(self) -> Progress:
+        """How far it is, from what it has printed since this was asked last."""
+        text = self._new_text()
+        steps, left, miou = (pattern.findall(text) for pattern in (_STEP, _LEFT, _MIOU))
+        before = self._progress
+        self._progress = Progress(
+            int(steps[-1][0]) if steps else before.step,
+            int(steps[-1][1]) if steps else before.iters,
+            left[-1] if left else before.left,
+            float(miou[-1]) if miou else before.miou,
+        )
+        return self._progress
+
+    def _new_text(self) -> str:
+        """Whole lines of the console log that were not read before."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(self._read_to)
+                text = log.read()
+        except OSError:
+            return ""
+        text = text[: text.rfind(b"\n") + 1]
+        self._read_to += len(text)
+        return text.decode(errors="replace")
+
+    def validations(self) -> dict[int, float]:
+        """Validation mIoU by optimizer steps done, as the run's metrics.csv has them."""
+        run = self.told().get("run")
+        found: dict[int, float] = {}
+        with suppress(OSError, csv.Error):
+            if run is not None:
+                with (Path(run) / "metrics.csv").open(newline="") as file:
+                    for row in csv.DictReader(file):
+                        with suppress(ValueError, TypeError):  # empty, or a torn last row
+                            found[int(row.get("step") or "") + 1] = float(row.get("val/miou") or "")
+        return found
+
+    def result(self) -> Result:
+        """What became of it, once it has ended; ends what it has left behind."""
+        status = self._child.wait()
+        self.kill()
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+        told = self.told()
+        run, evaluations = told.get("run"), told.get("evaluations")
+        if status == 0 and evaluations:
+            return Result("done", run, evaluations, None, self.seconds)
+        if self._stopped is not None:
+            return Result(self._stopped, run, None, self._why, self.seconds)
+        if status in (LEFT_EARLY, 130):
+            return Result("interrupted", run, None, None, self.seconds)
+        return Result("failed", run, None, self._error(status), self.seconds)
+
+    def _error(self, status: int) -> str:
+        """Why it failed, in one line."""
+        if status < 0:
+            return f"killed by {signal.Signals(-status).name}, see {self.log}"
+        try:
+            with self.log.open("rb") as log:
+                log.seek(self._log_start)
+                lines = log.read().decode(errors="replace").split("\n")
+        except OSError as error:
+            lines = [f"{self.log} can't be read: {error}"]
+        lines = [line.strip() for line in lines if line.strip()]
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        return (errors or lines or [f"ended with status {status}"])[-1]

@@ -1,0 +1,143 @@
+"""Means, intervals and differences of a few scores: what seeds alone change, and what not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import fmean, stdev
+
+CONFIDENCE = 0.95
+"""Of all intervals."""
+
+_ENOUGH = 1e-15  # relative; where the continued fraction ends
+_TINY = 1e-300
+_ENOUGH_OF_T = 1e-12  # relative
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of some scores, in their unit.
+
+    Args:
+        count: Of scores.
+        value: Their mean.
+        deviation: Their standard deviation (of a sample, with n - 1); None for a single one.
+        margin: Half the width of the mean's interval by Student's t; None for a single score.
+    """
+
+    count: int
+    value: float
+    deviation: float | None
+    margin: float | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference of two means, in the scores' unit.
+
+    Args:
+        value: Second mean minus first.
+        margin: Half the width of its interval; None if one of the means is of a single score.
+    """
+
+    value: float
+    margin: float | None
+
+    @property
+    def in_the_noise(self) -> bool | None:
+        """Whether the interval holds 0, so that seeds alone may explain it; None without one."""
+        return None if self.margin is None else abs(self.value) <= self.margin
+
+
+def mean(scores: Sequence[float]) -> Mean:
+    """The mean of one or more scores, with its interval."""
+    count = len(scores)
+    if count == 1:
+        return Mean(1, scores[0], None, None)
+    deviation = stdev(scores)
+    margin = t_quantile(count - 1) * deviation / math.sqrt(count)
+    return Mean(count, fmean(scores), deviation, margin)
+
+
+def difference(first: Sequence[float], second: Sequence[float]) -> Difference:
+    """How much higher the second scores are on average, with Welch's interval.
+
+    The two may vary differently and be of different numbers.
+
+    Source: Welch, "The generalization of 'Student's' problem when several different population
+    variances are involved", Biometrika 34 (1947); degrees of freedom after Satterthwaite (1946).
+    """
+    value = fmean(second) - fmean(first)
+    if min(len(first), len(second)) < 2:
+        return Difference(value, None)
+    parts = [stdev(scores) ** 2 / len(scores) for scores in (first, second)]
+    if not sum(parts):  # no score differs from its mean
+        return Difference(value, 0.0)
+    shares = [part / sum(parts) for part in parts]  # not their squares, which may be too small
+    freedom = 1 / sum(
+        share**2 / (len(scores) - 1) for share, scores in zip(shares, (first, second), strict=True)
+    )
+    return Difference(value, t_quantile(freedom) * math.sqrt(sum(parts)))
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
+    """How much higher the second scores are, where each belongs to one of the first.
+
+    As when the same weights are scored in two ways: what seeds change in both cancels out.
+    """
+    change = mean([b - a for a, b in zip(first, second, strict=True)])
+    return Difference(change.value, change.margin)
+
+
+@lru_cache(maxsize=1024)
+def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
+    """How many standard errors an interval of Student's t reaches to either side.
+
+    Args:
+        freedom: Degrees of freedom, above 0; need not be whole.
+        confidence: Probability between the two ends, above 0 and below 1.
+    """
+    outside = 1 - confidence
+    low, high = 0.0, 1.0
+    while _outside(high, freedom) > outside:
+        high *= 2
+    while high - low > _ENOUGH_OF_T * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _outside(middle, freedom) > outside else (low, middle)
+    return high
+
+
+def _outside(t: float, freedom: float) -> float:
+    """The probability that Student's t is further from 0 than `t`."""
+    return _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
+
+
+def _incomplete_beta(a: float, b: float, x: float) -> float:
+    """The regularised incomplete beta function I_x(a, b) by its continued fraction.
+
+    Source: NIST Digital Library of Mathematical Functions, 8.17.4 and 8.17.22.
+    """
+    if x in (0.0, 1.0):
+        return x
+    if x > (a + 1) / (a + b + 2):  # where the fraction of the other end converges faster
+        return 1 - _incomplete_beta(b, a, 1 - x)
+    logarithm = (
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    )
+    # Lentz's method: numerators and denominators as ratios, which neither overflow nor vanish.
+    fraction = ratio_c = 1.0
+    ratio_d = 0.0
+    for step in range(1, 1000):
+        m = step // 2
+        if step % 2:
+            term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        else:
+            term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        ratio_d = 1 / (1 + term * ratio_d or _TINY)
+        ratio_c = 1 + term / ratio_c or _TINY
+        fraction *= ratio_c * ratio_d
+        if abs(ratio_c * ratio_d - 1) < _ENOUGH:
+            break
+    return math.exp(logarithm) / (a * fraction)

@@ -1,0 +1,93 @@
+"""The jobs of a sweep on the terminal while they run; lines in a log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from gcseg.sweeps.ledger import Job
+from gcseg.sweeps.process import Progress
+
+_STYLES = {"running": "bold", "done": "green", "failed": "red", "interrupted": "yellow"}
+
+
+class SweepTable:
+    """Shows a row per job on a terminal, and else a line for each that changes its state.
+
+    Args:
+        console: Where to.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, soft_wrap=True, highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False)
+        self._states: dict[str, str] = {}
+
+    def __enter__(self) -> SweepTable:
+        """Take the terminal."""
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the terminal with the last table on it."""
+        self._live.stop()
+
+    def show(self, jobs: Sequence[Job], progress: Mapping[str, Progress]) -> None:
+        """Bring it up to date.
+
+        Args:
+            jobs: All of the sweep.
+            progress: How far those are that run, by key.
+        """
+        if self._console.is_terminal:
+            self._live.update(sweep_table(jobs, progress), refresh=True)
+            return
+        for job, label in zip(jobs, varying(jobs), strict=True):
+            if self._states.get(job.key, "pending") != job.state:
+                words = [f"job {job.number}", label, _told(job)]
+                self._console.print("  ".join(word for word in words if word), markup=False)
+            self._states[job.key] = job.state
+
+
+def sweep_table(jobs: Sequence[Job], progress: Mapping[str, Progress]) -> Table:
+    """A row per job: number, what varies, state, step, time left, mIoU in percent."""
+    table = Table("job", "settings", "state", "step", "left", "mIoU, %")
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for job, label in zip(jobs, varying(jobs), strict=True):
+        here = progress.get(job.key, Progress())
+        miou = here.miou if job.miou is None else job.miou
+        table.add_row(
+            str(job.number),
+            Text(label),  # whose brackets are no markup
+            job.state,
+            f"{here.step}/{here.iters}" if here.step is not None else "",
+            here.left or "",
+            f"{100 * miou:.2f}" if miou is not None else "",
+            style=_STYLES.get(job.state),
+        )
+    return table
+
+
+def varying(jobs: Sequence[Job]) -> list[str]:
+    """By job, those of its overrides that not all jobs have."""
+    common = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
+    return [" ".join(one for one in job.overrides if one not in common) for job in jobs]
+
+
+def _told(job: Job) -> str:
+    """A job's state in words."""
+    if job.miou is not None:
+        return f"{job.state}, mIoU {100 * job.miou:.2f} %"
+    return f"{job.state}: {job.error}" if job.error else job.state

@@ -1,0 +1,1 @@
+"""Hydra's way to gcseg's launcher for one machine."""

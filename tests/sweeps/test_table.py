@@ -1,0 +1,55 @@
+import io
+
+from rich.console import Console
+
+from gcseg.sweeps.ledger import Job
+from gcseg.sweeps.process import Progress
+from gcseg.sweeps.table import SweepTable, sweep_table
+
+
+def job(number, state="pending", **more):
+    overrides = (f"seed={number}", "iters=9", "tta.scales=[a,b]" if number else "tta=flip")
+    settings = {"modes": ["flip", "none"]}
+    return Job(str(number), number, overrides, "t", settings, state, **more)
+
+
+DONE = {"evaluations": {"none": {"miou": 0.25}, "flip": {"miou": 0.5}}}
+
+
+def text(jobs, progress=None):
+    console = Console(file=io.StringIO(), width=100)
+    console.print(sweep_table(jobs, progress or {}))
+    return console.file.getvalue()
+
+
+def test_a_row_per_job():
+    jobs = [job(0, "done", **DONE), job(1, "running"), job(2, "failed", error="bad luck")]
+    shown = text(jobs, {"1": Progress(step=3, iters=9, left="0:01:40", miou=0.125)})
+    rows = [[cell.strip() for cell in row.split("│")[1:-1]] for row in shown.splitlines()[3:-1]]
+    assert rows == [
+        ["0", "seed=0 tta=flip", "done", "", "", "50.00"],
+        ["1", "seed=1 tta.scales=[a,b]", "running", "3/9", "0:01:40", "12.50"],
+        ["2", "seed=2 tta.scales=[a,b]", "failed", "", "", ""],
+    ]
+
+
+def test_a_line_for_each_change_in_a_log():
+    console = Console(file=io.StringIO(), width=200)
+    with SweepTable(console) as table:
+        table.show([job(0), job(1)], {})
+        table.show([job(0, "running"), job(1)], {"0": Progress(step=1, iters=9)})
+        table.show([job(0, "running"), job(1)], {"0": Progress(step=2, iters=9)})
+        table.show([job(0, "done", **DONE), job(1, "failed", error="bad luck")], {})
+    assert console.file.getvalue().splitlines() == [
+        "job 0  seed=0 tta=flip  running",
+        "job 0  seed=0 tta=flip  done, mIoU 50.00 %",
+        "job 1  seed=1 tta.scales=[a,b]  failed: bad luck",
+    ]
+
+
+def test_a_terminal_keeps_the_last_table():
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    with SweepTable(console) as table:
+        table.show([job(0), job(1)], {})
+        table.show([job(0, "done", **DONE), job(1)], {})
+    assert "50.00" in console.file.getvalue() and "pending" in console.file.getvalue()
