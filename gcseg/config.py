@@ -33,6 +33,9 @@ from gcseg.settings import check, check_types, leaves
 
 PACKAGE = Path(__file__).resolve().parent
 
+ALIASES = {"hydra/sweeper=optuna": "hydra/sweeper=search"}
+"""The plugin's own would look for the lowest score, and end at the first job that fails."""
+
 
 def source_folder(name: str) -> Path:
     """Where conf/ or experiments/ is: in the package if installed, beside it in a checkout."""
@@ -85,6 +88,8 @@ def run_command(
     if sweeps and sys.argv[1:2] == ["--resolved"]:
         _run_resolved(config_name, task, sys.argv[2:])
         return
+    if sweeps:
+        sys.argv[1:] = [ALIASES.get(argument, argument) for argument in sys.argv[1:]]
     register_resolvers()
     full = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # conf/ sets values of clusters' launchers in files of their names; Hydra would have others.

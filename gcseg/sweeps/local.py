@@ -18,6 +18,7 @@ from gcseg.sweeps.ledger import Job, Ledger
 from gcseg.sweeps.plan import merged
 from gcseg.sweeps.process import Progress
 from gcseg.sweeps.table import SweepTable
+from gcseg.terminal import announce
 
 SECONDS_BETWEEN_POLLS = 0.5
 
@@ -90,6 +91,8 @@ def run_jobs(requests: Sequence[Request], folder: Path, at_once: int) -> list[fl
         for job, request in zip(jobs, requests, strict=True)
         if request.problem is None and is_left_to_do(job, request.cfg.retry_failed)
     }
+    if skipped := len(valid) - len(to_do):
+        announce(f"{skipped} of {len(jobs)} jobs are not run again")
     waiting = [
         _Work(cfg, [list(to_do.values())[place][1] for place in places], gpus_needed(cfg, gpus))
         for cfg, places in merged([cfg for cfg, _ in to_do.values()])
@@ -111,7 +114,7 @@ def _run(ledger: Ledger, waiting: list[_Work], folder: Path, at_once: int, gpus:
         for one in running:
             one.attempt.process.kill()
 
-    with forwarding(stop, kill) as received, SweepTable() as table:
+    with forwarding(stop, kill) as received, SweepTable(ledger.jobs()) as table:
         while running or (waiting and not received):
             for one in [one for one in running if not one.attempt.poll()]:
                 one.attempt.finish()

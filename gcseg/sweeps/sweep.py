@@ -72,6 +72,7 @@ def end() -> None:
                 f"{len(left)} of {len(jobs)} jobs are left: the same command goes on with them"
             )
         failed = [job for job in jobs if job.state == "failed"]
-        if failed and sys.exc_info()[0] is None:
+        # A search that has no score at all to choose from ends in an exception of its own.
+        if failed and (sys.exc_info()[0] is None or len(failed) == len(jobs)):
             print(f"error: {len(failed)} of {len(jobs)} jobs failed, see above", file=sys.stderr)
             sys.exit(1)

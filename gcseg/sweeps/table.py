@@ -20,13 +20,14 @@ class SweepTable:
     """Shows a row per job on a terminal, and else a line for each that changes its state.
 
     Args:
+        known: Jobs whose states are no news.
         console: Where to.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, known: Sequence[Job] = (), console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, soft_wrap=True, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False)
-        self._states: dict[str, str] = {}
+        self._states = {job.key: str(job.state) for job in known}
 
     def __enter__(self) -> SweepTable:
         """Take the terminal."""

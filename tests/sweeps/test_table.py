@@ -35,7 +35,7 @@ def test_a_row_per_job():
 
 def test_a_line_for_each_change_in_a_log():
     console = Console(file=io.StringIO(), width=200)
-    with SweepTable(console) as table:
+    with SweepTable(console=console) as table:
         table.show([job(0), job(1)], {})
         table.show([job(0, "running"), job(1)], {"0": Progress(step=1, iters=9)})
         table.show([job(0, "running"), job(1)], {"0": Progress(step=2, iters=9)})
@@ -49,7 +49,7 @@ def test_a_line_for_each_change_in_a_log():
 
 def test_a_terminal_keeps_the_last_table():
     console = Console(file=io.StringIO(), width=100, force_terminal=True)
-    with SweepTable(console) as table:
+    with SweepTable(console=console) as table:
         table.show([job(0), job(1)], {})
         table.show([job(0, "done", **DONE), job(1)], {})
     assert "50.00" in console.file.getvalue() and "pending" in console.file.getvalue()
