@@ -252,7 +252,11 @@ def trainer(
     if on_cpu and str(cfg.precision) == "16-mixed":
         raise ConfigError("precision=16-mixed needs a GPU", "use bf16-mixed or 32")
     # Lightning greets with tips and with a deprecation of its own making.
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r"The `srun` command is available")
+    # The scores are of all processes' images already, see SegmentationModule.
+    warnings.filterwarnings("ignore", message=r".*`self\.log\('val/.*sync_dist=True")
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
     # Its successor is not in the older PyTorch that is supported.
     warnings.filterwarnings("ignore", message=r"`broadcast_buffers` is deprecated")

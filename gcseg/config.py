@@ -33,6 +33,9 @@ from gcseg.settings import check, check_types, leaves
 
 PACKAGE = Path(__file__).resolve().parent
 
+_ONE_LINE = "GCSEG_ERRORS_IN_ONE_LINE"
+"""Tells the processes that this one starts that HYDRA_FULL_ERROR is not the user's wish."""
+
 ALIASES = {"hydra/sweeper=optuna": "hydra/sweeper=search"}
 """The plugin's own would look for the lowest score, and end at the first job that fails."""
 
@@ -91,27 +94,33 @@ def run_command(
     if sweeps:
         sys.argv[1:] = [ALIASES.get(argument, argument) for argument in sys.argv[1:]]
     register_resolvers()
-    full = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    full = _full_errors()
     # conf/ sets values of clusters' launchers in files of their names; Hydra would have others.
     warnings.filterwarnings("ignore", message=r"(?s).* is validated against ConfigStore schema")
     checked_task = CheckedTask(config_name, task, sweeps=sweeps, full=full)
     with errors_in_one_line(config_name, full):
         if prepare is not None:
             prepare(sys.argv[1:])
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # have Hydra raise its errors, to word them here
+        if not full:  # have Hydra raise its errors, to word them here
+            os.environ.update({"HYDRA_FULL_ERROR": "1", _ONE_LINE: "1"})
         try:
             hydra.main(
                 version_base="1.3", config_path=str(source_folder("conf")), config_name=config_name
             )(checked_task)()
         finally:
             if not full:
-                del os.environ["HYDRA_FULL_ERROR"]
+                del os.environ["HYDRA_FULL_ERROR"], os.environ[_ONE_LINE]
             if checked_task.sweeps:
                 _end_sweep()
     failed = checked_task.failed
     if failed:
         print(f"error: {len(failed)} jobs failed: {'; '.join(failed)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _full_errors() -> bool:
+    """Whether the user wants errors with their traceback."""
+    return os.environ.get("HYDRA_FULL_ERROR") == "1" and _ONE_LINE not in os.environ
 
 
 class CheckedTask:
@@ -182,14 +191,16 @@ def _run_resolved(
     """Run a command with the settings of a file that are resolved already, without Hydra."""
     from gcseg.sweeps.outcome import leave_with_sweep
 
-    with errors_in_one_line(config_name, os.environ.get("HYDRA_FULL_ERROR") == "1"):
-        if len(arguments) != 1:
+    with errors_in_one_line(config_name, _full_errors()):
+        if not arguments or not all("=" in argument for argument in arguments[1:]):
             given = " ".join(arguments) or "nothing"
             raise ConfigError(
-                f"--resolved is given {given}", "give it one file, as config.yaml of a run folder"
+                f"--resolved is given {given}",
+                "give it a file, as config.yaml of a run folder, and then key=value if you like",
             )
         leave_with_sweep()
         cfg = _read_resolved(Path(arguments[0]))
+        cfg.merge_with_dotlist(arguments[1:])
         check(cfg)
         task(cfg)
 

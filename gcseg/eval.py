@@ -65,7 +65,7 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
         )
         evaluations = keep_confusion(results, evaluations, module.matrices, module.class_names)
         merge_results(results, {"evaluations": evaluations})
-        print_table(records, title=f"{checkpoint} on {cfg.dataset.name} {cfg.split}")
+        print_table(evaluations, title=f"{checkpoint} on {cfg.dataset.name} {cfg.split}")
         print(f"results: {results}")
         if trained.row is not None:
             evaluations = named(records, plain(cfg), trained.row, split=cfg.split)

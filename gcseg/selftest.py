@@ -93,9 +93,13 @@ def resume(arguments: Sequence[str]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="gcseg-selftest-", dir=below)).absolute()
     settings += [f"iters={steps}", f"run_root={folder / 'runs'}"]
     training = Training(tuple(settings), folder)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up then, too
     try:
-        print(f"{steps} steps undisturbed")
+        print(f"{steps} steps undisturbed (output: {training.log})", flush=True)
+        start = time.monotonic()
         training.run()
+        took = time.monotonic() - start
+        print(f"took {took:.0f} s; now with {kills} kills, which takes longer", flush=True)
         # Paths are part of a checkpoint: the other training takes the same ones.
         undisturbed = training.run_folder().parent.rename(folder / "undisturbed")
         moments = random.Random(options["kill_seed"])
@@ -104,6 +108,7 @@ def resume(arguments: Sequence[str]) -> int:
         return report(undisturbed / training.run_folder().name, training.run_folder(), on_gpu)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(signal.SIGTERM, before)
 
 
 def uses_gpu(settings: Sequence[str]) -> bool:
@@ -124,6 +129,11 @@ class Training:
 
     settings: tuple[str, ...]
     folder: Path
+
+    @property
+    def log(self) -> Path:
+        """What the newest child printed."""
+        return self.folder / "output.log"
 
     def run_folder(self) -> Path:
         """The one run folder."""
@@ -163,7 +173,7 @@ class Training:
         return made
 
     def _start(self) -> subprocess.Popen[bytes]:
-        with (self.folder / "output.log").open("wb") as output:
+        with self.log.open("wb") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "gcseg.train", *self.settings],
                 stdout=output, stderr=output, start_new_session=True,
@@ -194,7 +204,7 @@ class Training:
 
     def _check(self, child: subprocess.Popen[bytes]) -> None:
         if child.returncode not in (0, -signal.SIGKILL):
-            lines = (self.folder / "output.log").read_text(errors="replace").split("\n")
+            lines = self.log.read_text(errors="replace").split("\n")
             last = next((line for line in reversed(lines) if line.strip()), "no output")
             raise TrainingError(
                 f"the training ended with status {child.returncode} ({last.strip()})",

@@ -76,7 +76,10 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
         trainer = build_trainer.training(
             cfg, folder, train_set.label_space, progress, signals, log=not finished
         )
-        if not finished:
+        if finished:
+            if trainer.is_global_zero:
+                print(f"{folder.path} is trained already, and is only scored")
+        else:
             fit(cfg, trainer, module, data, folder, weights, progress)
             if cfg.strategy == "fsdp":  # the trained one is in pieces
                 module = build.module(cfg, train_set.label_space.names)
@@ -127,6 +130,7 @@ def fit(
                 "training": progress.summary(),
             },
         )
+        folder.previous.unlink(missing_ok=True)  # there is nothing left to go on with
 
 
 def score(

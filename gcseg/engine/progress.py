@@ -60,12 +60,14 @@ class RunProgress(L.Callback):
         }
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Show the bar and start the clock."""
+        """Show the bar and start the clock; say so if the training goes on."""
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         self._step = trainer.global_step
         self._mark = time.monotonic()
         if trainer.is_global_zero:
+            if self._step:
+                self._console.print(f"goes on from step {self._step}/{trainer.max_steps}")
             self._bars.start()
             self._bars.update(
                 self._train, total=trainer.max_steps, completed=self._step, visible=True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,13 @@ class Side:
         name: As they were given.
         scores: By mode, then by training: mIoU as a fraction.
         runs: What is known of each training: backbone, head, dataset, iters, seed.
+        scored: By mode, the splits that were scored, as `val (101 images)`.
     """
 
     name: str
     scores: Mapping[str, Mapping[str, float]]
     runs: Sequence[Mapping[str, Any]]
+    scored: Mapping[str, set[str]]
 
 
 def read_jobs(folder: Path) -> list[Job]:
@@ -131,7 +133,8 @@ def _of_sweep(given: str, jobs: Sequence[Job], wanted: Sequence[str]) -> Side:
         row for row in rows if all(row.values.get(name) == value for name, value in asked.items())
     ]
     if len(found) != 1:
-        names = [" ".join(f"{name}={value}" for name, value in row.values.items()) for row in rows]
+        choices = [row.values.items() for row in found or rows]
+        names = [" ".join(f"{name}={value}" for name, value in values) for values in choices]
         listed = "; ".join(names[:6]) + ("; ..." if len(names) > 6 else "")
         number = "no setting" if not found else f"{len(found)} settings"
         raise ConfigError(
@@ -139,7 +142,8 @@ def _of_sweep(given: str, jobs: Sequence[Job], wanted: Sequence[str]) -> Side:
             f"choose one as FOLDER:'NAME=VALUE ...', of {listed}" if listed else "it has no jobs",
         )
     trainings = {job.training: job.settings for job in found[0].jobs}
-    return Side(given, found[0].scores, list(trainings.values()))
+    scored = _scored(job.evaluations or {} for job in found[0].jobs)
+    return Side(given, found[0].scores, list(trainings.values()), scored)
 
 
 def _of_runs(given: str) -> Side:
@@ -165,7 +169,17 @@ def _of_runs(given: str) -> Side:
             value = miou(evaluation)
             if value is not None:
                 scores.setdefault(mode, {})[str(folder)] = value
-    return Side(given, scores, runs)
+    return Side(given, scores, runs, _scored(run.get("evaluations", {}) for run in runs))
+
+
+def _scored(runs: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, set[str]]:
+    """By mode, on which splits runs were scored."""
+    scored: dict[str, set[str]] = {}
+    for evaluations in runs:
+        for mode, record in evaluations.items():
+            split = f"{record.get('split')} ({record.get('images')} images)"
+            scored.setdefault(mode, set()).add(split)
+    return scored
 
 
 def _is_run(folder: Path) -> bool:
@@ -206,6 +220,11 @@ def _doubts(first: Side, second: Side, compared: Sequence[str]) -> list[str]:
                 f"note: several runs of {name} have seed {', '.join(map(str, twice))}, and may be "
                 "alike for that"
             )
+    for mode in compared:
+        splits = sorted(first.scored[mode] | second.scored[mode])
+        if len(splits) > 1:
+            where = MODES.get(mode, mode)
+            lines.append(f"note: in {where} not all are scored on the same: {', '.join(splits)}")
     if (ours := _values(first, "dataset")) != (theirs := _values(second, "dataset")):
         lines.append(f"note: A is of {', '.join(ours)}, B of {', '.join(theirs)}")
     return lines

@@ -62,16 +62,20 @@ def end() -> None:
         from gcseg.sweeps.summary import write_summary
 
         jobs = Ledger(folder / "ledger.sqlite").jobs()
-        if not jobs:
+        if not jobs:  # nothing could be composed: nothing stays
+            for name in ("ledger.sqlite", "multirun.yaml"):
+                (folder / name).unlink(missing_ok=True)
             return
         write_summary(folder, jobs)
         announce(f"sweep: {folder}")
         left = [job for job in jobs if job.state in ("pending", "running", "interrupted")]
+        failed = [job for job in jobs if job.state == "failed"]
         if left:
+            again = f", and tries the {len(failed)} failed ones again" if failed else ""
             announce(
                 f"{len(left)} of {len(jobs)} jobs are left: the same command goes on with them"
+                + again
             )
-        failed = [job for job in jobs if job.state == "failed"]
         # A search that has no score at all to choose from ends in an exception of its own.
         if failed and (sys.exc_info()[0] is None or len(failed) == len(jobs)):
             print(f"error: {len(failed)} of {len(jobs)} jobs failed, see above", file=sys.stderr)

@@ -13,10 +13,8 @@ from gcseg.errors import WeightsError
 
 @pytest.fixture
 def folder(training, tmp_path):
-    """A copy of a finished training, without the checkpoint before the last."""
-    folder = RunFolder(shutil.copytree(training.folder, tmp_path / "run"))
-    folder.previous.unlink()
-    return folder
+    """A copy of a finished training, which has no checkpoint before the last."""
+    return RunFolder(shutil.copytree(training.folder, tmp_path / "run"))
 
 
 def test_none_yet(tmp_path):

@@ -54,8 +54,7 @@ def test_the_run_folder(training):
     folder = training.folder
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     assert files == [
-        *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkpoints/previous.ckpt"),
-        "config.yaml",
+        *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml"),
         *("confusion/flip.csv", "confusion/msflip.csv", "confusion/none.csv"),
         *("environment.json", "metrics.csv", "results.json"),
     ]

@@ -35,6 +35,15 @@ def test_a_run_folder_can_be_repeated(training, repeat, tmp_path):
         assert new["evaluations"][mode]["class_iou"] == record["class_iou"]
 
 
+def test_settings_may_follow_the_file(training, repeat, tmp_path):
+    outcome = repeat(str(training.folder / "config.yaml"), "seed=1", "tta.modes.none.flip=true")
+    assert outcome.status == 0, outcome.err
+    again = only_run(tmp_path / "runs")
+    config = yaml.safe_load((again / "config.yaml").read_text())
+    assert (config["seed"], config["tta"]["modes"]["none"]["flip"]) == (1, True)
+    assert "-s1-" in again.name
+
+
 def test_it_tells_the_sweep(training, repeat, tmp_path, monkeypatch):
     shutil.copytree(training.cwd / "runs", tmp_path / "runs")
     read, _ = os.pipe()
@@ -54,8 +63,10 @@ def test_it_tells_the_sweep(training, repeat, tmp_path, monkeypatch):
 
 
 MISTAKES = {
-    "nothing": ([], "--resolved is given nothing: give it one file, as config.yaml of a run"),
-    "more": (["{ok}", "iters=3"], "iters=3: give it one file"),
+    "nothing": ([], "--resolved is given nothing: give it a file, as config.yaml of a run"),
+    "more": (["{ok}", "{ok}"], "ok.yaml: give it a file"),
+    "unknown": (["{ok}", "itres=3"], "itres"),
+    "changed": (["{ok}", "iters=0"], "iters=0: give a whole number, 1 or more"),
     "no file": (["none.yaml"], r"none.yaml can't be read (No such file or directory): give config"),
     "no YAML": (["{bad}"], "bad.yaml can't be read ("),
     "no settings": (["{other}"], "other.yaml holds no settings of a training: give config.yaml"),
