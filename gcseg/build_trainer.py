@@ -217,8 +217,11 @@ def distribution(cfg: DictConfig, on_cpu: bool) -> dict[str, Any]:
     if process_count(cfg) == 1:
         return {"strategy": "auto"}
     sharded = cfg.get("strategy") == "fsdp"
+    # Looking for unused parameters keeps the order in which gradients are added from changing after
+    # the first step, and so an interruption on CPUs from changing the last bit.
+    copied = DDPStrategy(broadcast_buffers=False, find_unused_parameters=on_cpu)
     return {
-        "strategy": FullyShardedStrategy() if sharded else DDPStrategy(broadcast_buffers=False),
+        "strategy": FullyShardedStrategy() if sharded else copied,
         "sync_batchnorm": not on_cpu,
         # What is gathered for a validation is trained with afterwards.
         "inference_mode": not sharded,
@@ -258,6 +261,7 @@ def trainer(
     # The scores are of all processes' images already, see SegmentationModule.
     warnings.filterwarnings("ignore", message=r".*`self\.log\('val/.*sync_dist=True")
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+    warnings.filterwarnings("ignore", message=r"find_unused_parameters=True was specified")
     # Its successor is not in the older PyTorch that is supported.
     warnings.filterwarnings("ignore", message=r"`broadcast_buffers` is deprecated")
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")

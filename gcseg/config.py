@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 import yaml
@@ -27,7 +28,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gcseg.errors import ConfigError, GcsegError, LeftEarlyError
+from gcseg.errors import ConfigError, GcsegError, LeftEarlyError, behind, is_out_of_memory
 from gcseg.ranks import is_first_process
 from gcseg.settings import check, check_types, leaves
 
@@ -199,14 +200,14 @@ def _run_resolved(
                 "give it a file, as config.yaml of a run folder, and then key=value if you like",
             )
         leave_with_sweep()
-        cfg = _read_resolved(Path(arguments[0]))
+        cfg = _read_resolved(Path(arguments[0]), config_name)
         cfg.merge_with_dotlist(arguments[1:])
         check(cfg)
         task(cfg)
 
 
-def _read_resolved(path: Path) -> DictConfig:
-    """Settings of a YAML file.
+def _read_resolved(path: Path, config_name: str) -> DictConfig:
+    """Settings of a YAML file; those that have come after it was written are as usual.
 
     Raises:
         ConfigError: There is no such file, or it has no settings.
@@ -222,7 +223,11 @@ def _read_resolved(path: Path) -> DictConfig:
         raise ConfigError(
             f"{path} holds no settings of a training", "give config.yaml of a run folder"
         )
-    cfg = OmegaConf.create(content)
+    usual = compose(config_name, [])
+    missing = [str(key) for key in usual if key not in content]
+    if missing:
+        print(f"as usual, since {path} does not have them: {', '.join(missing)}", file=sys.stderr)
+    cfg = OmegaConf.create({**{key: usual._get_node(key) for key in missing}, **content})
     OmegaConf.set_struct(cfg, True)  # a setting that is missing is an error and not None
     return cfg
 
@@ -250,15 +255,15 @@ def errors_in_one_line(
             print(left, file=sys.stderr)
         sys.exit(left.status)
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on where it can", file=sys.stderr)
-        sys.exit(130)
+        _interrupted()
     except BrokenPipeError:  # as of head, which has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (GcsegError, HydraException, OmegaConfBaseException, RuntimeError) as error:
-        # torch's OutOfMemoryError by its name, as torch is not imported here.
-        mendable = type(error).__name__ == "OutOfMemoryError" or not isinstance(error, RuntimeError)
-        if full or not mendable:
+    except Exception as error:
+        if behind(error, KeyboardInterrupt):  # while a library was at something
+            _interrupted()
+        mendable = isinstance(error, (GcsegError, HydraException, OmegaConfBaseException))
+        if full or not (mendable or is_out_of_memory(error)):
             raise
         print(f"error: {_explain(error, config_name)}", file=sys.stderr)
         if failed_jobs is None:
@@ -266,12 +271,17 @@ def errors_in_one_line(
         failed_jobs.append(" ".join(HydraConfig.get().overrides.task))
 
 
+def _interrupted() -> NoReturn:
+    print("interrupted: the same command goes on where it can", file=sys.stderr)
+    sys.exit(130)
+
+
 def _explain(error: Exception, config_name: str) -> str:
     """An error's message in one line with a remedy."""
     text = " ".join(str(error).split())
     if isinstance(error, GcsegError):
         return text
-    if isinstance(error, RuntimeError):
+    if is_out_of_memory(error):
         return f"{text}: lower batch_size, raise accumulate, or use precision=bf16-mixed"
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = str(error.missing_cfg_file).rpartition("/")

@@ -82,3 +82,28 @@ class LeftEarlyError(BaseException):
         """The message on one line."""
         after = "" if self.step is None else f" after step {self.step}"
         return f"stopped by {self.number.name}{after}: the same command goes on from there"
+
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed",
+                  "could not create a primitive")  # fmt: skip
+"""Of torch's errors where an allocation failed in main memory, on a device, or in its libraries;
+the last is all that oneDNN says."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory could not be allocated, whoever raised it."""
+    message = str(error).lower()
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's
+    told = any(text in message for text in _OUT_OF_MEMORY)
+    return named or (isinstance(error, RuntimeError) and told)
+
+
+def behind(error: BaseException, kind: type[BaseException]) -> BaseException | None:
+    """The exception of a kind that an error came of, or was raised in the handling of, if any."""
+    seen: list[BaseException] = []
+    while error not in seen:
+        if isinstance(error, kind):
+            return error
+        seen.append(error)
+        error = error.__cause__ or error.__context__ or error
+    return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gcseg.errors import MemoryLimitError
+from gcseg.errors import MemoryLimitError, is_out_of_memory
 from gcseg.inference import (
     Augmentation,
     Average,
@@ -47,9 +47,6 @@ STEPS = (
     Step("network in 4 strips of rows, scores added up in strips", 4),
     Step("network in 16 strips of rows, scores added up in strips", 16),
 )
-
-_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
-"""Of torch's errors where an allocation failed in main memory, on a device, or in its libraries."""
 
 
 class MemoryLadder:
@@ -154,14 +151,6 @@ class MemoryLadder:
             "free memory, use precision=bf16-mixed, or (another protocol, with other scores) "
             "smaller scales or inference=slide",
         )
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory could not be allocated, whoever raised it."""
-    message = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and any(text in message for text in _MESSAGES)
-    )
 
 
 def report(images: Sequence[int]) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from gcseg.errors import LeftEarlyError
+from gcseg.errors import LeftEarlyError, behind
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 """What clusters, sweeps and Ctrl-C send."""
@@ -74,6 +74,10 @@ def leaving_on_signals() -> Iterator[Signals]:
     before = {number: signal.signal(number, signals) for number in SIGNALS}
     try:
         yield signals
+    except Exception as error:
+        if left := behind(error, LeftEarlyError):  # which a library tripped over
+            raise left from None
+        raise
     finally:
         signals.saving = True  # too late to leave early
         signals.wait_for_others()

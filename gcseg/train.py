@@ -101,7 +101,7 @@ def fit(
         GcsegError: The training can't go on.
     """
     from gcseg.engine.results import merge_results
-    from gcseg.engine.resume import resume_from
+    from gcseg.engine.resume import keep_as_last, resume_from
     from gcseg.engine.run import describe
 
     checkpoint = resume_from(folder)
@@ -109,6 +109,8 @@ def fit(
         lines = load_starting_weights(module.model, weights, cfg)
         if trainer.is_global_zero:
             print("\n".join(lines))
+    else:
+        keep_as_last(folder, checkpoint)
     describe(folder, plain(cfg))
     resumed = None if checkpoint is None else str(checkpoint)
     trainer.fit(module, data, ckpt_path=resumed, weights_only=True)

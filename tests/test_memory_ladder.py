@@ -9,10 +9,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from gcseg import inference_strips
-from gcseg.errors import MemoryLimitError
+from gcseg.errors import MemoryLimitError, is_out_of_memory
 from gcseg.inference import Augmentation, Fit, SlidingWindow, predict_labels, predict_scores
 from gcseg.inference_strips import predict_labels_in_strips, resized_rows
-from gcseg.memory_ladder import STEPS, MemoryLadder, is_out_of_memory, report
+from gcseg.memory_ladder import STEPS, MemoryLadder, report
 from gcseg.models import gcnet
 from tests.golden import golden_model, image
 from tests.models.networks import trained_like

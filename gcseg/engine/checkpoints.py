@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +17,9 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.engine.run import previous_to
-from gcseg.errors import DataError, OutputError, WeightsError
+from gcseg.errors import DataError, OutputError, WeightsError, is_out_of_memory
 from gcseg.files import atomic_write, output_error
+from gcseg.terminal import announce
 from gcseg.weights import load_torch, own_record
 
 
@@ -74,10 +77,30 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = load_torch(path)
     except WeightsError as error:
+        if is_out_of_memory(error.__cause__ or error):
+            raise
         raise WeightsError(error.cause, "use another checkpoint") from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise WeightsError(f"{path} is not a checkpoint of gcseg", "give a .ckpt of a training")
     return content
+
+
+def check_whole(path: Path) -> None:
+    """Check the checksums in a checkpoint of ours, which reading it does not.
+
+    Raises:
+        WeightsError: The file is missing or damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise WeightsError(f"can't read {path} ({error})", "use another checkpoint") from error
+    if damaged is not None:
+        raise WeightsError(
+            f"can't read {path} (it is damaged: the checksum of {damaged} differs)",
+            "use another checkpoint",
+        )
 
 
 def trained_classes(extra: Mapping[str, Any]) -> LabelSpace | None:
@@ -141,8 +164,21 @@ class MovableCheckpoint(ModelCheckpoint):
     Lightning's own forgets the score of the last checkpoint, and after a move the best one.
     """
 
+    def state_dict(self) -> dict[str, Any]:
+        """The state, in which last.ckpt has its name from the beginning.
+
+        Otherwise it would tell an interruption from none whether there had been one before.
+        """
+        state = super().state_dict()
+        if self.monitor is None:
+            state["best_model_path"] = str(Path(str(self.dirpath)) / f"{self.filename}.ckpt")
+        return state
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take an interrupted run's state as if it had been written to this folder."""
+        """Take an interrupted run's state as if it had been written to this folder.
+
+        Without the best checkpoint its score is forgotten, or none would ever be kept again.
+        """
 
         def here(path: str) -> str:
             return str(Path(str(self.dirpath)) / Path(path).name) if path else path
@@ -151,6 +187,10 @@ class MovableCheckpoint(ModelCheckpoint):
         for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
             state[key] = here(state[key])
         state["best_k_models"] = {here(p): score for p, score in state["best_k_models"].items()}
+        best = state["best_model_path"]
+        if self.monitor and best and not Path(best).is_file():
+            announce(f"warning: there is no {best}: the best of what follows is kept")
+            return
         super().load_state_dict(state)
         self.current_score = state["current_score"]
 

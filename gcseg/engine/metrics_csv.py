@@ -13,7 +13,9 @@ import pytorch_lightning as L
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from gcseg.errors import OutputError
 from gcseg.files import atomic_write, output_error
+from gcseg.terminal import announce
 
 NOT_CURVES = ("epoch", "train/images_per_second")
 """Left out: training has no epochs, and times would make the files of equal trainings differ."""
@@ -56,10 +58,9 @@ class MetricsCSV(Logger):
             OutputError: The file can't be written.
         """
         if self.path.exists():
-            with self.path.open(newline="") as file:
-                reader = csv.DictReader(file)
-                columns = list(reader.fieldnames or [])
-                rows = list(itertools.islice(reader, count))
+            columns, rows = self._read(count)
+            if len(rows) < count:
+                announce(f"warning: {self.path} has lost {count - len(rows)} of {count} rows")
             self._rewrite(columns, rows)
             self.rows = len(rows)
 
@@ -75,8 +76,7 @@ class MetricsCSV(Logger):
         if new:
             rows: list[dict[str, Any]] = []
             if self._columns and self.path.exists():
-                with self.path.open(newline="") as file:
-                    rows = list(csv.DictReader(file))
+                rows = self._read()[1]
             self._rewrite([*self._columns, *new], rows)
         try:
             with self.path.open("a", newline="") as file:
@@ -84,6 +84,17 @@ class MetricsCSV(Logger):
             self.rows += 1
         except OSError as error:
             raise output_error(self.path, error) from error
+
+    def _read(self, count: int | None = None) -> tuple[list[str], list[dict[str, Any]]]:
+        """The columns, and the first rows or all of them."""
+        try:
+            with self.path.open(newline="") as file:
+                reader = csv.DictReader(file)
+                return list(reader.fieldnames or []), list(itertools.islice(reader, count))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise OutputError(
+                f"{self.path} is damaged ({error})", "move it away, and run this again"
+            ) from error
 
     def _rewrite(self, columns: list[str], rows: list[dict[str, Any]]) -> None:
         self._columns = columns

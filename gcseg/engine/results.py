@@ -29,7 +29,7 @@ def read_results(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         content = error
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not isinstance(content.get("evaluations", {}), dict):
         raise OutputError(f"{path} is damaged ({content})", "move it away, and run this again")
     return content
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+import shutil
 from pathlib import Path
 
 import torch
 
-from gcseg.engine.checkpoints import read_checkpoint
+from gcseg.engine.checkpoints import check_whole, read_checkpoint
 from gcseg.engine.run import RunFolder
-from gcseg.errors import WeightsError
-from gcseg.files import output_error
+from gcseg.errors import WeightsError, is_out_of_memory
+from gcseg.files import atomic_write, output_error
 from gcseg.ranks import is_first_process
 from gcseg.terminal import announce
 
@@ -20,32 +21,39 @@ def resume_from(folder: RunFolder) -> Path | None:
     """The newest checkpoint that can be read; None where there is none yet.
 
     That is last.ckpt; or previous.ckpt, which it replaced, or best.ckpt, which is written before
-    it, whichever has done more steps. The first process of a training sets damaged ones aside; the
-    others come to the same answer whether they look before or after it did.
+    it, whichever has done more steps. Damaged ones are set aside, by the first process of a
+    training, and also a best.ckpt that is not gone on from, as it is scored in the end. The other
+    processes come to the same answer whether they look before or after that.
 
     Raises:
         WeightsError: No checkpoint that is there can be read; all are left as they are.
         OutputError: A damaged one can't be renamed.
     """
     damaged: dict[Path, WeightsError] = {}
+    found = None
     for path in sorted((folder.last, folder.previous, folder.best), key=_order):
+        if found is not None and path != folder.best:
+            continue
         try:
-            read_checkpoint(path)
+            if found is None:
+                read_checkpoint(path)
+            check_whole(path)
         except WeightsError as error:
             if isinstance(_reason(error), FileNotFoundError):
                 continue
-            if isinstance(_reason(error), OSError | MemoryError):  # it may be whole
-                raise
+            if isinstance(_reason(error), OSError) or is_out_of_memory(_reason(error)):
+                raise  # it may be whole
             damaged[path] = error
             continue
+        found = found or path
+    if found is not None:
         if is_first_process():
             for bad, reason in damaged.items():
-                aside = _set_aside(bad)
                 announce(
-                    f"warning: {reason.cause}: it is now {aside.name}, and training goes on from "
-                    f"{path.name}"
+                    f"warning: {reason.cause}: it is now {_set_aside(bad).name}, and training goes "
+                    f"on from {found.name}"
                 )
-        return path
+        return found
     if damaged:
         newest, *_ = damaged.values()
         raise WeightsError(
@@ -53,6 +61,20 @@ def resume_from(folder: RunFolder) -> Path | None:
             f"move {folder.checkpoints} away to train from the beginning",
         )
     return None
+
+
+def keep_as_last(folder: RunFolder, checkpoint: Path) -> None:
+    """Make a checkpoint that training goes on from last.ckpt, if it is another one.
+
+    Otherwise last.ckpt would stay behind it where all steps are done.
+
+    Raises:
+        OutputError: It can't be written.
+    """
+    if checkpoint == folder.last or not is_first_process():
+        return
+    with checkpoint.open("rb") as source, atomic_write(folder.last) as copy:
+        shutil.copyfileobj(source, copy, 1 << 20)
 
 
 def _order(path: Path) -> float:

@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from gcseg.errors import WeightsError
+from gcseg.errors import WeightsError, is_out_of_memory
 from gcseg.weights import torch_files
 from gcseg.weights.pickles import Source, Unpickler
 from gcseg.weights.refused import RefusedError, shown
@@ -159,6 +159,8 @@ def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, int]]:
             "check the path and its permissions, or download the file again",
         ) from error
     except Exception as error:  # of a dozen types, depending on where the file is broken
+        if is_out_of_memory(error):
+            raise WeightsError(f"there is not enough memory to read {path}", "free some") from error
         reason = (str(error).strip() or "no more is known").splitlines()[0]
         raise WeightsError(
             f"can't read {path} (it is damaged: {type(error).__name__}, {shown(reason)})", REMEDY

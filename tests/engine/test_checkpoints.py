@@ -188,6 +188,8 @@ def test_the_best_score_outlives_a_move(tmp_path):
     best.best_model_path = best.kth_best_model_path = kept
     best.best_k_models = {kept: torch.tensor(0.9)}
     moved, _ = checkpoint_callbacks(tmp_path / "after")
+    (tmp_path / "after").mkdir()
+    (tmp_path / "after" / "best.ckpt").touch()
     moved.load_state_dict(best.state_dict())
     assert moved.best_model_score == 0.9
     assert moved.current_score == 0.6
@@ -197,3 +199,14 @@ def test_the_best_score_outlives_a_move(tmp_path):
     trainer.strategy.reduce_boolean_decision = bool
     assert not moved.check_monitor_top_k(trainer, torch.tensor(0.6))
     assert moved.check_monitor_top_k(trainer, torch.tensor(0.95))
+
+
+def test_a_best_checkpoint_that_is_gone_is_no_measure(tmp_path, capsys):
+    best, _ = checkpoint_callbacks(tmp_path)
+    best.best_model_score = best.current_score = torch.tensor(0.9)
+    best.best_model_path = str(tmp_path / "best.ckpt")
+    best.best_k_models = {best.best_model_path: torch.tensor(0.9)}
+    again, _ = checkpoint_callbacks(tmp_path)
+    again.load_state_dict(best.state_dict())
+    assert again.best_model_path == "" and again.best_k_models == {}
+    assert f"there is no {tmp_path / 'best.ckpt'}" in capsys.readouterr().err

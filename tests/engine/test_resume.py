@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from gcseg.engine.resume import resume_from
+from gcseg.engine.resume import keep_as_last, resume_from
 from gcseg.engine.run import RunFolder
 from gcseg.errors import WeightsError
 
@@ -56,11 +56,36 @@ def test_the_best_where_a_kill_came_between_it_and_the_last(folder):
     assert resume_from(folder) == folder.best
 
 
-def test_a_damaged_best_stays_while_there_is_another(folder, capsys):
+def test_a_damaged_best_is_set_aside_before_it_is_scored(folder, capsys):
     folder.best.write_bytes(b"cut")
     assert resume_from(folder) == folder.last
-    assert folder.best.exists()
-    assert capsys.readouterr().err == ""
+    assert sorted(path.name for path in folder.checkpoints.iterdir()) == [
+        *("best.ckpt.damaged", "last.ckpt")
+    ]
+    assert "best.ckpt.damaged, and training goes on from last.ckpt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["last", "best"])
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.7])
+def test_bytes_that_have_changed(folder, capsys, name, place):
+    """What torch.load reads without a word."""
+    path = folder.checkpoints / f"{name}.ckpt"
+    content = bytearray(path.read_bytes())
+    for offset in range(40):
+        content[int(place * len(content)) + offset] ^= 0xFF
+    path.write_bytes(content)
+    assert resume_from(folder) == (folder.best if name == "last" else folder.last)
+    assert (folder.checkpoints / f"{name}.ckpt.damaged").exists()
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_what_training_goes_on_from_is_the_last(folder):
+    give_steps(folder.last, 2)
+    best = folder.best.read_bytes()
+    keep_as_last(folder, folder.best)
+    assert folder.last.read_bytes() == best == folder.best.read_bytes()
+    keep_as_last(folder, folder.last)
+    assert folder.last.read_bytes() == best
 
 
 def test_two_are_damaged(folder, capsys):
@@ -101,13 +126,20 @@ def test_something_else(folder):
     assert (folder.checkpoints / "last.ckpt.damaged").exists()
 
 
-@pytest.mark.parametrize("failure", [PermissionError(13, "Permission denied"), MemoryError()])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        PermissionError(13, "Permission denied"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
 def test_what_may_be_whole_stays(folder, monkeypatch, failure):
     def fail(*_):
         raise failure
 
     monkeypatch.setattr("gcseg.weights.torch_files.load", fail)
-    with pytest.raises(WeightsError, match=r"can't read .*last\.ckpt"):
+    with pytest.raises(WeightsError, match=r"read .*last\.ckpt"):
         resume_from(folder)
     assert folder.last.exists()
 

@@ -35,6 +35,16 @@ def test_a_run_folder_can_be_repeated(training, repeat, tmp_path):
         assert new["evaluations"][mode]["class_iou"] == record["class_iou"]
 
 
+def test_settings_that_the_file_lacks_are_as_usual(training, repeat, tmp_path):
+    config = yaml.safe_load((training.folder / "config.yaml").read_text())
+    del config["ema"], config["accumulate"]
+    (tmp_path / "old.yaml").write_text(yaml.safe_dump(config))
+    outcome = repeat("old.yaml")
+    assert outcome.status == 0
+    assert outcome.err == "as usual, since old.yaml does not have them: ema, accumulate\n"
+    assert only_run(tmp_path / "runs").name == training.folder.name
+
+
 def test_settings_may_follow_the_file(training, repeat, tmp_path):
     outcome = repeat(str(training.folder / "config.yaml"), "seed=1", "tta.modes.none.flip=true")
     assert outcome.status == 0, outcome.err
@@ -71,7 +81,6 @@ MISTAKES = {
     "no YAML": (["{bad}"], "bad.yaml can't be read ("),
     "no settings": (["{other}"], "other.yaml holds no settings of a training: give config.yaml"),
     "wrong": (["{wrong}"], "iters=0: give a whole number, 1 or more"),
-    "missing": (["{missing}"], "accumulate"),
 }
 
 
@@ -83,7 +92,6 @@ def test_mistakes_cost_one_line(mistake, training, repeat, tmp_path):
         "ok": config,
         "other": {"a": 1},
         "wrong": {**config, "iters": 0},
-        "missing": {key: value for key, value in config.items() if key != "accumulate"},
     }
     paths = {name: tmp_path / f"{name}.yaml" for name in (*contents, "bad")}
     for name, content in contents.items():
