@@ -76,7 +76,7 @@ WEIGHTS = f"class_weights=[{','.join(str(1 + n % 4) for n in range(19))}]"
 @pytest.mark.parametrize(
     ("processes", "overrides"),
     [
-        (2, ()),
+        pytest.param(2, (), marks=pytest.mark.slow),
         pytest.param(3, (), marks=pytest.mark.slow),
         pytest.param(3, (WEIGHTS,), marks=pytest.mark.slow),
         pytest.param(2, ("count_ignored=true",), marks=pytest.mark.slow),
@@ -163,10 +163,10 @@ def test_no_such_strategy(train):
 @pytest.mark.parametrize(
     ("layout", "processes"),
     [
-        ("cityscapes", 3),
-        ("voc", 2),
+        ("voc", 3),
+        pytest.param("voc", 2, marks=pytest.mark.slow),
         pytest.param("cityscapes", 2, marks=pytest.mark.slow),
-        pytest.param("voc", 3, marks=pytest.mark.slow),
+        pytest.param("cityscapes", 3, marks=pytest.mark.slow),
     ],
 )
 def test_every_image_is_counted_once(train, launch, tmp_path, layout, processes):
@@ -186,6 +186,7 @@ def test_every_image_is_counted_once(train, launch, tmp_path, layout, processes)
         assert {name: matrix(folder, name) for name in alone} == alone
 
 
+@pytest.mark.slow
 def test_uneven_shares_of_a_validation_in_training(train, launch, tmp_path):
     overrides = (*STEADY, "dataset.reader.val=4", "iters=2", "val_every=1")
     assert train(*overrides, "run_root=one").status == 0
@@ -199,6 +200,7 @@ def test_uneven_shares_of_a_validation_in_training(train, launch, tmp_path):
             )
 
 
+@pytest.mark.slow
 def test_fewer_images_than_processes(data, tmp_path):
     overrides = (*TINY, *STEADY, "dataset.reader.val=2", "devices=3")
     outcomes = run_together(3, "train", *overrides, cwd=tmp_path, GCSEG_DATA=str(data))
@@ -206,6 +208,7 @@ def test_fewer_images_than_processes(data, tmp_path):
         assert "val has 2 images for 3 processes: use fewer devices" in outcome.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [torchrun_environment, slurm_environment])
 def test_started_by_a_launcher(launch, tmp_path, environment):
     outcome = launch(2, "train", *TINY, "iters=1", environment=environment)

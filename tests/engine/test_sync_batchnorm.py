@@ -46,7 +46,7 @@ def share(dtype, momentum, affine, sizes):
         return passes(model, parts)
 
 
-@pytest.mark.parametrize("sizes", [(3, 3), (2, 2, 2), (1, 5)])
+@pytest.mark.parametrize("sizes", [(3, 3), (1, 5), pytest.param((2, 2, 2), marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("dtype", "momentum", "affine"),
     [
