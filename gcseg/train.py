@@ -106,9 +106,9 @@ def fit(
 
     checkpoint = resume_from(folder)
     if checkpoint is None:
-        lines = load_starting_weights(module.model, weights, cfg)
-        if trainer.is_global_zero:
-            print("\n".join(lines))
+        for line in load_starting_weights(module.model, weights, cfg):
+            if trainer.is_global_zero:
+                print(line)
     else:
         keep_as_last(folder, checkpoint)
     describe(folder, plain(cfg))

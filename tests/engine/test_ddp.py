@@ -205,7 +205,7 @@ def test_fewer_images_than_processes(data, tmp_path):
     overrides = (*TINY, *STEADY, "dataset.reader.val=2", "devices=3")
     outcomes = run_together(3, "train", *overrides, cwd=tmp_path, GCSEG_DATA=str(data))
     for outcome in outcomes:
-        assert "val has 2 images for 3 processes: use fewer devices" in outcome.error
+        assert "(val) has 2 images for 3 processes: use fewer devices" in outcome.error
 
 
 @pytest.mark.slow
