@@ -10,8 +10,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +19,7 @@ import hydra
 import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import (
     HydraException,
     MissingConfigException,
@@ -36,6 +37,9 @@ PACKAGE = Path(__file__).resolve().parent
 
 _ONE_LINE = "GCSEG_ERRORS_IN_ONE_LINE"
 """Tells the processes that this one starts that HYDRA_FULL_ERROR is not the user's wish."""
+
+INFORMATION = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "--version"}
+"""Options with which a command runs nothing."""
 
 ALIASES = {"hydra/sweeper=optuna": "hydra/sweeper=search"}
 """The plugin's own would look for the lowest score, and end at the first job that fails."""
@@ -94,6 +98,8 @@ def run_command(
         return
     if sweeps:
         sys.argv[1:] = [ALIASES.get(argument, argument) for argument in sys.argv[1:]]
+    if asks_for_information(sys.argv[1:]):  # of which Hydra gives none about a multirun
+        sys.argv[1:] = _first_job(sys.argv[1:])
     register_resolvers()
     full = _full_errors()
     # conf/ sets values of clusters' launchers in files of their names; Hydra would have others.
@@ -117,6 +123,26 @@ def run_command(
     if failed:
         print(f"error: {len(failed)} jobs failed: {'; '.join(failed)}", file=sys.stderr)
         sys.exit(1)
+
+
+def asks_for_information(arguments: Iterable[str]) -> bool:
+    """Whether a command line has an option with which a command runs nothing."""
+    return any(argument.partition("=")[0] in INFORMATION for argument in arguments)
+
+
+def _first_job(arguments: Sequence[str]) -> list[str]:
+    """The command line of the first job of a multirun."""
+    first = []
+    for argument in arguments:
+        with suppress(HydraException):  # that come again where the command line is composed
+            if "=" in argument and not argument.startswith("-"):
+                (one,) = OverridesParser.create().parse_overrides([argument])
+                if one.is_sweep_override():
+                    value = next(one.sweep_string_iterator())
+                    argument = f"{one.get_key_element()}={value}"
+        if argument not in ("-m", "--multirun"):
+            first.append(argument)
+    return first
 
 
 def _full_errors() -> bool:

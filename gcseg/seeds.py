@@ -11,10 +11,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from gcseg.config import compose, source_folder
+from gcseg.config import asks_for_information, compose, source_folder
 from gcseg.errors import ConfigError
 from gcseg.settings import LARGEST_SEED
-from gcseg.trained import INFORMATION
 
 
 def expand_seeds(arguments: Sequence[str]) -> None:
@@ -36,7 +35,7 @@ def expand_seeds(arguments: Sequence[str]) -> None:
     seeds = [one for one in given if one.key_or_group == "seeds"]
     count = seeds[-1].value()
     rest = [one for one in arguments if one not in {seed.input_line for seed in seeds}]
-    if count is not None and not INFORMATION & set(arguments):
+    if count is not None and not asks_for_information(arguments):
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise ConfigError(str(seeds[-1].input_line), "give a whole number, 1 or more")
         first = _first_seed(arguments, [one for one in given if one not in seeds], count)

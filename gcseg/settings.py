@@ -68,9 +68,7 @@ def check(cfg: DictConfig) -> None:
             raise ConfigError(f"{key}={cfg[key]}", f"give auto or a whole number from {least}")
     if cfg.get("limit") is not None and not _is_whole(cfg.limit, 1):
         raise ConfigError(f"limit={cfg.limit}", "give a whole number of images, 1 or more")
-    minutes = cfg.get("job_timeout")
-    if minutes is not None and not (_is_number(minutes) and minutes > 0):
-        raise ConfigError(f"job_timeout={minutes}", "give minutes, more than 0, or null")
+    check_sweep(cfg)
     for key in ("checkpoint", "record", "backbone.pretrained"):
         value = OmegaConf.select(cfg, key)
         if value is not None and (not isinstance(value, str) or not value.strip()):
@@ -126,6 +124,20 @@ def check(cfg: DictConfig) -> None:
             raise ConfigError(
                 f"dataset.crop.{side}={size}", f"give a whole number of pixels, {least} to {most}"
             )
+
+
+def check_sweep(cfg: DictConfig) -> None:
+    """Check what is one for all jobs of a multirun.
+
+    Raises:
+        ConfigError: A value is wrong.
+    """
+    minutes = cfg.get("job_timeout")
+    if minutes is not None and not (_is_number(minutes) and minutes > 0):
+        raise ConfigError(f"job_timeout={minutes}", "give minutes, more than 0, or null")
+    retry = cfg.get("retry_failed", True)
+    if not isinstance(retry, bool):
+        raise ConfigError(f"retry_failed={retry}", "give true or false")
 
 
 def _check_ema(ema: Mapping[str, Any] | None) -> None:

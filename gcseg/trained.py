@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from gcseg import catalogue
-from gcseg.config import compose, run_command, source_folder
+from gcseg.config import asks_for_information, compose, run_command, source_folder
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.settings import fingerprint
 
@@ -21,9 +21,6 @@ GROUPS = ("backbone", "head", "auxiliary_head", "dataset", "protocol", "normaliz
 
 OF_THE_MACHINE = ("cache", "cache_folder")
 """Settings in these groups that are the training machine's and not the checkpoint's."""
-
-INFORMATION = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "--version"}
-"""Options with which a command runs nothing, and so needs no checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def run_with_checkpoint(config_name: str, task: Callable[[DictConfig, Trained], 
     def prepare(arguments: list[str]) -> None:
         nonlocal trained
         trained = offer_trained_options(arguments)
-        if trained.checkpoint is None and not set(arguments) & INFORMATION:
+        if trained.checkpoint is None and not asks_for_information(arguments):
             raise ConfigError("checkpoint is not set", "give checkpoint=...")
 
     run_command(config_name, lambda cfg: task(cfg, trained), prepare=prepare)

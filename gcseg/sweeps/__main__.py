@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gcseg.sweeps.summary import Sheet
 
 _ENDED = ("done", "failed", "pruned")
+_LONGEST = 60
+"""Characters of a cell that says what a sweep varies."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -107,7 +109,7 @@ def _show(given: argparse.Namespace) -> None:
         sheets, lines = summary(jobs)
         if given.watch is not None:
             Console().clear()  # does nothing in a file
-        print_sheets([_jobs(jobs), *sheets], lines)
+        print_sheets([_jobs(given.folder, jobs), *sheets], lines)
         if given.watch is None or all(job.state in _ENDED for job in jobs):
             return
         time.sleep(given.watch)
@@ -122,8 +124,8 @@ def _compare(given: argparse.Namespace) -> None:
     print_sheets([sheet], lines)
 
 
-def _jobs(jobs: Sequence[Job]) -> Sheet:
-    """What became of each job."""
+def _jobs(folder: Path, jobs: Sequence[Job]) -> Sheet:
+    """What became of each job; why, is told below the tables."""
     from gcseg.sweeps.scores import overrides, varying
     from gcseg.sweeps.summary import Sheet
 
@@ -131,21 +133,32 @@ def _jobs(jobs: Sequence[Job]) -> Sheet:
     rows = []
     for job in jobs:
         seconds = "" if job.seconds is None else f"{job.seconds:.0f} s"
-        where = "" if job.run is None else job.run
+        run = "" if job.run is None else Path(job.run).name
         values = [value or "-" for value in overrides(job, names).values()]
-        log = "" if job.log is None else job.log
-        rows.append([str(job.number), *values, job.state, seconds, where, log, job.error or ""])
-    header = ["job", *names, "state", "time", "run", "log", "error"]
-    return Sheet(f"{len(jobs)} jobs", header, rows, len(header))
+        rows.append([str(job.number), *values, job.state, seconds, run, _log(folder, job)])
+    header = ["job", *names, "state", "time", "run", "log"]
+    return Sheet(f"{folder}: {len(jobs)} jobs", header, rows, len(header))
+
+
+def _log(folder: Path, job: Job) -> str:
+    """A job's console log as it is called in the sweep's folder."""
+    if job.log is None:
+        return ""
+    log = Path(job.log)
+    inside = log.is_relative_to(folder.absolute())
+    return str(log.relative_to(folder.absolute()) if inside else log)
 
 
 def _of(jobs: Sequence[Job]) -> str:
-    """What a sweep varies."""
+    """What a sweep varies, as far as there is room for it."""
     from gcseg.sweeps.scores import overrides, varying
 
-    names = varying(jobs)
-    counts = {name: len({overrides(job, [name])[name] for job in jobs}) for name in names}
-    return ", ".join(f"{count} {name}" for name, count in counts.items())
+    words = []
+    for name in varying(jobs):
+        values = dict.fromkeys(overrides(job, [name])[name] or "-" for job in jobs)
+        words.append(f"{name}={','.join(values)}")
+    text = " ".join(words)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _seconds(text: str) -> float:

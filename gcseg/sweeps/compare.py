@@ -120,6 +120,11 @@ def _sentence(first: Sequence[float], second: Sequence[float]) -> str:
         differ = f"{higher} by {size}" if change.value else "they are equal"
         return f"{differ}, but {has}, which tells nothing about noise; seeds=3 trains several."
     between = interval(change.value, change.margin, "+")
+    if change.in_the_noise is None:
+        return (
+            f"{higher} by {size}, but on each side all scores are equal, as of one training that "
+            "is scored again, which tells nothing about noise."
+        )
     if change.in_the_noise:
         return f"the difference of {percent(change.value, '+')} is within the noise ({between})."
     return f"{higher} by {size}, which is more than the noise ({between})."

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from gcseg.errors import LEFT_EARLY
 from gcseg.files import atomic_write
@@ -21,7 +22,7 @@ from gcseg.ranks import is_first_process
 from gcseg.settings import fingerprint, plain
 from gcseg.sweeps.attempt import Attempt, job_folder
 from gcseg.sweeps.ledger import Job, Ledger
-from gcseg.sweeps.plan import describe
+from gcseg.sweeps.plan import describe, of_the_work
 from gcseg.sweeps.process import JobProcess
 from gcseg.terminal import announce
 
@@ -82,19 +83,24 @@ def enter(
     """
     if problem is None:
         return ledger.add(number=number, **describe(cfg, overrides))
-    key = fingerprint({"overrides": overrides})
-    names = {
-        group: OmegaConf.select(cfg, f"{group}.name") for group in ("backbone", "head", "dataset")
-    }
-    job = ledger.add(
-        key,
-        number,
-        overrides=overrides,
-        training=key,
-        settings={**names, "iters": None, "seed": None, "modes": []},
-    )
+    words = of_the_work(overrides)
+    key = fingerprint({"overrides": sorted(words)})
+    settings = {group: _read(cfg, f"{group}.name") for group in ("backbone", "head", "dataset")}
+    settings |= {name: _read(cfg, name) for name in ("iters", "seed")}
+    modes = _read(cfg, "tta.modes")
+    settings["modes"] = list(modes) if isinstance(modes, dict) else []
+    ledger.add(key, number, overrides=words, training=key, settings=settings)
     ledger.finish(key, "failed", error=problem)
-    return ledger.job(job.key)
+    return ledger.job(key)
+
+
+def _read(cfg: DictConfig, name: str) -> Any:
+    """A setting of a configuration in which some are wrong; None if it is one of those."""
+    try:
+        value = OmegaConf.select(cfg, name)
+        return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    except OmegaConfBaseException:
+        return None
 
 
 def is_left_to_do(job: Job, retry_failed: bool) -> bool:

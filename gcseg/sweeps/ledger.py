@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from gcseg.errors import OutputError
 from gcseg.files import output_error
+from gcseg.sweeps.scores import miou
 
 State = Literal["pending", "running", "done", "failed", "pruned", "interrupted"]
 
@@ -68,10 +69,10 @@ class Job:
 
     @property
     def miou(self) -> float | None:
-        """Under its first mode, a fraction; None if it has no scores."""
+        """Under its first mode, a fraction; None if it has no score."""
         if self.evaluations is None:
             return None
-        return float(self.evaluations[self.settings["modes"][0]]["miou"])
+        return miou(self.evaluations[self.settings["modes"][0]])
 
 
 class Ledger:
@@ -126,13 +127,14 @@ class Ledger:
 
         Its number is the one given or, where another job has that, the next free one.
         """
-        overrides = json.dumps(list(overrides))
+        overrides = list(overrides)
         with self._transaction() as database:
             # The same words meant something else before a file of settings was changed.
-            database.execute(
-                "DELETE FROM jobs WHERE overrides = ? AND key != ? AND state != 'running'",
-                (overrides, key),
-            )
+            for row in database.execute(
+                "SELECT key, overrides FROM jobs WHERE key != ? AND state != 'running'", (key,)
+            ).fetchall():
+                if sorted(json.loads(row["overrides"])) == sorted(overrides):
+                    database.execute("DELETE FROM jobs WHERE key = ?", (row["key"],))
             taken = {row["number"] for row in database.execute("SELECT number FROM jobs")}
             database.execute(
                 "INSERT OR IGNORE INTO jobs (key, number, overrides, training, settings)"
@@ -140,7 +142,7 @@ class Ledger:
                 (
                     key,
                     number if number not in taken else max(taken) + 1,
-                    overrides,
+                    json.dumps(overrides),
                     training,
                     json.dumps(dict(settings)),
                 ),

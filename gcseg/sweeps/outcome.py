@@ -17,20 +17,24 @@ from gcseg.ranks import is_first_process
 VARIABLE = "GCSEG_JOB_OUTCOME"
 """Names the file that a job writes its outcome to; set by the sweep for its jobs."""
 
+JOB = "GCSEG_JOB_PROCESS"
+"""The process that VARIABLE was meant for; what that starts finds both in its environment."""
+
 SECONDS_TO_LEAVE = 300.0
 """For saving and leaving, once the sweep is gone."""
 
 
 def in_sweep() -> bool:
-    """Whether a sweep has started this process."""
-    return VARIABLE in os.environ
+    """Whether a sweep has started this process, which has called `leave_with_sweep`."""
+    return VARIABLE in os.environ and os.environ.get(JOB) == str(os.getpid())
 
 
 def leave_with_sweep() -> None:
-    """Save and leave as on SIGTERM when the sweep that started this job is gone.
+    """Be a sweep's job, if one started this process: save and leave when the sweep is gone.
 
-    The sweep holds the other end of this process's standard input, which closes with it even
-    where it is killed, so that no job is left behind that holds devices and run folders.
+    It is left as on SIGTERM. The sweep holds the other end of this process's standard input, which
+    closes with it even where it is killed, so that no job is left behind that holds devices and
+    run folders. What the job starts is no job of the sweep, whatever it finds in its environment.
     """
 
     def watch() -> None:
@@ -41,6 +45,8 @@ def leave_with_sweep() -> None:
         time.sleep(SECONDS_TO_LEAVE)
         os.killpg(os.getpid(), signal.SIGKILL)
 
+    if VARIABLE in os.environ:
+        os.environ.setdefault(JOB, str(os.getpid()))
     if in_sweep() and is_first_process():
         descriptor = os.dup(0)
         os.set_inheritable(descriptor, False)

@@ -15,6 +15,11 @@ NOT_THE_WORK = ("run_root", "retry_failed", "job_timeout")
 """Settings that do not change what a sweep does, only where and how."""
 
 
+def of_the_work(overrides: Iterable[str]) -> list[str]:
+    """The overrides that say what a job does, in their order."""
+    return [one for one in overrides if one.lstrip("+~").partition("=")[0] not in NOT_THE_WORK]
+
+
 def sweep_name(arguments: Iterable[str]) -> str:
     """The name of a command line's sweep: what varies, and a fingerprint of it all.
 
@@ -49,7 +54,7 @@ def describe(cfg: DictConfig, overrides: Iterable[str]) -> dict[str, Any]:
     }
     return {
         "key": fingerprint(work),
-        "overrides": [one for one in overrides if one.partition("=")[0] not in NOT_THE_WORK],
+        "overrides": of_the_work(overrides),
         "training": fingerprint(training),
         "settings": {
             **{group: config[group]["name"] for group in ("backbone", "head", "dataset")},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,6 +30,9 @@ _NAME_LENGTH = 48
 _COLORS = ("#4269d0", "#e0850b", "#3ca951", "#d0413f", "#8a5bd6", "#1d9fb0", "#97603b", "#d3529e")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 _MARKERS = "osD"
+
+_BEYOND = 1.0
+"""Percent of mIoU that an axis goes on below 0 and above 100, for the marks there."""
 
 # In inches.
 _PANEL = 3.5
@@ -61,6 +65,9 @@ def write_plot(folder: Path, settings: Sequence[Setting], modes: Sequence[str]) 
         OutputError: The folder can't be written.
     """
     modes = [mode for mode in modes if any(setting.in_mode(mode) for setting in settings)]
+    missing = Counter(
+        job.state for setting in settings for job in setting.jobs if job.evaluations is None
+    )
     settings = [setting for setting in settings if any(map(setting.in_mode, modes))]
     if not modes:
         return []
@@ -79,6 +86,9 @@ def write_plot(folder: Path, settings: Sequence[Setting], modes: Sequence[str]) 
             figure = _rows(Figure, settings, modes)
         else:
             figure = _lines(Figure, settings, modes, axis)
+        if missing:
+            states = ", ".join(f"{count} {state}" for state, count in missing.items())
+            figure.supxlabel(f"not drawn: {states}", fontsize=8, color="0.4", x=0.01, ha="left")
         for path in paths:
             metadata = {"Date": None} if path.suffix == ".svg" else {}
             with atomic_write(path) as file:
@@ -102,11 +112,12 @@ def _axis(settings: Sequence[Setting]) -> str | None:
 
 def _split(settings: Sequence[Setting], axis: str) -> list[_Line]:
     """One line for each combination of the other settings."""
+    names = _varying(settings)
     lines: dict[str, list[tuple[float, Setting]]] = {}
     for setting in settings:
-        others = [value or "-" for name, value in setting.values.items() if name != axis]
         number = _number(setting.values[axis]) or 0.0
-        lines.setdefault(", ".join(others), []).append((number, setting))
+        others = [name for name in names if name != axis]
+        lines.setdefault(_label(setting, others), []).append((number, setting))
     return [
         _Line(name, sorted(points, key=lambda point: point[0])) for name, points in lines.items()
     ]
@@ -121,7 +132,7 @@ def _lines(
     columns = min(len(modes), _COLUMNS)
     panels = -(-len(modes) // columns)
     names = [_short(line.name) for line in lines]
-    titles = ", ".join(name for name in settings[0].values if name != axis)
+    titles = ", ".join(name for name in _varying(settings) if name != axis)
     legend = _CHARACTER * max(map(len, [*names, titles])) + 0.9 if several else 0.0
     height = max(_HEIGHT * panels, 0.21 * len(lines) + 0.6 if several else 0.0)
     drawn = figure(
@@ -139,6 +150,8 @@ def _lines(
         elif min(b - a for a, b in pairwise(numbers)) > 0.15 * (numbers[-1] - numbers[0]):
             axes.set_xticks(numbers, [f"{number:g}" for number in numbers])
         axes.margins(x=0.08)
+    low, high = grid[0].get_ylim()
+    grid[0].set_ylim(*_possible(low, high))
     for axes in grid[::columns]:
         axes.set_ylabel("mIoU, %")
     for axes in grid[len(modes) :]:
@@ -172,8 +185,8 @@ def _line(axes: Axes, line: _Line, mode: str, place: int) -> None:
     sure = [(x, one.value, one.margin) for x, one in means if one.margin is not None]
     if not sure:
         return
-    low = [max(100 * (value - margin), 0) for _, value, margin in sure]
-    high = [min(100 * (value + margin), 100) for _, value, margin in sure]
+    low = [100 * (value - margin) for _, value, margin in sure]
+    high = [100 * (value + margin) for _, value, margin in sure]
     # The band of few seeds is many times wider than they scatter, and may not hide the means.
     axes.fill_between([x for x, *_ in sure], low, high, color=style["color"], alpha=0.13, lw=0)
     axes.vlines([x for x, *_ in sure], low, high, color=style["color"], alpha=0.45, lw=1)
@@ -191,7 +204,8 @@ def _rows(figure: type[Figure], settings: Sequence[Setting], modes: Sequence[str
     if len(settings) > _MOST_ROWS:  # the best of them, in their order
         order = sorted(settings, key=lambda setting: -_highest(setting, modes))[:_MOST_ROWS]
         shown = [setting for setting in settings if setting in order]
-    names = [_short(setting.name) for setting in shown]
+    varied = _varying(settings)
+    names = [_short(_label(setting, varied) or setting.name) for setting in shown]
     columns = min(len(modes), _COLUMNS)
     panels = -(-len(modes) // columns)
     width = _PANEL * columns + _CHARACTER * max(map(len, names)) + 0.5
@@ -207,8 +221,10 @@ def _rows(figure: type[Figure], settings: Sequence[Setting], modes: Sequence[str
         axes.margins(x=0.08)
         axes.set_yticks(range(len(shown)), names, parse_math=False)
         axes.set_ylim(len(shown) - 0.5, -0.5)
+    left, right = grid[0].get_xlim()
+    grid[0].set_xlim(*_possible(left, right))
     for axes in grid[::columns]:
-        axes.set_ylabel(", ".join(settings[0].values), parse_math=False)
+        axes.set_ylabel(", ".join(varied), parse_math=False)
     for axes in grid[len(modes) :]:
         axes.set_axis_off()
     _title(drawn, settings, modes, len(shown))
@@ -226,7 +242,7 @@ def _row(axes: Axes, row: int, scores: Sequence[float], color: str) -> None:
     of = mean(scores)
     if of.margin is not None:
         axes.plot([100 * score for score in scores], [row] * len(scores), ".", color="0.45", ms=4)
-        reach = [[100 * min(of.margin, of.value)], [100 * min(of.margin, 1 - of.value)]]
+        reach = 100 * of.margin
         axes.errorbar(100 * of.value, row, xerr=reach, color=color, capsize=2.5, linewidth=1.2)
     axes.plot(100 * of.value, row, "o", color=color, markersize=5)
 
@@ -262,6 +278,27 @@ def _title(
 
 def _highest(setting: Setting, modes: Sequence[str]) -> float:
     return max(mean(setting.in_mode(mode)).value for mode in modes if setting.in_mode(mode))
+
+
+def _possible(low: float, high: float) -> tuple[float, float]:
+    """The part of an axis that mIoU can be in: intervals that reach beyond leave the picture."""
+    return max(low, -_BEYOND), min(high, 100 + _BEYOND)
+
+
+def _varying(settings: Sequence[Setting]) -> list[str]:
+    """The names of what differs among the settings that are drawn."""
+    names = settings[0].values
+    return [name for name in names if len({setting.values[name] for setting in settings}) > 1]
+
+
+def _label(setting: Setting, names: Sequence[str]) -> str:
+    """A setting's values; numbers and the like, which do not tell it, with their names."""
+    words = []
+    for name in names:
+        value = setting.values[name] or "-"
+        telling = _number(value) is None and value not in ("true", "false", "null", "-")
+        words.append(value if telling else f"{name.rpartition('.')[2]} {value}")
+    return ", ".join(words)
 
 
 def _number(text: str) -> float | None:

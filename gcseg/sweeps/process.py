@@ -21,7 +21,7 @@ import yaml
 from gcseg.errors import LEFT_EARLY
 from gcseg.files import atomic_write, output_error
 from gcseg.sweeps.ledger import State
-from gcseg.sweeps.outcome import VARIABLE
+from gcseg.sweeps.outcome import JOB, VARIABLE
 
 COMMAND = (sys.executable, "-m", "gcseg.train", "--resolved")
 """Takes the file of a job's settings."""
@@ -31,6 +31,8 @@ SECONDS_TO_LEAVE = 300.0
 _STEP = re.compile(r"step (\d+)/(\d+) ")
 _LEFT = re.compile(r"(\d+:\d\d:\d\d) left")
 _MIOU = re.compile(r"mIoU (\d\.\d+)")
+_CLASS = re.compile(r"^(\[rank\d+\]: *)?gcseg\.errors\.\w+: ")
+"""Of an error of ours, at the end of a traceback."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class JobProcess:
         self._kill_at: float | None = None
         with atomic_write(folder / "config.yaml") as file:
             file.write(yaml.safe_dump(dict(config), sort_keys=False).encode())
+        inherited = {name: value for name, value in os.environ.items() if name != JOB}
         try:
             self.outcome.unlink(missing_ok=True)
             with self.log.open("ab") as log:
@@ -111,7 +114,7 @@ class JobProcess:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     cwd=working_folder,
-                    env={**os.environ, "PYTHONUNBUFFERED": "1", **environment,
+                    env={**inherited, "PYTHONUNBUFFERED": "1", **environment,
                          VARIABLE: str(self.outcome)},
                     start_new_session=True,
                 )  # fmt: skip
@@ -217,18 +220,27 @@ class JobProcess:
             return Result(self._stopped, run, None, self._why, self.seconds)
         if status in (LEFT_EARLY, 130):
             return Result("interrupted", run, None, None, self.seconds)
-        return Result("failed", run, None, self._error(status), self.seconds)
+        error = "ended without scores" if status == 0 else self._error(status)
+        return Result("failed", run, None, error, self.seconds)
 
     def _error(self, status: int) -> str:
         """Why it failed, in one line."""
         if status < 0:
-            return f"killed by {signal.Signals(-status).name}, see {self.log}"
+            return f"killed by {_signal(-status)}"
         try:
             with self.log.open("rb") as log:
                 log.seek(self._log_start)
                 lines = log.read().decode(errors="replace").split("\n")
         except OSError as error:
             lines = [f"{self.log} can't be read: {error}"]
-        lines = [line.strip() for line in lines if line.strip()]
+        lines = [_CLASS.sub("", line.strip()) for line in lines if line.strip()]
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         return (errors or lines or [f"ended with status {status}"])[-1]
+
+
+def _signal(number: int) -> str:
+    """A signal's name; its number where it has none, as between SIGRTMIN and SIGRTMAX."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

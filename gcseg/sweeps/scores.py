@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gcseg.sweeps.ledger import Job
 from gcseg.sweeps.statistics import Difference, difference, paired_difference
+
+if TYPE_CHECKING:
+    from gcseg.sweeps.ledger import Job
 
 MODES = {"none": "plain", "flip": "flip", "msflip": "ms+flip"}
 """Modes of test-time augmentation and their names in tables; those of users keep theirs."""
@@ -45,8 +47,8 @@ class Setting:
         return list(self.scores.get(mode, {}).values())
 
     def expected(self, mode: str) -> list[Job]:
-        """The jobs that score a mode, or would have."""
-        return [job for job in self.jobs if mode in job_modes(job)]
+        """The jobs that score a mode, or would have; of some it is not known which they would."""
+        return [job for job in self.jobs if mode in (job_modes(job) or [mode])]
 
 
 def varying(jobs: Sequence[Job]) -> list[str]:

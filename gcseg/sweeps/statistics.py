@@ -47,12 +47,23 @@ class Difference:
 
     @property
     def in_the_noise(self) -> bool | None:
-        """Whether the interval holds 0, so that seeds alone may explain it; None without one."""
-        return None if self.margin is None else abs(self.value) <= self.margin
+        """Whether the interval holds 0, so that seeds alone may explain it.
+
+        None without an interval, and where it has no width: scores that no seed changes at all are
+        those of one and the same training, and show no noise to compare with.
+        """
+        if self.margin is None or (self.margin == 0 and self.value != 0):
+            return None
+        return abs(self.value) <= self.margin
 
 
 def mean(scores: Sequence[float]) -> Mean:
-    """The mean of one or more scores, with its interval."""
+    """The mean of one or more scores, with its interval.
+
+    Raises:
+        ValueError: A score is not finite.
+    """
+    _check(scores)
     count = len(scores)
     if count == 1:
         return Mean(1, scores[0], None, None)
@@ -68,7 +79,11 @@ def difference(first: Sequence[float], second: Sequence[float]) -> Difference:
 
     Source: Welch, "The generalization of 'Student's' problem when several different population
     variances are involved", Biometrika 34 (1947); degrees of freedom after Satterthwaite (1946).
+
+    Raises:
+        ValueError: A score is not finite.
     """
+    _check([*first, *second])
     value = fmean(second) - fmean(first)
     if min(len(first), len(second)) < 2:
         return Difference(value, None)
@@ -89,6 +104,11 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
     """
     change = mean([b - a for a, b in zip(first, second, strict=True)])
     return Difference(change.value, change.margin)
+
+
+def _check(scores: Sequence[float]) -> None:
+    if not all(map(math.isfinite, scores)):
+        raise ValueError(f"scores are not finite: {', '.join(map(str, scores))}")
 
 
 @lru_cache(maxsize=1024)

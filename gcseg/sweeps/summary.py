@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +51,7 @@ class Sheet:
 
 
 def write_summary(folder: Path, jobs: Sequence[Job]) -> None:
-    """Print the table of a sweep, and write sweep.csv, sweep.txt and the plot.
+    """Write sweep.csv, sweep.txt and the plot, then print the table of a sweep.
 
     Args:
         folder: The sweep's.
@@ -59,7 +61,6 @@ def write_summary(folder: Path, jobs: Sequence[Job]) -> None:
         OutputError: The folder can't be written.
     """
     sheets, lines = summary(jobs)
-    print_sheets(sheets, lines)
     with atomic_write(folder / "sweep.csv") as file:
         file.write(_csv(jobs).encode())
     with atomic_write(folder / "sweep.txt") as file:
@@ -69,6 +70,10 @@ def write_summary(folder: Path, jobs: Sequence[Job]) -> None:
         write_plot(folder, settings(jobs), modes(jobs))
     except ConfigError as error:
         announce(f"no plot of the sweep: {error}")
+    try:
+        print_sheets(sheets, lines)
+    except (BrokenPipeError, SystemExit):  # as of head, which has read enough; rich would leave
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def summary(jobs: Sequence[Job]) -> tuple[list[Sheet], list[str]]:
@@ -162,7 +167,8 @@ def _to_the_best(setting: Setting, winner: Setting, mode: str) -> list[str]:
     if setting is winner:
         return ["", "", "the best"]
     change = compare(winner, setting, mode)
-    verdict = {True: "within the noise", False: "more than noise", None: "unknown: one seed"}
+    unknown = "unknown: one seed" if change.margin is None else "unknown: equal scores"
+    verdict = {True: "within the noise", False: "more than noise", None: unknown}
     return [
         percent(change.value, "+"),
         interval(change.value, change.margin, "+"),

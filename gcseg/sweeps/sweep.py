@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gcseg.engine.lock import hold
-from gcseg.errors import GcsegError
+from gcseg.errors import ConfigError, GcsegError
+from gcseg.settings import check_sweep
 from gcseg.sweeps.ledger import Ledger
+from gcseg.sweeps.plan import NOT_THE_WORK
 from gcseg.terminal import announce
 
 _begun: list[tuple[Path, ExitStack]] = []
@@ -29,13 +33,50 @@ class SweepCallback(Callback):
         """Take the sweep's folder, and count jobs as interrupted that a killed sweep has left.
 
         Raises:
-            SystemExit: Another process runs the sweep, or the folder can't be written.
+            SystemExit: Another process runs the sweep, the folder can't be written, or what is one
+                for all jobs is wrong.
         """
+        quiet_search(config)
         try:
+            _check(config)
             _begin(Path(config.hydra.sweep.dir).absolute())
         except GcsegError as error:  # which Hydra would turn into a warning
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None
+
+
+def _check(config: DictConfig) -> None:
+    """Check what is one for all jobs, before any of them is run.
+
+    Raises:
+        ConfigError: It varies, or a value is wrong.
+    """
+    given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    varied = {one.key_or_group: one.input_line for one in given if one.is_sweep_override()}
+    params = OmegaConf.select(config, "hydra.sweeper.params") or {}
+    varied |= {name: f"{name}={value}" for name, value in params.items()}
+    if config.fresh or "fresh" in varied:
+        raise ConfigError(
+            f"{varied.get('fresh', 'fresh=true')} in a multirun, whose jobs could not go on",
+            "give run_root= another folder",
+        )
+    for name in NOT_THE_WORK:
+        if name in varied:
+            raise ConfigError(f"{varied[name]} in a multirun", "give one for all jobs")
+    check_sweep(config)
+
+
+def quiet_search(config: DictConfig) -> None:
+    """Keep a search by optuna from what the table of jobs says already."""
+    name = str(config.hydra.sweeper._target_)
+    if not name.rpartition(".")[2].startswith("Optuna"):
+        return
+    with suppress(ImportError):  # which is said where the sweeper is made
+        import optuna
+
+        optuna.logging.set_verbosity(logging.WARNING)
+    log = logging.getLogger(f"{name.rpartition('.')[0].rpartition('.')[0]}._impl")
+    log.addFilter(lambda record: "must be float-castable" not in record.getMessage())
 
 
 def _begin(folder: Path) -> None:

@@ -54,11 +54,17 @@ class SweepTable:
         if self._console.is_terminal:
             self._live.update(sweep_table(jobs, progress), refresh=True)
             return
-        for job, label in zip(jobs, varying(jobs), strict=True):
+        changed: dict[object, list[tuple[Job, list[str]]]] = {}
+        for job, own in zip(jobs, _own(jobs), strict=True):
             if self._states.get(job.key, "pending") != job.state:
-                words = [f"job {job.number}", label, _told(job)]
-                self._console.print("  ".join(word for word in words if word), markup=False)
+                shared = job.state == "running" and job.log is not None
+                changed.setdefault(job.log if shared else job.number, []).append((job, own))
             self._states[job.key] = job.state
+        for together in changed.values():
+            words = [_named(together), _told(together[0][0])]
+            if len(together) > 1:
+                words[-1] += " (one training)"
+            self._console.print("  ".join(words), markup=False)
 
 
 def sweep_table(jobs: Sequence[Job], progress: Mapping[str, Progress]) -> Table:
@@ -83,8 +89,24 @@ def sweep_table(jobs: Sequence[Job], progress: Mapping[str, Progress]) -> Table:
 
 def varying(jobs: Sequence[Job]) -> list[str]:
     """By job, those of its overrides that not all jobs have."""
+    return [" ".join(own) for own in _own(jobs)]
+
+
+def _own(jobs: Sequence[Job]) -> list[list[str]]:
     common = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
-    return [" ".join(one for one in job.overrides if one not in common) for job in jobs]
+    return [[one for one in job.overrides if one not in common] for job in jobs]
+
+
+def _named(together: Sequence[tuple[Job, Sequence[str]]]) -> str:
+    """Jobs by their numbers, with what they vary."""
+    values: dict[str, dict[str, None]] = {}
+    for _, own in together:
+        for word in own:
+            name, _, value = word.partition("=")
+            values.setdefault(name, {})[value] = None
+    numbers = ", ".join(str(job.number) for job, _ in together)
+    varied = " ".join(f"{name}={','.join(of)}" for name, of in values.items())
+    return f"job{'s' if len(together) > 1 else ''} {numbers}" + (f"  {varied}" if varied else "")
 
 
 def _told(job: Job) -> str:

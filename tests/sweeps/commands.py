@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+from gcseg.sweeps import process, summary
 from gcseg.sweeps.ledger import Job, Ledger
 from tests.commands import REPOSITORY, child_environment
 
@@ -19,6 +23,14 @@ from gcseg.sweeps import process
 process.COMMAND = {STUB!r}
 runpy.run_module("gcseg.train", run_name="__main__")
 """
+
+
+def use_stubs(monkeypatch) -> None:
+    """Have sweeps in this process run stubs, and leave out what other tests show."""
+    monkeypatch.setattr(process, "COMMAND", STUB)
+    monkeypatch.setattr(summary, "write_plot", lambda *_: [])
+    # Hydra's own rehearsal, in which it composes each job once more.
+    monkeypatch.setattr(BasicSweeper, "validate_batch_is_legal", lambda *_: None)
 
 
 def begin(
@@ -34,6 +46,8 @@ def begin(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Ignored in what a shell starts in the background, and inherited from there.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

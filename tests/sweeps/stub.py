@@ -1,8 +1,8 @@
 """A job in the place of a training: starts at once, and does what STUB says of its seed.
 
-STUB is JSON, by seed: "crash", "error", "kill", "quiet" (no scores), "wait" (until it is told to
-leave), "deaf" (not even then) or "slow" (half a second). Others end well at once. Each start adds
-a line to starts.jsonl in the working folder.
+STUB is JSON, by seed: "crash", "ours", "error", "kill", "realtime", "quiet" (no scores), "wait"
+(until it is told to leave), "deaf" (not even then) or "slow" (half a second). Others end well at
+once. Each start adds a line to starts.jsonl in the working folder.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from gcseg.errors import ConfigError
 from gcseg.sweeps.outcome import leave_with_sweep, tell_sweep
 
 
@@ -46,6 +47,10 @@ def main():
         sys.exit(1)
     if what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if what == "realtime":
+        os.kill(os.getpid(), signal.SIGRTMIN + 1)
+    if what == "ours":
+        raise ConfigError("iters=0", "give more")
     if what == "slow":
         time.sleep(0.5)
     while what == "deaf" or (what == "wait" and not told):

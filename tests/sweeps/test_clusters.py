@@ -1,6 +1,7 @@
 """Sweeps through clusters' launchers and a search, on this machine."""
 
 import importlib.util
+import logging
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from gcseg.config import compose
+from gcseg.sweeps.sweep import quiet_search
 from tests.commands import REPOSITORY, child_environment
 
 PATH = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"
@@ -58,6 +60,24 @@ def test_a_search_looks_for_the_highest_and_draws_the_same_again():
     assert str(sweeper.direction).endswith("maximize")
     assert sweeper.sampler.seed == 7
     assert sweeper.max_failure_rate == 1
+
+
+def test_a_search_leaves_it_to_the_table_of_jobs_to_tell_of_them(caplog):
+    optuna = pytest.importorskip("optuna")
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    config = compose("train", ["hydra/sweeper=search"], with_hydra=True)
+    log = logging.getLogger("hydra_plugins.hydra_optuna_sweeper._impl")
+    before = optuna.logging.get_verbosity()
+    filters = list(log.filters)
+    try:
+        quiet_search(config)
+        log.warning("Failed experiment: Return value must be float-castable. Got 'None'")
+        log.warning("something else")
+        assert optuna.logging.get_verbosity() == logging.WARNING
+    finally:
+        optuna.logging.set_verbosity(before)
+        log.filters[:] = filters
+    assert caplog.messages == ["something else"]
 
 
 @pytest.mark.clusters

@@ -2,8 +2,10 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
+import yaml
 
 from gcseg.seeds import expand_seeds
 from gcseg.sweeps.__main__ import main
@@ -61,7 +63,7 @@ def test_list_counts_the_jobs(sweeps, tmp_path):
     (two,) = [line for line in lines if "sweeps/two" in line]
     assert [cell.strip() for cell in one.split("│")][-4:-1] == ["6", "5", "1"]
     assert [cell.strip() for cell in two.split("│")][-5:-1] == ["2 pending", "3", "1", "0"]
-    assert "2 backbone, 3 tta" in one
+    assert "backbone=r18,r50 tta=none,flip,msflip" in one
     assert lines[-1].startswith("damaged: ") and "can't be used" in lines[-1]
 
 
@@ -75,10 +77,26 @@ def test_show_says_what_became_of_each_job_and_the_scores(sweeps, tmp_path):
     folder = ledger(tmp_path / "a", grid(backbone=["r18", "r50"], fail=[1], scores=better))
     out = sweeps("show", folder)
     (failed,) = [line for line in out.splitlines() if "console.log" in line and "│ 1 " in line]
-    assert all(word in failed for word in ("r18", "flip", "failed", "jobs/1/", "out of memory"))
-    assert "62.00" in out and "6 jobs" in out
+    assert all(word in failed for word in ("r18", "flip", "failed", "jobs/1/"))
+    assert "62.00" in out and f"{folder}: 6 jobs" in out
     assert out.splitlines()[-1].startswith("failed: job 1 (backbone=r18 tta=flip): out of memory")
     assert not (folder / "sweep.csv").exists()
+
+
+def test_show_has_short_names_of_folders_and_logs(sweeps, tmp_path):
+    folder = tmp_path / "a"
+    (job,) = grid(modes=["none"])
+    log = str(folder / "jobs" / "0" / "console.log")
+    ledger(folder, [replace(job, run=f"{tmp_path}/runs/r18-gc", log=log)])
+    row = sweeps("show", folder).splitlines()[4]
+    cells = [cell.strip() for cell in row.split("│")[1:-1]]
+    assert cells == ["0", "done", "2 s", "r18-gc", "jobs/0/console.log"]
+
+
+def test_list_shortens_what_varies(sweeps, tmp_path):
+    ledger(tmp_path / "sweeps" / "one", grid(modes=["none"], lr=[n / 1000 for n in range(1, 40)]))
+    out = sweeps("list", "--run-root", tmp_path)
+    assert "lr=0.001,0.002," in out and "0.038" not in out and "… │" in out
 
 
 def test_show_while_nothing_is_finished(sweeps, tmp_path):
@@ -200,10 +218,18 @@ def expanded(monkeypatch, *arguments):
         ("seeds=2 sweep=backbone_iters_tta", "seed=0,1 sweep=backbone_iters_tta --multirun"),
         ("seeds=null iters=3", "iters=3"),
         ("seeds=3 --cfg job", "--cfg job"),
+        ("seeds=3 --cfg=job", "--cfg=job"),
     ],
 )
 def test_seeds_are_a_multirun(monkeypatch, given, expected):
     assert expanded(monkeypatch, *given.split()) == expected.split()
+
+
+@pytest.mark.parametrize("given", ["-m iters=6,12", "--multirun iters=6,12 seeds=2", "iters=6"])
+def test_information_on_a_multirun_is_that_on_its_first_job(run, given):
+    outcome = run("train", *given.split(), "--cfg", "job")
+    assert outcome.status == 0, outcome.err
+    assert yaml.safe_load(outcome.out)["iters"] == 6
 
 
 def test_seeds_count_from_that_of_a_file(monkeypatch, tmp_path):

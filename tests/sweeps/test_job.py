@@ -13,17 +13,16 @@ import pytest
 from gcseg import config
 from gcseg.errors import LEFT_EARLY
 from gcseg.sweeps import job as job_module
-from gcseg.sweeps import process
 from gcseg.sweeps.job import forwarding
 from gcseg.sweeps.ledger import Ledger
 from tests.sweeps.commands import (
-    STUB,
     begin,
     jobs,
     notes,
     states,
     stubs_path,
     sweep_folder,
+    use_stubs,
     wait_until,
 )
 
@@ -32,7 +31,7 @@ BASIC = "hydra/launcher=basic"
 
 @pytest.fixture
 def sweep(run, monkeypatch):
-    monkeypatch.setattr(process, "COMMAND", STUB)
+    use_stubs(monkeypatch)
     monkeypatch.setattr(job_module, "SECONDS_BETWEEN_POLLS", 0.02)
 
     def sweep(*overrides: str, stub: dict | None = None, **options):
@@ -88,6 +87,10 @@ def test_a_training_in_other_hands_is_left_to_them(sweep, tmp_path):
     assert states(tmp_path) == ["done", "done"]
 
 
+def _claim(ledger, key, told):
+    told.put(ledger.claim(key))
+
+
 def test_who_trains_takes_up_what_was_left_to_it(sweep, tmp_path):
     place = "hydra.sweep.dir=runs/sweeps/x"
     assert sweep("seed=0", "tta=flip", place, stub={"0": "crash"}).status == 1
@@ -97,8 +100,12 @@ def test_who_trains_takes_up_what_was_left_to_it(sweep, tmp_path):
 
     def ask():
         wait_until(lambda: len(notes(tmp_path)) == 2)
-        with multiprocessing.get_context("fork").Pool(1) as pool:
-            answers.append(pool.apply(ledger.claim, (flip.key,)))
+        context = multiprocessing.get_context("fork")
+        told = context.SimpleQueue()
+        other = context.Process(target=_claim, args=(ledger, flip.key, told))
+        other.start()
+        answers.append(told.get())
+        other.join()
 
     asking = threading.Thread(target=ask)
     asking.start()

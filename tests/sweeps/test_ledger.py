@@ -50,6 +50,13 @@ def test_a_jobs_life(ledger):
     assert (done.run, done.miou, done.error) == ("runs/x", 0.5, None)
 
 
+@pytest.mark.parametrize("miou", [None, float("nan")])
+def test_a_job_that_is_done_may_have_no_score(ledger, miou):
+    add(ledger, "a")
+    ledger.finish("a", "done", evaluations={"none": {"miou": miou}})
+    assert ledger.job("a").miou is None
+
+
 def test_an_error_goes_when_the_job_runs_again(ledger):
     add(ledger, "a")
     ledger.claim("a")
@@ -67,11 +74,12 @@ def test_numbers_are_the_sweeps_unless_taken(ledger):
 
 
 def test_words_that_mean_something_else_now_replace_the_old_job(ledger):
-    add(ledger, "old", 0, overrides=["seed=1"])
+    add(ledger, "old", 0, overrides=["seed=1", "tta=flip"])
     ledger.finish("old", "done", evaluations={"none": {"miou": 0.1}})
-    new = add(ledger, "new", 0, overrides=["seed=1"])
+    add(ledger, "other", 1, overrides=["seed=2", "tta=flip"])
+    new = add(ledger, "new", 0, overrides=["tta=flip", "seed=1"])
     assert (new.number, new.state) == (0, "pending")
-    assert [job.key for job in ledger.jobs()] == ["new"]
+    assert [job.key for job in ledger.jobs()] == ["new", "other"]
 
 
 def test_no_such_job(ledger):

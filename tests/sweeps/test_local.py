@@ -3,12 +3,13 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
-from gcseg.sweeps import local, process
+from gcseg.sweeps import local, outcome, process
 from tests.sweeps.commands import (
-    STUB,
     begin,
     is_alive,
     jobs,
@@ -16,6 +17,7 @@ from tests.sweeps.commands import (
     states,
     stubs_path,
     sweep_folder,
+    use_stubs,
     wait_until,
 )
 
@@ -23,7 +25,7 @@ from tests.sweeps.commands import (
 @pytest.fixture
 def sweep(run, monkeypatch, tmp_path):
     """Run a sweep of stubs: `sweep("seed=0,1", STUB={"1": "crash"})`."""
-    monkeypatch.setattr(process, "COMMAND", STUB)
+    use_stubs(monkeypatch)
     monkeypatch.setattr(local, "SECONDS_BETWEEN_POLLS", 0.02)
 
     def sweep(*overrides: str, stub: dict | None = None, accelerator: str = "cpu", **options):
@@ -90,40 +92,45 @@ def test_the_same_command_again(sweep, tmp_path):
     assert again.status == 0, again.err
     assert order(tmp_path) == [0, 1, 1]
     assert states(tmp_path) == ["done", "done"]
-    assert sweep("iters=5", "seed=0,1").status == 0
-    assert order(tmp_path) == [0, 1, 1]
     (tmp_path / "runs" / "stub-5-0" / "results.json").unlink()
     assert sweep("iters=5", "seed=0,1").status == 0
-    assert order(tmp_path) == [0, 1, 1, 0], "what it made was removed"
+    assert order(tmp_path) == [0, 1, 1, 0], "what that made was removed, and the other is done"
 
 
 def test_failed_jobs_can_be_left(sweep, tmp_path):
-    assert sweep("seed=0,1", stub={"0": "error"}).status == 1
-    again = sweep("seed=0,1", "retry_failed=false")
+    assert sweep("seed=0", stub={"0": "error"}).status == 1
+    again = sweep("seed=0", "retry_failed=false")
     assert again.status == 1, "it is still failed"
-    assert order(tmp_path) == [0, 1]
+    assert order(tmp_path) == [0]
     assert "the loss is NaN" in again.out + again.err
 
 
 FAILURES = {
     "crash": "ValueError: the weather is bad",
     "error": "the loss is NaN: lower optim.lr",
-    "kill": "killed by SIGKILL, see ",
-    "quiet": "step 2/5  validation  mIoU 0.1500 (best 0.9000)",
+    "kill": "killed by SIGKILL",
+    "realtime": f"killed by signal {signal.SIGRTMIN + 1}",
+    "ours": "iters=0: give more",
+    "quiet": "ended without scores",
 }
 
 
-@pytest.mark.parametrize("failure", FAILURES)
-def test_a_failed_job_does_not_end_the_others(failure, sweep, tmp_path):
-    outcome = sweep("iters=5", "seed=0,1,2", stub={"1": failure})
+def test_failed_jobs_do_not_end_the_others(sweep, tmp_path):
+    count = len(FAILURES)
+    outcome = sweep(
+        "iters=5",
+        f"seed=range({count + 2})",
+        "hydra.launcher.jobs=2",
+        stub={str(seed): failure for seed, failure in enumerate(FAILURES, 1)},
+    )
     assert outcome.status == 1
-    assert states(tmp_path) == ["done", "failed", "done"]
-    failed = jobs(tmp_path)[1]
-    assert failed.error.startswith(FAILURES[failure])
-    assert failed.log and failed.evaluations is None
-    assert outcome.err.splitlines()[-1] == "error: 1 of 3 jobs failed, see above"
-    assert failed.error in outcome.out + outcome.err
-    assert (failed.run is not None) and "seed=1" in outcome.out + outcome.err
+    assert states(tmp_path) == ["done", *["failed"] * count, "done"]
+    for failed, error in zip(jobs(tmp_path)[1:-1], FAILURES.values(), strict=True):
+        assert failed.error == error
+        assert failed.log and failed.run and failed.evaluations is None
+        assert error in outcome.out and f"seed={failed.settings['seed']}" in outcome.out
+        assert f"failed: {error}" in outcome.err
+    assert outcome.err.splitlines()[-1] == f"error: {count} of {count + 2} jobs failed, see above"
 
 
 def test_settings_that_cant_be_run_are_a_failed_job(sweep, tmp_path):
@@ -202,7 +209,7 @@ def test_several_machines_are_a_clusters(sweep, tmp_path):
 
 
 def test_a_job_that_takes_too_long(sweep, tmp_path):
-    outcome = sweep("seed=0", "job_timeout=0.1", stub={"0": "wait"})
+    outcome = sweep("seed=0", "job_timeout=0.03", stub={"0": "wait"})
     assert outcome.status == 1
     (job,) = jobs(tmp_path)
     assert job.state == "failed" and job.error.endswith("minutes: raise job_timeout")
@@ -211,50 +218,75 @@ def test_a_job_that_takes_too_long(sweep, tmp_path):
 
 def test_a_deaf_job_is_killed(sweep, tmp_path, monkeypatch):
     monkeypatch.setattr(process, "SECONDS_TO_LEAVE", 0.2)
-    assert sweep("seed=0", "job_timeout=0.1", stub={"0": "deaf"}).status == 1
+    assert sweep("seed=0", "job_timeout=0.03", stub={"0": "deaf"}).status == 1
     assert states(tmp_path) == ["failed"]
     assert not is_alive(notes(tmp_path)[0]["pid"])
 
 
-def test_a_wrong_timeout(sweep, tmp_path):
-    assert sweep("seed=0,1", "job_timeout=0").status == 1
-    assert {job.error for job in jobs(tmp_path)} == {
-        "job_timeout=0: give minutes, more than 0, or null"
-    }
+WRONG = {
+    "job_timeout=0": "job_timeout=0: give minutes, more than 0, or null",
+    "job_timeout=1,2": "job_timeout=1,2 in a multirun: give one for all jobs",
+    "retry_failed=2": "retry_failed=2: give true or false",
+    "run_root=a,b": "run_root=a,b in a multirun: give one for all jobs",
+    "fresh=true": "fresh=true in a multirun, whose jobs could not go on: "
+    "give run_root= another folder",
+    "fresh=true,false": "fresh=true,false in a multirun, whose jobs could not go on: "
+    "give run_root= another folder",
+}
+
+
+@pytest.mark.parametrize("word", WRONG)
+def test_what_is_one_for_all_jobs(word, sweep, tmp_path):
+    assert sweep("seed=0,1", word).error == WRONG[word]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_job_starts_is_no_job_of_the_sweep(tmp_path):
+    """As a training by hand, in a shell that a job has started."""
+    program = (
+        "import subprocess, sys; from gcseg.sweeps.outcome import *; leave_with_sweep();"
+        "print(in_sweep(), flush=True);"
+        "sys.argv[1:] and subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    )
+    job = subprocess.Popen(
+        [sys.executable, "-c", program, program],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, outcome.VARIABLE: str(tmp_path / "outcome.json")},
+    )  # fmt: skip
+    assert [job.stdout.readline(), job.stdout.readline()] == ["True\n", "False\n"]
+    job.communicate(timeout=30)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
-def test_stopped(number, status, tmp_path):
+def test_stopped(number, status, sweep, data, tmp_path):
     """The trainings save and leave; the same command goes on."""
-    sweep = begin("seed=0,1,2", "hydra.launcher.jobs=2", cwd=tmp_path, STUB='{"0": "wait"}')
+    environment = {"STUB": '{"0": "wait"}', "GCSEG_DATA": str(data)}
+    first = begin("seed=0,1,2", "hydra.launcher.jobs=2", cwd=tmp_path, **environment)
     wait_until(lambda: notes(tmp_path, "end") and states(tmp_path)[2] == "done")
-    sweep.send_signal(number)
-    _, error = sweep.communicate(timeout=60)
-    assert sweep.returncode == status, error
+    first.send_signal(number)
+    _, error = first.communicate(timeout=60)
+    assert first.returncode == status, error
     assert states(tmp_path) == ["interrupted", "done", "done"]
     assert order(tmp_path, "left") == [0]
     assert "1 of 3 jobs are left: the same command goes on" in error
-    again = begin("seed=0,1,2", cwd=tmp_path)
-    _, error = again.communicate(timeout=60)
-    assert again.returncode == 0, error
+    assert sweep("seed=0,1,2").status == 0
     assert states(tmp_path) == ["done"] * 3
     assert order(tmp_path)[3:] == [0]
 
 
 @pytest.mark.parametrize("group", [False, True])
-def test_killed(group, tmp_path):
+def test_killed(group, sweep, data, tmp_path):
     """No job is left behind, and the same command goes on with what was interrupted."""
-    sweep = begin("seed=0,1", cwd=tmp_path, STUB='{"0": "wait"}')
+    environment = {"STUB": '{"0": "wait"}', "GCSEG_DATA": str(data)}
+    first = begin("seed=0,1", cwd=tmp_path, **environment)
     wait_until(lambda: notes(tmp_path))
     (job,) = notes(tmp_path)
-    (os.killpg if group else os.kill)(sweep.pid, signal.SIGKILL)
-    sweep.communicate()
+    (os.killpg if group else os.kill)(first.pid, signal.SIGKILL)
+    first.communicate()
     wait_until(lambda: not is_alive(job["pid"]))
     assert order(tmp_path, "left") == [0], "it could save"
     assert states(tmp_path) == ["running", "pending"], "nobody could say otherwise"
-    again = begin("seed=0,1", cwd=tmp_path)
-    _, error = again.communicate(timeout=60)
-    assert again.returncode == 0, error
+    assert sweep("seed=0,1").status == 0
     assert states(tmp_path) == ["done"] * 2
     assert order(tmp_path) == [0, 0, 1]
 

@@ -1,6 +1,8 @@
 import pytest
 
 from gcseg.settings import plain
+from gcseg.sweeps.job import enter
+from gcseg.sweeps.ledger import Ledger
 from gcseg.sweeps.plan import describe, merged, sweep_name
 from tests.commands import compose
 
@@ -48,6 +50,22 @@ def test_another_sweep(arguments):
 def test_the_name_says_what_varies(arguments, prefix):
     name = sweep_name(arguments)
     assert name.startswith(prefix) and len(name) < 60 and "/" not in name
+
+
+def test_what_a_rejected_job_is_known_by(tmp_path):
+    """Not by the order of its words or by where and how it runs; mended, it is the same job."""
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    cfg = compose("train", "iters=7", "tta=flip")
+    words = ["tta=flip", "run_root=x", "retry_failed=false", "iters=7"]
+    for given in (words, ["iters=7", "job_timeout=3", "tta=flip"]):
+        rejected = enter(ledger, cfg, 0, given, "the file is wrong")
+        assert len(ledger.jobs()) == 1
+    assert (rejected.state, rejected.error) == ("failed", "the file is wrong")
+    assert rejected.overrides == ("tta=flip", "iters=7")
+    assert (rejected.settings["iters"], rejected.settings["modes"]) == (7, ["flip"])
+    mended = enter(ledger, cfg, 0, words, None)
+    assert [job.key for job in ledger.jobs()] == [mended.key]
+    assert (mended.number, mended.state) == (0, "pending")
 
 
 def test_what_a_job_is_known_by():

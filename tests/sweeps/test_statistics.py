@@ -59,10 +59,18 @@ def test_a_single_score_has_no_interval():
     assert difference([0.5, 0.6], [0.7]).in_the_noise is None
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_scores_that_are_no_numbers(wrong):
+    with pytest.raises(ValueError, match="not finite"):
+        mean([0.5, wrong])
+    with pytest.raises(ValueError, match="not finite"):
+        difference([0.5, 0.6], [0.5, wrong])
+
+
 def test_equal_scores():
     assert mean([0.5, 0.5, 0.5]).margin == 0
     assert difference([0.5, 0.5], [0.5, 0.5]).in_the_noise
-    assert not difference([0.5, 0.5], [0.6, 0.6]).in_the_noise
+    assert difference([0.5, 0.5], [0.6, 0.6]).in_the_noise is None
     # So close that the squares of their variances vanish.
     near = difference([0.5, 0.5 + 1e-90], [0.5, 0.5])
     assert near.in_the_noise

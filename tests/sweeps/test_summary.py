@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import re
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -118,6 +120,29 @@ def test_what_is_within_the_noise_is_said(tmp_path):
     assert table(tmp_path, 1)[1][-1] == "within the noise"
 
 
+def test_scores_that_no_seed_changes_tell_nothing_about_noise(tmp_path):
+    jobs = grid(head=["a", "b"], seeds=(0, 1), modes=["none"],
+                scores=lambda combination, *_: 0.5 + 0.1 * (combination[0] == "a"))  # fmt: skip
+    write_summary(tmp_path, jobs)
+    assert table(tmp_path, 1)[2][-1] == "unknown: equal scores"
+
+
+def test_a_job_of_wrong_settings_is_failed_in_the_table(tmp_path):
+    jobs = grid(head=["gc", "fcn"], modes=["none"], fail=[1])
+    rejected = replace(jobs[1], settings={**jobs[1].settings, "modes": []})
+    write_summary(tmp_path, [jobs[0], rejected])
+    assert table(tmp_path)[1:] == [["gc", "**50.00**"], ["fcn", "failed"]]
+
+
+def test_files_are_there_though_nobody_reads_the_table(tmp_path, monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        write_summary(tmp_path, grid(head=["gc", "fcn"]))
+    assert {"sweep.csv", "sweep.txt"} <= {path.name for path in tmp_path.iterdir()}
+
+
 def test_one_seed_tells_nothing_about_noise(tmp_path):
     jobs = grid(backbone=["r18", "r50"], seeds=(0, 1), modes=["none"], fail=[1], scores=by_backbone)
     write_summary(tmp_path, jobs)
@@ -196,10 +221,32 @@ def test_a_plot_of_curves_against_iterations(tmp_path):
         assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
+def test_the_legend_names_numbers_and_leaves_out_what_all_have(tmp_path):
+    pytest.importorskip("matplotlib")
+    values = {"iters": [20, 40], "optim.lr": [0.01, 0.02], "head": ["gc", "fcn"]}
+    jobs = grid(modes=["none"], fail=[1, 3, 5, 7], **values)  # all of fcn
+    write_summary(tmp_path, jobs)
+    found = texts(tmp_path / "sweep.svg")
+    for text in ("optim.lr", "lr 0.01", "lr 0.02", "not drawn: 4 failed"):
+        assert text in found
+    assert not any("fcn" in text for text in found)
+
+
+def test_intervals_that_reach_beyond_100_leave_the_plot(tmp_path):
+    pytest.importorskip("matplotlib")
+    jobs = grid(head=["gc", "fcn"], seeds=(0, 1), modes=["none"],
+                scores=lambda combination, seed, _: 0.1 + 0.8 * seed)  # fmt: skip
+    write_summary(tmp_path, jobs)
+    numbers = [text.replace("−", "-") for text in texts(tmp_path / "sweep.svg")]
+    numbers = [float(text) for text in numbers if re.fullmatch(r"-?\d+", text)]
+    assert len(numbers) > 2 and min(numbers) >= 0 and max(numbers) <= 100
+
+
 def test_a_plot_of_names(tmp_path):
     pytest.importorskip("matplotlib")
     write_summary(tmp_path, grid(head=["gc", "fcn"], fail=[5]))
     found = texts(tmp_path / "sweep.svg")
+    assert "not drawn: 1 failed" in found
     assert {"head", "gc", "fcn", "no score"} <= set(found) and found.count("mIoU, %") == 3
 
 

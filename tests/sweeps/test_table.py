@@ -47,6 +47,22 @@ def test_a_line_for_each_change_in_a_log():
     ]
 
 
+def test_jobs_that_share_a_process_start_in_one_line():
+    console = Console(file=io.StringIO(), width=200)
+    words = [("seed=0", "tta=none"), ("seed=0", "tta=flip"), ("seed=1", "tta=none")]
+    jobs = [
+        Job(str(number), number, of, "t", {"modes": ["none"]}, "running", log=log)
+        for number, (of, log) in enumerate(zip(words, ("a.log", "a.log", "b.log"), strict=True))
+    ]
+    with SweepTable(console=console) as table:
+        table.show(jobs, {})
+        table.show(jobs, {})
+    assert console.file.getvalue().splitlines() == [
+        "jobs 0, 1  seed=0 tta=none,flip  running (one training)",
+        "job 2  seed=1 tta=none  running",
+    ]
+
+
 def test_a_terminal_keeps_the_last_table():
     console = Console(file=io.StringIO(), width=100, force_terminal=True)
     with SweepTable(console=console) as table:
