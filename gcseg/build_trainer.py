@@ -217,9 +217,11 @@ def distribution(cfg: DictConfig, on_cpu: bool) -> dict[str, Any]:
     if process_count(cfg) == 1:
         return {"strategy": "auto"}
     sharded = cfg.get("strategy") == "fsdp"
-    # Looking for unused parameters keeps the order in which gradients are added from changing after
-    # the first step, and so an interruption on CPUs from changing the last bit.
-    copied = DDPStrategy(broadcast_buffers=False, find_unused_parameters=on_cpu)
+    # From three processes on, gloo adds gradients in another order after the first step, unless
+    # unused parameters are looked for; an interruption would change the last bit. The warning that
+    # there are none can't be silenced.
+    same_order = on_cpu and process_count(cfg) > 2
+    copied = DDPStrategy(broadcast_buffers=False, find_unused_parameters=same_order)
     return {
         "strategy": FullyShardedStrategy() if sharded else copied,
         "sync_batchnorm": not on_cpu,
@@ -261,7 +263,6 @@ def trainer(
     # The scores are of all processes' images already, see SegmentationModule.
     warnings.filterwarnings("ignore", message=r".*`self\.log\('val/.*sync_dist=True")
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
-    warnings.filterwarnings("ignore", message=r"find_unused_parameters=True was specified")
     # Its successor is not in the older PyTorch that is supported.
     warnings.filterwarnings("ignore", message=r"`broadcast_buffers` is deprecated")
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
