@@ -6,9 +6,12 @@ import contextlib
 import io
 import os
 import runpy
+import signal
 import subprocess
 import sys
+import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -98,6 +101,31 @@ def start(
         text=True,
         timeout=600,
     )
+
+
+@contextlib.contextmanager
+def running(*overrides: str, cwd: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A training as a process and group of its own, which has saved; killed in the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gcseg.train", *overrides],
+        cwd=cwd,
+        env=child_environment(**environment),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not list(cwd.glob("runs/*/checkpoints/last.ckpt")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
 
 
 def child_environment(**environment: str) -> dict[str, str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gcseg.arguments import run_chosen
 from gcseg.errors import ConfigError, GcsegError
 
 if TYPE_CHECKING:
@@ -24,14 +24,7 @@ _LONGEST = 60
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; ends the process with status 1 and one line on what the user can mend."""
-    given = _parser().parse_args(arguments)
-    try:
-        given.run(given)
-    except GcsegError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:  # the end of --watch
-        sys.exit(130)
+    run_chosen(_parser(), arguments)
 
 
 def _parser() -> argparse.ArgumentParser:

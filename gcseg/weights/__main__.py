@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gcseg import catalogue
-from gcseg.errors import ConfigError, GcsegError
+from gcseg.arguments import run_chosen
+from gcseg.errors import ConfigError
 
 MODES = ("none", "flip", "msflip")  # of test-time augmentation, as in conf/tta
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; ends the process with status 1 and one line on what the user can mend."""
-    given = _parser().parse_args(arguments)
-    try:
-        given.run(given)
-    except GcsegError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_chosen(_parser(), arguments)
 
 
 def _parser() -> argparse.ArgumentParser:

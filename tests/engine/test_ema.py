@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from gcseg.engine.module import SegmentationModule
 from gcseg.errors import ConfigError
 from gcseg.settings import check
 from gcseg.weights.__main__ import main as weights_command
-from tests.commands import TINY, child_environment, compose, only_run, start
+from tests.commands import TINY, child_environment, compose, only_run, running, start
 
 EVALUATE = ("num_workers=0", "accelerator=cpu", "tta=none")
 
@@ -314,20 +313,8 @@ def test_the_warm_up():
 @pytest.mark.slow
 def test_killed_in_the_middle(data, tmp_path):
     overrides = (*TINY, "iters=200", "val_every=5", "head.dropout=0.5", "ema.decay=0.99")
-    running = subprocess.Popen(
-        [sys.executable, "-m", "gcseg.train", *overrides],
-        cwd=tmp_path,
-        env=child_environment(GCSEG_DATA=str(data)),
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not list(tmp_path.glob("runs/*/checkpoints/last.ckpt")):
-            assert running.poll() is None and time.monotonic() < deadline
-            time.sleep(0.02)
-    finally:
-        running.kill()
-        running.wait()
+    with running(*overrides, cwd=tmp_path, GCSEG_DATA=str(data)):
+        pass
     assert 0 < checkpoint(only_run(tmp_path / "runs"))["global_step"] < 200
     for root in ("runs", "whole"):
         done = start("train", *overrides, f"run_root={root}", cwd=tmp_path, GCSEG_DATA=str(data))

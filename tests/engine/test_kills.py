@@ -3,15 +3,12 @@
 import contextlib
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from gcseg import selftest
-from tests.commands import SCENES, SMALL, TINY, child_environment, only_run, start
+from tests.commands import SCENES, SMALL, TINY, only_run, running, start
 
 SETTINGS = (
     *("backbone._target_=tests.tiny.backbone", *SMALL, *SCENES),
@@ -58,30 +55,13 @@ def test_two_processes_are_killed(data, tmp_path):
 def test_a_signal_to_processes_of_one_training(data, tmp_path, to):
     """Whichever gets it, all leave at the same step; the same command goes on."""
     overrides = (*TINY, "iters=2000", "val_every=50", "num_workers=1", "devices=2")
-    running = subprocess.Popen(
-        [sys.executable, "-m", "gcseg.train", *overrides],
-        cwd=tmp_path,
-        env=child_environment(GCSEG_DATA=str(data)),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not list(tmp_path.glob("runs/*/checkpoints/last.ckpt")):
-            assert running.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
+    with running(*overrides, cwd=tmp_path, GCSEG_DATA=str(data)) as first:
         if to == "all":
-            os.killpg(running.pid, signal.SIGUSR1)
+            os.killpg(first.pid, signal.SIGUSR1)
         else:
-            os.kill(running.pid if to == "first" else _second(running.pid), signal.SIGUSR1)
-        errors = running.communicate(timeout=60)[1].splitlines()
-    finally:
-        if running.poll() is None:
-            os.killpg(running.pid, signal.SIGKILL)
-            running.wait()
-    assert running.returncode == 75, errors
+            os.kill(first.pid if to == "first" else _second(first.pid), signal.SIGUSR1)
+        errors = first.communicate(timeout=60)[1].splitlines()
+    assert first.returncode == 75, errors
     (line,) = (line for line in errors if line.startswith("stopped by"))
     step = int(line.removeprefix("stopped by SIGUSR1 after step ").partition(":")[0])
     assert 50 <= step < 2000

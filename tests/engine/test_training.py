@@ -6,9 +6,6 @@ import json
 import random
 import re
 import shutil
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -17,7 +14,7 @@ import yaml
 
 from gcseg.engine import checkpoints
 from gcseg.engine.module import SegmentationModule
-from tests.commands import SCENES, SMALL, TINY, child_environment, only_run, start
+from tests.commands import SCENES, SMALL, TINY, only_run, running, start
 
 
 def weights(folder, name="last"):
@@ -358,20 +355,8 @@ def test_no_checkpoint_can_be_read(train, finished):
 def test_killed_in_the_middle(data, tmp_path):
     """A process killed without warning, wherever it is; then the command again: the same end."""
     overrides = (*TINY, "iters=300", "val_every=10", "head.dropout=0.5", "num_workers=1")
-    running = subprocess.Popen(
-        [sys.executable, "-m", "gcseg.train", *overrides],
-        cwd=tmp_path,
-        env=child_environment(GCSEG_DATA=str(data)),
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not list(tmp_path.glob("runs/*/checkpoints/last.ckpt")):
-            assert running.poll() is None and time.monotonic() < deadline
-            time.sleep(0.02)
-    finally:
-        running.kill()
-        running.wait()
+    with running(*overrides, cwd=tmp_path, GCSEG_DATA=str(data)):
+        pass
     folder = only_run(tmp_path / "runs")
     before = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert 0 < before < 300
