@@ -126,7 +126,7 @@ def test_a_network_of_ones_own_in_strips(size, window, fit, average):
 
 @pytest.mark.usefixtures("small_strips")
 @pytest.mark.parametrize("strips", [1, 4])
-@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("align_corners", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -161,6 +161,7 @@ def test_published_networks_predict_what_they_did():
 
 
 @pytest.mark.usefixtures("small_strips")
+@pytest.mark.slow
 def test_lower_precision_rounds_as_the_whole_does():
     model = trained_like(gcnet("r18", 6, channels=16), 0)
     images = image((1, 3, 64, 96), seed=0)

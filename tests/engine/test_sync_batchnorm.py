@@ -52,8 +52,8 @@ def share(dtype, momentum, affine, sizes):
     [
         (torch.float64, 0.1, True),
         (torch.float32, 0.1, True),
-        (torch.float64, None, True),
-        (torch.float64, 0.1, False),
+        pytest.param(torch.float64, None, True, marks=pytest.mark.slow),
+        pytest.param(torch.float64, 0.1, False, marks=pytest.mark.slow),
     ],
 )
 def test_several_processes_normalise_as_one(sizes, dtype, momentum, affine):

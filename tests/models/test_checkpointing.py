@@ -58,7 +58,7 @@ def assert_equal(plain, ours):
         (2, {"backbone": "r50", "variant": "d"}, {}),
         (3, {}, {"memory_format": torch.channels_last}),
         (4, {}, {"accumulate": 3}),
-        (5, {}, {"autocast": True}),
+        pytest.param(5, {}, {"autocast": True}, marks=pytest.mark.slow),
     ],
 )
 def test_everything_is_as_without(seed, settings, options):
