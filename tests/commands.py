@@ -128,6 +128,29 @@ def running(*overrides: str, cwd: Path, **environment: str) -> Iterator[subproce
         process.stderr.close()
 
 
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+@contextlib.contextmanager
+def killed_in_step(number: int) -> Iterator[None]:
+    """A training in this process, which ends without warning after so many optimizer steps."""
+    from gcseg.engine.module import SegmentationModule
+
+    step = SegmentationModule.training_step
+
+    def die(self, *arguments):
+        if self.trainer.global_step == number:
+            raise KilledError
+        return step(self, *arguments)
+
+    with (
+        mock.patch.object(SegmentationModule, "training_step", die),
+        pytest.raises(KilledError),
+    ):
+        yield
+
+
 def child_environment(**environment: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", **environment}
 

@@ -93,23 +93,9 @@ def test_training_by_several_processes(train, launch, tmp_path, processes, overr
     assert_same_training(several, one)
 
 
-class KilledError(Exception):
-    """Stands for a kill."""
-
-
 def killed(step, overrides, cwd, data):
     """One process of a training that is killed in a step."""
-    from gcseg.engine.module import SegmentationModule
-
-    training_step = SegmentationModule.training_step
-
-    def die(self, *arguments):
-        if self.trainer.global_step == step:
-            raise KilledError
-        return training_step(self, *arguments)
-
-    SegmentationModule.training_step = die
-    with pytest.raises(KilledError):
+    with commands.killed_in_step(step):
         commands.run("train", *overrides, cwd=cwd, GCSEG_DATA=str(data))
 
 

@@ -16,7 +16,15 @@ from gcseg.engine.module import SegmentationModule
 from gcseg.errors import ConfigError
 from gcseg.settings import check
 from gcseg.weights.__main__ import main as weights_command
-from tests.commands import TINY, child_environment, compose, only_run, running, start
+from tests.commands import (
+    TINY,
+    child_environment,
+    compose,
+    killed_in_step,
+    only_run,
+    running,
+    start,
+)
 
 EVALUATE = ("num_workers=0", "accelerator=cpu", "tta=none")
 
@@ -105,10 +113,6 @@ def test_a_decay_and_its_warm_up_name_trainings(train, tmp_path):
     assert len(list((tmp_path / "runs").iterdir())) == 4
 
 
-class KilledError(Exception):
-    """Stands for a kill."""
-
-
 LONG = ("iters=6", "head.dropout=0.5", "ema.decay=0.9")
 
 
@@ -116,17 +120,8 @@ LONG = ("iters=6", "head.dropout=0.5", "ema.decay=0.9")
 def test_an_interrupted_training_goes_on(train, monkeypatch, tmp_path, seed, accumulate):
     overrides = (*LONG, f"seed={seed}", f"accumulate={accumulate}")
     assert train(*overrides, "run_root=whole").status == 0
-    with monkeypatch.context() as patch:
-        step = SegmentationModule.training_step
-
-        def die(self, *arguments):
-            if self.trainer.global_step == 5:
-                raise KilledError
-            return step(self, *arguments)
-
-        patch.setattr(SegmentationModule, "training_step", die)
-        with pytest.raises(KilledError):
-            train(*overrides)
+    with killed_in_step(5):
+        train(*overrides)
     outcome = train(*overrides)
     assert outcome.status == 0, outcome.err
     whole, folder = only_run(tmp_path / "whole"), only_run(tmp_path / "runs")

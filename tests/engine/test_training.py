@@ -14,7 +14,16 @@ import yaml
 
 from gcseg.engine import checkpoints
 from gcseg.engine.module import SegmentationModule
-from tests.commands import SCENES, SMALL, TINY, only_run, running, start
+from tests.commands import (
+    SCENES,
+    SMALL,
+    TINY,
+    KilledError,
+    killed_in_step,
+    only_run,
+    running,
+    start,
+)
 
 
 def weights(folder, name="last"):
@@ -215,10 +224,6 @@ def test_a_fresh_one_leaves_the_first_alone(train, finished, tmp_path):
     assert_equal(weights(tmp_path / "runs" / f"{finished.name}-2"), weights(finished))
 
 
-class KilledError(Exception):
-    """Stands for a kill."""
-
-
 LONG = ("iters=6", "head.dropout=0.5", "auxiliary_head.dropout=0.1")
 
 
@@ -243,17 +248,8 @@ def test_an_interrupted_training_goes_on(train, batches, monkeypatch, tmp_path, 
     whole = trained(train(*LONG, "run_root=whole"), tmp_path / "whole")
     together, batches[:] = [*batches], []
 
-    with monkeypatch.context() as patch:
-        step = SegmentationModule.training_step
-
-        def die(self, *arguments):
-            if self.trainer.global_step == 5:
-                raise KilledError
-            return step(self, *arguments)
-
-        patch.setattr(SegmentationModule, "training_step", die)
-        with pytest.raises(KilledError):
-            train(*LONG)
+    with killed_in_step(5):
+        train(*LONG)
     folder = only_run(tmp_path / "runs")
     assert torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
     assert steps(folder) == [0, 1, 2, 3, 4]
