@@ -69,7 +69,7 @@ types: $(INSTALLED_DEV)  ## check the types
 	$(BIN)/mypy
 
 tables: $(INSTALLED)  ## bring the README's tables of results up to date
-	$(BIN)/python -m gcseg.report --update README.md
+	$(BIN)/python -m gcseg.tables --update README.md
 
 clean:  ## remove the environment and caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,6 @@ from pytorch_lightning.strategies import DDPStrategy
 from gcseg import build_data
 from gcseg.data.augment import TrainingPipeline
 from gcseg.data.datasets import SegmentationDataset
-from gcseg.data.label_spaces import LabelSpace
 from gcseg.data.parallel import available_cores
 from gcseg.engine.checkpoints import (
     AtomicCheckpointIO,
@@ -32,12 +32,17 @@ from gcseg.engine.finite_loss import FiniteLoss
 from gcseg.engine.fully_sharded import FullyShardedStrategy
 from gcseg.engine.leave import Leave
 from gcseg.engine.metrics_csv import ContinuedCurves, MetricsCSV
+from gcseg.engine.module import SegmentationModule
+from gcseg.engine.panel import Panel
 from gcseg.engine.progress import RunProgress
 from gcseg.engine.run import RunFolder
+from gcseg.engine.step_metrics import StepMetrics
 from gcseg.engine.step_seed import StepSeed
+from gcseg.engine.summary import TrainingPlan
 from gcseg.engine.sync_batchnorm import CPUSyncBatchNorm
 from gcseg.errors import ConfigError
 from gcseg.instantiate import instantiate
+from gcseg.model_cost import optimizer_states
 from gcseg.ranks import check_launch
 from gcseg.settings import plain
 from gcseg.signals import Signals
@@ -88,21 +93,20 @@ def data(
 def training(
     cfg: DictConfig,
     folder: RunFolder,
-    label_space: LabelSpace,
+    val_set: SegmentationDataset,
     progress: RunProgress,
     signals: Signals,
-    *,
-    log: bool,
+    sweep: str | None = None,
 ) -> L.Trainer:
     """Build the Trainer of a training, which scores its end too.
 
     Args:
         cfg: The configuration.
         folder: The run folder.
-        label_space: The classes.
+        val_set: What is scored.
         progress: What shows how far it is.
         signals: What makes it leave.
-        log: Whether there are steps to be logged.
+        sweep: The sweep that the training is a job of, if any.
 
     Raises:
         ConfigError: The devices are not there, or an argument of the Trainer is wrong.
@@ -116,14 +120,16 @@ def training(
             StepSeed(cfg.seed),
             finite_loss,
             *moving_average(cfg, finite_loss),
+            StepMetrics(),
             progress,
+            *panel(cfg, val_set),
             ValidateAtEnd(),
-            RunRecord(config, label_space),
+            RunRecord(config, val_set.label_space),
             ContinuedCurves(curves),
             Leave(folder.last, signals),
             *checkpoint_callbacks(folder.checkpoints),
         ],
-        loggers=[curves, *loggers(cfg, folder.path, config)] if log else [],
+        loggers=[curves, *loggers(cfg, folder.path, config, sweep)],
         max_steps=cfg.iters,
         max_epochs=-1,
         accumulate_grad_batches=cfg.accumulate,
@@ -135,6 +141,32 @@ def training(
     )
 
 
+def training_plan(cfg: DictConfig, module: SegmentationModule) -> TrainingPlan:
+    """What the summary of a training names of its settings."""
+    logger = cfg.logger._target_
+    name = str(logger).rpartition(".")[2].removesuffix("_logger")
+    optimizer = module.configure_optimizers()["optimizer"]  # type: ignore[call-overload, index]
+    return TrainingPlan(
+        backbone=cfg.backbone.name,
+        head=cfg.head.name,
+        variant=cfg.backbone.get("variant"),
+        output_stride=cfg.backbone.get("output_stride"),
+        dataset=cfg.dataset.name,
+        root=str(cfg.dataset.root),
+        iters=cfg.iters,
+        batch_size=cfg.batch_size,
+        processes=process_count(cfg),
+        accumulate=cfg.accumulate,
+        height=cfg.dataset.crop.height,
+        width=cfg.dataset.crop.width,
+        precision=str(cfg.precision),
+        seed=cfg.seed,
+        optimizer_states=optimizer_states(optimizer),
+        ema=cfg.ema.decay is not None,
+        logs=("metrics.csv", *([] if logger is None else [name])),
+    )
+
+
 def moving_average(cfg: DictConfig, finite_loss: FiniteLoss) -> list[L.Callback]:
     """The callback of `cfg.ema`, or nothing."""
     if cfg.ema.decay is None:
@@ -142,10 +174,25 @@ def moving_average(cfg: DictConfig, finite_loss: FiniteLoss) -> list[L.Callback]
     return [MovingAverage(cfg.ema.decay, warmup=cfg.ema.warmup, changed=lambda: finite_loss.finite)]
 
 
-def loggers(cfg: DictConfig, folder: Path, config: dict[str, Any]) -> list[Logger]:
+def panel(cfg: DictConfig, val_set: SegmentationDataset) -> list[L.Callback]:
+    """What hands pictures to the logger of `cfg.logger`, or nothing."""
+    if cfg.logger.get("panel") is None:
+        return []
+    validations = math.ceil(cfg.iters / cfg.val_every)
+    return [Panel(val_set, validations=validations, **plain(cfg.logger.panel))]
+
+
+def loggers(
+    cfg: DictConfig, folder: Path, config: dict[str, Any], sweep: str | None
+) -> list[Logger]:
     """The loggers of `cfg.logger`, beside metrics.csv."""
-    logger = instantiate(cfg.logger, folder=folder, config=config)
-    return [logger] if logger else []
+    if cfg.logger._target_ is None:
+        return []
+    return [
+        instantiate(
+            cfg.logger, without=("name", "panel"), folder=folder, config=config, sweep=sweep
+        )
+    ]
 
 
 def worker_count(cfg: DictConfig) -> int:
@@ -162,17 +209,30 @@ def device_count(cfg: DictConfig) -> int:
         ConfigError: There are fewer, or the accelerator is missing.
     """
     gpus = torch.cuda.device_count()
-    if cfg.accelerator in ("gpu", "cuda") and not gpus:
-        raise ConfigError(f"accelerator={cfg.accelerator}, but there is no GPU", "use cpu")
-    if cfg.accelerator == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("accelerator=mps, but there is no Apple GPU", "use cpu")
-    on_gpu = gpus > 0 and cfg.accelerator in ("auto", "gpu", "cuda")
+    on_gpu = device(cfg).type == "cuda"
     devices = cfg.get("devices", 1)
     if devices == "auto":
         return gpus if on_gpu else 1
     if on_gpu and devices > gpus:
         raise ConfigError(f"devices={devices}, but there are {gpus} GPUs", f"give at most {gpus}")
     return int(devices)
+
+
+def device(cfg: DictConfig) -> torch.device:
+    """The device of a command that uses only one.
+
+    Raises:
+        ConfigError: The accelerator is missing.
+    """
+    gpus = torch.cuda.device_count()
+    if cfg.accelerator in ("gpu", "cuda") and not gpus:
+        raise ConfigError(f"accelerator={cfg.accelerator}, but there is no GPU", "use cpu")
+    if cfg.accelerator == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("accelerator=mps, but there is no Apple GPU", "use cpu")
+    if gpus and cfg.accelerator in ("auto", "gpu", "cuda"):
+        return torch.device("cuda")
+    on_mps = cfg.accelerator in ("auto", "mps") and torch.backends.mps.is_available()
+    return torch.device("mps" if on_mps else "cpu")
 
 
 def images_per_pass(cfg: DictConfig) -> int:

@@ -31,11 +31,12 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
     # Heavy imports wait until the settings are known to be right.
     from gcseg import build, build_data, build_trainer
     from gcseg.engine.checkpoints import check_classes
-    from gcseg.engine.confusion import keep_confusion
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.evaluate import evaluate as score
+    from gcseg.engine.evaluate import keep
+    from gcseg.engine.explain import print_explanations
     from gcseg.engine.progress import RunProgress
-    from gcseg.engine.results import merge_results, named, print_table
+    from gcseg.engine.results import named, print_table
     from gcseg.report.measured import read_measurements
     from gcseg.weights import load_tensors, read_weights
 
@@ -53,7 +54,15 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
         num_workers=build_trainer.worker_count(cfg),
     )
     trainer = build_trainer.trainer(cfg, callbacks=[RunProgress()])
-    records = score(trainer, module, data, build.modes(cfg), split=cfg.split, checkpoint=checkpoint)
+    records = score(
+        trainer,
+        module,
+        data,
+        build.modes(cfg),
+        split=cfg.split,
+        checkpoint=checkpoint,
+        analyse=cfg.explain,
+    )
     if trainer.is_global_zero:
         results = output_folder(cfg, checkpoint) / "results.json"
         evaluations = named(
@@ -63,9 +72,13 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
             split=cfg.split,
             checkpoint=checkpoint.stem if run_folder(checkpoint) else "best",
         )
-        evaluations = keep_confusion(results, evaluations, module.matrices, module.class_names)
-        merge_results(results, {"evaluations": evaluations})
+        evaluations, analyses = keep(results, evaluations, module, data)
         print_table(evaluations, title=f"{checkpoint} on {cfg.dataset.name} {cfg.split}")
+        if analyses:
+            print_explanations(analyses)
+            for record in evaluations.values():
+                path = results.parent / record["analysis"]
+                print(f"analysis: {path}, scores of each image: {path.with_suffix('.csv')}")
         print(f"results: {results}")
         if trained.row is not None:
             evaluations = named(records, plain(cfg), trained.row, split=cfg.split)

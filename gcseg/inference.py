@@ -247,3 +247,23 @@ def predict_labels(scores: Tensor, height: int, width: int) -> Tensor:
         N x height x width int64.
     """
     return scores[..., :height, :width].argmax(1)
+
+
+@torch.inference_mode()
+def predict_confidence(scores: Tensor, height: int, width: int, average: Average) -> Tensor:
+    """Probabilities of the predicted classes, at an image's own size.
+
+    Args:
+        scores: N x C x H x W, averaged over the views.
+        height: Of the image without padding, in pixels.
+        width: Likewise.
+        average: What the scores are: logits, whose softmax is taken, or probabilities.
+
+    Returns:
+        N x height x width float32 in 0..1.
+    """
+    scores = scores[..., :height, :width].float()
+    highest = scores.amax(1)
+    if average == "probabilities":
+        return highest
+    return (highest - scores.logsumexp(1)).exp()

@@ -21,6 +21,8 @@ from gcseg.inference import (
     Model,
     SlidingWindow,
     all_views,
+    predict_confidence,
+    predict_labels,
     scaled_size,
     view_of,
 )
@@ -71,6 +73,7 @@ def predict_labels_in_strips(
     window: SlidingWindow | None = None,
     fit: Fit | None = None,
     align_corners: bool = False,
+    confidences: dict[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Class indices of images under several modes of test-time augmentation at once.
 
@@ -86,6 +89,7 @@ def predict_labels_in_strips(
         window: See `predict_scores`.
         fit: See `predict_scores`.
         align_corners: See `predict_scores`.
+        confidences: Where given, `predict_confidence` of each mode is put into it.
 
     Returns:
         By mode, N x height x width int64.
@@ -105,6 +109,8 @@ def predict_labels_in_strips(
     step = max(STRIP_ELEMENTS // (len(images) * elements), 1)
     shape = len(images), height, width
     labels = {name: torch.empty(shape, dtype=torch.int64, device=images.device) for name in modes}
+    if confidences is not None:
+        confidences.update({name: torch.empty(shape, device=images.device) for name in modes})
     for top in range(0, height, step):
         bottom = min(top + step, height)
         totals: dict[str, Tensor] = {}
@@ -120,7 +126,11 @@ def predict_labels_in_strips(
                     else:
                         totals[name] = scores * weight
         for name, total in totals.items():
-            labels[name][:, top:bottom] = total[..., :width].argmax(1)
+            rows = bottom - top
+            labels[name][:, top:bottom] = predict_labels(total, rows, width)
+            if confidences is not None:
+                sure = predict_confidence(total, rows, width, average)
+                confidences[name][:, top:bottom] = sure
     return labels
 
 

@@ -19,6 +19,7 @@ from gcseg.inference import (
     Fit,
     Model,
     SlidingWindow,
+    predict_confidence,
     predict_labels,
     predict_scores,
 )
@@ -75,6 +76,7 @@ class MemoryLadder:
         window: SlidingWindow | None = None,
         fit: Fit | None = None,
         align_corners: bool = False,
+        confidences: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Class indices of images under several modes of test-time augmentation at once.
 
@@ -89,6 +91,7 @@ class MemoryLadder:
             window: See `predict_scores`.
             fit: See `predict_scores`.
             align_corners: See `predict_scores`.
+            confidences: Where given, `predict_confidence` of each mode is put into it.
 
         Returns:
             By mode, N x height x width int64.
@@ -112,9 +115,13 @@ class MemoryLadder:
                         fit=fit,
                         align_corners=align_corners,
                     )
-                    labels = {
-                        name: predict_labels(scores.pop(name), height, width) for name in modes
-                    }
+                    labels = {}
+                    for name in modes:
+                        total = scores.pop(name)
+                        labels[name] = predict_labels(total, height, width)
+                        if confidences is not None:
+                            sure = predict_confidence(total, height, width, average)
+                            confidences[name] = sure
                 else:
                     labels = predict_labels_in_strips(
                         model,
@@ -127,6 +134,7 @@ class MemoryLadder:
                         window=window,
                         fit=fit,
                         align_corners=align_corners,
+                        confidences=confidences,
                     )
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -34,9 +35,22 @@ def scores(confusion: Tensor, names: Sequence[str]) -> Scores:
         The scores, in double precision; a class in neither labels nor predictions has no IoU
         and is left out of the mean. With no labelled pixel at all, mIoU and accuracy are 0.
     """
-    counts = confusion.double().cpu()
-    hits = counts.diagonal()
-    unions = counts.sum(0) + counts.sum(1) - hits
+    areas = torch.stack([confusion.diagonal(), confusion.sum(0), confusion.sum(1)])
+    return area_scores(areas, names)
+
+
+def area_scores(areas: Tensor, names: Sequence[str]) -> Scores:
+    """Compute scores from what a confusion matrix has of each class.
+
+    Args:
+        areas: 3 x C integer counts of pixels: of the intersection, predicted, and labelled.
+        names: The C class names.
+
+    Returns:
+        As `scores`.
+    """
+    hits, predicted, labelled = areas.double().cpu()
+    unions = predicted + labelled - hits
     ious = [
         hit / union if union else None
         for hit, union in zip(hits.tolist(), unions.tolist(), strict=True)
@@ -44,6 +58,6 @@ def scores(confusion: Tensor, names: Sequence[str]) -> Scores:
     occurring = [iou for iou in ious if iou is not None]
     return Scores(
         miou=sum(occurring) / max(len(occurring), 1),
-        pixel_accuracy=hits.sum().item() / max(counts.sum().item(), 1.0),
+        pixel_accuracy=hits.sum().item() / max(labelled.sum().item(), 1.0),
         class_iou=dict(zip(names, ious, strict=True)),
     )

@@ -20,12 +20,14 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     Raises:
         GcsegError: A setting, the checkpoint, an image or the output folder is wrong.
     """
+    if cfg.mask_values not in ("classes", "dataset"):
+        raise ConfigError(f"mask_values={cfg.mask_values}", "use classes or dataset")
     # Heavy imports wait until the settings are known to be right.
     from gcseg import build, build_data, build_trainer
     from gcseg.data.datasets import images_as_dataset
     from gcseg.engine.checkpoints import check_classes, trained_classes
     from gcseg.engine.data import SegmentationData
-    from gcseg.engine.predictions import PredictionWriter
+    from gcseg.engine.predictions import PredictionWriter, file_values
     from gcseg.engine.progress import RunProgress
     from gcseg.weights import load_tensors, read_weights
 
@@ -40,6 +42,14 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     else:
         space = trained_classes(content.extra) or _published_classes(cfg.dataset.name)
         dataset = images_as_dataset(Path(cfg.images), space)
+    values = None
+    if cfg.mask_values == "dataset":
+        in_files = _known_classes().get(cfg.dataset.name)
+        if in_files is None or in_files.names != space.names:  # then its files say
+            read = dataset if cfg.images is None else build_data.dataset(cfg, cfg.split)
+            check_classes(content.extra, read.label_space, checkpoint)
+            in_files = read.pairs[0].label_space
+        values = file_values(in_files)
     if cfg.limit is not None:
         dataset = dataset.first(cfg.limit)
     module = build.module(cfg, space.names)
@@ -47,9 +57,8 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     module.set_modes(build.modes(cfg))
     output = Path(cfg.output or output_folder(cfg, checkpoint) / "predictions")
     data = SegmentationData(dataset, build_data.evaluation_preprocessing(cfg), num_workers=1)
-    trainer = build_trainer.trainer(
-        cfg, callbacks=[RunProgress(), PredictionWriter(output, dataset, space)]
-    )
+    writer = PredictionWriter(output, dataset, space, values)
+    trainer = build_trainer.trainer(cfg, callbacks=[RunProgress(), writer])
     trainer.predict(module, data, return_predictions=False)
     print(f"{len(dataset)} predictions: {output}")
     print(f"picture: {output / 'overview.png'}")
@@ -61,16 +70,26 @@ def _published_classes(dataset: str) -> LabelSpace:
     Raises:
         ConfigError: They depend on the files.
     """
-    from gcseg.data.ade20k import ade20k_classes
-    from gcseg.data.label_spaces import CAMVID, CITYSCAPES, VOC
-
-    known = {"ade20k": ade20k_classes(), "camvid": CAMVID, "cityscapes": CITYSCAPES, "voc": VOC}
+    known = _known_classes()
     if dataset not in known:
         raise ConfigError(
             f"the checkpoint does not say its classes, and dataset={dataset} has none of its own",
             f"add dataset={', '.join(known)}, or predict a split of yours without images=",
         )
     return known[dataset]
+
+
+def _known_classes() -> dict[str, LabelSpace]:
+    """The classes of the public datasets, with the values of their files as published."""
+    from gcseg.data.ade20k import ade20k_classes
+    from gcseg.data.label_spaces import CAMVID, CITYSCAPES_LABEL_IDS, VOC
+
+    return {
+        "ade20k": ade20k_classes(),
+        "camvid": CAMVID,
+        "cityscapes": CITYSCAPES_LABEL_IDS,
+        "voc": VOC,
+    }
 
 
 if __name__ == "__main__":

@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from gcseg.errors import ConfigError, GcsegError, TrainingError
+from gcseg.overhead import overhead
 
 HELP = """Prove on this machine and with your settings what the documentation promises.
 
   python -m gcseg.selftest resume [steps=20] [kills=5] [kill_seed=0] [SETTINGS]
+  python -m gcseg.selftest overhead [SETTINGS]
 
 Tests:
 
@@ -36,6 +38,9 @@ Tests:
           SETTINGS are those of gcseg.train, as backbone=r50 dataset=cityscapes devices=2; without
           any, a small training on drawn scenes. What it writes, it writes to a folder of its own
           below run_root= or TMPDIR, and removes it.
+
+  overhead  Trains once, by default with logger=wandb iters=100 val_every=50, and says what share
+          of the time logging takes. What the training writes is removed in the end.
 """
 
 SMALL = ("small=demo", "dataset.reader.train=16", "dataset.reader.val=4")
@@ -85,7 +90,7 @@ def resume(arguments: Sequence[str]) -> int:
         print("on a GPU: +trainer.deterministic=warn CUBLAS_WORKSPACE_CONFIG=:4096:8")
         settings.append("+trainer.deterministic=warn")
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    usual = {"val_every": max(1, steps // 5), "log_every": 1, "tta": "none"}
+    usual = {"val_every": max(1, steps // 5), "log_every": 1, "tta": "none", "report": "false"}
     settings += [f"{key}={value}" for key, value in usual.items() if key not in given]
     roots = [s.removeprefix("run_root=") for s in settings if s.startswith("run_root=")]
     below = Path(roots[-1] if roots else tempfile.gettempdir())
@@ -312,7 +317,7 @@ def difference(first: Any, second: Any, where: str) -> str:
     return next(filter(None, (difference(a, b, name) for name, a, b in pairs)), "")
 
 
-TESTS: dict[str, Callable[[Sequence[str]], int]] = {"resume": resume}
+TESTS: dict[str, Callable[[Sequence[str]], int]] = {"resume": resume, "overhead": overhead}
 
 
 if __name__ == "__main__":

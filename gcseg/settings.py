@@ -112,13 +112,12 @@ def check(cfg: DictConfig) -> None:
         _check_sampling(cfg.sampling)
     if cfg.get("strategy") == "fsdp":
         _check_sharding(cfg)
-    resize = (cfg.get("protocol") or {}).get("resize")
-    if resize not in ("pad", "fit"):
+    if "protocol" in cfg and (resize := (cfg.protocol or {}).get("resize")) not in ("pad", "fit"):
         raise ConfigError(f"protocol.resize={resize}", "use pad or fit")
-    if cfg.tta.average not in ("logits", "probabilities"):
+    if "tta" in cfg and cfg.tta.average not in ("logits", "probabilities"):
         raise ConfigError(f"tta.average={cfg.tta.average}", "use logits or probabilities")
     least, most = CROP_SIDES
-    for side in ("height", "width"):
+    for side in ("height", "width") if "dataset" in cfg else ():
         size = cfg.dataset.get("crop", {}).get(side, least)
         if not _is_whole(size, least) or size > most:
             raise ConfigError(

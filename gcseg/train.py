@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from gcseg.config import run_command
-from gcseg.errors import ConfigError
+from gcseg.errors import ConfigError, LeftEarlyError
 from gcseg.identity import run_name
 from gcseg.seeds import expand_seeds
 from gcseg.settings import plain
 from gcseg.signals import Signals, leaving_on_signals
 from gcseg.starting_weights import find_starting_weights, load_starting_weights
-from gcseg.sweeps.outcome import in_sweep, tell_sweep
+from gcseg.sweeps.outcome import in_sweep, sweep_of_job, tell_sweep
 from gcseg.trained import recorded_config
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
     from gcseg import build, build_data, build_trainer
     from gcseg.engine import run
     from gcseg.engine.lock import hold, remove_leftovers
+    from gcseg.engine.loggers import finishing
     from gcseg.engine.progress import RunProgress
     from gcseg.engine.results import read_results
 
@@ -73,17 +74,16 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
         finished = "training" in read_results(folder.results)
         data = build_trainer.data(cfg, val_set, None if finished else train_set, pipeline)
         progress = RunProgress(cfg.batch_size)
-        trainer = build_trainer.training(
-            cfg, folder, train_set.label_space, progress, signals, log=not finished
-        )
-        if finished:
-            if trainer.is_global_zero:
-                print(f"{folder.path} is trained already, and is only scored")
-        else:
-            fit(cfg, trainer, module, data, folder, weights, progress)
-            if cfg.strategy == "fsdp":  # the trained one is in pieces
-                module = build.module(cfg, train_set.label_space.names)
-        score(cfg, trainer, module, data, folder)
+        trainer = build_trainer.training(cfg, folder, val_set, progress, signals, sweep_of_job())
+        with finishing(lambda: trainer.loggers):
+            if finished:
+                if trainer.is_global_zero:
+                    print(f"{folder.path} is trained already, and is only scored")
+            else:
+                fit(cfg, trainer, module, data, folder, weights, progress)
+                if cfg.strategy == "fsdp":  # the trained one is in pieces
+                    module = build.module(cfg, train_set.label_space.names)
+            score(cfg, trainer, module, data, folder)
 
 
 def fit(
@@ -100,9 +100,12 @@ def fit(
     Raises:
         GcsegError: The training can't go on.
     """
+    from gcseg import build_trainer
     from gcseg.engine.results import merge_results
     from gcseg.engine.resume import keep_as_last, resume_from
     from gcseg.engine.run import describe
+    from gcseg.engine.summary import print_start
+    from gcseg.model_cost import cost_record
 
     checkpoint = resume_from(folder)
     if checkpoint is None:
@@ -112,6 +115,10 @@ def fit(
     else:
         keep_as_last(folder, checkpoint)
     describe(folder, plain(cfg))
+    plan = build_trainer.training_plan(cfg, module)
+    if data.train is not None:
+        print_start(plan, module.model, data.train, data.evaluation, folder.path)
+    cost = cost_record(module.model, plan.height, plan.width)  # before it is divided or compiled
     resumed = None if checkpoint is None else str(checkpoint)
     trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
     if trainer.global_step < cfg.iters:
@@ -129,6 +136,7 @@ def fit(
                 "dataset": cfg.dataset.name,
                 "iters": cfg.iters,
                 "seed": cfg.seed,
+                "model": cost,
                 "training": progress.summary(),
             },
         )
@@ -148,27 +156,53 @@ def score(
         GcsegError: The checkpoint, the data or the output folder is wrong.
     """
     from gcseg import build
-    from gcseg.engine.confusion import keep_confusion
-    from gcseg.engine.evaluate import evaluate
-    from gcseg.engine.results import merge_results, named, print_table
+    from gcseg.engine.evaluate import evaluate, keep
+    from gcseg.engine.loggers import log_checkpoints, log_report, log_scores
+    from gcseg.engine.results import named, print_table
+    from gcseg.engine.summary import print_end
     from gcseg.weights import load_weights
 
     split = cfg.dataset.splits.val
     load_weights(module.model, folder.best)
-    records = evaluate(trainer, module, data, build.modes(cfg), split=split, checkpoint=folder.best)
-    if trainer.is_global_zero:
-        config = plain(cfg)
-        trained = recorded_config(folder.best) or config
-        evaluations = keep_confusion(
-            folder.results,
-            named(records, config, trained, split=split),
-            module.matrices,
-            module.class_names,
-        )
-        merge_results(folder.results, {"evaluations": evaluations})
-        tell_sweep(folder.path, records)
-        print_table(records, title=f"{folder.path.name}, best checkpoint on {split}")
-        print(f"run: {folder.path}")
+    records = evaluate(
+        trainer,
+        module,
+        data,
+        build.modes(cfg),
+        split=split,
+        checkpoint=folder.best,
+        analyse=cfg.report,
+    )
+    if not trainer.is_global_zero:
+        return
+    config = plain(cfg)
+    trained = recorded_config(folder.best) or config
+    evaluations = named(records, config, trained, split=split)
+    evaluations, _ = keep(folder.results, evaluations, module, data)
+    by_mode = dict(zip(records, evaluations.values(), strict=True))
+    tell_sweep(folder.path, records)
+    print_table(records, title=f"{folder.path.name}, best checkpoint on {split}")
+    log_scores(trainer.loggers, by_mode, module.matrices, module.class_names, cfg.iters)
+    if cfg.report and (page := make_report(cfg, folder)) is not None:
+        log_report(trainer.loggers, page)
+    log_checkpoints(trainer.loggers, folder.best, folder.last)
+    context = getattr(module.model.head, "context", None)
+    print_end(folder.path, attention=context is not None)
+
+
+def make_report(cfg: DictConfig, folder: RunFolder) -> Path | None:
+    """Write the run's report.html; what goes wrong is told, as the training is none the worse."""
+    from gcseg.build_report import write_report
+    from gcseg.terminal import announce
+
+    try:
+        return write_report(cfg, folder.path)
+    except LeftEarlyError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        announce(f"warning: no report.html ({reason}): python -m gcseg.report run={folder.path}")
+        return None
 
 
 if __name__ == "__main__":

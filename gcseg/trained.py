@@ -47,25 +47,28 @@ class Trained:
         return find_checkpoint(str(self.checkpoint))
 
 
-def run_with_checkpoint(config_name: str, task: Callable[[DictConfig, Trained], None]) -> None:
+def run_with_checkpoint(
+    config_name: str, task: Callable[[DictConfig, Trained], None], *, key: str = "checkpoint"
+) -> None:
     """Run a command whose network and dataset are those of `checkpoint=` or `published=`.
 
     Args:
         config_name: See `gcseg.config.run_command`.
         task: What it does with the configuration and the checkpoint.
+        key: The setting that names the checkpoint.
     """
     trained = Trained()
 
     def prepare(arguments: list[str]) -> None:
         nonlocal trained
-        trained = offer_trained_options(arguments)
+        trained = offer_trained_options(arguments, key)
         if trained.checkpoint is None and not asks_for_information(arguments):
-            raise ConfigError("checkpoint is not set", "give checkpoint=...")
+            raise ConfigError(f"{key} is not set", f"give {key}=...")
 
     run_command(config_name, lambda cfg: task(cfg, trained), prepare=prepare)
 
 
-def offer_trained_options(arguments: list[str]) -> Trained:
+def offer_trained_options(arguments: list[str], key: str = "checkpoint") -> Trained:
     """Offer the settings of the named checkpoint as option `trained` of their groups.
 
     Hydra composes them like any other option: `dataset.root=...` changes one value,
@@ -73,13 +76,14 @@ def offer_trained_options(arguments: list[str]) -> Trained:
 
     Args:
         arguments: The command line.
+        key: The setting that names the checkpoint.
 
     Raises:
         ConfigError: Several checkpoints are given, the published row is unknown, or the dataset
             has to be named.
         WeightsError: The checkpoint does not exist or does not show its network.
     """
-    trained = _trained(_value(arguments, "checkpoint"), _value(arguments, "published"))
+    trained = _trained(_value(arguments, key), _value(arguments, "published"))
     known = "dataset" in trained.config or _value(arguments, "dataset") is not None
     if trained.checkpoint and not known:
         raise ConfigError(

@@ -39,9 +39,9 @@ TINY = (
     "backbone._target_=tests.tiny.backbone",
     *SMALL,
     *SCENES,
-    *("iters=3", "val_every=2", "log_every=1"),
+    *("iters=3", "val_every=2", "log_every=1", "report=false"),
 )
-"""A training of a second."""
+"""A training of a second, without its report."""
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,17 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 LIGHTNING = {"pytorch_lightning", "lightning"}
 HYDRA = {"hydra", "omegaconf"}
 COMMANDS = ("train.py", "eval.py", "predict.py", "recipe.py")
+COMMANDS += ("attention.py", "dashboard.py", "tables.py")
 COMMANDS += ("data/__main__.py", "report/__main__.py", "sweeps/__main__.py")
 KNOW_HYDRA = {"config.py", "settings.py", "trained.py", "instantiate.py", *COMMANDS}
-KNOW_HYDRA |= {"build.py", "build_data.py", "build_trainer.py"}
+KNOW_HYDRA |= {"build.py", "build_data.py", "build_report.py", "build_trainer.py"}
 KNOW_HYDRA |= {"identity.py", "seeds.py", "starting_weights.py"}
 KNOW_HYDRA |= {file for file in FILES if file.startswith("sweeps/")}
 UPPER = {"gcseg.engine", "gcseg.build", "gcseg.config", "gcseg.settings", "gcseg.trained"}
-UPPER |= {"gcseg.build_data", "gcseg.build_trainer", "gcseg.instantiate"}
+UPPER |= {"gcseg.build_data", "gcseg.build_report", "gcseg.build_trainer", "gcseg.instantiate"}
 UPPER |= {"gcseg.identity", "gcseg.seeds", "gcseg.starting_weights", "gcseg.sweeps"}
 UPPER |= {"gcseg.train", "gcseg.eval", "gcseg.predict", "gcseg.recipe"}
+UPPER |= {"gcseg.attention", "gcseg.dashboard", "gcseg.tables"}
 
 
 LIGHT = ("config.py", "settings.py", "trained.py", "catalogue.py", "published.py", "errors.py")

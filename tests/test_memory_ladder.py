@@ -125,6 +125,26 @@ def test_a_network_of_ones_own_in_strips(size, window, fit, average):
 
 
 @pytest.mark.usefixtures("small_strips")
+@pytest.mark.parametrize("average", ["logits", "probabilities"])
+def test_confidences_are_the_probabilities_of_the_labels(average):
+    """Whole and in strips; of logits that are averaged, their softmax."""
+    for seed in range(3):
+        model, images = Pixels(seed), image((2, 3, 33, 47), seed=seed)
+        scores = predict_scores(model, images, MODES, average=average)
+        for labels_of in (MemoryLadder().labels, predict_labels_in_strips):
+            found = {}
+            labels = labels_of(
+                model, images, MODES, height=31, width=46, average=average, confidences=found
+            )
+            assert list(found) == list(MODES)
+            for name, sure in found.items():
+                wanted = scores[name].softmax(1) if average == "logits" else scores[name]
+                wanted = wanted[..., :31, :46].gather(1, labels[name][:, None])[:, 0]
+                assert sure.dtype == torch.float32
+                torch.testing.assert_close(sure, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.usefixtures("small_strips")
 @pytest.mark.parametrize("strips", [1, 4])
 @pytest.mark.parametrize("align_corners", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(

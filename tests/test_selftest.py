@@ -110,7 +110,7 @@ def test_bit_for_bit(first, second, expected):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["resum"], "there is no test 'resum': use one of resume"),
+        (["resum"], "there is no test 'resum': use one of resume, overhead"),
         (["resume", "steps=many"], "steps=many: give a number"),
         (["resume", "steps=1"], "steps=1: give a number, of steps at least 2"),
         (["resume", "kills="], "kills=: give a number"),

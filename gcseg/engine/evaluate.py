@@ -1,4 +1,4 @@
-"""Score a network over a split under modes of test-time augmentation."""
+"""Score a network over a split under modes of test-time augmentation, and keep the scores."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 import pytorch_lightning as L
 
+from gcseg.engine.analysis_files import analysis, keep_analyses
+from gcseg.engine.confusion import keep_confusion
 from gcseg.engine.data import SegmentationData
 from gcseg.engine.module import SegmentationModule
-from gcseg.engine.results import evaluation_record
+from gcseg.engine.results import evaluation_record, merge_results
 from gcseg.inference import Augmentation
 
 
@@ -23,6 +25,7 @@ def evaluate(
     *,
     split: str,
     checkpoint: Path,
+    analyse: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Score the module's weights; every process gets the scores of the whole split.
 
@@ -33,6 +36,7 @@ def evaluate(
         modes: Of test-time augmentation, by name.
         split: The split's name, for the record.
         checkpoint: Where the weights come from, for the record.
+        analyse: Whether the module then has counts of each image, boundaries and confidences.
 
     Returns:
         A record for results.json by mode. Modes that share predictions are timed together.
@@ -40,7 +44,7 @@ def evaluate(
     Raises:
         DataError: An image or label is wrong.
     """
-    module.set_modes(modes)
+    module.set_modes(modes, analyse=analyse)
     start = time.monotonic()
     trainer.validate(module, data, verbose=False)
     seconds = time.monotonic() - start
@@ -59,3 +63,40 @@ def evaluate(
         )
         for name, mode in modes.items()
     }
+
+
+def keep(
+    results: Path,
+    evaluations: Mapping[str, Mapping[str, Any]],
+    module: SegmentationModule,
+    data: SegmentationData,
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Keep what `evaluate` found: confusion matrices, analyses where made, and records.
+
+    Args:
+        results: The results.json.
+        evaluations: The records by the names that they have there, in the order of the modes.
+        module: Was evaluated.
+        data: Served the split.
+
+    Returns:
+        The records as they are kept, and the analyses by the same names.
+
+    Raises:
+        OutputError: A file can't be written.
+    """
+    records = keep_confusion(results, evaluations, module.matrices, module.class_names)
+    analyses = {
+        name: analysis(mode, module.counts[mode], module.matrices[mode], module.class_names)
+        for name, mode in zip(records, module.counts, strict=False)
+    }
+    if analyses:
+        for name, found in analyses.items():
+            records[name] |= {
+                "boundary_miou": found["boundary"]["miou"],
+                "ece": found["calibration"]["ece"],
+            }
+        names = [pair.name for pair in data.evaluation.pairs]
+        records = keep_analyses(results, records, analyses, module.counts, names)
+    merge_results(results, {"evaluations": records})
+    return records, analyses

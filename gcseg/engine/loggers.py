@@ -1,17 +1,30 @@
-"""Loggers beside metrics.csv."""
+"""Loggers beside metrics.csv, and what they are handed at the end of a training."""
 
 from __future__ import annotations
 
-import netrc
-import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+import numpy as np
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
-from gcseg.errors import ConfigError
+from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
+from gcseg.data.reading import UInt8Array
+from gcseg.engine.panel import PanelImage, encoded
+from gcseg.engine.wandb_logger import WandbRunLogger
+from gcseg.errors import ConfigError, LeftEarlyError, behind
+from gcseg.report.pictures import overlay
+
+SCORES = ("miou", "pixel_accuracy", "boundary_miou", "ece")
+"""Of a record in results.json: those that are one number."""
+
+WRONG, IGNORED = (220, 20, 60), (128, 128, 128)
+"""Colours of a picture of errors; what is right stays as it is."""
 
 
 def wandb_logger(
@@ -22,59 +35,170 @@ def wandb_logger(
     entity: str | None = None,
     group: str | None = None,
     tags: Sequence[str] = (),
+    checkpoints: bool = False,
+    sweep: str | None = None,
 ) -> Logger:
-    """Log to Weights & Biases, offline where there is no API key, so that no prompt hangs a job.
+    """Log to Weights & Biases, offline where there is no API key or no network.
 
     Args:
         folder: The run folder; its name is the W&B run's.
         config: The resolved configuration.
         project: W&B project.
         entity: W&B user or team; your default one if None.
-        group: Of runs that belong together.
+        group: Of runs that belong together; if None, the sweep's.
         tags: For searching.
+        checkpoints: Whether best.ckpt and last.ckpt are uploaded at the end.
+        sweep: The sweep that the training is a job of, if any.
     """
-    import wandb
-
-    if wandb.run is not None:  # of the job before in a multirun, which would get this one's curves
-        wandb.finish()
-    return WandbLogger(
-        name=folder.name,
-        id=folder.name,
-        save_dir=folder,
+    return WandbRunLogger(
+        folder,
+        config,
         project=project,
         entity=entity,
-        group=group,
-        tags=list(tags),
-        config=config,
-        resume="allow",
-        offline="WANDB_MODE" not in os.environ and not _has_wandb_key(),
+        group=sweep if group is None else group,
+        tags=tags,
+        checkpoints=checkpoints,
     )
 
 
-def _has_wandb_key() -> bool:
-    """Whether W&B would find a key, in WANDB_API_KEY or where `wandb login` puts it."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
-    try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(host or "") is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
-
-
-def tensorboard_logger(folder: Path, config: dict[str, Any]) -> Logger:
+def tensorboard_logger(folder: Path, config: dict[str, Any], *, sweep: str | None = None) -> Logger:
     """Log to TensorBoard files in the run folder.
 
     Args:
         folder: The run folder.
         config: The resolved configuration; config.yaml has it already.
+        sweep: Not used: the folder tells runs apart.
 
     Raises:
         ConfigError: TensorBoard is not installed.
     """
     try:
-        return TensorBoardLogger(folder, name="tensorboard", version="")
+        return TensorBoardRunLogger(folder, name="tensorboard", version="", default_hp_metric=False)
     except ModuleNotFoundError:
         raise ConfigError(
             "logger=tensorboard needs TensorBoard", "pip install 'gcseg[tensorboard]'"
         ) from None
+
+
+class TensorBoardRunLogger(TensorBoardLogger):
+    """Lightning's, with pictures and without epochs, of which training has none."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers at a step."""
+        super().log_metrics({name: metrics[name] for name in metrics if name != "epoch"}, step)
+
+    def panel_bytes(self, image: PanelImage, space: LabelSpace) -> int:
+        """Bytes of a picture's row as a PNG."""
+        return encoded(panel_row(image, space), "PNG")
+
+    @rank_zero_only
+    def log_panel(self, images: Sequence[PanelImage], space: LabelSpace, step: int) -> None:
+        """Log each picture as image, truth, prediction and errors in a row.
+
+        Args:
+            images: The pictures.
+            space: Gives the colours.
+            step: Optimizer steps, from 0.
+        """
+        for one in images:
+            row = panel_row(one, space)
+            self.experiment.add_image(f"val/panel/{one.name}", row, step, dataformats="HWC")
+
+
+def panel_row(one: PanelImage, space: LabelSpace) -> UInt8Array:
+    """Image, truth, prediction and errors side by side, H x 4 widths x 3."""
+    marks = np.zeros((256, 3), np.uint8)
+    marks[1], marks[IGNORE_INDEX] = WRONG, IGNORED
+    errors = np.where((one.errors == 0)[..., None], one.image, marks[one.errors])
+    labels = (overlay(one.image, label, space) for label in (one.truth, one.prediction))
+    return np.hstack([one.image, *labels, errors])
+
+
+def log_scores(
+    loggers: Sequence[Logger],
+    evaluations: Mapping[str, Mapping[str, Any]],
+    matrices: Mapping[str, Tensor],
+    class_names: Sequence[str],
+    step: int,
+) -> None:
+    """Log the scores of a finished training to every logger, and tables to those that take them.
+
+    Args:
+        loggers: Of the training.
+        evaluations: Records of results.json by mode of test-time augmentation.
+        matrices: Counts by mode, classes x classes, a row for each true class.
+        class_names: Of the classes.
+        step: Optimizer steps of the training.
+    """
+    scores = {
+        f"eval/{mode}/{name}": value
+        for mode, record in evaluations.items()
+        for name, value in (
+            *((name, record.get(name)) for name in SCORES),
+            *((f"iou/{name}", record["class_iou"].get(name)) for name in class_names),
+        )
+        if value is not None
+    }
+    for logger in loggers:
+        logger.log_metrics(scores, step)
+        if isinstance(logger, WandbRunLogger):
+            logger.log_evaluations(evaluations, matrices, class_names, step)
+
+
+def log_report(loggers: Sequence[Logger], path: Path) -> None:
+    """Log report.html where that can be.
+
+    Args:
+        loggers: Of the training.
+        path: The file.
+    """
+    for logger in loggers:
+        if isinstance(logger, WandbRunLogger):
+            logger.log_report(path)
+
+
+def log_checkpoints(loggers: Sequence[Logger], best: Path, last: Path) -> None:
+    """Upload checkpoints where that is wanted.
+
+    Args:
+        loggers: Of the training.
+        best: With the highest validation mIoU.
+        last: Of the last step.
+    """
+    for logger in loggers:
+        if isinstance(logger, WandbRunLogger):
+            logger.log_checkpoints(best, last)
+
+
+@contextmanager
+def finishing(loggers: Callable[[], Sequence[Logger]]) -> Iterator[None]:
+    """Tell the loggers, when the block ends, with what status the process is going to end.
+
+    Args:
+        loggers: Gives them, at that time.
+    """
+    status, preempted = 1, False
+    try:
+        yield
+        status = 0
+    except BaseException as error:
+        status, preempted = _ending(error)
+        raise
+    finally:
+        for logger in loggers():
+            if isinstance(logger, WandbRunLogger):
+                logger.finish(status, preempted=preempted)
+
+
+def _ending(error: BaseException) -> tuple[int, bool]:
+    """The exit status after an exception, and whether the job was stopped from outside."""
+    if (left := behind(error, LeftEarlyError)) is not None:
+        assert isinstance(left, LeftEarlyError)
+        return left.status, left.number != signal.SIGINT
+    if behind(error, KeyboardInterrupt) is not None:
+        return 130, False
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        return code, False
+    return 1, False

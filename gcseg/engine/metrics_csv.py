@@ -17,7 +17,7 @@ from gcseg.errors import OutputError
 from gcseg.files import atomic_write, output_error
 from gcseg.terminal import announce
 
-NOT_CURVES = ("epoch", "train/images_per_second")
+NOT_CURVES = ("epoch", "train/images_per_second", "train/memory_bytes")
 """Left out: training has no epochs, and times would make the files of equal trainings differ."""
 
 
@@ -66,11 +66,14 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Append one row.
+        """Append a row; the scores of a training's end are one row, in any number of parts.
 
         Raises:
-            OutputError: The file can't be written.
+            OutputError: The file can't be written, or is damaged.
         """
+        if any(key.startswith("eval/") for key in metrics):  # a training may be scored again
+            self._merge(metrics, step)
+            return
         row = {"step": step, **{key: metrics[key] for key in metrics if key not in NOT_CURVES}}
         new = [key for key in row if key not in self._columns]
         if new:
@@ -84,6 +87,14 @@ class MetricsCSV(Logger):
             self.rows += 1
         except OSError as error:
             raise output_error(self.path, error) from error
+
+    def _merge(self, metrics: dict[str, float], step: int | None) -> None:
+        """Write a row at the end, into the one that is there of the same step."""
+        columns, rows = self._read() if self.path.exists() else ([], [])
+        if not rows or rows[-1]["step"] != str(step):
+            rows.append({"step": step})
+        rows[-1].update(metrics)
+        self._rewrite(list(dict.fromkeys(["step", *columns, *metrics])), rows)
 
     def _read(self, count: int | None = None) -> tuple[list[str], list[dict[str, Any]]]:
         """The columns, and the first rows or all of them."""

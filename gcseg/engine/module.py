@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from gcseg.analysis import Analysis, Counts, merged
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.inference import Augmentation, Average, Fit, SlidingWindow
 from gcseg.losses import cross_entropy, summed_weight
@@ -73,13 +74,21 @@ class SegmentationModule(L.LightningModule):
         self.scores: dict[str, Scores] = {}
         self.memory: list[str] = []
         self.matrices: dict[str, Tensor] = {}
+        self.counts: dict[str, Counts] = {}
         self._passes: list[Tensor] = []
         self.set_modes(PLAIN)
 
-    def set_modes(self, modes: Mapping[str, Augmentation]) -> None:
-        """Choose the modes of test-time augmentation that the next evaluation scores."""
+    def set_modes(self, modes: Mapping[str, Augmentation], *, analyse: bool = False) -> None:
+        """Choose the modes of test-time augmentation that the next evaluation scores.
+
+        Args:
+            modes: By name.
+            analyse: Whether it counts each image, boundaries and confidences too.
+        """
         self.modes = dict(modes)
         self.matrices = {}
+        self.counts = {}
+        self.analyses = {n: Analysis(len(self.class_names)) for n in modes} if analyse else {}
         self.ladder = MemoryLadder()
         self.confusion = MetricCollection(
             {
@@ -156,12 +165,23 @@ class SegmentationModule(L.LightningModule):
         rate: float = self.trainer.optimizers[0].param_groups[0]["lr"]
         return rate
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Count one image's pixels under every mode."""
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
+        """Count one image's pixels under every mode.
+
+        Returns:
+            By mode, the class indices, 1 x H x W, at the image's own size.
+        """
         label = batch["label"].long()
         height, width = label.shape[-2:]
-        for name, predicted in self._predict(batch, height, width).items():
+        confidences: dict[str, Tensor] | None = {} if self.analyses else None
+        predictions = self._predict(batch, height, width, confidences)
+        for name, predicted in predictions.items():
             self.confusion[name].update(predicted, label)
+            if confidences is not None:
+                self.analyses[name].update(
+                    int(batch["index"]), predicted[0], label[0], confidences[name][0]
+                )
+        return predictions
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Class indices, 1 x H x W, of one image under the first mode, at its own size."""
@@ -169,8 +189,17 @@ class SegmentationModule(L.LightningModule):
         (predicted,) = predictions.values()
         return predicted
 
-    def _predict(self, batch: dict[str, Any], height: int, width: int) -> dict[str, Tensor]:
-        """Class indices N x height x width of a batch by mode, its padding cut off."""
+    def _predict(
+        self,
+        batch: dict[str, Any],
+        height: int,
+        width: int,
+        confidences: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """Class indices N x height x width of a batch by mode, its padding cut off.
+
+        Their probabilities are put into `confidences`, where it is given.
+        """
         return self.ladder.labels(
             self.model,
             batch["image"].contiguous(memory_format=self.memory_format),
@@ -181,6 +210,7 @@ class SegmentationModule(L.LightningModule):
             window=self.window,
             fit=self.fit,
             align_corners=self.model.align_corners,
+            confidences=confidences,
         )
 
     def on_validation_epoch_end(self) -> None:
@@ -192,11 +222,26 @@ class SegmentationModule(L.LightningModule):
         self.confusion.reset()
         if self.trainer.state.fn == "fit":  # the scores of an evaluation are no part of the curves
             plain = self.scores["none"]
-            self.log("val/miou", plain.miou)
-            self.log("val/pixel_accuracy", plain.pixel_accuracy)
+            ious = {f"val/iou/{name}": iou for name, iou in plain.class_iou.items()}
+            self.log_dict(
+                {
+                    "val/miou": plain.miou,
+                    "val/pixel_accuracy": plain.pixel_accuracy,
+                    **{name: iou for name, iou in ious.items() if iou is not None},
+                }
+            )
         else:
+            for name, analysis in self.analyses.items():
+                self.counts[name] = merged(self._of_all_processes(analysis.counts))
             images = torch.tensor(self.ladder.images, device=self.device)
             self.memory = report(self.trainer.strategy.reduce(images, reduce_op="sum").tolist())
+
+    def _of_all_processes(self, own: Counts) -> list[Counts]:
+        if self.trainer.world_size == 1:
+            return [own]
+        gathered: list[Any] = [None] * self.trainer.world_size
+        torch.distributed.all_gather_object(gathered, own)
+        return gathered
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer, its rate stepped once per optimizer step."""

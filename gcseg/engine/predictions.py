@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from gcseg.data.datasets import SegmentationDataset
-from gcseg.data.label_spaces import LabelSpace
+from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
 from gcseg.files import atomic_write
 from gcseg.report.pictures import contact_sheet, panel
@@ -24,20 +24,29 @@ _SHEET_ROWS = 8
 class PredictionWriter(BasePredictionWriter):
     """Writes an index mask and a picture per image, and one sheet of the first few.
 
-    `masks/<name>.png` are palette PNGs of class indices, `pictures/<name>.png` show image, truth
-    and prediction, `overview.png` the first eight of them with a legend.
+    `masks/<name>.png` are palette PNGs of class indices or of the values that stand for them,
+    `pictures/<name>.png` show image, truth and prediction, `overview.png` the first eight of them
+    with a legend.
 
     Args:
         folder: Where to write.
         dataset: The images that are predicted, in the loader's order.
         space: Names and colours of the predicted classes.
+        values: 256 pixel values of the masks by class index; class indices if None.
     """
 
-    def __init__(self, folder: Path, dataset: SegmentationDataset, space: LabelSpace) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        dataset: SegmentationDataset,
+        space: LabelSpace,
+        values: UInt8Array | None = None,
+    ) -> None:
         super().__init__(write_interval="batch")
         self.folder = folder
         self.dataset = dataset
         self.space = space
+        self.values = np.arange(256, dtype=np.uint8) if values is None else values
         self._panels: list[UInt8Array] = []
 
     def write_on_batch_end(
@@ -59,8 +68,10 @@ class PredictionWriter(BasePredictionWriter):
         name = self.dataset.pairs[index].name
         image, label = self.dataset.read(index)
         classes = np.asarray(prediction[0].cpu(), np.uint8)
-        mask = Image.fromarray(classes, "P")
-        mask.putpalette(self.space.palette.tobytes())
+        mask = Image.fromarray(self.values[classes], "P")
+        palette = np.zeros((256, 3), np.uint8)
+        palette[self.values[: self.space.num_classes]] = self.space.colors
+        mask.putpalette(palette.tobytes())
         picture = panel(image, label, classes, self.space)
         self._save(mask, f"masks/{name}.png")
         self._save(Image.fromarray(picture), f"pictures/{name}.png")
@@ -78,3 +89,18 @@ class PredictionWriter(BasePredictionWriter):
     def _save(self, picture: Image.Image, name: str) -> None:
         with atomic_write(self.folder / name) as file:
             picture.save(file, format="PNG")
+
+
+def file_values(space: LabelSpace) -> UInt8Array:
+    """The value that stands for each class in a dataset's label files, for its masks.
+
+    Args:
+        space: The classes with their values; the smallest counts where several stand for one.
+
+    Returns:
+        256 values by class index, 255 where there are none.
+    """
+    values = np.full(256, IGNORE_INDEX, np.uint8)
+    for value in sorted(space.values, reverse=True):
+        values[space.values[value]] = value
+    return values

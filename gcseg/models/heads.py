@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gcseg.errors import ConfigError
 from gcseg.models.checks import check_fraction, check_positive
 from gcseg.models.context import GlobalContextBlock
 
@@ -61,6 +62,28 @@ class FCNHead(nn.Module):
         y = self.conv_cat(torch.cat([x, y], dim=1))
         logits: Tensor = self.classifier(self.dropout(y))
         return logits
+
+    def attention(self, x: Tensor) -> Tensor:
+        """Say how much each position contributes to the context.
+
+        Args:
+            x: `N x in_channels x h x w` features.
+
+        Returns:
+            `N x 1 x h x w` weights that sum to 1 over each map, as `forward` uses them.
+
+        Raises:
+            ConfigError: If there is no context block, or one that has no `attention`.
+        """
+        attention = getattr(self.context, "attention", None)
+        if attention is None:
+            kind = "no context block" if self.context is None else type(self.context).__name__
+            raise ConfigError(
+                f"the head has no attention map ({kind})",
+                "take a head with a global context block, as head=gc has",
+            )
+        weights: Tensor = attention(self.conv_in(x))
+        return weights
 
 
 class GCHead(FCNHead):

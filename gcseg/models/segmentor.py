@@ -7,6 +7,8 @@ from typing import Literal, overload
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gcseg.errors import ConfigError
+
 
 class Segmentor(nn.Module):
     """Semantic segmentation by a backbone and a head, at the resolution of the input.
@@ -75,6 +77,30 @@ class Segmentor(nn.Module):
         """
         logits: Tensor = self.head(self.backbone(x)[-1])
         return logits
+
+    def attention(self, x: Tensor) -> Tensor:
+        """Say how much each position of the last stage's features contributes to the context.
+
+        In evaluation mode these are the weights that `forward` uses for `x`.
+
+        Args:
+            x: `N x 3 x H x W` float images.
+
+        Returns:
+            `N x 1 x h x w` weights that sum to 1 over each map.
+
+        Raises:
+            ConfigError: If the head has no attention map, or the backbone finds that `x` is no
+                such batch of images.
+        """
+        attention = getattr(self.head, "attention", None)
+        if attention is None:
+            raise ConfigError(
+                f"the head has no attention map ({type(self.head).__name__})",
+                "take a head with a global context block, as head=gc has",
+            )
+        weights: Tensor = attention(self.backbone(x)[-1])
+        return weights
 
     def _resize(self, logits: Tensor, x: Tensor) -> Tensor:
         """Resize `N x C x h x w` logits to the height and width of `x`."""

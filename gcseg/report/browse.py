@@ -15,7 +15,8 @@ from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
 from gcseg.errors import ConfigError
 from gcseg.files import atomic_write
-from gcseg.report.browse_page import Page, one_line, striped, striped_palette
+from gcseg.report.browse_page import Page, striped, striped_palette
+from gcseg.report.html import one_line
 from gcseg.report.pictures import contact_sheet, overlay
 
 MOST_COLUMNS = 16

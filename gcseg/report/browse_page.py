@@ -16,6 +16,7 @@ from PIL import Image
 
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
+from gcseg.report.html import one_line
 
 if TYPE_CHECKING:
     from gcseg.report.browse import BrowseSample
@@ -151,11 +152,6 @@ class Page:
             if count or not only_present
         ]
         return f'<ul class="legend">{"".join(items)}</ul>'
-
-
-def one_line(text: str) -> str:
-    """Text on one line that can be written as UTF-8: file names may hold what it can't."""
-    return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
 def _percent(fraction: float) -> str:

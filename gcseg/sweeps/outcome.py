@@ -29,6 +29,11 @@ def in_sweep() -> bool:
     return VARIABLE in os.environ and os.environ.get(JOB) == str(os.getpid())
 
 
+def sweep_of_job() -> str | None:
+    """The name of the sweep that has started this process; None if none has."""
+    return Path(os.environ[VARIABLE]).parents[2].name if in_sweep() else None
+
+
 def leave_with_sweep() -> None:
     """Be a sweep's job, if one started this process: save and leave when the sweep is gone.
 

@@ -1,4 +1,4 @@
-"""What a sweep says at its end: sweep.csv with everything, sweep.txt to read and print, a plot."""
+"""What a sweep says at its end: sweep.csv with everything, sweep.txt to read, a plot, a page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gcseg.errors import ConfigError
+from gcseg.errors import ConfigError, GcsegError
 from gcseg.files import atomic_write
 from gcseg.sweeps.ledger import Job
 from gcseg.sweeps.plot import write_plot
@@ -51,7 +51,7 @@ class Sheet:
 
 
 def write_summary(folder: Path, jobs: Sequence[Job]) -> None:
-    """Write sweep.csv, sweep.txt and the plot, then print the table of a sweep.
+    """Write sweep.csv, sweep.txt, the plot and report.html, then print the table of a sweep.
 
     Args:
         folder: The sweep's.
@@ -70,6 +70,12 @@ def write_summary(folder: Path, jobs: Sequence[Job]) -> None:
         write_plot(folder, settings(jobs), modes(jobs))
     except ConfigError as error:
         announce(f"no plot of the sweep: {error}")
+    from gcseg.sweeps.report import write_sweep_report  # which has these tables, too
+
+    try:
+        write_sweep_report(folder, jobs)
+    except (OSError, GcsegError) as error:
+        announce(f"no report of the sweep: {error}")
     try:
         print_sheets(sheets, lines)
     except (BrokenPipeError, SystemExit):  # as of head, which has read enough; rich would leave

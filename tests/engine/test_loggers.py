@@ -1,79 +1,139 @@
-"""Loggers beside metrics.csv: without an account, a prompt or a network."""
+"""Loggers beside metrics.csv: TensorBoard, what all are handed at the end, and how they end."""
 
-import builtins
-import os
-import socket
+import signal
 
+import numpy as np
 import pytest
-import wandb
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from gcseg.data.label_spaces import LabelSpace
 from gcseg.engine import loggers
-from gcseg.errors import ConfigError
+from gcseg.engine.panel import PanelImage
+from gcseg.errors import ConfigError, LeftEarlyError
 from tests.commands import TINY
 
-
-def refuse(*_, **__):
-    raise AssertionError("there must be no prompt")
-
-
-@pytest.fixture
-def no_account(tmp_path, monkeypatch):
-    """W&B as on a machine where nobody ever logged in; its staging files go to the test's folder.
-
-    The process that W&B starts is spoken to on loopback; any other address is refused.
-    """
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    for name in ("CONFIG", "CACHE", "DATA"):
-        monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / "wandb" / name.lower()))
-    monkeypatch.setattr(builtins, "input", refuse)
-    connect = socket.socket.connect
-
-    def loopback(self, address):
-        assert isinstance(address, (str, bytes)) or address[0] in ("127.0.0.1", "::1"), address
-        return connect(self, address)
-
-    monkeypatch.setattr(socket.socket, "connect", loopback)
-    yield
-    wandb.finish()
+SPACE = LabelSpace(("road", "traffic light", "sky"))
+SCORES = {
+    "none": {"miou": 0.5, "pixel_accuracy": 0.9, "class_iou": {"road": 0.6, "sky": None}},
+    "flip": {"miou": 0.6, "pixel_accuracy": 0.8, "ece": 0.1, "class_iou": {"road": 0.7}},
+}
 
 
-def test_wandb_offline_without_a_key(run, no_account, tmp_path):
-    """Two trainings in one process are two runs."""
-    for seed in (0, 1):
-        outcome = run("train", *TINY, "iters=1", f"seed={seed}", "logger=wandb")
-        assert outcome.status == 0, outcome.err
-    wandb.finish()  # as the end of the process would
-    for seed in (0, 1):
-        (folder,) = (tmp_path / "runs").glob(f"*-s{seed}-*")
-        (record,) = folder.glob("wandb/offline-run-*/run-*.wandb")
-        assert record.name == f"run-{folder.name}.wandb"
-        assert b"val/miou" in record.read_bytes()
-        assert (folder / "metrics.csv").is_file()
+class Kept:
+    """A logger that keeps what it is handed."""
+
+    def __init__(self):
+        self.rows = []
+
+    def log_metrics(self, metrics, step):
+        self.rows.append((step, metrics))
 
 
-def test_wandb_mode_is_the_users(tmp_path, monkeypatch, no_account):
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    logger = loggers.wandb_logger(tmp_path / "name", {}, project="p", tags=("a",))
-    assert logger._wandb_init["id"] == "name"
-    assert logger._wandb_init["tags"] == ["a"]
-    assert os.environ["WANDB_MODE"] == "disabled"
+def test_scores_have_the_same_names_for_all_loggers():
+    kept = Kept()
+    loggers.log_scores([kept], SCORES, {"none": torch.eye(3)}, SPACE.names, 40)
+    assert kept.rows == [
+        (
+            40,
+            {
+                "eval/none/miou": 0.5,
+                "eval/none/pixel_accuracy": 0.9,
+                "eval/none/iou/road": 0.6,
+                "eval/flip/miou": 0.6,
+                "eval/flip/pixel_accuracy": 0.8,
+                "eval/flip/ece": 0.1,
+                "eval/flip/iou/road": 0.7,
+            },
+        )
+    ]
+
+
+def behind_another_error():
+    try:
+        raise LeftEarlyError(signal.SIGUSR1, 3)
+    except LeftEarlyError as left:
+        raise RuntimeError("a library tripped") from left
+
+
+def fail(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("act", "ending", "kind"),
+    [
+        (lambda: None, (0, False), type(None)),
+        (lambda: fail(ValueError("no")), (1, False), ValueError),
+        (lambda: fail(ConfigError("no")), (1, False), ConfigError),
+        (lambda: fail(KeyboardInterrupt()), (130, False), KeyboardInterrupt),
+        (lambda: fail(SystemExit(3)), (3, False), SystemExit),
+        (lambda: fail(SystemExit("no")), (1, False), SystemExit),
+        (lambda: fail(SystemExit()), (0, False), SystemExit),
+        (lambda: fail(LeftEarlyError(signal.SIGTERM, 3)), (75, True), LeftEarlyError),
+        (lambda: fail(LeftEarlyError(signal.SIGINT, 3)), (130, False), LeftEarlyError),
+        (behind_another_error, (75, True), RuntimeError),
+    ],
+)
+def test_loggers_learn_how_the_process_ends(act, ending, kind, tmp_path, monkeypatch):
+    endings = []
+    monkeypatch.setattr(
+        loggers.WandbRunLogger,
+        "finish",
+        lambda self, status, preempted: endings.append((status, preempted)),
+    )
+    logger = loggers.wandb_logger(tmp_path / "name", {}, project="p")
+    raised = None
+    try:
+        with loggers.finishing(lambda: [Kept(), logger]):
+            act()
+    except BaseException as error:
+        raised = error
+    assert endings == [ending]
+    assert type(raised) is kind
+
+
+def test_tensorboard_has_curves_and_pictures(tmp_path):
+    logger = loggers.tensorboard_logger(tmp_path, {}, sweep="one")
+    image = np.full((4, 6, 3), 100, np.uint8)
+    truth = np.zeros((4, 6), np.uint8)
+    truth[0] = 255
+    prediction = truth.copy()
+    prediction[:, 5] = 2
+    picture = PanelImage("a/b", image, truth, prediction)
+    logger.log_metrics({"train/loss": 1.5, "epoch": 0}, 7)
+    logger.log_panel([picture], SPACE, 7)
+    assert logger.panel_bytes(picture, SPACE) > 100
+    logger.experiment.flush()
+    read = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert read.Tags()["scalars"] == ["train/loss"]
+    ((step, value),) = [(one.step, one.value) for one in read.Scalars("train/loss")]
+    assert (step, value) == (7, 1.5)
+    (one,) = read.Images("val/panel/a/b")
+    assert (one.step, one.height, one.width) == (7, 4, 24)
+
+
+def test_errors_in_a_row_of_pictures():
+    image = np.full((1, 3, 3), 100, np.uint8)
+    truth, prediction = np.array([[0, 1, 255]], np.uint8), np.array([[0, 2, 2]], np.uint8)
+    row = loggers.panel_row(PanelImage("a", image, truth, prediction), SPACE)
+    assert row.shape == (1, 12, 3) and np.array_equal(row[:, :3], image)
+    assert row[0, 9:].tolist() == [[100] * 3, list(loggers.WRONG), list(loggers.IGNORED)]
 
 
 def test_tensorboard(run, tmp_path):
     outcome = run("train", *TINY, "iters=1", "logger=tensorboard")
     assert outcome.status == 0, outcome.err
     (folder,) = (tmp_path / "runs").iterdir()
-    (events,) = (folder / "tensorboard").glob("events.out.tfevents.*")
-    assert b"val/miou" in events.read_bytes()
+    read = EventAccumulator(str(folder / "tensorboard")).Reload()
+    assert {"train/loss", "val/miou", "eval/none/miou"} <= set(read.Tags()["scalars"])
+    assert len(read.Tags()["images"]) == 3
 
 
 def test_tensorboard_is_an_extra(tmp_path, monkeypatch):
     def missing(*_, **__):
         raise ModuleNotFoundError("tensorboard")
 
-    monkeypatch.setattr(loggers, "TensorBoardLogger", missing)
+    monkeypatch.setattr(loggers, "TensorBoardRunLogger", missing)
     with pytest.raises(ConfigError, match=r"needs TensorBoard: pip install 'gcseg\[tensorboard\]'"):
         loggers.tensorboard_logger(tmp_path, {})

@@ -140,3 +140,24 @@ def test_the_file_turns_unwritable(path, monkeypatch):
     path.mkdir()  # root may write to any file
     with pytest.raises(OutputError, match=r"metrics\.csv can't be written \(Is a directory\)"):
         curves.log_metrics({"loss": 1.0}, step=1)
+
+
+def test_scores_of_the_end_are_one_row_however_often_they_are_made(path):
+    curves = MetricsCSV(path)
+    curves.log_metrics({"loss": 0.5}, step=7)
+    curves.log_metrics({"eval/none/miou": 0.25}, step=8)
+    again = MetricsCSV(path)  # as of another process, which scores the same training
+    again.log_metrics({"eval/flip/miou": 0.5}, step=8)
+    again.log_metrics({"eval/flip/miou": 0.75}, step=8)
+    scored = {"eval/none/miou": "0.25", "eval/flip/miou": "0.75"}
+    assert rows(path)[1:] == [{"step": "8", "loss": "", **scored}]
+
+
+def test_scores_alone(path):
+    MetricsCSV(path).log_metrics({"eval/none/miou": 0.25}, step=8)
+    assert rows(path) == [{"step": "8", "eval/none/miou": "0.25"}]
+
+
+def test_what_differs_from_run_to_run_is_left_out(path):
+    MetricsCSV(path).log_metrics({"loss": 1.0, "train/memory_bytes": 2.0}, step=0)
+    assert rows(path) == [{"step": "0", "loss": "1.0"}]

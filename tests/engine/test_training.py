@@ -127,7 +127,7 @@ def test_what_is_printed(training):
     assert "step 3/3  loss " in out
     assert "step 2/3  validation  mIoU " in out
     assert "best checkpoint on val" in out and "msflip" in out and "traffic light" in out
-    assert out.endswith(f"run: runs/{training.folder.name}\n")
+    assert f"\nrun: runs/{training.folder.name}\n" in out
     assert training.outcome.err == ""
 
 

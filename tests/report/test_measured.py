@@ -7,7 +7,7 @@ import pytest
 
 from gcseg import catalogue
 from gcseg.errors import OutputError
-from gcseg.report.__main__ import main
+from gcseg.tables import main
 from gcseg.report.measured import (
     add_measurement,
     measured_table,

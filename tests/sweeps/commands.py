@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-from gcseg.sweeps import process, summary
+from gcseg.sweeps import process, report, summary
 from gcseg.sweeps.ledger import Job, Ledger
 from tests.commands import REPOSITORY, child_environment
 
@@ -29,6 +29,7 @@ def use_stubs(monkeypatch) -> None:
     """Have sweeps in this process run stubs, and leave out what other tests show."""
     monkeypatch.setattr(process, "COMMAND", STUB)
     monkeypatch.setattr(summary, "write_plot", lambda *_: [])
+    monkeypatch.setattr(report, "write_sweep_report", lambda *_: None)
     # Hydra's own rehearsal, in which it composes each job once more.
     monkeypatch.setattr(BasicSweeper, "validate_batch_is_legal", lambda *_: None)
 

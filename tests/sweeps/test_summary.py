@@ -18,6 +18,12 @@ from gcseg.sweeps.summary import write_summary
 from tests.sweeps.jobs import MODES, grid
 
 
+@pytest.fixture(autouse=True)
+def no_report(monkeypatch):
+    """The page has tests of its own."""
+    monkeypatch.setattr("gcseg.sweeps.report.write_sweep_report", lambda *_: None)
+
+
 def table(folder, number=0):
     """A table of sweep.txt: its rows as lists of cells, without the rule."""
     blocks = (folder / "sweep.txt").read_text().split("\n\n")

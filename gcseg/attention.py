@@ -1,0 +1,143 @@
+"""python -m gcseg.attention: where the context block of a checkpoint looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from gcseg.errors import MemoryLimitError, WeightsError, is_out_of_memory
+from gcseg.trained import Trained, output_folder, run_with_checkpoint
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from gcseg.data.reading import UInt8Array
+    from gcseg.inference import Fit
+    from gcseg.models import Segmentor
+    from gcseg.weights import CheckpointFile
+
+_SHEET_ROWS = 8
+
+
+def show_attention(cfg: DictConfig, trained: Trained) -> None:
+    """Write each image beside its attention map, and a sheet of the first few.
+
+    They are `pictures/<name>.png` and `overview.png`. One image is in memory at a time.
+
+    Raises:
+        GcsegError: A setting, the checkpoint, an image or the output folder is wrong, or the head
+            has no attention map.
+    """
+    # Heavy imports wait until the settings are known to be right.
+    import torch
+    from PIL import Image
+
+    from gcseg import build, build_data, build_trainer
+    from gcseg.data.datasets import images_as_dataset
+    from gcseg.data.label_spaces import CITYSCAPES
+    from gcseg.data.samples import EvaluationSamples
+    from gcseg.report.attention_pictures import attention_panel, attention_sheet, shrunk
+    from gcseg.terminal import progress_bar
+    from gcseg.weights import load_tensors, read_weights
+
+    build_trainer.device_count(cfg)  # the accelerator is there
+    checkpoint = trained.path()
+    content = read_weights(checkpoint, cfg.weights)
+    if cfg.images is None:
+        dataset = build_data.dataset(cfg, cfg.split)
+    else:  # nothing here depends on the classes
+        dataset = images_as_dataset(Path(cfg.images), CITYSCAPES)
+    if cfg.limit is not None:
+        dataset = dataset.first(cfg.limit)
+    model = build.model(cfg, _class_count(content))
+    load_tensors(model, content.tensors, content.extra, source=str(checkpoint))
+    layout = torch.channels_last if cfg.channels_last else torch.contiguous_format
+    model = model.to(_device(cfg.accelerator), memory_format=layout).eval()  # type: ignore[call-overload]
+    fit = build.fit(cfg)
+    samples = EvaluationSamples(dataset, build_data.evaluation_preprocessing(cfg))
+    output = Path(cfg.output or output_folder(cfg, checkpoint) / "attention")
+    rows: list[UInt8Array] = []
+    with progress_bar("attention") as progress:
+        for index in range(len(samples)):
+            sample = samples[index]
+            weights = _weights(model, sample["image"], fit, sample["name"])
+            image, _ = dataset.read(index)
+            padded = tuple(sample["image"].shape[-2:])
+            picture = attention_panel(image, weights.numpy(), padded=padded)
+            _save(Image.fromarray(picture), output / f"pictures/{sample['name']}.png")
+            if len(rows) < _SHEET_ROWS:
+                rows.append(shrunk(picture))
+            progress(index + 1, len(samples))
+    _save(attention_sheet(rows), output / "overview.png")
+    print(f"{len(samples)} attention maps: {output}")
+    print(f"picture: {output / 'overview.png'}")
+
+
+def _class_count(content: CheckpointFile) -> int:
+    """How many classes a checkpoint predicts: as it says, or as its classifier shows.
+
+    Raises:
+        WeightsError: It is no whole network.
+    """
+    from gcseg.engine.checkpoints import trained_classes
+    from gcseg.weights import describe
+
+    space = trained_classes(content.extra)
+    if space is not None:
+        return space.num_classes
+    count = describe(content.tensors, content.extra).num_classes
+    if count is None:
+        raise WeightsError("the checkpoint is a backbone without a head", "give a whole network")
+    return count
+
+
+def _device(accelerator: str) -> str:
+    """The first device of the kind that Lightning would take."""
+    import torch
+
+    if accelerator == "cpu":
+        return "cpu"
+    if torch.cuda.is_available() and accelerator != "mps":
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _weights(model: Segmentor, image: Tensor, fit: Fit | None, name: str) -> Tensor:
+    """The attention map, h x w float32 on the CPU, of a prepared image 3 x H x W.
+
+    Raises:
+        MemoryLimitError: The image does not fit into memory.
+        ConfigError: The head has no attention map.
+    """
+    import torch
+
+    from gcseg.inference import scaled_size, view_of
+
+    parameter = next(model.parameters())
+    height, width = image.shape[-2:]
+    try:
+        with torch.inference_mode():
+            images = view_of(image[None], scaled_size(height, width, 1.0, fit), flip=False)
+            weights = model.attention(images.to(parameter.device))[0, 0]
+            return weights.float().cpu()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryLimitError(
+            f"{name} ({height} x {width} pixels) does not fit into memory",
+            "give smaller images, or accelerator=cpu",
+        ) from None
+
+
+def _save(picture: Image, path: Path) -> None:
+    from gcseg.files import atomic_write
+
+    with atomic_write(path) as file:
+        picture.save(file, format="PNG")
+
+
+if __name__ == "__main__":
+    run_with_checkpoint("attention", show_attention)

@@ -1,0 +1,84 @@
+"""From a configuration and a run folder to the run's report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from omegaconf import DictConfig
+
+from gcseg import build, build_data, build_trainer
+from gcseg.data.label_spaces import LabelSpace
+from gcseg.engine.checkpoints import check_classes
+from gcseg.engine.results import read_results
+from gcseg.engine.run import RunFolder
+from gcseg.errors import GcsegError
+from gcseg.inference import Augmentation
+from gcseg.report.examples import pick_examples, predict_examples, read_image_scores
+from gcseg.report.run_report import write_run_report
+from gcseg.weights import load_tensors, read_weights
+
+if TYPE_CHECKING:
+    from gcseg.report.examples import Example
+
+
+def write_report(cfg: DictConfig, folder: Path, output: Path | None = None) -> Path:
+    """Write the report of a run folder, with pictures where checkpoint and dataset are there.
+
+    Args:
+        cfg: Settings of the training, or those that evaluation takes from it.
+        folder: The run folder.
+        output: The file; report.html in the run folder if None.
+
+    Returns:
+        The file.
+
+    Raises:
+        OutputError: It can't be written, or the run folder is damaged.
+    """
+    run = RunFolder(folder)
+    evaluation = _analysed(read_results(run.results))
+    count = cfg.get("examples", 2)
+    examples: list[Example] = []
+    space, notes = None, []
+    if evaluation is not None and count:
+        try:
+            examples, space = _examples(cfg, run, evaluation, count)
+        except GcsegError as error:
+            notes.append(f"There are no pictures: {error}.")
+    return write_run_report(folder, examples, space=space, notes=notes, output=output)
+
+
+def _analysed(results: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The evaluation whose images are shown: the first that was analysed."""
+    found = (one for one in results.get("evaluations", {}).values() if one.get("analysis"))
+    return next(found, None)
+
+
+def _examples(
+    cfg: DictConfig, run: RunFolder, evaluation: Mapping[str, Any], count: int
+) -> tuple[list[Example], LabelSpace]:
+    """Predict the best, the median and the worst images of an evaluation once more."""
+    rows = read_image_scores((run.path / evaluation["analysis"]).with_suffix(".csv"))
+    dataset = build_data.dataset(cfg, evaluation["split"]).with_labels()
+    checkpoint = run.checkpoints / evaluation["checkpoint"]
+    content = read_weights(checkpoint)
+    check_classes(content.extra, dataset.label_space, checkpoint)
+    model = build.model(cfg, dataset.label_space.num_classes)
+    load_tensors(model, content.tensors, content.extra, source=str(checkpoint))
+    if cfg.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    examples = predict_examples(
+        model,
+        dataset,
+        build_data.evaluation_preprocessing(cfg),
+        pick_examples(rows, count),
+        mode=Augmentation(evaluation["scales"], evaluation["flip"]),
+        average=evaluation["average"],
+        window=build.window(cfg),
+        fit=build.fit(cfg),
+        device=build_trainer.device(cfg),
+    )
+    return examples, dataset.label_space

@@ -1,0 +1,84 @@
+"""Calibration: whether what a network is sure of is as often right as it is sure.
+
+Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 2: equal bins of
+confidence, and the expected calibration error, the mean over pixels of the difference between a
+bin's confidence and its accuracy.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+BINS = 15
+"""As in the paper's tables."""
+
+
+class Calibration:
+    """Counts the pixels of any number of images by how sure the network was of them.
+
+    Bins hold their upper bound and not their lower one, as in the paper; the first holds 0 too.
+    """
+
+    def __init__(self) -> None:
+        self.state = torch.zeros(3, BINS, dtype=torch.float64)
+        """3 x bins, on the CPU: pixels, sum of their confidences, and how many were right. States
+        of several processes add up to that of all their images."""
+
+    def update(self, confidence: Tensor, correct: Tensor, counted: Tensor) -> None:
+        """Count an image.
+
+        Args:
+            confidence: H x W float: the predicted classes' probabilities, 0 to 1; what is not a
+                number, as of a network that has diverged, counts as 0.
+            correct: H x W bool: where the predicted class is the true one.
+            counted: H x W bool: which pixels count.
+        """
+        sure = confidence.float().nan_to_num().flatten()
+        if sure.device.type == "mps":  # which has no double precision
+            sure = sure.cpu()
+        inner = torch.linspace(0, 1, BINS + 1, device=sure.device)[1:-1]
+        # Two places for each bin, wrong and right, and one for what does not count: many times
+        # as fast as picking pixels out.
+        place = 2 * torch.bucketize(sure, inner) + correct.flatten().to(sure.device)
+        place = place.where(counted.flatten().to(sure.device), 2 * BINS)
+        pixels = torch.bincount(place, minlength=2 * BINS + 1)[:-1].reshape(BINS, 2)
+        sums = torch.bincount(place, weights=sure.double(), minlength=2 * BINS + 1)[:-1]
+        counts = [pixels.sum(1).double(), sums.reshape(BINS, 2).sum(1), pixels[:, 1].double()]
+        self.state += torch.stack(counts).cpu()
+
+
+def expected_calibration_error(state: Tensor) -> float:
+    """The mean difference of confidence and accuracy, 0..1, bins weighted by their pixels.
+
+    Args:
+        state: 3 x bins, of `Calibration`.
+
+    Returns:
+        The error; 0 if no pixel was counted.
+    """
+    pixels, confidences, hits = state.double()
+    return float((confidences - hits).abs().sum() / pixels.sum().clamp(min=1))
+
+
+def bins(state: Tensor) -> list[dict[str, float | int | None]]:
+    """What a reliability diagram shows.
+
+    Args:
+        state: 3 x bins, of `Calibration`.
+
+    Returns:
+        For each bin `lower` and `upper`, the `pixels` in it, and their mean `confidence` and
+        `accuracy`, 0..1, None where it is empty.
+    """
+    count = state.shape[1]
+    return [
+        {
+            "lower": index / count,
+            "upper": (index + 1) / count,
+            "pixels": int(pixels),
+            "confidence": confidences / pixels if pixels else None,
+            "accuracy": hits / pixels if pixels else None,
+        }
+        for index, (pixels, confidences, hits) in enumerate(state.double().T.tolist())
+    ]

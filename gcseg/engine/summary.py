@@ -1,0 +1,183 @@
+"""What a training is, before its first step, and where everything is after its last."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gcseg.data.datasets import SegmentationDataset
+from gcseg.model_cost import forward_flops, parameters, training_memory
+from gcseg.models import Segmentor
+from gcseg.ranks import is_first_process
+
+FILES = ("report.html", "results.json", "metrics.csv", "checkpoints/best.ckpt")
+"""Of a run folder, in the order in which a reader wants them."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A training's settings, as far as the summary names them.
+
+    Args:
+        backbone: Its name, as r50.
+        head: Its name, as gc.
+        variant: Of the backbone; None where it has none.
+        output_stride: Of the backbone; None where it has none.
+        dataset: Its name.
+        root: Where the dataset is.
+        iters: Optimizer steps.
+        batch_size: Images per optimizer step, over all processes and passes.
+        processes: That train together, one on each device.
+        accumulate: Forward passes per optimizer step.
+        height: Of the crop, in pixels.
+        width: Likewise.
+        precision: "32", "bf16-mixed" or "16-mixed".
+        seed: Of the training.
+        optimizer_states: See `gcseg.model_cost.training_memory`.
+        ema: Whether a moving average of the weights is kept.
+        logs: Where curves go, each in a few words.
+    """
+
+    backbone: str
+    head: str
+    variant: str | None
+    output_stride: int | None
+    dataset: str
+    root: str
+    iters: int
+    batch_size: int
+    processes: int
+    accumulate: int
+    height: int
+    width: int
+    precision: str
+    seed: int
+    optimizer_states: int
+    ema: bool = False
+    logs: Sequence[str] = ("metrics.csv",)
+
+
+def print_start(
+    plan: TrainingPlan,
+    model: Segmentor,
+    train: SegmentationDataset,
+    val: SegmentationDataset,
+    folder: Path,
+) -> None:
+    """Say what is trained on what, what it costs and where it goes; on the first process only.
+
+    Args:
+        plan: The settings.
+        model: The network, on any device, compiled or not; it is left as it is.
+        train: The split that is trained on.
+        val: The split that is validated on.
+        folder: The run folder.
+    """
+    if is_first_process():
+        _print(folder.name, start_lines(plan, model, train, val, folder))
+
+
+def start_lines(
+    plan: TrainingPlan,
+    model: Segmentor,
+    train: SegmentationDataset,
+    val: SegmentationDataset,
+    folder: Path,
+) -> dict[str, str]:
+    """What `print_start` prints, by what it is about."""
+    network = [f"{plan.backbone}{'' if plan.variant is None else f' ({plan.variant})'}"]
+    network.append(f"{plan.head} head")
+    if model.auxiliary_head is not None:
+        network.append("auxiliary head")
+    if plan.output_stride is not None:
+        network.append(f"output stride {plan.output_stride}")
+    return {
+        "network": ", ".join(network),
+        "cost": _cost(plan, model),
+        "data": f"{plan.dataset}, {_images(len(train))} to train on and {len(val)} to validate, "
+        f"{train.label_space.num_classes} classes, in {plan.root}",
+        "training": f"{_many(plan.iters, 'step')} of {_batch(plan)}, crop {plan.height} x "
+        f"{plan.width}, precision {plan.precision}, {_many(plan.processes, 'device')}, "
+        f"seed {plan.seed}",
+        "folder": str(folder),
+        "logs": ", ".join(plan.logs),
+    }
+
+
+def print_end(folder: Path, *, attention: bool = True) -> None:
+    """Say what is in the run folder and what to do with it; on the first process only.
+
+    Args:
+        folder: The run folder.
+        attention: Whether the network has attention maps.
+    """
+    if is_first_process():
+        _print(f"run: {folder}", end_lines(folder, attention=attention))
+
+
+def end_lines(folder: Path, *, attention: bool = True) -> dict[str, str]:
+    """What `print_end` prints, by what it is about."""
+    there = [name for name in FILES if (folder / name).is_file()]
+    lines = {Path(name).name: str(folder / name) for name in there}
+    checkpoint = shlex.quote(f"checkpoint={folder}")
+    lines["explain"] = f"python -m gcseg.eval {checkpoint} explain=true"
+    lines["predict"] = f"python -m gcseg.predict {checkpoint} limit=8"
+    lines["report"] = f"python -m gcseg.report {shlex.quote(f'run={folder}')}"
+    if attention:
+        lines["attention"] = f"python -m gcseg.attention {checkpoint} limit=8"
+    return lines
+
+
+def _cost(plan: TrainingPlan, model: Segmentor) -> str:
+    """Parameters, operations and memory; what can't be counted is left out."""
+    parts = [f"{parameters(model) / 1e6:.1f} M parameters"]
+    flops = forward_flops(model, plan.height, plan.width)
+    if flops is not None:
+        parts.append(f"{flops / 1e9:.4g} GFLOP forward per crop")
+    memory = training_memory(
+        model,
+        plan.batch_size // (plan.processes * plan.accumulate),
+        plan.height,
+        plan.width,
+        optimizer_states=plan.optimizer_states,
+        ema=plan.ema,
+        precision=plan.precision,
+    )
+    if memory is not None:
+        parts.append(f"at least {memory / 2**30:.2g} GiB of memory per device")
+    return ", ".join(parts)
+
+
+def _batch(plan: TrainingPlan) -> str:
+    text = _images(plan.batch_size)
+    return text if plan.accumulate == 1 else f"{text} in {plan.accumulate} passes"
+
+
+def _images(count: int) -> str:
+    return _many(count, "image")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _print(title: str, lines: Mapping[str, str]) -> None:
+    """A title and two columns on a terminal; plain lines anywhere else."""
+    console = Console(soft_wrap=True, highlight=False)
+    if not console.is_terminal:
+        for line in (title, *(f"{name}: {text}" for name, text in lines.items())):
+            console.print(line, markup=False)
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan")
+    table.add_column(overflow="fold")
+    for name, text in lines.items():
+        table.add_row(Text(name), Text(text))
+    console.print(Text(title, style="bold"))
+    console.print(table, soft_wrap=False)

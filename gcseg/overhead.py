@@ -1,0 +1,86 @@
+"""python -m gcseg.selftest overhead: what logging costs a training."""
+
+from __future__ import annotations
+
+import json
+import pstats
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gcseg.errors import TrainingError
+
+USUAL = {"iters": "100", "val_every": "50", "tta": "none", "report": "false", "logger": "wandb"}
+"""Settings that are not given."""
+
+PARTS = {
+    "loggers, each logged step": [("logger_connector.py", "log_metrics")],
+    "gradient norm and memory": [("step_metrics.py", "on_before_optimizer_step")],
+    "panel of pictures": [
+        ("panel.py", "on_validation_batch_end"),
+        ("panel.py", "on_validation_epoch_end"),
+    ],
+}
+"""What is timed: files and functions, none of which calls another one of the list."""
+
+
+def overhead(settings: Sequence[str]) -> int:
+    """Train under Python's profiler, and say what share of the time logging takes.
+
+    The profiler slows Python down, and with it logging more than the network: the shares are
+    upper bounds. Everything is measured in one run.
+
+    Args:
+        settings: Of gcseg.train; without any, it is short, and of drawn scenes.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        TrainingError: The training failed.
+    """
+    given = {setting.partition("=")[0] for setting in settings}
+    settings = [*settings, *(f"{key}={value}" for key, value in USUAL.items() if key not in given)]
+    with tempfile.TemporaryDirectory(prefix="gcseg-overhead-") as name:
+        folder = Path(name)
+        profile, runs = folder / "profile", folder / "runs"
+        command = [sys.executable, "-m", "cProfile", "-o", str(profile), "-m", "gcseg.train"]
+        child = subprocess.run([*command, *settings, f"run_root={runs}"], check=False)
+        results = list(runs.glob("*/results.json"))
+        if child.returncode or not results:
+            raise TrainingError(
+                f"the training ended with status {child.returncode}", "see what it says above"
+            )
+        training = json.loads(results[0].read_text())["training"]
+        print_shares(shares(pstats.Stats(str(profile)), training))
+    return 0
+
+
+def shares(profile: pstats.Stats, training: Mapping[str, float]) -> dict[str, tuple[int, float]]:
+    """How often each of `PARTS` ran, and its fraction of the training's time.
+
+    Args:
+        profile: Of the process.
+        training: The record of results.json.
+    """
+    found = {}
+    for part, functions in PARTS.items():
+        calls, seconds = 0, 0.0
+        for (file, _, function), (_, count, _, cumulative, _) in profile.stats.items():  # type: ignore[attr-defined]
+            if (Path(file).name, function) in functions:
+                calls, seconds = max(calls, count), seconds + cumulative
+        found[part] = calls, seconds / training["seconds"]
+    return found
+
+
+def print_shares(found: Mapping[str, tuple[int, float]]) -> None:
+    """Print them as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("part", "calls", "% of the training's time", title="logging, at most")
+    for part, (calls, share) in found.items():
+        table.add_row(part, str(calls), f"{100 * share:.3f}")
+    Console(soft_wrap=True).print(table)

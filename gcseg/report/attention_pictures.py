@@ -1,0 +1,161 @@
+"""Attention maps laid over their images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from gcseg.data.reading import UInt8Array
+
+FloatArray = npt.NDArray[np.float32]
+
+COLORMAP = cv2.COLORMAP_INFERNO
+"""Perceptually uniform, and dark where the weights are small."""
+
+_GAP = 4
+_SMALLEST_SPAN = 2.0  # of the scale: of a uniform map, 1 is in the middle
+_IMAGE_SHARE = (0.55, 0.2)
+"""Of the image's brightness, where the weights are smallest and largest: seen, but never
+brighter than a larger weight."""
+
+
+def relative_weights(
+    weights: FloatArray,
+    height: int,
+    width: int,
+    *,
+    padded: tuple[int, int] | None = None,
+) -> FloatArray:
+    """Attention at an image's size, as multiples of the weight in a uniform map.
+
+    Args:
+        weights: h x w that sum to 1, of `Segmentor.attention`.
+        height: Of the image, in pixels.
+        width: Likewise.
+        padded: Height and width of the image with its padding at the bottom and right, over which
+            the weights lie; None where it has none.
+
+    Returns:
+        H x W; bilinear between the features' positions.
+    """
+    padded_height, padded_width = padded or (height, width)
+    multiples = weights.astype(np.float32) * weights.size
+    whole = cv2.resize(multiples, (padded_width, padded_height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(whole[:height, :width], np.float32)
+
+
+def scale_end(relative: FloatArray) -> float:
+    """Where the scale of a picture ends that starts at 0: at the largest weight, but at least 2."""
+    return max(float(relative.max()), _SMALLEST_SPAN)
+
+
+def attention_overlay(
+    image: UInt8Array, weights: FloatArray, *, padded: tuple[int, int] | None = None
+) -> UInt8Array:
+    """Lay an attention map over its image, of which the brightness is left.
+
+    The darkest colour is 0, the brightest `scale_end`.
+
+    Args:
+        image: H x W x 3 RGB.
+        weights: See `relative_weights`.
+        padded: See `relative_weights`.
+
+    Returns:
+        H x W x 3 RGB.
+    """
+    relative = relative_weights(weights, *image.shape[:2], padded=padded)
+    return _laid_over(image, relative, scale_end(relative))
+
+
+def attention_panel(
+    image: UInt8Array, weights: FloatArray, *, padded: tuple[int, int] | None = None
+) -> UInt8Array:
+    """Image, attention map and scale in a row.
+
+    Args:
+        image: H x W x 3 RGB.
+        weights: See `relative_weights`.
+        padded: See `relative_weights`.
+
+    Returns:
+        H x (2 widths, gaps and the scale's) x 3 RGB.
+    """
+    relative = relative_weights(weights, *image.shape[:2], padded=padded)
+    end = scale_end(relative)
+    gap = np.full((image.shape[0], _GAP, 3), 255, np.uint8)
+    scale = _scale(image.shape[0], end, image.shape[1])
+    return np.hstack([image, gap, _laid_over(image, relative, end), gap, scale])
+
+
+def shrunk(picture: UInt8Array, width: int = 1280) -> UInt8Array:
+    """A picture, H x W x 3, at another width in pixels, such as that of the sheet."""
+    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def attention_sheet(panels: Sequence[UInt8Array]) -> Image.Image:
+    """Panels of one width below each other, and a line on what the scale says.
+
+    Args:
+        panels: H x W x 3 RGB, of any heights; at least one.
+    """
+    width = panels[0].shape[1]
+    gap = np.full((_GAP, width, 3), 255, np.uint8)
+    rows = [row for panel in panels for row in (panel, gap)]
+    footer = Image.new("RGB", (width, 28), "white")
+    text = "Attention: weight of each position in the global context; 1x is that of a uniform map"
+    ImageDraw.Draw(footer).text((4, 5), text, fill="black", font=_font(15))
+    return Image.fromarray(np.vstack([*rows, np.asarray(footer, np.uint8)]))
+
+
+def _laid_over(image: UInt8Array, relative: FloatArray, end: float) -> UInt8Array:
+    fractions = (relative / np.float32(end))[..., None]
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+    lowest, highest = map(np.float32, _IMAGE_SHARE)
+    share = lowest + (highest - lowest) * fractions
+    mixed = share * grey + (1 - share) * _colors(fractions[..., 0])
+    return np.asarray(mixed + np.float32(0.5), np.uint8)
+
+
+def _colors(fractions: FloatArray) -> UInt8Array:
+    """H x W of 0..1 as H x W x 3 RGB."""
+    levels = np.clip(fractions * 255 + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.applyColorMap(levels, COLORMAP)[..., ::-1], np.uint8)
+
+
+def _scale(height: int, end: float, image_width: int) -> UInt8Array:
+    """A colour bar from 0 at the bottom to `end` at the top, with few numbers beside it."""
+    size = int(np.clip(min(height, image_width) / 26, 8, 64))
+    bar = max(size // 2, 4)
+    font = _font(size)
+    ticks = _ticks(end)
+    labels = [f"{tick:g}x" for tick in ticks]
+    text_width = max(int(font.getlength(label)) for label in labels) + 1
+    canvas = Image.new("RGB", (bar + size // 3 + 2 + text_width, height), "white")
+    ramp = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(bar, axis=1)
+    canvas.paste(Image.fromarray(_colors(ramp)), (0, 0))
+    draw = ImageDraw.Draw(canvas)
+    for tick, label in zip(ticks, labels, strict=True):
+        y = (1 - tick / end) * (height - 1)
+        draw.line((bar, y, bar + size // 3, y), fill="black", width=max(size // 12, 1))
+        place = float(np.clip(y, size * 0.6, max(height - 1 - size * 0.6, size * 0.6)))
+        draw.text((bar + size // 3 + 2, place), label, fill="black", font=font, anchor="lm")
+    return np.asarray(canvas, np.uint8)
+
+
+def _ticks(end: float) -> list[float]:
+    """0, 1 where it does not touch 0, and round numbers up to `end`: at most seven."""
+    step = 10.0 ** np.floor(np.log10(end / 2))
+    step = float(next(step * factor for factor in (1, 2, 5, 10) if end / (step * factor) <= 5))
+    ticks = [step * index for index in range(int(end / step) + 1)]
+    uniform = [1.0] if 1.0 not in ticks and 0.3 * step < 1.0 else []
+    return sorted(ticks + uniform)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,185 @@
+"""What the run folders of a sweep know beside its scores: settings, cost and curves."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from gcseg.sweeps.ledger import Job
+
+PASSES_OF_A_STEP = 3
+"""A training step costs as much as three forward passes: the backward pass computes a gradient for
+the inputs and one for the weights of each layer. Source: Kaplan et al., "Scaling Laws for Neural
+Language Models" (2020), section 2.1, which holds for convolutions as well."""
+
+_SECONDS_PER_HOUR = 3600.0
+_PETA = 1e15
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Ten times as fast where PyYAML comes with it, as it mostly does; a sweep may be of hundreds."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a sweep, as far as its files can be read.
+
+    Args:
+        jobs: That score it, by number.
+        folder: Its run folder; None if there is none, or it is gone.
+        config: Its resolved settings; empty where they can't be read.
+        results: The content of results.json; empty where it can't be read.
+        environment: The content of environment.json; empty where it can't be read.
+        lost: What can't be read, in words.
+    """
+
+    jobs: Sequence[Job]
+    folder: Path | None
+    config: Mapping[str, Any]
+    results: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    lost: Sequence[str]
+
+    @property
+    def seed(self) -> str:
+        """Its seed."""
+        return str(self.jobs[0].settings.get("seed", "-"))
+
+    @property
+    def state(self) -> str:
+        """Of its jobs, each state once."""
+        return ", ".join(dict.fromkeys(job.state for job in self.jobs))
+
+    @property
+    def device(self) -> str | None:
+        """`GPU` or `CPU`; None where that is not known."""
+        gpus = self.environment.get("gpus")  # those of CUDA
+        accelerator = self.config.get("accelerator", "auto")
+        if accelerator != "auto":
+            return "CPU" if accelerator == "cpu" else "GPU"
+        return None if not isinstance(gpus, list) else "GPU" if gpus else "CPU"
+
+    @property
+    def hours(self) -> float | None:
+        """Hours of training times devices; None where either is not known."""
+        seconds, devices = number(self.results, "training", "seconds"), self._devices()
+        if seconds is None or devices is None or seconds <= 0:
+            return None
+        return seconds * devices / _SECONDS_PER_HOUR
+
+    @property
+    def petaflop(self) -> float | None:
+        """Computed in training, 10^15 multiplications and additions; None where it is not known."""
+        flops = number(self.results, "model", "flops")
+        steps = number(self.results, "training", "iters")
+        images = number(self.config, "batch_size")
+        if flops is None or steps is None or images is None:
+            return None
+        return PASSES_OF_A_STEP * flops * steps * images / _PETA or None
+
+    def evaluation(self, mode: str) -> Mapping[str, Any]:
+        """The record of a mode: the sweep's, and what later evaluations have added to the run's.
+
+        Empty where there is none.
+        """
+        ours = next((job.evaluations[mode] for job in self.jobs
+                     if job.evaluations is not None and mode in job.evaluations), {})  # fmt: skip
+        evaluations = self.results.get("evaluations")
+        later = evaluations.get(mode) if isinstance(evaluations, Mapping) else None
+        return {**later, **ours} if isinstance(later, Mapping) else ours
+
+    def curve(self) -> dict[int, float]:
+        """Validation mIoU as a fraction by optimizer steps done; empty where it can't be read."""
+        found: dict[int, float] = {}
+        if self.folder is None:
+            return found
+        with (
+            suppress(OSError, ValueError, csv.Error),
+            (self.folder / "metrics.csv").open(newline="") as file,
+        ):
+            rows = csv.reader(file)
+            header = next(rows, [])
+            step, miou = header.index("step"), header.index("val/miou")
+            for row in rows:
+                with suppress(ValueError, IndexError):  # empty, or a torn last row
+                    value = float(row[miou])
+                    if math.isfinite(value):
+                        found[int(row[step]) + 1] = value
+        return dict(sorted(found.items()))
+
+    def _devices(self) -> int | None:
+        """All devices of the training; None where they can't be told."""
+        devices = self.config.get("devices", 1)
+        if devices == "auto":
+            gpus = self.environment.get("gpus")
+            on_gpu = self.device == "GPU" and isinstance(gpus, list)
+            devices = len(gpus) if on_gpu and gpus else 1
+        try:
+            return int(devices) * int(self.config.get("num_nodes", 1))
+        except (TypeError, ValueError):
+            return None
+
+
+def read_trainings(folder: Path, jobs: Sequence[Job]) -> dict[str, Training]:
+    """The trainings of a sweep, by their fingerprints, in the order of their first jobs.
+
+    A run folder that was moved together with the sweep's is found beside it.
+
+    Args:
+        folder: The sweep's.
+        jobs: All of its jobs, finished or not.
+    """
+    groups: dict[str, list[Job]] = {}
+    for job in sorted(jobs, key=lambda job: job.number):
+        groups.setdefault(job.training, []).append(job)
+    return {training: _read(folder, group) for training, group in groups.items()}
+
+
+def number(record: Mapping[str, Any], *keys: str) -> float | None:
+    """A finite number of nested objects; None where there is none."""
+    value: Any = record
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    usable = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if usable and math.isfinite(value) else None
+
+
+def _read(sweep: Path, jobs: Sequence[Job]) -> Training:
+    told = list(dict.fromkeys(job.run for job in jobs if job.run))
+    places = [place for run in told for place in (Path(run), sweep.parent.parent / Path(run).name)]
+    folder = next((place for place in places if place.is_dir()), None)
+    # What the job was given, where the training has not come to writing it.
+    configs = [sweep / "jobs" / str(job.number) / "config.yaml" for job in jobs]
+    results: Mapping[str, Any] = {}
+    environment: Mapping[str, Any] = {}
+    lost = [] if folder or not told else [f"the run folder {Path(told[0]).name} is gone"]
+    if folder is not None:
+        configs.insert(0, folder / "config.yaml")
+        environment = _mapping(folder / "environment.json") or {}
+        results = _mapping(folder / "results.json") or {}
+        wanted = ["config.yaml"]
+        wanted += ["results.json"] if any(job.state == "done" for job in jobs) else []
+        for path in (folder / name for name in wanted):
+            if not path.exists():
+                lost.append(f"{path.name} is missing")
+            elif not _mapping(path):
+                lost.append(f"{path.name} is damaged")
+    config: Mapping[str, Any] = next(filter(None, map(_mapping, configs)), {})
+    return Training(jobs, folder, config, results, environment, lost)
+
+
+def _mapping(path: Path) -> Mapping[str, Any] | None:
+    """The object that a YAML or JSON file holds; None where it can't be read or holds none."""
+    try:
+        text = path.read_text()
+        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_LOADER)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return None
+    return content if isinstance(content, Mapping) else None

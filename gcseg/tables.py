@@ -1,0 +1,76 @@
+"""python -m gcseg.tables: the tables of published and measured results."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from gcseg import catalogue
+from gcseg.config import source_folder
+from gcseg.errors import ConfigError, GcsegError
+from gcseg.files import atomic_write
+from gcseg.report.measured import measured_table, published_table, read_measurements
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the tables, or put them into a Markdown file."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gcseg.tables",
+        description="Tables of published and measured results, in Markdown.",
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="FILE",
+        default=source_folder("experiments") / "results.json",
+        help="the measurements (default: those of the repository)",
+    )
+    parser.add_argument(
+        "--update",
+        type=Path,
+        metavar="FILE",
+        help="write the tables into a Markdown file, between <!-- published --> and "
+        "<!-- /published -->, <!-- measured --> and <!-- /measured -->, instead of printing them",
+    )
+    given = parser.parse_args(arguments)
+    try:
+        measurements = read_measurements(given.results)
+        tables = {
+            "published": published_table(catalogue.records(), measurements),
+            "measured": measured_table(measurements),
+        }
+        if given.update is None:
+            print("\n\n".join(tables.values()))
+        else:
+            text = given.update.read_text()
+            for name, table in tables.items():
+                text = replaced(text, name, table, given.update)
+            with atomic_write(given.update) as file:
+                file.write(text.encode())
+    except (GcsegError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def replaced(text: str, name: str, table: str, path: Path) -> str:
+    """A text with another table between the marks of this name.
+
+    Raises:
+        ConfigError: The marks are not there.
+    """
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    found, count = re.subn(
+        f"{re.escape(start)}.*?{re.escape(end)}",
+        lambda _: f"{start}\n{table}\n{end}",
+        text,
+        flags=re.DOTALL,
+    )
+    if count != 1:
+        raise ConfigError(f"{path} has {count} places for a table", f"write {start} and {end} once")
+    return found
+
+
+if __name__ == "__main__":
+    main()
