@@ -7,6 +7,7 @@ counted over a whole split, as for mIoU.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -31,7 +32,7 @@ def boundary_distance(height: int, width: int, ratio: float = DILATION_RATIO) ->
         width: Likewise.
         ratio: In image diagonals.
     """
-    return max(1, round(ratio * (height**2 + width**2) ** 0.5))
+    return max(1, round(ratio * math.hypot(height, width)))
 
 
 def boundary(label: Tensor, distance: int) -> Tensor:

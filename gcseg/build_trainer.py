@@ -145,7 +145,7 @@ def training_plan(cfg: DictConfig, module: SegmentationModule) -> TrainingPlan:
     """What the summary of a training names of its settings."""
     logger = cfg.logger._target_
     name = str(logger).rpartition(".")[2].removesuffix("_logger")
-    optimizer = module.configure_optimizers()["optimizer"]  # type: ignore[call-overload, index]
+    optimizer, _ = instantiate(cfg.optim, parameters=module.parameters(), iters=cfg.iters)
     return TrainingPlan(
         backbone=cfg.backbone.name,
         head=cfg.head.name,

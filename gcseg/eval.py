@@ -76,8 +76,8 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
         print_table(evaluations, title=f"{checkpoint} on {cfg.dataset.name} {cfg.split}")
         if analyses:
             print_explanations(analyses)
-            for record in evaluations.values():
-                path = results.parent / record["analysis"]
+            for evaluation in evaluations.values():
+                path = results.parent / evaluation["analysis"]
                 print(f"analysis: {path}, scores of each image: {path.with_suffix('.csv')}")
         print(f"results: {results}")
         if trained.row is not None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import wandb
 from PIL import Image
 from wandb.proto import wandb_internal_pb2
 
@@ -82,6 +83,7 @@ class OfflineRun:
 
 def offline_runs(run_folder: Path) -> list[OfflineRun]:
     """Those in a run folder, from the first."""
+    wandb.teardown()  # a run that is finished may not be written yet: W&B's process is waited for
     return [OfflineRun(one) for one in sorted((run_folder / "wandb").glob("offline-run-*"))]
 
 

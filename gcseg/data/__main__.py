@@ -117,11 +117,8 @@ def stats(cfg: DictConfig) -> None:
     report = folder / "statistics.json"
     write_json(report, statistics.as_dict())
     print(report)
-    try:
-        for path in write_plots(statistics, folder, f"{cfg.dataset.name} {_split(cfg)}"):
-            print(path)
-    except ConfigError as error:  # the numbers are there all the same
-        print(error)
+    for path in write_plots(statistics, folder, f"{cfg.dataset.name} {_split(cfg)}"):
+        print(path)
 
 
 def _split(cfg: DictConfig) -> str:

@@ -101,7 +101,8 @@ def _table(counts: Counts, class_names: Sequence[str], image_names: Sequence[str
     ):
         pixels = int(areas[2].sum())
         scores = area_scores(areas, class_names)
-        found = [scores.miou, scores.pixel_accuracy, area_scores(boundaries, class_names).miou]
+        boundary = area_scores(boundaries, class_names)
+        found: list[object] = [scores.miou, scores.pixel_accuracy, boundary.miou]
         if not pixels:
             found = ["", "", ""]
         ious = ["" if iou is None else iou for iou in scores.class_iou.values()]

@@ -91,9 +91,12 @@ class MetricsCSV(Logger):
     def _merge(self, metrics: dict[str, float], step: int | None) -> None:
         """Write a row at the end, into the one that is there of the same step."""
         columns, rows = self._read() if self.path.exists() else ([], [])
+        found = {name: str(value) for name, value in metrics.items()}
         if not rows or rows[-1]["step"] != str(step):
             rows.append({"step": step})
-        rows[-1].update(metrics)
+        elif found.items() <= rows[-1].items():
+            return
+        rows[-1].update(found)
         self._rewrite(list(dict.fromkeys(["step", *columns, *metrics])), rows)
 
     def _read(self, count: int | None = None) -> tuple[list[str], list[dict[str, Any]]]:

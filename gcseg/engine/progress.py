@@ -12,6 +12,9 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+ONE_LINE = 110
+"""Columns of a terminal from which on bar, time left and all numbers have room in one line."""
+
 
 class RunProgress(L.Callback):
     """Shows step, loss, learning rate, images/s, time left and the last and best mIoU.
@@ -88,11 +91,13 @@ class RunProgress(L.Callback):
         line_due = self._step % self.line_every == 0 or self._step == trainer.max_steps
         if not trainer.is_global_zero or (self._bars.disable and not line_due):
             return
-        text = (
+        learning = (
             f"loss {float(trainer.callback_metrics['train/loss']):.3f}"
             f"  lr {trainer.optimizers[0].param_groups[0]['lr']:.1e}"
-            f"  {self.images_per_second:.1f} images/s{self._score}"
         )
+        speed = f"{self.images_per_second:.1f} images/s{self._score}"
+        narrow = not self._bars.disable and self._console.width < ONE_LINE
+        text = f"{learning}\n{speed}" if narrow else f"{learning}  {speed}"
         self._bars.update(self._train, completed=self._step, text=text)
         if self._bars.disable:
             left = (trainer.max_steps - self._step) * self.seconds / self.steps

@@ -23,7 +23,8 @@ class StepMetrics(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer
     ) -> None:
         """Log what is known now."""
-        if (trainer.global_step + 1) % trainer.log_every_n_steps:
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if (trainer.global_step + 1) % every:
             return
         pl_module.log("train/gradient_norm", gradient_norm(optimizer))
         pl_module.log("train/memory_bytes", float(peak_memory()))

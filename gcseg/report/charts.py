@@ -26,7 +26,11 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)
 """Of series beyond the colours."""
 
 _HEIGHT = 2.9
+_SMALL = 8.8
+"""Size of the text of legends and values, in points."""
 _NAME_LENGTH = 26
+_LEGENDS = ((3, 12), (2, 22), (1, 50))
+"""Columns of a legend, and the characters of a name for which there is room in them."""
 
 MOST_POINTS = 400
 """Of a line; of longer ones, means are drawn, with what lies between least and most as a band."""
@@ -85,14 +89,12 @@ def line_chart(
         percent: Whether `y` is fractions that are shown in percent.
         marks: Points that stand out.
         title: Read out, and shown by a pointer; made of the labels where empty.
-
-    Raises:
-        ConfigError: matplotlib isn't installed.
     """
     named = [one for one in series if one.name]
-    columns = 1 if max((len(one.name) for one in named), default=0) > 22 else 3
+    longest = max((len(one_line(one.name)) for one in named), default=0)
+    columns, length = next((c, n) for c, n in _LEGENDS if longest <= n or c == 1)
     rows = -(-len(named) // columns) if len(named) > 1 else 0
-    with new_figure(_HEIGHT + 0.19 * rows) as figure:
+    with new_figure(_HEIGHT + 0.2 * rows) as figure:
         axes = figure.subplots()
         factor = 100.0 if percent else 1.0
         handles = []
@@ -110,8 +112,8 @@ def line_chart(
         _frame(axes, x_label, y_label)
         if rows:
             figure.legend(
-                handles, [_short(one.name) for one in named], loc="outside lower left",
-                ncols=min(columns, len(named)), fontsize=8, frameon=False, labelcolor=TEXT,
+                handles, [_short(one.name, length) for one in named], loc="outside lower left",
+                ncols=min(columns, len(named)), fontsize=_SMALL, frameon=False, labelcolor=TEXT,
                 handlelength=1.8, columnspacing=1.2, borderpad=0, labelspacing=0.35,
             )  # fmt: skip
         return svg(figure, title or f"{y_label} over {x_label}")
@@ -136,9 +138,6 @@ def bar_chart(
         percent: Whether values are fractions that are shown in percent.
         limit: End of the axis; the greatest value where None, and 100 % of fractions.
         title: As for `line_chart`.
-
-    Raises:
-        ConfigError: matplotlib isn't installed.
     """
     factor = 100.0 if percent else 1.0
     thickness = 0.8 / max(1, len(bars))
@@ -159,7 +158,7 @@ def bar_chart(
                     words = "–" if value is None else f"{length:.1f}"
                     axes.text(
                         1.01, place, words, transform=axes.get_yaxis_transform(), va="center",
-                        fontsize=8, color=TEXT,
+                        fontsize=_SMALL, color=TEXT,
                     )  # fmt: skip
         _frame(axes, x_label, "")
         axes.grid(visible=False, axis="y")
@@ -170,8 +169,8 @@ def bar_chart(
         axes.set_xlim(0, None if end is None else factor * end)
         if several:
             figure.legend(
-                handles, list(bars), loc="outside lower left", ncols=2, fontsize=8, frameon=False,
-                labelcolor=TEXT, handlelength=1.2, borderpad=0,
+                handles, list(bars), loc="outside lower left", ncols=2, fontsize=_SMALL,
+                labelcolor=TEXT, handlelength=1.2, borderpad=0, frameon=False,
             )  # fmt: skip
         return svg(figure, title or f"{', '.join(bars)} of {len(names)} rows")
 
@@ -185,9 +184,6 @@ def heatmap(matrix: npt.ArrayLike, names: Sequence[str], *, title: str = "") -> 
         matrix: C x C counts, rows true classes, columns predicted ones.
         names: The C names.
         title: As for `line_chart`.
-
-    Raises:
-        ConfigError: matplotlib isn't installed.
     """
     shares = normalised(matrix)
     count = len(names)
@@ -226,9 +222,6 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]], *, title: str = "") -> 
         bins: Each with `lower`, `upper`, `pixels`, and `confidence` and `accuracy`, None where it
             has no pixels.
         title: As for `line_chart`.
-
-    Raises:
-        ConfigError: matplotlib isn't installed.
     """
     total = max(1, sum(one["pixels"] for one in bins))
     lower = [100 * one["lower"] for one in bins]
@@ -314,7 +307,8 @@ def _mark(axes: Axes, mark: Mark, factor: float) -> None:
     late = mark.x > (left + right) / 2
     axes.annotate(
         one_line(mark.words), (mark.x, factor * mark.y), textcoords="offset points",
-        xytext=(-6 if late else 6, -14), ha="right" if late else "left", fontsize=8, color=TEXT,
+        xytext=(-6 if late else 6, -14), ha="right" if late else "left", fontsize=_SMALL,
+        color=TEXT,
     )  # fmt: skip
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gcseg.data.statistics import ClassStatistics, Statistics
-from gcseg.errors import ConfigError
 from gcseg.files import atomic_write
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ def write_plots(statistics: Statistics, folder: Path, title: str) -> list[Path]:
         The files.
 
     Raises:
-        ConfigError: matplotlib isn't installed.
         OutputError: The folder can't be written.
     """
     figure = _figure(statistics, title)
@@ -58,10 +56,9 @@ def write_plots(statistics: Statistics, folder: Path, title: str) -> list[Path]:
 
 
 def _figure(statistics: Statistics, title: str) -> Figure:
-    try:  # Figure alone, without pyplot: no display, no state shared with a caller's own plots
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError("plots need matplotlib", "pip install 'gcseg[plots]'") from None
+    # Figure alone, without pyplot: no display, no state shared with a caller's own plots.
+    from matplotlib.figure import Figure
+
     classes = statistics.classes
     blocks = [] if classes is None else _blocks(classes)
     widths = [_BLOCK] * len(blocks)

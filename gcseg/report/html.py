@@ -19,6 +19,9 @@ from gcseg.report.html_style import STYLE
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
 """Of the page's contents: the browser itself refuses whatever is not in this file."""
 
+_LONG = 40
+"""Characters from which on a table's text is wrapped, but not into a narrow column."""
+
 
 class Markup(str):
     """HTML, as the functions here return it; any other text is escaped where it is used."""
@@ -123,8 +126,12 @@ def table(
     def cells(tag: str, row: Sequence[str], number: int | None) -> str:
         padded = [*row, *[""] * (columns - len(row))]
         kinds = [
-            [*(["t"] if place < texts else []), *(["b"] if (number, place) in bold else [])]
-            for place in range(len(padded))
+            [
+                *(["t"] if place < texts else []),
+                *(["long"] if place < texts and len(cell) > _LONG else []),
+                *(["b"] if (number, place) in bold else []),
+            ]
+            for place, cell in enumerate(padded)
         ]
         return "".join(
             f"<{tag}{_class(kind)}>{text(cell)}</{tag}>"

@@ -34,6 +34,7 @@ th, td { padding: 0.22rem 0.6rem; text-align: right; white-space: nowrap;
 th { color: var(--faint); font-weight: 600; vertical-align: bottom; }
 .t { text-align: left; }
 td.t { white-space: normal; overflow-wrap: break-word; min-width: 4.5rem; max-width: 34rem; }
+td.long { min-width: 13rem; }
 .b { font-weight: 700; }
 .facts { margin: 0.4rem 0; display: grid; gap: 0.15rem 1.5rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }

@@ -54,7 +54,6 @@ def write_run_report(
 
     Raises:
         OutputError: There is no such folder, or the file can't be written.
-        ConfigError: matplotlib isn't installed.
     """
     run = read_run(folder)
     name = str(run.results.get("name") or folder.resolve().name)

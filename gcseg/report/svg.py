@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from gcseg.errors import ConfigError
 from gcseg.report.html import Markup, one_line, text
 
 if TYPE_CHECKING:
@@ -27,18 +26,17 @@ _REPLACED = {
 WIDTH = 4.6
 """Of every chart, in inches: on a phone a point is then about a pixel."""
 
-FONT = 9.0
+FONT = 10.0
 """Size of most text, in points."""
 
 
 @contextmanager
 def new_figure(height: float) -> Iterator[Figure]:
     """A figure to draw on and turn into text, with settings that are this file's alone."""
-    try:  # Figure alone, without pyplot: no display, no state shared with a caller's own plots
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError("charts need matplotlib", "pip install matplotlib") from None
+    # Figure alone, without pyplot: no display, no state shared with a caller's own plots.
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     settings: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": "gcseg",  # keeps names, and so the text, the same for the same numbers

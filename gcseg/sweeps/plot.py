@@ -11,7 +11,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gcseg.errors import ConfigError
 from gcseg.files import atomic_write
 from gcseg.sweeps.scores import MODES, Setting
 from gcseg.sweeps.statistics import mean
@@ -61,7 +60,6 @@ def write_plot(folder: Path, settings: Sequence[Setting], modes: Sequence[str]) 
         The files; none where nothing has a score.
 
     Raises:
-        ConfigError: matplotlib isn't installed.
         OutputError: The folder can't be written.
     """
     modes = [mode for mode in modes if any(setting.in_mode(mode) for setting in settings)]
@@ -71,11 +69,10 @@ def write_plot(folder: Path, settings: Sequence[Setting], modes: Sequence[str]) 
     settings = [setting for setting in settings if any(map(setting.in_mode, modes))]
     if not modes:
         return []
-    try:  # Figure alone, without pyplot: no display, no state shared with a caller's own plots
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError("plots need matplotlib", "pip install 'gcseg[plots]'") from None
+    # Figure alone, without pyplot: no display, no state shared with a caller's own plots.
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     paths = [folder / "sweep.png", folder / "sweep.svg"]
     # The salt keeps the SVG's names, and so the file, the same for the same scores.
     with rc_context({"svg.hashsalt": "gcseg"}), warnings.catch_warnings():

@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 import yaml
 
-from gcseg.errors import ConfigError
 from gcseg.report.html import (
     Document,
     Markup,
@@ -139,13 +138,9 @@ def _add_charts(
     columns: Sequence[str],
     trainings: Mapping[str, Training],
 ) -> None:
-    try:
-        lengths = length_charts(rows, columns)
-        bars = settings_chart(rows, columns[0])
-        costs = cost_charts(rows, trainings, columns[0])
-    except ConfigError as error:
-        page.add("Charts", notice(f"No charts: {error}."))
-        return
+    lengths = length_charts(rows, columns)
+    bars = settings_chart(rows, columns[0])
+    costs = cost_charts(rows, trainings, columns[0])
     if lengths:
         page.add("Length of training", grid(*lengths), note=_about_bands(rows))
     elif bars is not None:  # all train equally long
@@ -158,11 +153,7 @@ def _add_charts(
 def _add_curves(
     page: Document, rows: Sequence[Setting], mode: str, trainings: Mapping[str, Training]
 ) -> None:
-    try:
-        chart = curves_chart(rows, trainings, mode)
-    except ConfigError as error:
-        page.add("Curves", notice(f"No curves: {error}."))
-        return
+    chart = curves_chart(rows, trainings, mode)
     if chart is not None:
         note = f"Validations in training, without augmentation. {_about_bands(rows)}"
         page.add("Curves", chart, note=note.strip())

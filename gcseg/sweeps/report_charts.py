@@ -42,9 +42,6 @@ def length_charts(settings: Sequence[Setting], modes: Sequence[str]) -> list[Mar
     Args:
         settings: All of the sweep.
         modes: Of test-time augmentation that have scores.
-
-    Raises:
-        ConfigError: matplotlib isn't installed.
     """
     scored = [one for one in settings if any(map(one.in_mode, modes))]
     if len({_iters(one) for one in scored}) < 2:
@@ -58,11 +55,7 @@ def length_charts(settings: Sequence[Setting], modes: Sequence[str]) -> list[Mar
 
 
 def settings_chart(settings: Sequence[Setting], mode: str) -> Markup | None:
-    """Draw a bar for each setting, at most the best ones; None for a single one.
-
-    Raises:
-        ConfigError: matplotlib isn't installed.
-    """
+    """Draw a bar for each setting, at most the best ones; None for a single one."""
     scored = [one for one in settings if one.in_mode(mode)]
     if len(scored) < 2:
         return None
@@ -78,11 +71,7 @@ def settings_chart(settings: Sequence[Setting], mode: str) -> Markup | None:
 def cost_charts(
     settings: Sequence[Setting], trainings: Mapping[str, Training], mode: str
 ) -> list[Markup]:
-    """Draw mIoU against the time and the operations of training, as far as they are known.
-
-    Raises:
-        ConfigError: matplotlib isn't installed.
-    """
+    """Draw mIoU against the time and the operations of training, as far as they are known."""
 
     def hours(setting: Setting) -> float | None:
         return _mean([training.hours for training in of_setting(setting, trainings)])
@@ -118,9 +107,6 @@ def curves_chart(
 
     Returns:
         The chart; None where no training has been validated.
-
-    Raises:
-        ConfigError: matplotlib isn't installed.
     """
     series = []
     seen = set()

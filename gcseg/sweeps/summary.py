@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gcseg.errors import ConfigError, GcsegError
+from gcseg.errors import GcsegError
 from gcseg.files import atomic_write
 from gcseg.sweeps.ledger import Job
 from gcseg.sweeps.plot import write_plot
@@ -66,10 +66,7 @@ def write_summary(folder: Path, jobs: Sequence[Job]) -> None:
     with atomic_write(folder / "sweep.txt") as file:
         text = [f"{sheet.title}\n\n{_markdown(sheet)}" for sheet in sheets]
         file.write(("\n\n".join([*text, "\n".join(lines)]).strip() + "\n").encode())
-    try:
-        write_plot(folder, settings(jobs), modes(jobs))
-    except ConfigError as error:
-        announce(f"no plot of the sweep: {error}")
+    write_plot(folder, settings(jobs), modes(jobs))
     from gcseg.sweeps.report import write_sweep_report  # which has these tables, too
 
     try:

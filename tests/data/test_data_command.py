@@ -146,7 +146,6 @@ def test_nothing_given_is_a_wish_for_help(act):
 
 
 def test_statistics(act, camvid, tmp_path):
-    pytest.importorskip("matplotlib")
     outcome = act("stats", "dataset=camvid", f"dataset.root={camvid}", "split=val")
     assert outcome.status == 0, outcome
     folder = tmp_path / "runs" / "data" / "camvid" / "val"

@@ -52,6 +52,10 @@ def matrix(folder, name):
     return [[int(count) for count in row[1:]] for row in rows], names
 
 
+def calibration(folder, name):
+    return json.loads((folder / f"analysis/{name}.json").read_text())["calibration"]["ece"]
+
+
 def state(folder, name="last"):
     return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
 
@@ -155,21 +159,25 @@ def test_no_such_strategy(train):
         pytest.param("cityscapes", 3, marks=pytest.mark.slow),
     ],
 )
-def test_every_image_is_counted_once(train, launch, tmp_path, layout, processes):
+def test_every_image_is_counted_once(run, train, launch, tmp_path, layout, processes):
     """In training's last scores and in an evaluation, in all modes, to the last pixel."""
     scenes = (*STEADY, f"dataset.reader.layout={layout}", "dataset.reader.val=7", "iters=2")
     assert train(*scenes, "tta=all").status == 0
     folder = only_run(tmp_path / "runs")
     alone = {name: matrix(folder, name) for name in ("none", "flip", "msflip")}
     assert len({json.dumps(counts) for counts, _ in alone.values()}) == 3
-    for command in (
-        ("train", *TINY, *scenes, "tta=all"),  # scores only
-        ("eval", f"checkpoint={folder}", "num_workers=0", "accelerator=cpu"),
-    ):
-        for found in folder.glob("confusion/*"):
+    explain = (f"checkpoint={folder}", "num_workers=0", "accelerator=cpu", "explain=true")
+    assert run("eval", *explain).status == 0
+    images = {name: (folder / f"analysis/{name}.csv").read_bytes() for name in alone}
+    sure = {name: calibration(folder, name) for name in alone}
+    for command in (("train", *TINY, *scenes, "tta=all"), ("eval", *explain)):
+        for found in (*folder.glob("confusion/*"), *folder.glob("analysis/*")):
             found.unlink()
-        launch(processes, *command)
+        launch(processes, *command)  # the first scores only
         assert {name: matrix(folder, name) for name in alone} == alone
+    for name in alone:
+        assert (folder / f"analysis/{name}.csv").read_bytes() == images[name]
+        assert calibration(folder, name) == pytest.approx(sure[name], rel=1e-9)
 
 
 @pytest.mark.slow

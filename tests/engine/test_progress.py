@@ -1,5 +1,6 @@
 """Progress as plain lines, where the output is no terminal."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -74,6 +75,25 @@ def test_lines(capsys, clock):
     assert summary["seconds"] == 2.0
     assert summary["images_per_second"] == 16.0
     assert summary["peak_memory_bytes"] > 10_000_000
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_nothing_is_cut_off_on_a_terminal(columns, clock, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    progress, module = RunProgress(batch_size=8), Module()
+    fit = trainer(max_steps=80000, global_step=79990)
+    progress.on_train_start(fit, module)
+    progress.on_validation_end(fit, module)
+    for _ in range(2):
+        step(progress, fit, module, clock)
+    progress.on_train_end(fit, module)
+    text = capsys.readouterr().out
+    for part in ("train", "79992/80000", "loss 2.500", "lr 1.0e-02", "16.0 images/s"):
+        assert part in text
+    assert re.search(r"\d:\d\d:\d\d|-:--:--", text), "time left"
+    assert text.count("mIoU 0.2500 (best 0.2500)") >= 2, "in its own line and beside the bar"
 
 
 def test_accumulation_counts_optimizer_steps(capsys, clock):

@@ -7,13 +7,13 @@ import pytest
 
 from gcseg import catalogue
 from gcseg.errors import OutputError
-from gcseg.tables import main
 from gcseg.report.measured import (
     add_measurement,
     measured_table,
     published_table,
     read_measurements,
 )
+from gcseg.tables import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

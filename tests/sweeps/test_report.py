@@ -5,7 +5,6 @@ import json
 import math
 import re
 import shutil
-import sys
 from dataclasses import replace
 
 import pytest
@@ -125,7 +124,6 @@ def test_scores_and_their_noise_are_the_tables_of_the_summary(usual):
 
 
 def test_charts_of_length_cost_and_curves_have_bands_over_seeds(usual):
-    pytest.importorskip("matplotlib")
     length, cost, curves = (
         section(usual, title) for title in ("Length of training", "Cost of training", "Curves")
     )
@@ -241,14 +239,6 @@ def test_hundreds_of_jobs_and_classes(tmp_path):
     assert table[0] == ["class", *names[88:], "range"] and table[1][0] == "class 49"
     assert "The best 12 of 100 settings." in page.read_text()
     assert len(rows(page.read_text(), "Scores")) == 101
-
-
-def test_without_matplotlib_the_tables_are_there(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    folder, jobs = sweep(tmp_path, backbone=["r18", "r50"])
-    page = write_sweep_report(folder, jobs).read_text()
-    assert "No charts: charts need matplotlib" in page and "<svg" not in page
-    assert rows(page, "Scores")
 
 
 def test_the_end_of_a_sweep_writes_it(tmp_path, monkeypatch, capsys):

@@ -202,7 +202,6 @@ def test_nothing_finished(tmp_path, jobs):
 
 
 def test_hundreds_of_jobs(tmp_path):
-    pytest.importorskip("matplotlib")
     generator = np.random.default_rng(0)
     names = [f"b{number}" for number in range(100)]
     jobs = grid(
@@ -216,7 +215,6 @@ def test_hundreds_of_jobs(tmp_path):
 
 
 def test_a_plot_of_curves_against_iterations(tmp_path):
-    pytest.importorskip("matplotlib")
     jobs = grid(backbone=["r18", "$r$50"], iters=[20, 40], seeds=(0, 1), scores=by_backbone)
     write_summary(tmp_path, jobs)
     found = texts(tmp_path / "sweep.svg")
@@ -228,7 +226,6 @@ def test_a_plot_of_curves_against_iterations(tmp_path):
 
 
 def test_the_legend_names_numbers_and_leaves_out_what_all_have(tmp_path):
-    pytest.importorskip("matplotlib")
     values = {"iters": [20, 40], "optim.lr": [0.01, 0.02], "head": ["gc", "fcn"]}
     jobs = grid(modes=["none"], fail=[1, 3, 5, 7], **values)  # all of fcn
     write_summary(tmp_path, jobs)
@@ -239,7 +236,6 @@ def test_the_legend_names_numbers_and_leaves_out_what_all_have(tmp_path):
 
 
 def test_intervals_that_reach_beyond_100_leave_the_plot(tmp_path):
-    pytest.importorskip("matplotlib")
     jobs = grid(head=["gc", "fcn"], seeds=(0, 1), modes=["none"],
                 scores=lambda combination, seed, _: 0.1 + 0.8 * seed)  # fmt: skip
     write_summary(tmp_path, jobs)
@@ -249,7 +245,6 @@ def test_intervals_that_reach_beyond_100_leave_the_plot(tmp_path):
 
 
 def test_a_plot_of_names(tmp_path):
-    pytest.importorskip("matplotlib")
     write_summary(tmp_path, grid(head=["gc", "fcn"], fail=[5]))
     found = texts(tmp_path / "sweep.svg")
     assert "not drawn: 1 failed" in found
@@ -257,7 +252,6 @@ def test_a_plot_of_names(tmp_path):
 
 
 def test_a_random_search_is_plotted_row_by_row(tmp_path):
-    pytest.importorskip("matplotlib")
     jobs = grid(lr=[0.1, 0.2, 0.3], decay=[1, 2, 3], modes=["none"])
     write_summary(tmp_path, jobs[::4])
     assert "lr, decay" in texts(tmp_path / "sweep.svg")
@@ -269,14 +263,6 @@ def test_the_same_scores_give_the_same_files(tmp_path):
         write_summary(tmp_path / name, jobs)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
-
-
-def test_without_matplotlib_a_line_says_how_to_get_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    write_summary(tmp_path, grid(head=["gc", "fcn"]))
-    said = capsys.readouterr().err
-    assert said == "no plot of the sweep: plots need matplotlib: pip install 'gcseg[plots]'\n"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep.csv", "sweep.txt"]
 
 
 def test_a_folder_that_can_not_be_written(tmp_path):
