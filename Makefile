@@ -17,7 +17,7 @@ INSTALLED := $(VENV)/.gcseg-installed
 INSTALLED_DEV := $(VENV)/.gcseg-installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev test test-slow test-frameworks test-clusters coverage lint format types tables clean
+.PHONY: help demo install install-dev test test-slow test-frameworks test-clusters official coverage lint format types tables clean
 
 help:  ## list the targets
 	@echo "Targets (make TARGET):"
@@ -53,6 +53,10 @@ test-frameworks: $(INSTALLED_DEV)  ## compare with PaddleSeg and mmsegmentation 
 
 test-clusters: $(INSTALLED_DEV)  ## sweeps through SLURM, Ray and optuna on this machine, see CONTRIBUTING
 	$(BIN)/python -m pytest -m clusters $(TEST_ARGS)
+
+# Alone: among what it asks for is a `typing` that hides Python's own where PYTHONPATH names it.
+official: $(INSTALLED_DEV)  ## install the official Cityscapes evaluation, which some tests compare with
+	$(BIN)/python -m pip install --no-deps -c constraints.txt cityscapesscripts pyquaternion
 
 coverage: $(INSTALLED_DEV)  ## run the tests and fail if they cover less than 90 % of gcseg
 	$(BIN)/python -m pytest $(PARALLEL) --cov=gcseg --cov-report=term-missing:skip-covered --cov-fail-under=90 $(TEST_ARGS)

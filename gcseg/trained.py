@@ -47,28 +47,50 @@ class Trained:
         return find_checkpoint(str(self.checkpoint))
 
 
-def run_with_checkpoint(
-    config_name: str, task: Callable[[DictConfig, Trained], None], *, key: str = "checkpoint"
-) -> None:
+def run_with_checkpoint(config_name: str, task: Callable[[DictConfig, Trained], None]) -> None:
     """Run a command whose network and dataset are those of `checkpoint=` or `published=`.
 
     Args:
         config_name: See `gcseg.config.run_command`.
         task: What it does with the configuration and the checkpoint.
-        key: The setting that names the checkpoint.
     """
     trained = Trained()
 
     def prepare(arguments: list[str]) -> None:
         nonlocal trained
-        trained = offer_trained_options(arguments, key)
+        trained = offer_trained_options(arguments)
         if trained.checkpoint is None and not asks_for_information(arguments):
-            raise ConfigError(f"{key} is not set", f"give {key}=...")
+            raise ConfigError("checkpoint is not set", "give checkpoint=...")
 
     run_command(config_name, lambda cfg: task(cfg, trained), prepare=prepare)
 
 
-def offer_trained_options(arguments: list[str], key: str = "checkpoint") -> Trained:
+def run_with_run_folder(config_name: str, task: Callable[[DictConfig, Path], None]) -> None:
+    """Run a command about the run folder that `run=` names; it need not have a checkpoint any more.
+
+    Args:
+        config_name: See `gcseg.config.run_command`.
+        task: What it does with the configuration and the folder.
+    """
+    folder = Path()
+
+    def prepare(arguments: list[str]) -> None:
+        nonlocal folder
+        named = _value(arguments, "run")
+        config: Mapping[str, Any] = {}
+        if named is not None:
+            folder = Path(named).expanduser()
+            if not (folder / "config.yaml").is_file():
+                raise ConfigError(f"run={named} is no run folder", "give run=runs/<name>")
+            config = _complete(_read_yaml(folder / "config.yaml"))
+        elif not asks_for_information(arguments):
+            raise ConfigError("run is not set", "give run=runs/<name>, or sweep=runs/sweeps/<name>")
+        _offer(config)
+
+    run_command(config_name, lambda cfg: task(cfg, folder), prepare=prepare)
+
+
+def offer_trained_options(arguments: list[str]) -> Trained:
     """Offer the settings of the named checkpoint as option `trained` of their groups.
 
     Hydra composes them like any other option: `dataset.root=...` changes one value,
@@ -76,26 +98,30 @@ def offer_trained_options(arguments: list[str], key: str = "checkpoint") -> Trai
 
     Args:
         arguments: The command line.
-        key: The setting that names the checkpoint.
 
     Raises:
         ConfigError: Several checkpoints are given, the published row is unknown, or the dataset
             has to be named.
         WeightsError: The checkpoint does not exist or does not show its network.
     """
-    trained = _trained(_value(arguments, key), _value(arguments, "published"))
+    trained = _trained(_value(arguments, "checkpoint"), _value(arguments, "published"))
     known = "dataset" in trained.config or _value(arguments, "dataset") is not None
     if trained.checkpoint and not known:
         raise ConfigError(
             f"{trained.checkpoint} does not say which dataset it is for",
             "add dataset=cityscapes, voc, ade20k, camvid or folder",
         )
+    _offer(trained.config)
+    return trained
+
+
+def _offer(config: Mapping[str, Any]) -> None:
+    """Offer the settings of a training as option `trained` of their groups."""
     store = ConfigStore.instance()
     for group in GROUPS:
-        settings = dict(trained.config.get(group) or {})
+        settings = dict(config.get(group) or {})
         node = {key: value for key, value in settings.items() if key not in OF_THE_MACHINE}
         store.store(group=group, name="trained", node=node)
-    return trained
 
 
 def _value(arguments: list[str], key: str) -> str | None:

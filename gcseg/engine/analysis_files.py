@@ -39,7 +39,7 @@ def analysis(
     return {
         "classes": list(class_names),
         "mode": mode,
-        "conventions": conventions(counts.areas),
+        "conventions": conventions(counts.areas, class_names),
         "categories": cityscapes_categories(matrix) if cityscapes else {},
         "boundary": {
             "miou": boundary.miou,

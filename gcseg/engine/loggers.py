@@ -73,7 +73,9 @@ def tensorboard_logger(folder: Path, config: dict[str, Any], *, sweep: str | Non
         ConfigError: TensorBoard is not installed.
     """
     try:
-        return TensorBoardRunLogger(folder, name="tensorboard", version="", default_hp_metric=False)
+        return TensorBoardRunLogger(
+            folder.absolute(), name="tensorboard", version="", default_hp_metric=False
+        )
     except ModuleNotFoundError:
         raise ConfigError(
             "logger=tensorboard needs TensorBoard", "pip install 'gcseg[tensorboard]'"
@@ -104,6 +106,17 @@ class TensorBoardRunLogger(TensorBoardLogger):
         for one in images:
             row = panel_row(one, space)
             self.experiment.add_image(f"val/panel/{one.name}", row, step, dataformats="HWC")
+
+    @rank_zero_only
+    def finish(self, status: int, *, preempted: bool = False) -> None:
+        """Write what is left, and close the file.
+
+        Args:
+            status: The process's exit status; TensorBoard has no place for it.
+            preempted: Likewise.
+        """
+        if self._experiment is not None:
+            self._experiment.close()
 
 
 def panel_row(one: PanelImage, space: LabelSpace) -> UInt8Array:
@@ -187,7 +200,7 @@ def finishing(loggers: Callable[[], Sequence[Logger]]) -> Iterator[None]:
         raise
     finally:
         for logger in loggers():
-            if isinstance(logger, WandbRunLogger):
+            if isinstance(logger, (WandbRunLogger, TensorBoardRunLogger)):
                 logger.finish(status, preempted=preempted)
 
 

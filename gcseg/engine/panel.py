@@ -17,6 +17,7 @@ from PIL import Image
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
+from gcseg.errors import ConfigError
 
 ERRORS = {0: "right", 1: "wrong", IGNORE_INDEX: "ignored"}
 """The values of a mask of errors."""
@@ -76,6 +77,9 @@ class Panel(L.Callback):
         longest: Pixels of the longer side, to which larger images are scaled down.
         megabytes: Of all pictures of the run, in 10^6 bytes.
         validations: That the whole training makes.
+
+    Raises:
+        ConfigError: A number is too small.
     """
 
     def __init__(
@@ -87,6 +91,17 @@ class Panel(L.Callback):
         megabytes: float = 50,
         validations: int,
     ) -> None:
+        for name, value in (("images", images), ("longest", longest)):
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(
+                    f"logger.panel.{name}={value}",
+                    "give a whole number, 1 or more, or logger.panel=null for no pictures",
+                )
+        if megabytes <= 0:
+            raise ConfigError(
+                f"logger.panel.megabytes={megabytes}",
+                "give a number above 0, or logger.panel=null for no pictures",
+            )
         self.dataset = dataset
         count = min(images, len(dataset))
         self.indices = [position * len(dataset) // count for position in range(count)]

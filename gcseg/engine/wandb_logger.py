@@ -238,7 +238,9 @@ class WandbRunLogger(WandbLogger):
                 announce(f"{path} ({size / 2**20:.0f} MiB) is too large for W&B")
                 return
             # As text, which is copied: the file is replaced when the report is made anew.
-            self.experiment.log({"report": wandb.Html(path.read_text(), inject=False)})
+            self.experiment.log(
+                {"report": wandb.Html(path.read_text(), inject=False, data_is_not_path=True)}
+            )
 
     @rank_zero_only
     def log_checkpoints(self, best: Path, last: Path) -> None:

@@ -8,11 +8,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from gcseg.config import run_command
-from gcseg.errors import ConfigError
-from gcseg.trained import Trained, run_folder, run_with_checkpoint
+from gcseg.trained import run_with_run_folder
 
 
-def report(cfg: DictConfig, trained: Trained) -> None:
+def report(cfg: DictConfig, folder: Path) -> None:
     """Write the report of a run folder.
 
     Raises:
@@ -20,9 +19,6 @@ def report(cfg: DictConfig, trained: Trained) -> None:
     """
     from gcseg.build_report import write_report
 
-    folder = run_folder(trained.path())
-    if folder is None:
-        raise ConfigError(f"run={trained.checkpoint} is no run folder", "give runs/<name>")
     output = None if cfg.output is None else Path(cfg.output)
     print(f"report: {write_report(cfg, folder, output)}")
 
@@ -45,4 +41,4 @@ if __name__ == "__main__":
     if any(argument.startswith("sweep=") for argument in sys.argv[1:]):
         run_command("report_sweep", sweep_report)
     else:
-        run_with_checkpoint("report", report, key="run")
+        run_with_run_folder("report", report)

@@ -104,7 +104,8 @@ def test_tensorboard_has_curves_and_pictures(tmp_path):
     logger.log_metrics({"train/loss": 1.5, "epoch": 0}, 7)
     logger.log_panel([picture], SPACE, 7)
     assert logger.panel_bytes(picture, SPACE) > 100
-    logger.experiment.flush()
+    with loggers.finishing(lambda: [logger]):
+        pass
     read = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert read.Tags()["scalars"] == ["train/loss"]
     ((step, value),) = [(one.step, one.value) for one in read.Scalars("train/loss")]

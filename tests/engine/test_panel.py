@@ -10,6 +10,7 @@ import torch
 from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.engine.panel import Panel
+from gcseg.errors import ConfigError
 
 SPACE = LabelSpace(("road", "sky"))
 HEIGHT, WIDTH = 20, 40
@@ -183,6 +184,14 @@ def test_nothing_happens_outside_training_or_without_a_taker(run, monkeypatch):
     panel = Panel(dataset(), images=4, validations=1)
     validate(panel, run)
     assert panel.seen == 0 and all(not one.panels for one in run.loggers[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("images", 0), ("images", 1.5), ("longest", 0), ("megabytes", 0)]
+)
+def test_numbers_that_are_too_small(name, value):
+    with pytest.raises(ConfigError, match=rf"logger\.panel\.{name}={value}: give a .*panel=null"):
+        Panel(dataset(), validations=1, **{name: value})
 
 
 def test_no_random_numbers_are_drawn():
