@@ -15,6 +15,7 @@ from gcseg import build, build_data
 from gcseg.config import source_folder
 from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.label_spaces import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC
+from gcseg.engine.panel import Panel
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.identity import run_name
 from gcseg.instantiate import instantiate
@@ -124,8 +125,9 @@ def test_every_file_composes_and_what_it_describes_is_made(name):
 def test_logger_targets_exist():
     for name in OPTIONS["logger"] - {"csv"}:
         logger = plain(compose("train", f"logger={name}").logger)
-        target = get_method(logger.pop("_target_"))
-        inspect.signature(target).bind(folder=Path("a"), config={}, **logger)
+        target, panel = get_method(logger.pop("_target_")), logger.pop("panel")
+        inspect.signature(target).bind(folder=Path("a"), config={}, sweep=None, **logger)
+        inspect.signature(Panel).bind(None, validations=1, **panel)
 
 
 @pytest.mark.parametrize("command", ["eval", "predict"])

@@ -1,4 +1,4 @@
-"""python -m gcseg.report and gcseg.eval explain=true, after a training that wrote a report itself."""
+"""The report of a training, python -m gcseg.report, and gcseg.eval explain=true."""
 
 import csv
 import json
@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.commands import TINY, only_run
+from tests.commands import TINY, only_run, start
 
 SCENES = ("num_workers=0", "accelerator=cpu")
 
@@ -58,7 +58,8 @@ def test_curves_end_with_the_scores(reported):
     assert last["step"] == "3" and float(last["eval/none/miou"]) == record["miou"]
     assert float(last["eval/none/boundary_miou"]) == record["boundary_miou"]
     assert float(validation["val/iou/road"]) >= 0
-    assert [float(row["train/gradient_norm"]) > 0 for row in rows if row["train/loss"]] == [True] * 3
+    steps = [row for row in rows if row["train/loss"]]
+    assert len(steps) == 3 and all(float(row["train/gradient_norm"]) > 0 for row in steps)
 
 
 def test_explain(run, folder):
@@ -96,6 +97,18 @@ def test_without_the_dataset_there_is_all_but_the_pictures(run, folder, tmp_path
     page = (folder / "report.html").read_text()
     assert "There are no pictures: " in page and "nowhere" in page
     assert "Calibration" in page
+
+
+def test_help_and_settings_import_nothing_heavy(folder, tmp_path):
+    for arguments, words in (
+        (["--help"], "python -m gcseg.report sweep="),
+        (["--cfg", "job", f"run={folder}"], "examples: 2"),
+    ):
+        done = start("report", *arguments, cwd=tmp_path, options=("-X", "importtime"))
+        assert done.returncode == 0 and words in done.stdout, done.stderr
+        modules = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+        assert "gcseg.config" in modules
+        assert not modules & {"torch", "numpy", "matplotlib", "pytorch_lightning", "wandb", "rich"}
 
 
 @pytest.mark.parametrize(
