@@ -33,13 +33,13 @@ SCENES = (
 )
 SMALL = (
     *("dataset.crop.height=64", "dataset.crop.width=64"),
-    *("head.channels=16", "batch_size=2", "num_workers=0", "accelerator=cpu"),
+    *("head.channels=16", "batch_size=2", "num_workers=0", "accelerator=cpu", "report=false"),
 )
 TINY = (
     "backbone._target_=tests.tiny.backbone",
     *SMALL,
     *SCENES,
-    *("iters=3", "val_every=2", "log_every=1", "report=false"),
+    *("iters=3", "val_every=2", "log_every=1"),
 )
 """A training of a second, without its report."""
 

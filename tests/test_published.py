@@ -260,6 +260,7 @@ FINE_TUNE = (
     *("backbone=r18", *R18, "dataset=camvid", "dataset.root=camvid", "accelerator=cpu"),
     *("dataset.crop.height=32", "dataset.crop.width=32", "augment.scale.min=1.5", "iters=1"),
     *("augment.scale.max=2", "batch_size=2", "num_workers=0", "optim.lr=1e-6"),
+    "report=false",
 )
 
 

@@ -140,6 +140,7 @@ def test_the_commands_work_on_it(run, tmp_path, augment):
         "train",
         *settings,
         *("dataset=ade20k", "dataset.root=ade", f"augment={augment}", "tta=none"),
+        "report=false",
         *("dataset.fit.long=128", "dataset.fit.short=64"),
     )
     assert outcome.status == 0, outcome.err

@@ -243,7 +243,8 @@ def real(run, tmp_path):
     small = ("dataset.reader.train=2", "dataset.reader.val=1", "dataset.reader.height=32",
              "dataset.reader.width=32", "dataset.crop.height=32", "dataset.crop.width=32",
              "head.channels=16", "batch_size=2", "num_workers=0", "accelerator=cpu",
-             "backbone.output_stride=32", "iters=1", "ema.decay=0.9")  # fmt: skip
+             "backbone.output_stride=32", "iters=1", "ema.decay=0.9",
+             "report=false")  # fmt: skip
     outcome = run("train", *small)
     assert outcome.status == 0, outcome.err
     return only_run(tmp_path / "runs")
