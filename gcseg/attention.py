@@ -43,7 +43,7 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
     from gcseg.terminal import progress_bar
     from gcseg.weights import load_tensors, read_weights
 
-    build_trainer.device_count(cfg)  # the accelerator is there
+    device = build_trainer.device(cfg)
     checkpoint = trained.path()
     content = read_weights(checkpoint, cfg.weights)
     if cfg.images is None:
@@ -55,7 +55,7 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
     model = build.model(cfg, _class_count(content))
     load_tensors(model, content.tensors, content.extra, source=str(checkpoint))
     layout = torch.channels_last if cfg.channels_last else torch.contiguous_format
-    model = model.to(_device(cfg.accelerator), memory_format=layout).eval()  # type: ignore[call-overload]
+    model = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
     fit = build.fit(cfg)
     samples = EvaluationSamples(dataset, build_data.evaluation_preprocessing(cfg))
     output = Path(cfg.output or output_folder(cfg, checkpoint) / "attention")
@@ -94,17 +94,6 @@ def _class_count(content: CheckpointFile) -> int:
     return count
 
 
-def _device(accelerator: str) -> str:
-    """The first device of the kind that Lightning would take."""
-    import torch
-
-    if accelerator == "cpu":
-        return "cpu"
-    if torch.cuda.is_available() and accelerator != "mps":
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
 def _weights(model: Segmentor, image: Tensor, fit: Fit | None, name: str) -> Tensor:
     """The attention map, h x w float32 on the CPU, of a prepared image 3 x H x W.
 
@@ -112,17 +101,12 @@ def _weights(model: Segmentor, image: Tensor, fit: Fit | None, name: str) -> Ten
         MemoryLimitError: The image does not fit into memory.
         ConfigError: The head has no attention map.
     """
-    import torch
-
-    from gcseg.inference import scaled_size, view_of
+    from gcseg.inference import predict_attention
 
     parameter = next(model.parameters())
     height, width = image.shape[-2:]
     try:
-        with torch.inference_mode():
-            images = view_of(image[None], scaled_size(height, width, 1.0, fit), flip=False)
-            weights = model.attention(images.to(parameter.device))[0, 0]
-            return weights.float().cpu()
+        return predict_attention(model.attention, image[None].to(parameter.device), fit)[0, 0]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

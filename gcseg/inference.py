@@ -267,3 +267,19 @@ def predict_confidence(scores: Tensor, height: int, width: int, average: Average
     if average == "probabilities":
         return highest
     return (highest - scores.logsumexp(1)).exp()
+
+
+@torch.inference_mode()
+def predict_attention(attention: Model, images: Tensor, fit: Fit | None = None) -> Tensor:
+    """Where a network looks in images as they are, at scale 1.
+
+    Args:
+        attention: Maps N x 3 x H x W to N x 1 x h x w weights, as `Segmentor.attention`.
+        images: N x 3 x H x W, normalised.
+        fit: See `predict_scores`.
+
+    Returns:
+        N x 1 x h x w float32 on the CPU.
+    """
+    size = scaled_size(images.shape[-2], images.shape[-1], 1.0, fit)
+    return attention(view_of(images, size, flip=False)).float().cpu()

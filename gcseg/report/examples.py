@@ -20,7 +20,7 @@ from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.reading import UInt8Array
 from gcseg.data.samples import EvaluationSamples
 from gcseg.errors import ConfigError, OutputError, is_out_of_memory
-from gcseg.inference import Augmentation, Average, Fit, SlidingWindow, scaled_size, view_of
+from gcseg.inference import Augmentation, Average, Fit, SlidingWindow, predict_attention
 from gcseg.memory_ladder import MemoryLadder
 from gcseg.models import Segmentor
 from gcseg.report.attention_pictures import relative_weights
@@ -209,9 +209,7 @@ def _attention(
     """
     padded_height, padded_width = images.shape[-2:]
     try:
-        with torch.inference_mode():
-            view = view_of(images, scaled_size(padded_height, padded_width, 1.0, fit), flip=False)
-            weights = model.attention(view)[0, 0].float().cpu().numpy()
+        weights = predict_attention(model.attention, images, fit)[0, 0].numpy()
     except ConfigError:
         return None
     except (RuntimeError, MemoryError) as error:
