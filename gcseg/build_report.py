@@ -12,12 +12,13 @@ from omegaconf import DictConfig
 from gcseg import build, build_data, build_trainer
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.engine.checkpoints import check_classes
-from gcseg.engine.results import read_results
 from gcseg.engine.run import RunFolder
-from gcseg.errors import GcsegError
+from gcseg.errors import ConfigError, GcsegError
 from gcseg.inference import Augmentation
 from gcseg.report.examples import pick_examples, predict_examples, read_image_scores
+from gcseg.report.run_files import read_run
 from gcseg.report.run_report import write_run_report
+from gcseg.terminal import announce
 from gcseg.weights import load_tensors, read_weights
 
 if TYPE_CHECKING:
@@ -38,29 +39,38 @@ def write_report(cfg: DictConfig, folder: Path, output: Path | None = None) -> P
     Raises:
         OutputError: It can't be written, or the run folder is damaged.
     """
-    run = RunFolder(folder)
-    evaluation = _analysed(read_results(run.results))
+    shown = read_run(folder).shown
     count = cfg.get("examples", 2)
     examples: list[Example] = []
     space, notes = None, []
-    if evaluation is not None and count:
+    if count and shown is not None and shown.analysis is not None:
         try:
-            examples, space = _examples(cfg, run, evaluation, count)
-        except GcsegError as error:
-            notes.append(f"There are no pictures: {error}.")
+            if "@" in shown.name:  # whose weights and settings a record does not name
+                raise ConfigError(
+                    f"{shown.name} is not the training's own evaluation", "analyse one that is"
+                )
+            examples, space = _examples(cfg, RunFolder(folder), shown.record, count)
+            if not examples:
+                notes.append("There are no pictures: no image has a labelled pixel.")
+        except (GcsegError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # What is in the record may be by another version's hand.
+            notes.append(f"There are no pictures: {' '.join(str(error).split())}.")
+    for note in notes:
+        announce(note)
     return write_run_report(folder, examples, space=space, notes=notes, output=output)
-
-
-def _analysed(results: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The evaluation whose images are shown: the first that was analysed."""
-    found = (one for one in results.get("evaluations", {}).values() if one.get("analysis"))
-    return next(found, None)
 
 
 def _examples(
     cfg: DictConfig, run: RunFolder, evaluation: Mapping[str, Any], count: int
 ) -> tuple[list[Example], LabelSpace]:
-    """Predict the best, the median and the worst images of an evaluation once more."""
+    """Predict the best, the median and the worst images of an evaluation once more.
+
+    Args:
+        cfg: See `write_report`.
+        run: The run folder.
+        evaluation: Its record, of the training's own protocol.
+        count: Of each kind.
+    """
     rows = read_image_scores((run.path / evaluation["analysis"]).with_suffix(".csv"))
     dataset = build_data.dataset(cfg, evaluation["split"]).with_labels()
     checkpoint = run.checkpoints / evaluation["checkpoint"]

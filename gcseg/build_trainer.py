@@ -178,8 +178,12 @@ def panel(cfg: DictConfig, val_set: SegmentationDataset) -> list[L.Callback]:
     """What hands pictures to the logger of `cfg.logger`, or nothing."""
     if cfg.logger.get("panel") is None:
         return []
+    settings = plain(cfg.logger)["panel"]
+    known = ("images", "longest", "megabytes")
+    if not isinstance(settings, dict) or not settings.keys() <= set(known):
+        raise ConfigError(f"logger.panel={settings}", f"give {', '.join(known)}, or null for none")
     validations = math.ceil(cfg.iters / cfg.val_every)
-    return [Panel(val_set, validations=validations, **plain(cfg.logger.panel))]
+    return [Panel(val_set, validations=validations, **settings)]
 
 
 def loggers(

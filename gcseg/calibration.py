@@ -43,7 +43,9 @@ class Calibration:
         place = 2 * torch.bucketize(sure, inner) + correct.flatten().to(sure.device)
         place = place.where(counted.flatten().to(sure.device), 2 * BINS)
         pixels = torch.bincount(place, minlength=2 * BINS + 1)[:-1].reshape(BINS, 2)
-        sums = torch.bincount(place, weights=sure.double(), minlength=2 * BINS + 1)[:-1]
+        # Not by bincount, which has no deterministic way to add up fractions on a GPU.
+        sums = pixels.new_zeros(2 * BINS + 1, dtype=torch.float64)
+        sums = sums.index_add_(0, place, sure.double())[:-1]
         counts = [pixels.sum(1).double(), sums.reshape(BINS, 2).sum(1), pixels[:, 1].double()]
         self.state += torch.stack(counts).cpu()
 

@@ -52,6 +52,30 @@ def forward_flops(model: nn.Module, height: int, width: int) -> int | None:
     return _unless_it_fails(count)
 
 
+def training_flops(model: nn.Module, height: int, width: int) -> int | None:
+    """Floating point operations of a training step for one image: forward and backward pass.
+
+    The auxiliary head's are among them, and what is computed again in the backward pass.
+
+    Args:
+        model: A `Segmentor` or what is called like one; it is left as it is.
+        height: Of a crop, in pixels.
+        width: Likewise.
+
+    Returns:
+        As `forward_flops`.
+    """
+
+    def count() -> int:
+        counter = FlopCounterMode(display=False)
+        with counter:
+            network = _meta_copy(model).train()
+            _step(network, 2, height, width)  # batch norm may want more than one
+        return counter.get_total_flops() // 2
+
+    return _unless_it_fails(count)
+
+
 def training_memory(
     model: nn.Module,
     batch: int,
@@ -125,16 +149,19 @@ def optimizer_states(optimizer: torch.optim.Optimizer) -> int:
 
 
 def cost_record(model: nn.Module, height: int, width: int) -> dict[str, int]:
-    """A network's cost as results.json holds it, without `flops` where they can't be counted.
+    """A network's cost as results.json holds it, without operations that can't be counted.
 
     Args:
         model: See `forward_flops`.
         height: Of a crop, in pixels.
         width: Likewise.
     """
-    flops = forward_flops(model, height, width)
-    counted = {} if flops is None else {"flops": flops}
-    return {"parameters": parameters(model), **counted, "height": height, "width": width}
+    counted = {
+        "flops": forward_flops(model, height, width),
+        "training_flops": training_flops(model, height, width),
+    }
+    known = {name: count for name, count in counted.items() if count is not None}
+    return {"parameters": parameters(model), **known, "height": height, "width": width}
 
 
 def _step_peak(network: nn.Module, batch: int, height: int, width: int) -> int:
@@ -146,17 +173,22 @@ def _step_peak(network: nn.Module, batch: int, height: int, width: int) -> int:
         height: See `training_memory`.
         width: See `training_memory`.
     """
-    dtype = next(network.parameters()).dtype
     with _Alive(network) as alive:
-        images = torch.empty(batch, 3, height, width, dtype=dtype, device="meta")
-        labels = torch.empty(batch, height, width, dtype=torch.int64, device="meta")
-        logits, auxiliary_logits = network(images, auxiliary=True)
-        loss = cross_entropy(logits, labels)
-        if auxiliary_logits is not None:
-            loss = loss + cross_entropy(auxiliary_logits, labels)
-        del logits, auxiliary_logits
-        loss.backward()  # type: ignore[no-untyped-call]
+        _step(network, batch, height, width)
     return int(alive.peak)
+
+
+def _step(network: nn.Module, batch: int, height: int, width: int) -> None:
+    """A forward and a backward pass on the meta device."""
+    dtype = next(network.parameters()).dtype
+    images = torch.empty(batch, 3, height, width, dtype=dtype, device="meta")
+    labels = torch.empty(batch, height, width, dtype=torch.int64, device="meta")
+    logits, auxiliary_logits = network(images, auxiliary=True)
+    loss = cross_entropy(logits, labels)
+    if auxiliary_logits is not None:
+        loss = loss + cross_entropy(auxiliary_logits, labels)
+    del logits, auxiliary_logits
+    loss.backward()  # type: ignore[no-untyped-call]
 
 
 class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]

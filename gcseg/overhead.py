@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pstats
 import subprocess
 import sys
@@ -18,12 +17,15 @@ USUAL = {"iters": "100", "val_every": "50", "tta": "none", "report": "false", "l
 PARTS = {
     "loggers, each logged step": [("logger_connector.py", "log_metrics")],
     "gradient norm and memory": [("step_metrics.py", "on_before_optimizer_step")],
-    "panel of pictures": [
-        ("panel.py", "on_validation_batch_end"),
+    "panel of pictures, each validation": [
         ("panel.py", "on_validation_epoch_end"),
+        ("panel.py", "on_validation_batch_end"),
     ],
 }
 """What is timed: files and functions, none of which calls another one of the list."""
+
+WHOLE = [("training_epoch_loop.py", "run")]
+"""All steps, and the validations between them."""
 
 
 def overhead(settings: Sequence[str]) -> int:
@@ -53,34 +55,43 @@ def overhead(settings: Sequence[str]) -> int:
             raise TrainingError(
                 f"the training ended with status {child.returncode}", "see what it says above"
             )
-        training = json.loads(results[0].read_text())["training"]
-        print_shares(shares(pstats.Stats(str(profile)), training))
+        print_shares(shares(pstats.Stats(str(profile))))
     return 0
 
 
-def shares(profile: pstats.Stats, training: Mapping[str, float]) -> dict[str, tuple[int, float]]:
-    """How often each of `PARTS` ran, and its fraction of the training's time.
+def shares(profile: pstats.Stats) -> dict[str, tuple[int, float, float]]:
+    """How often each of `PARTS` ran, its seconds, and its fraction of the training's time.
 
     Args:
         profile: Of the process.
-        training: The record of results.json.
     """
+    whole = _seconds(profile, WHOLE)[1]
     found = {}
     for part, functions in PARTS.items():
-        calls, seconds = 0, 0.0
-        for (file, _, function), (_, count, _, cumulative, _) in profile.stats.items():  # type: ignore[attr-defined]
-            if (Path(file).name, function) in functions:
-                calls, seconds = max(calls, count), seconds + cumulative
-        found[part] = calls, seconds / training["seconds"]
+        calls, seconds = _seconds(profile, functions)
+        found[part] = calls, seconds, seconds / whole
     return found
 
 
-def print_shares(found: Mapping[str, tuple[int, float]]) -> None:
+def _seconds(profile: pstats.Stats, functions: Sequence[tuple[str, str]]) -> tuple[int, float]:
+    """Calls of the first of some functions that was called, and the seconds of all of them."""
+    calls, seconds = 0, 0.0
+    for (file, _, function), (_, count, _, cumulative, _) in profile.stats.items():  # type: ignore[attr-defined]
+        if (Path(file).name, function) in functions:
+            calls, seconds = calls or count, seconds + cumulative
+    return calls, seconds
+
+
+def print_shares(found: Mapping[str, tuple[int, float, float]]) -> None:
     """Print them as a table."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("part", "calls", "% of the training's time", title="logging, at most")
-    for part, (calls, share) in found.items():
-        table.add_row(part, str(calls), f"{100 * share:.3f}")
+    title = "what logging takes of training and its validations, at most"
+    table = Table("part", "calls", "seconds", "% of the time", title=title)
+    for part, (calls, seconds, share) in found.items():
+        table.add_row(part, str(calls), f"{seconds:.3f}", f"{100 * share:.2f}")
+    total = [sum(column) for column in zip(*found.values(), strict=True)]
+    table.add_section()
+    table.add_row("all", "", f"{total[1]:.3f}", f"{100 * total[2]:.2f}")
     Console(soft_wrap=True).print(table)

@@ -54,8 +54,8 @@ def check(cfg: DictConfig) -> None:
     plain(cfg)  # every interpolation resolves
     whole = [("iters", 1), ("batch_size", 1), ("num_nodes", 1), ("accumulate", 1),
              ("val_every", 1), ("log_every", 1), ("prefetch", 1), ("seed", 0),
-             ("skip_not_finite", 0), ("count", 1), ("first", 0), ("benchmark.images", 1),
-             ("benchmark.samples", 1), ("benchmark.rounds", 1),
+             ("skip_not_finite", 0), ("examples", 0), ("count", 1), ("first", 0),
+             ("benchmark.images", 1), ("benchmark.samples", 1), ("benchmark.rounds", 1),
              ("benchmark.batches", 1)]  # fmt: skip
     for key, least in whole:
         value = OmegaConf.select(cfg, key, default=_ABSENT)

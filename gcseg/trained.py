@@ -80,14 +80,29 @@ def run_with_run_folder(config_name: str, task: Callable[[DictConfig, Path], Non
         config: Mapping[str, Any] = {}
         if named is not None:
             folder = Path(named).expanduser()
-            if not (folder / "config.yaml").is_file():
-                raise ConfigError(f"run={named} is no run folder", "give run=runs/<name>")
-            config = _complete(_read_yaml(folder / "config.yaml"))
+            config = _of_run_folder(folder)
         elif not asks_for_information(arguments):
             raise ConfigError("run is not set", "give run=runs/<name>, or sweep=runs/sweeps/<name>")
         _offer(config)
 
     run_command(config_name, lambda cfg: task(cfg, folder), prepare=prepare)
+
+
+def _of_run_folder(folder: Path) -> Mapping[str, Any]:
+    """The settings of a run folder, or of its checkpoint where it has lost its config.yaml.
+
+    Raises:
+        ConfigError: It is no run folder.
+        WeightsError: The file can't be read.
+    """
+    if (folder / "config.yaml").is_file():
+        return _complete(_read_yaml(folder / "config.yaml"))
+    there = [path for name in ("best", "last")
+             if (path := folder / "checkpoints" / f"{name}.ckpt").is_file()]  # fmt: skip
+    config = recorded_config(there[0]) if there else None
+    if config is None:
+        raise ConfigError(f"run={folder} is no run folder", "give run=runs/<name>")
+    return config
 
 
 def offer_trained_options(arguments: list[str]) -> Trained:

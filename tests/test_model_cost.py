@@ -25,7 +25,8 @@ def test_known_costs_of_a_published_network():
     with torch.device("meta"):
         model = gcnet("r50", 19)
     record = cost_record(model, 512, 1024)
-    assert record.keys() == {"parameters", "flops", "height", "width"}
+    assert record.keys() == {"parameters", "flops", "training_flops", "height", "width"}
+    assert round(record["training_flops"] / 1e9) == 2487, "with the auxiliary head's"
     assert round(record["flops"] / 1e9) == 790
     assert round(record["parameters"] / 1e6, 1) == 49.6
 

@@ -117,11 +117,63 @@ def test_help_and_settings_import_nothing_heavy(folder, tmp_path):
         (None, "run is not set: give run=runs/<name>, or sweep=runs/sweeps/<name>"),
         ("run=nothing", "run=nothing is no run folder: give run=runs/<name>"),
         ("sweep=nothing", "nothing is no sweep"),
+        ("examples=-1", "examples=-1: give a whole number, 0 or more"),
     ],
 )
-def test_what_is_no_run(run, argument, message):
-    outcome = run("report", *([] if argument is None else [argument]))
+def test_what_is_no_run(run, folder, argument, message):
+    given = [] if argument is None else [argument]
+    outcome = run("report", *([f"run={folder}"] if "examples=-1" in given else []), *given)
     assert message in outcome.error
+
+
+def test_the_same_scores_again_keep_their_analysis(run, folder):
+    before = evaluations(folder)["none"]
+    assert run("eval", f"checkpoint={folder}", "tta=none", *SCENES).status == 0
+    after = evaluations(folder)["none"]
+    assert {**after, "seconds": 0} == {**before, "seconds": 0} and "analysis" in after
+    damaged = json.loads((folder / "results.json").read_text())
+    damaged["evaluations"]["none"]["miou"] = 0.5  # as of other weights
+    (folder / "results.json").write_text(json.dumps(damaged))
+    assert run("eval", f"checkpoint={folder}", "tta=none", *SCENES).status == 0
+    assert not {"analysis", "ece", "boundary_miou"} & evaluations(folder)["none"].keys()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        5,
+        {"miou": 0.5, "analysis": "analysis/none.json"},
+        {"miou": 0.5, "analysis": 5},
+        {"miou": 0.5, "analysis": "analysis/none.json", "split": "val", "checkpoint": 5},
+    ],
+)
+def test_a_damaged_record_costs_the_pictures_only(run, folder, record):
+    results = json.loads((folder / "results.json").read_text())
+    results["evaluations"]["none"] = record
+    (folder / "results.json").write_text(json.dumps(results))
+    outcome = run("report", f"run={folder}", "accelerator=cpu")
+    assert outcome.status == 0, outcome.err
+    page = (folder / "report.html").read_text()
+    assert folder.name in page and "data:image/jpeg" not in page
+
+
+def test_settings_are_those_of_the_checkpoint_where_config_yaml_is_lost(run, folder):
+    (folder / "config.yaml").write_text("[")
+    assert "move it away" in run("report", f"run={folder}").error
+    (folder / "config.yaml").unlink()
+    assert run("report", f"run={folder}", "accelerator=cpu").status == 0
+    assert (folder / "report.html").read_text().count("data:image") >= 9
+
+
+def test_other_evaluations_have_no_pictures(run, folder):
+    """What weights and settings they had is not in their records."""
+    (folder / "results.json").unlink()
+    outcome = run(
+        "eval", f"checkpoint={folder}", "split=train", "tta=none", "explain=true", *SCENES
+    )
+    assert outcome.status == 0, outcome.err
+    outcome = run("report", f"run={folder}", "accelerator=cpu")
+    assert "There are no pictures: none@train is not the training's own evaluation" in outcome.err
 
 
 def test_without_checkpoints_there_is_all_but_the_pictures(run, folder):

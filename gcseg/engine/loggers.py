@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ from gcseg.report.pictures import overlay
 
 SCORES = ("miou", "pixel_accuracy", "boundary_miou", "ece")
 """Of a record in results.json: those that are one number."""
+
+MODES = ("online", "offline", "disabled", "shared", "run", "dryrun")
+"""Values of WANDB_MODE."""
 
 WRONG, IGNORED = (220, 20, 60), (128, 128, 128)
 """Colours of a picture of errors; what is right stays as it is."""
@@ -49,7 +53,22 @@ def wandb_logger(
         tags: For searching.
         checkpoints: Whether best.ckpt and last.ckpt are uploaded at the end.
         sweep: The sweep that the training is a job of, if any.
+
+    Raises:
+        ConfigError: A name is none that W&B takes.
     """
+    for key, name in (("project", project), ("entity", entity), ("group", group)):
+        if name is not None and not (isinstance(name, str) and name.strip()):
+            raise ConfigError(f"logger.{key}={name}", f"give a name, as in \"logger.{key}='1'\"")
+    if set(project) & set("/\\#?%:") or len(project) > 128:
+        raise ConfigError(
+            f"logger.project={project}", "give at most 128 characters, and none of / \\ # ? % :"
+        )
+    if not all(isinstance(tag, str) and 1 <= len(tag) <= 64 for tag in tags):
+        raise ConfigError(f"logger.tags={list(tags)}", "give words of at most 64 characters")
+    mode = os.environ.get("WANDB_MODE")
+    if mode is not None and mode not in MODES:
+        raise ConfigError(f"WANDB_MODE={mode}", f"use one of {', '.join(MODES)}")
     return WandbRunLogger(
         folder,
         config,

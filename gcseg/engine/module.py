@@ -215,10 +215,10 @@ class SegmentationModule(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Turn the confusion matrices, summed over processes, into scores; report on memory."""
-        matrices = self.confusion.compute()
-        for name in self.modes:
-            self.matrices[name] = matrices[name].cpu()
-            self.scores[name] = scores(matrices[name], self.class_names)
+        count = len(self.class_names)
+        for name, matrix in self.confusion.compute().items():
+            self.matrices[name] = matrix.cpu().reshape(count, count)  # of one class, it is flat
+            self.scores[name] = scores(self.matrices[name], self.class_names)
         self.confusion.reset()
         if self.trainer.state.fn == "fit":  # the scores of an evaluation are no part of the curves
             plain = self.scores["none"]

@@ -47,6 +47,22 @@ class PanelImage:
         return wrong
 
 
+def of_one_size(images: Sequence[PanelImage]) -> list[PanelImage]:
+    """Pictures padded at the bottom and right to the size of the largest, with what is ignored."""
+    height = max(one.image.shape[0] for one in images)
+    width = max(one.image.shape[1] for one in images)
+
+    def padded(pixels: UInt8Array, value: int) -> UInt8Array:
+        missing = ((0, height - pixels.shape[0]), (0, width - pixels.shape[1]))
+        return np.pad(pixels, (*missing, (0, 0))[: pixels.ndim], constant_values=value)
+
+    return [
+        PanelImage(one.name, padded(one.image, 0), *(padded(label, IGNORE_INDEX)
+                                                     for label in (one.truth, one.prediction)))
+        for one in images
+    ]  # fmt: skip
+
+
 def encoded(pixels: UInt8Array, file_type: str) -> int:
     """Bytes of a picture, H x W or H x W x 3, as a file of Pillow's type."""
     file = io.BytesIO()

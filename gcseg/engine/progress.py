@@ -15,6 +15,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 ONE_LINE = 110
 """Columns of a terminal from which on bar, time left and all numbers have room in one line."""
 
+SECONDS_BETWEEN_LINES = 30.0
+"""Of an evaluation, in a log."""
+
 
 class RunProgress(L.Callback):
     """Shows step, loss, learning rate, images/s, time left and the last and best mIoU.
@@ -47,6 +50,8 @@ class RunProgress(L.Callback):
         self._train = self._bars.add_task("train", total=None, visible=False, text="")
         self._evaluate = self._bars.add_task("evaluate", total=None, visible=False, text="")
         self._score = ""
+        self._images = 0
+        self._begun = self._told = 0.0
 
     @property
     def images_per_second(self) -> float:
@@ -93,7 +98,7 @@ class RunProgress(L.Callback):
             return
         learning = (
             f"loss {float(trainer.callback_metrics['train/loss']):.3f}"
-            f"  lr {trainer.optimizers[0].param_groups[0]['lr']:.1e}"
+            f"  lr {float(trainer.callback_metrics['train/learning_rate']):.1e}"
         )
         speed = f"{self.images_per_second:.1f} images/s{self._score}"
         narrow = not self._bars.disable and self._console.width < ONE_LINE
@@ -107,6 +112,8 @@ class RunProgress(L.Callback):
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Show the evaluation's own bar."""
+        self._images = 0
+        self._begun = self._told = time.monotonic()
         if trainer.is_global_zero:
             self._bars.start()
             self._bars.reset(self._evaluate, total=int(trainer.num_val_batches[0]), visible=True)
@@ -114,8 +121,18 @@ class RunProgress(L.Callback):
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
     ) -> None:
-        """Advance by an image."""
+        """Advance by an image; in a log, a line now and then."""
         self._bars.advance(self._evaluate)
+        self._images += 1
+        now = time.monotonic()
+        silent = not trainer.is_global_zero or not self._bars.disable
+        if silent or now - self._told < SECONDS_BETWEEN_LINES:
+            return
+        self._told = now
+        total = int(trainer.num_val_batches[0])
+        left = (total - self._images) * (now - self._begun) / self._images
+        what = "validating" if trainer.state.fn == "fit" else "scoring"
+        self._console.print(f"{what} image {self._images}/{total}  {_clock(left)} left")
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Hide the bar and note the score."""

@@ -16,6 +16,12 @@ from gcseg.files import locked, write_json
 from gcseg.inference import Augmentation, Average, Fit, SlidingWindow
 from gcseg.metrics import Scores
 
+SCORED = ("checkpoint", "images", "miou", "pixel_accuracy", "class_iou")
+"""By which two records are known to be of the same predictions."""
+
+ANALYSED = ("boundary_miou", "ece", "analysis")
+"""What an analysis adds to a record."""
+
 
 def read_results(path: Path) -> dict[str, Any]:
     """Read results.json; empty where there is none.
@@ -27,7 +33,7 @@ def read_results(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         content = error
     if not isinstance(content, dict) or not isinstance(content.get("evaluations", {}), dict):
         raise OutputError(f"{path} is damaged ({content})", "move it away, and run this again")
@@ -37,13 +43,28 @@ def read_results(path: Path) -> dict[str, Any]:
 def merge_results(path: Path, update: Mapping[str, Any]) -> None:
     """Write results.json with some entries new; earlier evaluations of other names are kept.
 
+    So is the analysis of one that is made again without, where it came to the same.
+
     Raises:
         OutputError: The file can't be written.
     """
     with locked(path):
         results = read_results(path)
-        evaluations = {**results.get("evaluations", {}), **update.get("evaluations", {})}
+        before = results.get("evaluations", {})
+        new = update.get("evaluations", {})
+        kept = {
+            name: {**_analysed(before.get(name), record), **record} for name, record in new.items()
+        }
+        evaluations = {**before, **kept}
         write_json(path, {**results, **update, "evaluations": evaluations})
+
+
+def _analysed(before: object, record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the analysis of the same scores says in an earlier record; empty where there is none."""
+    if not isinstance(before, Mapping) or "analysis" in record:
+        return {}
+    same = all(before.get(key) == record.get(key) for key in SCORED)
+    return {key: before[key] for key in ANALYSED if key in before} if same else {}
 
 
 def evaluation_record(

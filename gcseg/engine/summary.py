@@ -126,7 +126,8 @@ def end_lines(folder: Path, *, attention: bool = True) -> dict[str, str]:
     there = [name for name in FILES if (folder / name).is_file()]
     lines = {Path(name).name: str(folder / name) for name in there}
     checkpoint = shlex.quote(f"checkpoint={folder}")
-    lines["explain"] = f"python -m gcseg.eval {checkpoint} explain=true"
+    if "report.html" not in there:  # which has it all
+        lines["explain"] = f"python -m gcseg.eval {checkpoint} explain=true"
     lines["predict"] = f"python -m gcseg.predict {checkpoint} limit=8"
     lines["report"] = f"python -m gcseg.report {shlex.quote(f'run={folder}')}"
     if attention:

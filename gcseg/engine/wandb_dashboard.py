@@ -12,10 +12,8 @@ import wandb_workspaces.expr as expr
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
+from gcseg.engine.wandb_logger import STEP
 from gcseg.errors import ConfigError
-
-STEP = "trainer/global_step"
-"""The x axis of all curves, as the logger names it."""
 
 CURVES = {
     "Loss": ("train/loss", "train/loss_main", "train/loss_auxiliary"),

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.engine.checkpoints import read_checkpoint
-from gcseg.engine.panel import ERRORS, PanelImage, encoded
+from gcseg.engine.panel import ERRORS, PanelImage, encoded, of_one_size
 from gcseg.engine.run import RunFolder
 from gcseg.engine.wandb_credentials import has_credentials
 from gcseg.terminal import announce
 
 if TYPE_CHECKING:
-    from wandb import Settings
+    from wandb import Settings, Table
     from wandb.plot.custom_chart import CustomChart
 
 STEP = "trainer/global_step"
@@ -41,6 +41,12 @@ SECONDS_TO_UPLOAD = 600.0
 
 LARGEST_REPORT = 100 * 2**20
 """Bytes of a report that W&B is given."""
+
+MOST_CLASSES = 100
+"""Of a confusion matrix as a plot, whose cells W&B takes 10,000 of; of more, a table is logged."""
+
+MOST_CONFUSIONS = 1000
+"""Rows of that table."""
 
 ARTIFACT_NAME = 128
 """Characters that W&B takes in the name of an artifact."""
@@ -109,6 +115,8 @@ class WandbRunLogger(WandbLogger):
         if mode not in ("offline", "dryrun", "disabled") and not has_credentials():
             if mode is not None:
                 announce(f"W&B has no API key for WANDB_MODE={mode}, and stays offline")
+            else:
+                announce("W&B has no API key and stays offline: wandb sync sends the run later")
             mode = "offline"
         folders = set(self._online_folders())
         try:
@@ -118,10 +126,20 @@ class WandbRunLogger(WandbLogger):
             wandb.teardown()  # or the service would hold on to the id
             for left in set(self._online_folders()) - folders:  # of the attempt, with nothing in it
                 shutil.rmtree(left, ignore_errors=True)
-            run = wandb.init(**self._arguments, mode="offline", settings=self._settings())
+            run = self._begin_offline()
         run.define_metric(STEP)
         run.define_metric("*", step_metric=STEP, step_sync=True)
         return run
+
+    def _begin_offline(self) -> Any:
+        """Begin an offline run; one that keeps nothing, if even that fails."""
+        import wandb
+
+        try:
+            return wandb.init(**self._arguments, mode="offline", settings=self._settings())
+        except Exception as error:
+            announce(f"warning: W&B gets nothing of this training ({_in_short(error)})")
+            return wandb.init(mode="disabled")
 
     def _settings(self) -> Settings:
         """Time limits that are not the user's."""
@@ -190,7 +208,7 @@ class WandbRunLogger(WandbLogger):
         with self._going_on("pictures"):
             pictures = [
                 wandb.Image(one.image, caption=one.name, masks=masks(one), file_type="jpg")
-                for one in images
+                for one in of_one_size(images)
             ]
             self.experiment.log({"val/panel": pictures, STEP: step})
 
@@ -218,8 +236,10 @@ class WandbRunLogger(WandbLogger):
                 for name in class_names
             ]
             table = wandb.Table(columns=["class", *evaluations], data=rows)
-            plots = {
+            plots: dict[str, Any] = {
                 f"eval/{mode}/confusion_matrix": confusion_plot(matrix, class_names, mode)
+                if len(class_names) <= MOST_CLASSES
+                else confusion_table(matrix, class_names)
                 for mode, matrix in matrices.items()
             }
             self.experiment.log({"eval/class_iou": table, **plots, STEP: step})
@@ -239,7 +259,7 @@ class WandbRunLogger(WandbLogger):
                 return
             # As text, which is copied: the file is replaced when the report is made anew.
             self.experiment.log(
-                {"report": wandb.Html(path.read_text(), inject=False, data_is_not_path=True)}
+                {"report": wandb.Html(path.read_text("utf-8"), inject=False, data_is_not_path=True)}
             )
 
     @rank_zero_only
@@ -327,6 +347,26 @@ def confusion_plot(matrix: Tensor, class_names: Sequence[str], mode: str) -> Cus
         fields={field: field for field in fields},
         string_fields={"title": f"Confusion matrix, {mode}"},
     )
+
+
+def confusion_table(matrix: Tensor, class_names: Sequence[str]) -> Table:
+    """The most frequent confusions, where W&B would cut its plot off.
+
+    Args:
+        matrix: Classes x classes, a row for each true class.
+        class_names: Of the classes.
+    """
+    import wandb
+
+    wrong = matrix.clone().fill_diagonal_(0)
+    order = wrong.flatten().argsort(descending=True, stable=True)[:MOST_CONFUSIONS].tolist()
+    cells = [divmod(place, len(class_names)) for place in order]
+    rows = [
+        [class_names[true], class_names[predicted], int(wrong[true, predicted])]
+        for true, predicted in cells
+        if wrong[true, predicted]
+    ]
+    return wandb.Table(columns=["Actual", "Predicted", "nPredictions"], data=rows)
 
 
 def best_validation(metrics: Path) -> dict[str, float]:

@@ -157,7 +157,7 @@ def predict_examples(
             mode=mode, average=average, window=window, fit=fit, device=device,
         )
         for pick in picks
-        if pick.score.index < len(dataset)
+        if 0 <= pick.score.index < len(dataset)
     ]  # fmt: skip
 
 

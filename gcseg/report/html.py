@@ -156,6 +156,12 @@ def facts(pairs: Mapping[str, str] | Iterable[tuple[str, str]]) -> Markup:
     return Markup(f'<dl class="facts">\n{entries}</dl>')
 
 
+def definitions(pairs: Mapping[str, str]) -> Markup:
+    """Words, and below each what is to be said about it."""
+    items = "".join(f"<dt>{text(name)}</dt><dd>{text(words)}</dd>" for name, words in pairs.items())
+    return Markup(f'<dl class="words">{items}</dl>')
+
+
 def figure(content: str, caption: str = "") -> Markup:
     """A chart or picture with a caption."""
     below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""

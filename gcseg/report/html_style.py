@@ -39,6 +39,9 @@ td.long { min-width: 13rem; }
 .facts { margin: 0.4rem 0; display: grid; gap: 0.15rem 1.5rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
 .facts div { display: flex; gap: 0.7rem; align-items: baseline; }
+.words { margin: 0.6rem 0 0; }
+.words dt { max-width: none; }
+.words dd { margin: 0 0 0.4rem 1rem; max-width: 46rem; }
 dt { flex: 0 0 8.7rem; max-width: 45%; overflow-wrap: anywhere; }
 dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
 .big { display: flex; flex-wrap: wrap; gap: 0.7rem 2.2rem; margin: 0.5rem 0 0.8rem; }

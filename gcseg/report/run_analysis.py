@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gcseg.report.charts import reliability_chart
-from gcseg.report.html import Markup, figure, grid, notice, table
+from gcseg.report.html import Markup, definitions, figure, grid, notice, table
 from gcseg.report.run_files import Evaluation, RunFiles, mapping, number
 from gcseg.report.run_published import percent
 
@@ -68,13 +68,13 @@ def convention_parts(run: RunFiles) -> list[str]:
     rows = [
         [
             name,
-            str(mapping(conventions, name).get("reason", "")),
             *(percent(number(one.analysis, "conventions", name, "miou")) for one in analysed),
         ]
         for name in conventions
     ]
-    header = ["convention", "how it counts", *(f"mIoU {one.title}" for one in analysed)]
-    parts: list[str] = [table(header, rows, texts=2)]
+    header = ["convention", *(f"mIoU {one.title}" for one in analysed)]
+    reasons = {name: str(mapping(conventions, name).get("reason", "")) for name in conventions}
+    parts: list[str] = [table(header, rows), definitions(reasons)]
     if categories := mapping(analysed[0].analysis, "categories"):
         cells = [
             [name, *(percent(number(one.analysis, "categories", name)) for one in analysed)]
@@ -89,8 +89,8 @@ def missing(run: RunFiles, what: str) -> Markup:
     """A notice on what an evaluation without analysis lacks, and what adds it."""
     return notice(
         f"This run has no analysis for {what}. To add it: "
-        f"python -m gcseg.eval checkpoint={run.place} explain=true, "
-        f"then python -m gcseg.report run={run.place}"
+        f"python -m gcseg.eval {run.argument('checkpoint')} explain=true, "
+        f"then python -m gcseg.report {run.argument('run')}"
     )
 
 

@@ -59,7 +59,8 @@ def _losses(curves: Mapping[str, Curve]) -> Markup:
 def _one(curves: Mapping[str, Curve], name: str, label: str, *, log_y: bool = False) -> Markup:
     if name not in curves:
         return Markup()
-    if log_y and not any(value > 0 for value in curves[name][1]):
+    positive = [value for value in curves[name][1] if value > 0]
+    if log_y and not (positive and max(positive) > 10 * min(positive)):
         log_y = False
     series = [Series("", *curves[name])]
     return figure(line_chart(series, x_label=_STEPS, y_label=label, log_y=log_y, title=label))

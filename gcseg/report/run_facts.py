@@ -23,10 +23,13 @@ def speed_parts(run: RunFiles) -> Sequence[str]:
         "forward pass": "" if flops is None else f"{flops / 1e9:.4g} GFLOP for one crop"
         + (f" of {model['height']} x {model['width']}" if "width" in model else ""),
     }  # fmt: skip
+    together: dict[tuple[float, float], list[str]] = {}
     for one in run.evaluations:
         images, seconds = number(one.record, "images"), number(one.record, "seconds")
         if images and seconds is not None:
-            pairs[f"evaluation, {one.title}"] = f"{seconds / images:.3g} s per image"
+            together.setdefault((images, seconds), []).append(one.title)
+    for (images, seconds), titles in together.items():
+        pairs[f"evaluation, {' and '.join(titles)}"] = f"{seconds / images:.3g} s per image"
     there = {key: value for key, value in pairs.items() if value}
     parts: list[str] = [facts(there)] if there else []
     if "parameters" not in there:
@@ -89,12 +92,20 @@ def command_parts(run: RunFiles) -> Sequence[str]:
         "Score it under other modes, with boundaries, calibration and single images:":
             ["gcseg.eval", f"checkpoint={folder}", "explain=true"],
         "Predict pictures:": ["gcseg.predict", f"checkpoint={folder}", "images=FOLDER"],
-        "See where its context block looks:": ["gcseg.attention", f"checkpoint={folder}"],
         "Write this report anew:": ["gcseg.report", f"run={folder}"],
     }  # fmt: skip
+    if has_attention(run):
+        looks = ["gcseg.attention", f"checkpoint={folder}"]
+        lines = {**lines, "See where its context block looks:": looks}
     for words, line in lines.items():
         parts += [words, command(shlex.join(["python", "-m", *line]))]
     return parts
+
+
+def has_attention(run: RunFiles) -> bool:
+    """Whether the network has a map of attention, as far as the settings tell."""
+    head = mapping(run.config, "head")
+    return head.get("pooling", "attention") == "attention" and head.get("name") != "fcn"
 
 
 def _given_command(run: RunFiles) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,10 @@ class RunFiles:
         path, here = self.folder.resolve(), Path.cwd()
         return path.relative_to(here) if path.is_relative_to(here) else self.folder
 
+    def argument(self, key: str) -> str:
+        """The folder as the value of a command's setting, to be pasted."""
+        return shlex.quote(f"{key}={self.place}")
+
     @property
     def main(self) -> list[Evaluation]:
         """The evaluations of the training's own protocol: those whose names are modes alone."""
@@ -155,7 +161,7 @@ def _confusion(run: RunFiles, path: str) -> Confusion | None:
     if content is None:
         return None
     try:
-        (_, *names), *rows = csv.reader(content.splitlines())
+        (_, *names), *rows = csv.reader(StringIO(content, newline=""))
         counts = np.array([[int(cell) for cell in row[1:]] for row in rows if row], np.int64)
     except (ValueError, OverflowError, csv.Error):
         counts, names = np.zeros((0, 0), np.int64), []
@@ -169,11 +175,16 @@ def _curves(run: RunFiles, content: str | None) -> dict[str, Curve]:
     """The columns of metrics.csv, each with the rows in which it has a number."""
     curves: dict[str, Curve] = {}
     damaged = 0
-    table = csv.DictReader((content or "").replace("\0", "").splitlines())
+    table = csv.DictReader(StringIO((content or "").replace("\0", ""), newline=""))
+    try:
+        rows = list(table)
+    except csv.Error as error:
+        run.notices.append(f"metrics.csv is damaged ({error}).")
+        return {}
     if content is not None and "step" not in (table.fieldnames or ()):
         run.notices.append("metrics.csv is damaged: it has no column step.")
         return {}
-    for row in table:
+    for row in rows:
         try:
             step = int(row["step"]) + 1
         except (ValueError, TypeError):

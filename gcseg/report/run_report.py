@@ -14,6 +14,7 @@ from gcseg.report.run_facts import (
     command_parts,
     duration,
     environment_parts,
+    has_attention,
     plain,
     setting_parts,
     speed_parts,
@@ -46,7 +47,7 @@ def write_run_report(
         folder: The run folder.
         examples: Images to show, of the first evaluation that was analysed.
         space: Names and colours of the classes in them; colours are made up where None.
-        notes: Remarks to be shown at the top.
+        notes: Why there are no examples, where they were wanted.
         output: The file; `FILE` in the run folder if None.
 
     Returns:
@@ -58,20 +59,25 @@ def write_run_report(
     run = read_run(folder)
     name = str(run.results.get("name") or folder.resolve().name)
     document = Document(name, "training report")
-    document.add("Summary", *_summary(run), *(notice(note) for note in (*notes, *run.notices)))
+    document.add("Summary", *_summary(run), *(notice(note) for note in run.notices))
     _add(document, run, "Scores", score_parts, note="mIoU and the like in percent.")
     _add(document, run, "Beside published scores", published_parts)
     _add(document, run, "Curves", _curves)
     _add(document, run, "Classes", class_parts)
     _add(document, run, "Confusions", confusion_parts)
-    _add(document, run, "Best, median and worst images", lambda run: _images(run, examples, space))
+    _add(
+        document,
+        run,
+        "Best, median and worst images",
+        lambda run: _images(run, examples, space, notes),
+    )
     _add(document, run, "Boundaries", boundary_parts)
     _add(document, run, "Calibration", calibration_parts)
     _add(
         document, run, "Conventions", convention_parts,
         note="The same predictions, counted as each framework counts them.",
     )  # fmt: skip
-    _add(document, run, "Attention", lambda run: _attention(run, examples))
+    _add(document, run, "Attention", lambda run: _attention(run, examples, notes))
     _add(document, run, "Speed and memory", speed_parts)
     _add(document, run, "Environment", environment_parts)
     _add(document, run, "Settings", setting_parts)
@@ -139,13 +145,22 @@ def _curves(run: RunFiles) -> Sequence[str]:
     return curve_parts(run) or [notice("There are no curves: metrics.csv has no numbers.")]
 
 
-def _images(run: RunFiles, examples: Sequence[Example], space: LabelSpace | None) -> Sequence[str]:
+def _images(
+    run: RunFiles,
+    examples: Sequence[Example],
+    space: LabelSpace | None,
+    reasons: Sequence[str],
+) -> Sequence[str]:
     if not examples:
+        if reasons:
+            return [notice(reason) for reason in reasons]
         shown = run.shown
         if shown is None or shown.analysis is None:
             return [missing(run, "single images")]
         return [
-            notice(f"No pictures were made. To add them: python -m gcseg.report run={run.place}")
+            notice(
+                f"No pictures were made. To add them: python -m gcseg.report {run.argument('run')}"
+            )
         ]
     if space is None:
         shown = run.shown
@@ -155,7 +170,7 @@ def _images(run: RunFiles, examples: Sequence[Example], space: LabelSpace | None
     return example_parts(examples, space)
 
 
-def _attention(run: RunFiles, examples: Sequence[Example]) -> Sequence[str]:
+def _attention(run: RunFiles, examples: Sequence[Example], reasons: Sequence[str]) -> Sequence[str]:
     parts = attention_parts(examples)
     if parts:
         return [
@@ -169,7 +184,11 @@ def _attention(run: RunFiles, examples: Sequence[Example]) -> Sequence[str]:
             "There is no attention map: the head has no global context block that pools by "
             "attention, or there was no memory for it."
         ]
-    line = f"python -m gcseg.attention checkpoint={run.place}"
+    if reasons:
+        return [notice(reason) for reason in reasons]
+    if not has_attention(run):
+        return ["The head has no global context block that pools by attention."]
+    line = f"python -m gcseg.attention {run.argument('checkpoint')}"
     return [notice(f"No attention maps were made. To see them: {line}")]
 
 

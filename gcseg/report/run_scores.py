@@ -23,7 +23,8 @@ _MOST_CONFUSIONS = 12
 def score_parts(run: RunFiles) -> list[str]:
     """A table of all evaluations."""
     if not run.evaluations:
-        return [notice(f"There is no evaluation yet: python -m gcseg.eval checkpoint={run.place}")]
+        line = f"python -m gcseg.eval {run.argument('checkpoint')}"
+        return [notice(f"There is no evaluation yet: {line}")]
     rows, bold = [], set()
     best = max(number(one.record, "miou") or 0.0 for one in run.evaluations)
     for place, one in enumerate(run.evaluations):
@@ -49,10 +50,12 @@ def score_parts(run: RunFiles) -> list[str]:
     parts: list[str] = [table(header, rows, bold=bold)]
     done = [str(line) for one in run.evaluations for line in one.record.get("memory") or ()]
     parts += [f"Memory ran out: {line}." for line in dict.fromkeys(done)]
+    times = (
+        "Seconds are from reading to counting; boundaries and calibration, too, where there are."
+    )
     if len(run.main) > 1:
-        parts.append(
-            "Modes that were evaluated together share their predictions and are timed together."
-        )
+        times += " Modes that were evaluated together share their predictions and their time."
+    parts.append(times)
     return parts
 
 
@@ -89,7 +92,7 @@ def confusion_parts(run: RunFiles) -> list[str]:
     """The confusion matrix of the evaluation that is shown in detail, and the worst of it."""
     shown = run.shown
     if shown is None or shown.confusion is None:
-        line = f"python -m gcseg.eval checkpoint={run.place}"
+        line = f"python -m gcseg.eval {run.argument('checkpoint')}"
         return [notice(f"There is no confusion matrix; this makes one: {line}")]
     confusion = shown.confusion
     chart = figure(

@@ -55,6 +55,11 @@ def new_figure(height: float) -> Iterator[Figure]:
         yield Figure((WIDTH, height), layout="constrained")
 
 
+def _of_the_page(style: re.Match[str]) -> str:
+    """A style attribute with the page's font in place of matplotlib's."""
+    return re.sub(r"(font(?:-family)?:[^;']*)'[^;\"]*", r"\1system-ui, sans-serif", style[0])
+
+
 def svg(figure: Figure, title: str) -> Markup:
     """A figure as an <svg> element for a page."""
     file = StringIO()
@@ -71,7 +76,7 @@ def svg(figure: Figure, title: str) -> Markup:
     drawn = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>c{prefix}-", drawn)
     for color, instead in _REPLACED.items():
         drawn = drawn.replace(color, instead)
-    drawn = re.sub(r"(font(?:-family)?:[^;']*)'[^;\"]*", r"\1system-ui, sans-serif", drawn)
+    drawn = re.sub(r'style="[^"]*"', _of_the_page, drawn)
     (box,) = re.findall(r'viewBox="([^"]*)"', drawn[:1000])
     name = text(one_line(title))
     start = (

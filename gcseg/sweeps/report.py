@@ -24,6 +24,7 @@ from gcseg.report.html import (
     table,
     text,
 )
+from gcseg.report.run_files import number
 from gcseg.sweeps.ledger import Job
 from gcseg.sweeps.report_charts import (
     cost_charts,
@@ -40,7 +41,7 @@ from gcseg.sweeps.report_tables import (
 )
 from gcseg.sweeps.scores import Setting, best, modes, overrides, settings, varying
 from gcseg.sweeps.summary import Sheet, percent, summary
-from gcseg.sweeps.trainings import Training, number, read_trainings
+from gcseg.sweeps.trainings import Training, read_trainings
 
 _FEW = 8
 """Lines on what is not finished that are shown unasked."""

@@ -84,7 +84,7 @@ def cost_charts(
     charts = []
     for place, axis, what in (
         (hours, f"training, {kind or 'device'} hours", "training time times devices"),
-        (petaflop, "training, PFLOP", "3 x forward operations x images seen"),
+        (petaflop, "training, PFLOP", "operations of a training step x images seen"),
     ):
         series = _against(settings, mode, place)
         places = [at for one in series for at in one.x]

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from gcseg.report.run_files import number
 from gcseg.sweeps.scores import MODES, Setting
-from gcseg.sweeps.trainings import Training, number
+from gcseg.sweeps.trainings import Training
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -108,7 +108,7 @@ def end() -> None:
                 (folder / name).unlink(missing_ok=True)
             return
         write_summary(folder, jobs)
-        announce(f"sweep: {folder}")
+        announce(f"sweep: {folder}, to look at: {folder / 'report.html'}")
         left = [job for job in jobs if job.state in ("pending", "running", "interrupted")]
         failed = [job for job in jobs if job.state == "failed"]
         if left:

@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from gcseg.report.run_files import number
+
 if TYPE_CHECKING:
     from gcseg.sweeps.ledger import Job
-
-PASSES_OF_A_STEP = 3
-"""A training step costs as much as three forward passes: the backward pass computes a gradient for
-the inputs and one for the weights of each layer. Source: Kaplan et al., "Scaling Laws for Neural
-Language Models" (2020), section 2.1, which holds for convolutions as well."""
 
 _SECONDS_PER_HOUR = 3600.0
 _PETA = 1e15
@@ -77,12 +74,12 @@ class Training:
     @property
     def petaflop(self) -> float | None:
         """Computed in training, 10^15 multiplications and additions; None where it is not known."""
-        flops = number(self.results, "model", "flops")
+        flops = number(self.results, "model", "training_flops")
         steps = number(self.results, "training", "iters")
         images = number(self.config, "batch_size")
         if flops is None or steps is None or images is None:
             return None
-        return PASSES_OF_A_STEP * flops * steps * images / _PETA or None
+        return flops * steps * images / _PETA or None
 
     def evaluation(self, mode: str) -> Mapping[str, Any]:
         """The record of a mode: the sweep's, and what later evaluations have added to the run's.
@@ -140,15 +137,6 @@ def read_trainings(folder: Path, jobs: Sequence[Job]) -> dict[str, Training]:
     for job in sorted(jobs, key=lambda job: job.number):
         groups.setdefault(job.training, []).append(job)
     return {training: _read(folder, group) for training, group in groups.items()}
-
-
-def number(record: Mapping[str, Any], *keys: str) -> float | None:
-    """A finite number of nested objects; None where there is none."""
-    value: Any = record
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    usable = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if usable and math.isfinite(value) else None
 
 
 def _read(sweep: Path, jobs: Sequence[Job]) -> Training:

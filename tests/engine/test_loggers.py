@@ -138,3 +138,23 @@ def test_tensorboard_is_an_extra(tmp_path, monkeypatch):
     monkeypatch.setattr(loggers, "TensorBoardRunLogger", missing)
     with pytest.raises(ConfigError, match=r"needs TensorBoard: pip install 'gcseg\[tensorboard\]'"):
         loggers.tensorboard_logger(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("logger.project=a/b", "logger.project=a/b: give at most 128 characters, and none of /"),
+        ("logger.group=123", "logger.group=123: give a name, as in \"logger.group='1'\""),
+        ("logger.entity=[1]", "logger.entity=[1]: give a name"),
+        (f"logger.tags=[{'x' * 65}]", "give words of at most 64 characters"),
+        ("logger.panel=true", "logger.panel=True: give images, longest, megabytes, or null"),
+        ("+logger.panel.sizes=1", "give images, longest, megabytes, or null for none"),
+    ],
+)
+def test_what_wandb_would_not_take(train, no_account, setting, message):
+    assert message in train("logger=wandb", setting).error
+
+
+def test_no_such_mode(train, no_account):
+    error = train("logger=wandb", WANDB_MODE="foo").error
+    assert error.startswith("WANDB_MODE=foo: use one of online, offline")

@@ -9,7 +9,7 @@ import torch
 
 from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.label_spaces import LabelSpace
-from gcseg.engine.panel import Panel
+from gcseg.engine.panel import Panel, PanelImage, of_one_size
 from gcseg.errors import ConfigError
 
 SPACE = LabelSpace(("road", "sky"))
@@ -202,3 +202,16 @@ def test_no_random_numbers_are_drawn():
     before = states()
     validate(Panel(dataset(), images=4, longest=10, validations=1), trainer(Taker()))
     assert states() == before
+
+
+def test_pictures_of_one_size_have_nothing_counted_beyond_their_own():
+    images = [
+        PanelImage(str(n), *(np.full((n, 9 - n, *rest), n, np.uint8) for rest in ((3,), (), ())))
+        for n in (2, 5)
+    ]
+    padded = of_one_size(images)
+    assert [one.image.shape for one in padded] == [(5, 7, 3)] * 2
+    first = padded[0]
+    assert (first.image[:2, :7] == 2).all() and not first.image[2:].any()
+    assert (first.truth[2:] == 255).all() and (first.errors[2:] == 255).all()
+    assert (first.errors[:2, :7] == 0).all() and first.name == "2"

@@ -22,8 +22,11 @@ def trainer(**changes):
         "global_step": 0,
         "max_steps": 4,
         "is_global_zero": True,
-        "callback_metrics": {"train/loss": torch.tensor(2.5), "val/miou": torch.tensor(0.25)},
-        "optimizers": [SimpleNamespace(param_groups=[{"lr": 0.01}])],
+        "callback_metrics": {
+            "train/loss": torch.tensor(2.5),
+            "train/learning_rate": torch.tensor(0.01),
+            "val/miou": torch.tensor(0.25),
+        },
         "num_val_batches": [3],
         "state": SimpleNamespace(fn="fit"),
     }
@@ -147,3 +150,20 @@ def test_no_step_yet():
 
 def test_clock():
     assert [_clock(s) for s in (0.4, 59.6, 3600 * 25 + 61)] == ["0:00:00", "0:01:00", "25:01:01"]
+
+
+@pytest.mark.parametrize(("stage", "what"), [("fit", "validating"), ("validate", "scoring")])
+def test_a_long_evaluation_says_how_far_it_is(capsys, clock, stage, what):
+    progress = RunProgress()
+    run = trainer(state=SimpleNamespace(fn=stage), num_val_batches=[40])
+    progress.on_validation_start(run, None)
+    for _ in range(15):
+        clock.seconds += 4
+        progress.on_validation_batch_end(run, None, None, None, 0)
+    assert (
+        capsys.readouterr().out.splitlines()
+        == [
+            f"{what} image 8/40  0:02:08 left",
+            f"{what} image 16/40  0:01:36 left",
+        ][: 15 // 8]
+    )

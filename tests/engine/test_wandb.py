@@ -380,3 +380,12 @@ def test_a_training(run, tmp_path, no_account, training):
         )
         assert mine.keys() == plain.keys()
         assert all(torch.equal(mine[key], plain[key]) for key in mine)
+
+
+def test_more_classes_than_a_plot_takes_are_a_table_of_confusions(no_account):
+    counts = torch.arange(101 * 101).reshape(101, 101)
+    names = [f"class {index}" for index in range(101)]
+    table = wandb_logger.confusion_table(counts, names)
+    assert len(table.data) == 1000
+    assert table.data[0] == ["class 100", "class 99", 100 * 101 + 99], "the diagonal is right"
+    assert all(row[0] != row[1] for row in table.data)

@@ -61,7 +61,7 @@ def write_run(run, job, iters, flops):
     end = 0.5 if job.evaluations is None else next(iter(job.evaluations.values()))["miou"]
     results = {
         "training": {"iters": iters, "seconds": 180.0 * iters, "images_per_second": 3.0},
-        "model": {"parameters": 1000, "flops": flops, "height": 240, "width": 320},
+        "model": {"parameters": 1000, "training_flops": 3 * flops, "height": 240, "width": 320},
         "evaluations": job.evaluations or {},
     }
     (run / "results.json").write_text(json.dumps(results))
