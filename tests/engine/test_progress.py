@@ -60,7 +60,10 @@ def test_lines(capsys, clock):
     clock.seconds += 1000
     progress.on_validation_batch_end(fit, module, None, None, 0)
     progress.on_validation_end(fit, module)
-    assert capsys.readouterr().out == "step 2/4  validation  mIoU 0.2500 (best 0.2500)\n"
+    assert capsys.readouterr().out.splitlines() == [
+        "validating image 1/3  0:33:20 left",
+        "step 2/4  validation  mIoU 0.2500 (best 0.2500)",
+    ]
 
     fit.callback_metrics["val/miou"] = torch.tensor(0.125)
     progress.on_validation_end(fit, module)
