@@ -116,7 +116,9 @@ def test_a_decay_and_its_warm_up_name_trainings(train, tmp_path):
 LONG = ("iters=6", "head.dropout=0.5", "ema.decay=0.9")
 
 
-@pytest.mark.parametrize(("seed", "accumulate"), [(0, 1), (1, 2)])
+@pytest.mark.parametrize(
+    ("seed", "accumulate"), [(0, 1), pytest.param(1, 2, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_training_goes_on(train, monkeypatch, tmp_path, seed, accumulate):
     overrides = (*LONG, f"seed={seed}", f"accumulate={accumulate}")
     assert train(*overrides, "run_root=whole").status == 0
@@ -250,6 +252,7 @@ def real(run, tmp_path):
     return only_run(tmp_path / "runs")
 
 
+@pytest.mark.slow
 def test_converted(run, real, tmp_path, capsys):
     best = checkpoint(real, "best")
     path = str(real / "checkpoints" / "best.ckpt")

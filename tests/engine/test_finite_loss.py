@@ -196,7 +196,7 @@ def test_one_too_many(train, break_images, tmp_path):
     assert last(folder)["callbacks"]["FiniteLoss"] == {"skipped": 3}
 
 
-@pytest.mark.parametrize("killed_at", [3, 4])
+@pytest.mark.parametrize("killed_at", [pytest.param(3, marks=pytest.mark.slow), 4])
 def test_interrupted_before_and_after(train, break_images, monkeypatch, tmp_path, killed_at):
     """The count goes on with the weights: killed before the checkpoint after the step, or later."""
     overrides = ("iters=6", "skip_not_finite=2", "head.dropout=0.5")

@@ -51,6 +51,7 @@ def test_any_launcher_records_its_jobs(sweep, tmp_path):
     assert (sweep_folder(tmp_path) / "sweep.csv").is_file()
 
 
+@pytest.mark.slow
 def test_another_launcher_goes_on_with_the_same_sweep(sweep, run, tmp_path):
     assert sweep("seed=0,1", stub={"0": "error"}).status == 1
     again = run("train", "-m", "seed=0,1", "accelerator=cpu", PYTHONPATH=stubs_path())

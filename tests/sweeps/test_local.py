@@ -75,6 +75,7 @@ def test_modes_share_a_process(sweep, tmp_path):
     assert len({job.training for job in jobs(tmp_path)}) == 2
 
 
+@pytest.mark.slow
 def test_modes_that_differ_in_more_run_one_after_the_other(sweep, tmp_path):
     outcome = sweep("tta=msflip,flip", "tta.average=logits,probabilities", "hydra.launcher.jobs=4")
     assert outcome.status == 0, outcome.err
@@ -257,7 +258,10 @@ def test_what_a_job_starts_is_no_job_of_the_sweep(tmp_path):
     job.communicate(timeout=30)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 75)],
+)
 def test_stopped(number, status, sweep, data, tmp_path):
     """The trainings save and leave; the same command goes on."""
     environment = {"STUB": '{"0": "wait"}', "GCSEG_DATA": str(data)}
@@ -274,7 +278,7 @@ def test_stopped(number, status, sweep, data, tmp_path):
     assert order(tmp_path)[3:] == [0]
 
 
-@pytest.mark.parametrize("group", [False, True])
+@pytest.mark.parametrize("group", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_killed(group, sweep, data, tmp_path):
     """No job is left behind, and the same command goes on with what was interrupted."""
     environment = {"STUB": '{"0": "wait"}', "GCSEG_DATA": str(data)}
@@ -314,6 +318,7 @@ def test_validations_reach_the_ledger(sweep, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_sweep_from_a_file(sweep, tmp_path):
     outcome = sweep("sweep=backbone_iters_tta", "dataset=scenes")
     assert outcome.status == 0, outcome.err
