@@ -279,7 +279,7 @@ def test_predict_pictures_of_any_size_without_labels(run, finished, tmp_path):
     [
         ("tta=all", "tta=all predicts each picture in several ways: choose one of them"),
         ("limit=0", "limit=0: give a whole number of images, 1 or more"),
-        ("images=nowhere", "nowhere"),
+        ("images=nowhere", "nowhere does not exist: give images= a picture or a folder"),
         ("images=text.png", "image text.png is truncated or not an image"),
         ("output=text.png", "can't be written"),
         ("split=nowhere", "nowhere"),

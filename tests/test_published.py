@@ -309,6 +309,7 @@ def test_a_published_row_is_trained_from_its_backbone(run, cache, pictures, tmp_
     assert only_run(tmp_path / "runs").name.startswith("r50-gc-voc-1it-s0-")
 
 
+@pytest.mark.slow
 def test_weights_of_the_same_shapes_but_another_variant(run, camvid, tmp_path):
     """timm pools shortcuts that PaddleSeg does not, which no name or shape shows."""
     deep = ("backbone=r50", "head.channels=16", "auxiliary_head=none")

@@ -142,8 +142,6 @@ def test_the_same_scores_again_keep_their_analysis(run, folder):
     "record",
     [
         5,
-        {"miou": 0.5, "analysis": "analysis/none.json"},
-        {"miou": 0.5, "analysis": 5},
         {"miou": 0.5, "analysis": "analysis/none.json", "split": "val", "checkpoint": 5},
     ],
 )

@@ -263,6 +263,8 @@ def images_as_dataset(path: Path, label_space: LabelSpace) -> SegmentationDatase
     Raises:
         DataError: There are none.
     """
+    if not path.exists():
+        raise DataError(f"{path} does not exist", "give images= a picture or a folder of pictures")
     found = {path.stem: path} if path.is_file() else files_by_stem(path)
     pairs = [Pair(name, image, None, label_space) for name, image in found.items()]
     return SegmentationDataset(pairs, label_space, str(path))

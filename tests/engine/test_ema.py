@@ -105,6 +105,7 @@ def test_the_training_itself_stays_as_it_was(train, training, tmp_path):
     assert only_run(tmp_path / "off").name == training.folder.name, "off, it names no training"
 
 
+@pytest.mark.slow
 def test_a_decay_and_its_warm_up_name_trainings(train, tmp_path):
     for overrides in ((), ("ema.decay=0.9",), ("ema.decay=0.8",),
                       ("ema.decay=0.9", "ema.warmup=false")):  # fmt: skip

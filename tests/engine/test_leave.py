@@ -89,19 +89,20 @@ def steps_saved(root, name="last"):
 
 
 @pytest.mark.parametrize(
-    "overrides",
+    ("every", "overrides"),
     [
-        (),
-        pytest.param(("num_workers=2",), marks=pytest.mark.slow),
-        pytest.param(("accumulate=2", "batch_size=4", "ema.decay=0.9"), marks=pytest.mark.slow),
+        (2, ()),
+        pytest.param(1, (), marks=pytest.mark.slow),
+        pytest.param(1, ("num_workers=2",), marks=pytest.mark.slow),
+        pytest.param(1, ("accumulate=2", "batch_size=4", "ema.decay=0.9"), marks=pytest.mark.slow),
     ],
-    ids=["plain", "workers", "accumulation and average"],
+    ids=["quick", "plain", "workers", "accumulation and average"],
 )
-def test_again_and_again(train, leave, undisturbed, tmp_path, overrides):
+def test_again_and_again(train, leave, undisturbed, tmp_path, every, overrides):
     """In steps and validations, the last ones too, and in a validation that was left before."""
     overrides = (*LONG, *overrides)
     whole = undisturbed(*overrides)
-    for step, image, number, status in (
+    moments = (
         (1, None, signal.SIGTERM, 75),
         (3, None, signal.SIGUSR1, 75),
         (3, 1, signal.SIGUSR2, 75),
@@ -110,7 +111,8 @@ def test_again_and_again(train, leave, undisturbed, tmp_path, overrides):
         (6, 0, signal.SIGTERM, 75),
         (7, None, signal.SIGTERM, 75),
         (7, 1, signal.SIGTERM, 75),
-    ):
+    )
+    for step, image, number, status in moments[every - 1 :: every]:
         outcome = leave(*overrides, step=step, image=image, number=number)
         assert outcome.status == status, outcome.err
         line = f"stopped by {number.name} after step {step}: the same command goes on from there"

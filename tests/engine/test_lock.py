@@ -143,6 +143,7 @@ runpy.run_module("gcseg.train", run_name="__main__", alter_sys=True)
 """
 
 
+@pytest.mark.slow
 def test_killed_while_it_saves(run, data, tmp_path):
     """The lock and the half of a checkpoint stay; the same command goes on all the same."""
     (tmp_path / "killed.py").write_text(KILLED)

@@ -69,6 +69,7 @@ def _hold(path, key, claimed, leave):
     leave.wait(60)
 
 
+@pytest.mark.slow
 def test_a_training_in_other_hands_is_left_to_them(sweep, tmp_path):
     assert sweep("seed=0", "tta=none,flip", stub={"0": "crash"}).status == 1
     path = sweep_folder(tmp_path) / "ledger.sqlite"
