@@ -288,7 +288,7 @@ def test_pictures_as_a_dataset(tmp_path):
 
 
 def test_pictures_that_are_not_there(tmp_path):
-    with pytest.raises(DataError, match=f"^folder {tmp_path}/x does not exist: check dataset"):
+    with pytest.raises(DataError, match=f"^{tmp_path}/x does not exist: give images="):
         images_as_dataset(tmp_path / "x", CAMVID)
     with pytest.raises(DataError, match=f"^no images in {tmp_path}: check dataset"):
         images_as_dataset(tmp_path, CAMVID)

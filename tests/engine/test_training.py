@@ -242,7 +242,7 @@ def assert_same_end(first, second):
     assert ours["lr_schedulers"] == theirs["lr_schedulers"]
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_interrupted_training_goes_on(train, batches, monkeypatch, tmp_path, num_workers):
     train = functools.partial(train, f"num_workers={num_workers}")
     whole = trained(train(*LONG, "run_root=whole"), tmp_path / "whole")
