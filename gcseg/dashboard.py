@@ -46,9 +46,12 @@ def check_names(cfg: DictConfig) -> None:
     Raises:
         ConfigError: One is of another kind.
     """
+    from gcseg.engine.wandb_credentials import check_project
+
     for key in ("project", "name"):
         if not isinstance(cfg[key], str) or not cfg[key].strip():
             raise ConfigError(f"{key}={cfg[key]}", "give a name")
+    check_project("project", cfg.project)
     if cfg.entity is not None and not isinstance(cfg.entity, str):
         raise ConfigError(f"entity={cfg.entity}", "give a user or team, or null")
     for key in ("modes", "compare"):

@@ -9,8 +9,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gcseg.errors import TrainingError
-
 USUAL = {"iters": "100", "val_every": "50", "tta": "none", "report": "false", "logger": "wandb"}
 """Settings that are not given."""
 
@@ -38,10 +36,7 @@ def overhead(settings: Sequence[str]) -> int:
         settings: Of gcseg.train; without any, it is short, and of drawn scenes.
 
     Returns:
-        The exit status.
-
-    Raises:
-        TrainingError: The training failed.
+        The exit status; not 0 if the training failed, which has said why.
     """
     given = {setting.partition("=")[0] for setting in settings}
     settings = [*settings, *(f"{key}={value}" for key, value in USUAL.items() if key not in given)]
@@ -50,11 +45,9 @@ def overhead(settings: Sequence[str]) -> int:
         profile, runs = folder / "profile", folder / "runs"
         command = [sys.executable, "-m", "cProfile", "-o", str(profile), "-m", "gcseg.train"]
         child = subprocess.run([*command, *settings, f"run_root={runs}"], check=False)
-        results = list(runs.glob("*/results.json"))
-        if child.returncode or not results:
-            raise TrainingError(
-                f"the training ended with status {child.returncode}", "see what it says above"
-            )
+        # Under the profiler a training that failed, and said why, ends with status 0.
+        if child.returncode or not list(runs.glob("*/results.json")):
+            return child.returncode or 1
         print_shares(shares(pstats.Stats(str(profile))))
     return 0
 

@@ -118,7 +118,9 @@ def fit(
     plan = build_trainer.training_plan(cfg, module)
     if data.train is not None:
         print_start(plan, module.model, data.train, data.evaluation, folder.path)
-    cost = cost_record(module.model, plan.height, plan.width)  # before it is divided or compiled
+    cost = {}
+    if trainer.is_global_zero:  # before the network is divided
+        cost = cost_record(module.model, plan.height, plan.width)
     resumed = None if checkpoint is None else str(checkpoint)
     trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
     if trainer.global_step < cfg.iters:

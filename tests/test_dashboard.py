@@ -112,6 +112,7 @@ def test_what_wandb_says_is_one_line(run, monkeypatch):
         (["modes=none"], "modes=none: give names, as in modes=[a,b]"),
         (["compare=[]"], "compare=[]: give names, as in compare=[a,b]"),
         (["project=null"], "project=None: give a name"),
+        (["project=a/b"], "project=a/b: give at most 128 characters, and none of / "),
         (["entity=3"], "entity=3: give a user or team, or null"),
         (["projct=a"], "there is no setting 'projct': did you mean project?"),
     ],

@@ -136,3 +136,9 @@ def test_a_training_that_fails(tmp_path):
     assert line.startswith("error: the training ended with status 1 (error: backbone=r19 does not")
     assert "try it: python -m gcseg.train backbone=r19" in line
     assert not list(tmp_path.iterdir()), "nothing stays"
+
+
+def test_what_training_refuses_is_said_once(tmp_path):
+    done = start("selftest", "overhead", "iters=x", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["error: iters=x: give a whole number, 1 or more"]

@@ -17,6 +17,7 @@ from torch import Tensor
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
 from gcseg.engine.panel import PanelImage, encoded
+from gcseg.engine.wandb_credentials import check_project
 from gcseg.engine.wandb_logger import WandbRunLogger
 from gcseg.errors import ConfigError, LeftEarlyError, behind
 from gcseg.report.pictures import overlay
@@ -60,10 +61,7 @@ def wandb_logger(
     for key, name in (("project", project), ("entity", entity), ("group", group)):
         if name is not None and not (isinstance(name, str) and name.strip()):
             raise ConfigError(f"logger.{key}={name}", f"give a name, as in \"logger.{key}='1'\"")
-    if set(project) & set("/\\#?%:") or len(project) > 128:
-        raise ConfigError(
-            f"logger.project={project}", "give at most 128 characters, and none of / \\ # ? % :"
-        )
+    check_project("logger.project", project)
     if not all(isinstance(tag, str) and 1 <= len(tag) <= 64 for tag in tags):
         raise ConfigError(f"logger.tags={list(tags)}", "give words of at most 64 characters")
     mode = os.environ.get("WANDB_MODE")

@@ -1,10 +1,12 @@
-"""Whether there is a key for Weights & Biases, which would ask for one."""
+"""What Weights & Biases asks for or refuses: a key, and the name of a project."""
 
 from __future__ import annotations
 
 import netrc
 import os
 from urllib.parse import urlsplit
+
+from gcseg.errors import ConfigError
 
 
 def has_credentials() -> bool:
@@ -16,3 +18,19 @@ def has_credentials() -> bool:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host or "") is not None
     except (OSError, netrc.NetrcParseError):
         return False
+
+
+def check_project(key: str, project: str) -> None:
+    """Check that W&B takes the name of a project.
+
+    Args:
+        key: The setting that gives it.
+        project: The name.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if set(project) & set("/\\#?%:") or len(project) > 128:
+        raise ConfigError(
+            f"{key}={project}", "give at most 128 characters, and none of / \\ # ? % :"
+        )
