@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from gcseg.weights.refused import RefusedError, shown
+from gcseg.text import shown
+from gcseg.weights.refused import RefusedError
 from gcseg.weights.stand_ins import Array, DType, Foreign
 
 MAX_OPERATIONS = 2_000_000  # reads of a pickle; a training checkpoint of ResNet-101 takes 100 000

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from gcseg.errors import WeightsError, is_out_of_memory
+from gcseg.text import shown
 from gcseg.weights import torch_files
 from gcseg.weights.pickles import Source, Unpickler
-from gcseg.weights.refused import RefusedError, shown
+from gcseg.weights.refused import RefusedError
 from gcseg.weights.stand_ins import STAND_INS, Array
 
 TRAINING_PREFIX = "model."  # of the network's parameters in a checkpoint of our training

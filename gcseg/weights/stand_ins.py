@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gcseg.weights.refused import RefusedError, shown
+from gcseg.text import shown
+from gcseg.weights.refused import RefusedError
 
 MAX_DIMENSIONS = 8  # of an array or tensor
 

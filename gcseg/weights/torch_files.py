@@ -19,8 +19,9 @@ from typing import Any, NoReturn
 
 import torch
 
+from gcseg.text import shown
 from gcseg.weights.pickles import Named, Source, Unpickler
-from gcseg.weights.refused import RefusedError, shown
+from gcseg.weights.refused import RefusedError
 from gcseg.weights.stand_ins import (
     MAX_DIMENSIONS,
     STAND_INS,

@@ -1,0 +1,23 @@
+"""Names and values out of files, in a form that is safe to print."""
+
+from __future__ import annotations
+
+LONGEST = 100
+"""Characters of a name that a message shows."""
+
+
+def printable(text: str) -> str:
+    """A text in which nothing acts on a terminal: control characters become escapes.
+
+    Letters of any language, spaces and brackets stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
+def shown(value: object) -> str:
+    """A name or value out of a file, short and safe enough for a message."""
+    text = value if isinstance(value, str) else f"an object of type {type(value).__name__}"
+    text = text if len(text) <= LONGEST else text[:LONGEST] + "..."
+    return printable(text)
