@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import yaml
-
 from gcseg.data.datasets import Pair, SegmentationDataset, files_by_stem, pair_by_name
-from gcseg.data.label_spaces import CAMVID, LabelSpace
+from gcseg.data.label_spaces import CAMVID, IGNORE_INDEX, LabelSpace
 from gcseg.errors import ConfigError, DataError
+from gcseg.records import LARGEST_YAML, RecordError, parse_yaml, read_text
+from gcseg.text import shown
+
+_LISTED = 5  # names in a message
 
 
 def folder(
@@ -75,7 +78,7 @@ def read_classes(path: Path) -> LabelSpace:
 
     The file holds `classes`, a list of names or of mappings with `name` and, as wanted, `color`
     (RGB) and `value` (in the masks; the position in the list by default), and `ignore`, the
-    values that are neither trained on nor scored (255 always is).
+    values that are neither trained on nor scored (255 is too, unless it is a class's value).
 
     Raises:
         DataError: The file is missing.
@@ -83,27 +86,30 @@ def read_classes(path: Path) -> LabelSpace:
     """
     shape = "write 'classes:' with one name per line, and 'ignore: [value, ...]' if needed"
     try:
-        content = yaml.safe_load(path.read_text())
+        content = parse_yaml(read_text(path, LARGEST_YAML))
     except FileNotFoundError:
         raise DataError(f"class list {path} does not exist", shape) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"class list {path} is not YAML ({error})", shape) from None
+    except RecordError as error:
+        raise ConfigError(f"class list {path} can't be read ({error})", shape) from None
     if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
         raise ConfigError(f"class list {path} has no list 'classes'", shape)
     if unknown := sorted(set(content) - {"classes", "ignore"}):
-        raise ConfigError(f"class list {path} has unknown keys {unknown}", shape)
+        raise ConfigError(f"class list {path} has unknown keys {_listed(unknown)}", shape)
     entries = [
         entry if isinstance(entry, dict) else {"name": entry} for entry in content["classes"]
     ]
     known = {"name", "color", "value"}
-    if unknown := sorted({str(key) for entry in entries for key in entry} - known):
-        raise ConfigError(f"class list {path} has classes with unknown keys {unknown}", shape)
+    if unknown := sorted({key for entry in entries for key in entry} - known):
+        raise ConfigError(
+            f"class list {path} has classes with unknown keys {_listed(unknown)}", shape
+        )
     try:
-        names = tuple(str(entry["name"]) for entry in entries)
+        names = tuple(entry["name"] for entry in entries)
+        _check_names(names, path)
         colors = tuple(_color(entry["color"]) for entry in entries if "color" in entry)
-        values = {int(entry.get("value", index)): index for index, entry in enumerate(entries)}
-        ignored = tuple(int(value) for value in content.get("ignore", ()) if value != 255)
-    except (KeyError, TypeError, ValueError) as error:
+        values = {_whole(entry.get("value", index)): index for index, entry in enumerate(entries)}
+        ignored = _ignored(content.get("ignore"), values)
+    except (KeyError, ValueError) as error:
         raise ConfigError(f"class list {path} has a wrong entry ({error})", shape) from None
     if len(values) != len(names):
         raise ConfigError(f"class list {path} gives one value to two classes", "use each once")
@@ -113,10 +119,60 @@ def read_classes(path: Path) -> LabelSpace:
         raise ConfigError(f"class list {path}: {error.cause}", error.remedy) from None
 
 
+def _check_names(names: Sequence[object], path: Path) -> None:
+    """Check that YAML read all names as text, and say what else it read, and why.
+
+    Raises:
+        ConfigError: It did not.
+    """
+    others = [
+        (number, _read_as(name)) for number, name in enumerate(names, 1) if type(name) is not str
+    ]
+    if not others:
+        return
+    listed = "; ".join(f"class {number} is {what}" for number, (what, _) in others[:_LISTED])
+    more = f"; and {len(others) - _LISTED} more" if len(others) > _LISTED else ""
+    example = next((quoted for _, (_, quoted) in others if quoted), "")
+    raise ConfigError(
+        f"class list {path} has names that are not text: {listed}{more}",
+        f"put quotes around the name: - '{example}'" if example else "give each class one name",
+    )
+
+
+def _read_as(name: object) -> tuple[str, str]:
+    """What YAML made of a name, and the name in the form in which it may have been written."""
+    if name is None:
+        return "null, which YAML reads in null, ~ and nothing", "null"
+    if isinstance(name, bool):
+        written = ("no", "off", "false") if not name else ("yes", "on", "true")
+        return f"{written[2]}, which YAML reads in {', '.join(written)} without quotes", written[0]
+    if isinstance(name, int | float):
+        number = shown(str(name))
+        return f"the number {number}", number
+    return ("a list" if isinstance(name, list) else "a mapping"), ""
+
+
+def _ignored(given: object, values: Mapping[int, int]) -> tuple[int, ...]:
+    if given is not None and not isinstance(given, list):
+        raise ValueError(f"ignore: {shown(str(given))} is no list")
+    listed = [_whole(value) for value in given or ()]
+    return tuple(value for value in listed if value != IGNORE_INDEX or IGNORE_INDEX in values)
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:
+        raise ValueError(f"value {shown(str(value))!r} is not a whole number")
+    return value
+
+
+def _listed(names: Sequence[str]) -> list[str]:
+    return [shown(name) for name in names[:_LISTED]]
+
+
 def _color(value: object) -> tuple[int, int, int]:
     if not isinstance(value, list) or len(value) != 3:
-        raise ValueError(f"colour {value} is not [red, green, blue]")
-    red, green, blue = (int(channel) for channel in value)
+        raise ValueError(f"colour {shown(str(value))} is not [red, green, blue]")
+    red, green, blue = (_whole(channel) for channel in value)
     if not all(0 <= channel <= 255 for channel in (red, green, blue)):
-        raise ValueError(f"colour {value} is not within 0 to 255")
+        raise ValueError(f"colour {shown(str(value))} is not within 0 to 255")
     return red, green, blue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,12 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from gcseg.errors import ConfigError
+from gcseg.text import printable, shown
 
 IGNORE_INDEX = 255
-"""Label of pixels that are neither trained on nor scored, as in every framework."""
+"""Class index of pixels that are neither trained on nor scored, as in every framework.
+
+The value 255 of label files means the same, unless a class takes it.
+"""
 
 UNKNOWN = 254
 """What a value outside the label space becomes in the lookup table, so that it can be found."""
+
+
+_UNSEEN = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's categories of control characters, halves of characters, and separators of lines."""
 
 
 def _distinct_colors(count: int) -> tuple[tuple[int, int, int], ...]:
@@ -31,6 +40,23 @@ def _distinct_colors(count: int) -> tuple[tuple[int, int, int], ...]:
     return tuple(colors)
 
 
+def _check_name(number: int, name: object) -> None:
+    """Check that a class's name is text that can be shown, `number` being its place from 1.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not isinstance(name, str):
+        raise ConfigError(f"the name of class {number} is {shown(name)}", "give text")
+    if not name.strip():
+        raise ConfigError(f"the name of class {number} is empty", "give each class a name")
+    if any(unicodedata.category(one) in _UNSEEN for one in name):
+        raise ConfigError(
+            f"the name of class {number} has control characters: {shown(name)}",
+            "write it with letters, digits, spaces and signs",
+        )
+
+
 @dataclass(frozen=True)
 class LabelSpace:
     """Names and colours of the classes, and the file values that stand for them.
@@ -39,10 +65,11 @@ class LabelSpace:
         names: Class names; a class's index is its position.
         colors: RGB (0..255) per class; the PASCAL VOC colour map where empty.
         values: File value to class index; the identity over the classes where empty.
-        ignored: File values that mean "ignore"; 255 always does.
+        ignored: File values that mean "ignore"; 255 does too, unless it is the value of a class.
 
     Raises:
-        ConfigError: No classes, too many, a repeated name, or values that do not fit a byte.
+        ConfigError: Fewer than two classes, too many, a repeated name, or values that do not fit a
+            byte.
     """
 
     names: tuple[str, ...]
@@ -53,10 +80,22 @@ class LabelSpace:
     def __post_init__(self) -> None:
         """Fill in the defaults and check that the table is consistent."""
         count = len(self.names)
-        if not 1 <= count <= UNKNOWN:
-            raise ConfigError(f"{count} classes in the class list", f"give 1 to {UNKNOWN} names")
+        for number, name in enumerate(self.names, 1):
+            _check_name(number, name)
+        if count == 1:
+            # Whatever a network says is then right: it has nothing to choose from.
+            value = self.ignored[0] if self.ignored else "its value in the masks"
+            raise ConfigError(
+                f"the only class in the class list is {printable(self.names[0])}, so that any "
+                "network would be right everywhere",
+                f"list the background too: {{name: background, value: {value}}}",
+            )
+        if not 2 <= count <= UNKNOWN:
+            raise ConfigError(f"{count} classes in the class list", f"give 2 to {UNKNOWN} names")
         if repeated := sorted({n for n in self.names if self.names.count(n) > 1}):
-            raise ConfigError(f"class names repeat: {', '.join(repeated)}", "make each name unique")
+            raise ConfigError(
+                f"class names repeat: {printable(', '.join(repeated))}", "make each name unique"
+            )
         if not self.colors:
             object.__setattr__(self, "colors", _distinct_colors(count))
         if len(self.colors) != count:
@@ -67,13 +106,9 @@ class LabelSpace:
             object.__setattr__(self, "values", {index: index for index in range(count)})
         for value in (*self.values, *self.ignored):
             if not 0 <= value <= IGNORE_INDEX:
-                raise ConfigError(f"label value {value} in the class list", "use 0 to 255")
-        if IGNORE_INDEX in self.values:
-            name = self.names[self.values[IGNORE_INDEX]]
-            raise ConfigError(
-                f"label value {IGNORE_INDEX} stands for class {name}, but always means ignored",
-                f"give the class another value, 0 to {IGNORE_INDEX - 1}",
-            )
+                raise ConfigError(
+                    f"label value {shown(str(value))} in the class list", "use 0 to 255"
+                )
         if both := sorted(set(self.values) & set(self.ignored)):
             raise ConfigError(
                 f"label values {both} are both a class and ignored",
@@ -84,6 +119,12 @@ class LabelSpace:
     def num_classes(self) -> int:
         """How many classes there are."""
         return len(self.names)
+
+    @property
+    def ignored_values(self) -> tuple[int, ...]:
+        """The file values that mean "ignore", sorted; none where a class takes 255."""
+        usual = () if IGNORE_INDEX in self.values else (IGNORE_INDEX,)
+        return tuple(sorted({*self.ignored, *usual}))
 
     @property
     def palette(self) -> npt.NDArray[np.uint8]:
@@ -98,8 +139,7 @@ class LabelSpace:
         table = np.full(256, UNKNOWN, np.uint8)
         for value, index in self.values.items():
             table[value] = index
-        table[list(self.ignored)] = IGNORE_INDEX
-        table[IGNORE_INDEX] = IGNORE_INDEX
+        table[list(self.ignored_values)] = IGNORE_INDEX
         return table
 
 

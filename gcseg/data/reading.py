@@ -138,10 +138,12 @@ def read_label(path: Path, space: LabelSpace) -> UInt8Array:
     label = np.asarray(cv2.LUT(raw, space.lookup), np.uint8)
     if (label == UNKNOWN).any():
         unknown, pixels = np.unique(raw[label == UNKNOWN], return_counts=True)
+        ignored = space.ignored_values
+        or_ignored = f", or {_ranges(list(ignored))} for ignored" if ignored else ""
         raise FileError(
             f"label {path} holds value {', '.join(map(str, unknown))}, which is not in the label "
             f"space of {space.num_classes} classes",
-            f"use {_ranges(sorted(space.values))}, or {_ranges([*space.ignored, 255])} for ignored",
+            f"use {_ranges(sorted(space.values))}{or_ignored}",
             kind="label value",
             files=[path],
             values=dict(zip(unknown.tolist(), pixels.tolist(), strict=True)),

@@ -42,8 +42,11 @@ SHAPE = "write 'classes:' with one name per line, and 'ignore: \\[value, ...\\]'
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("classes: [a\nb: {", rf"^class list \S+classes.yaml is not YAML \(.*line 2.*\): {SHAPE}"),
-        (b"\xff\xfe\x00classes", rf"^class list \S+classes.yaml is not YAML \(.*\): {SHAPE}"),
+        (
+            "classes: [a\nb: {",
+            rf"^class list \S+classes.yaml can't be read \(it is not YAML: .*line 2.*\): {SHAPE}",
+        ),
+        (b"\xff\xfe\x00classes", rf"classes.yaml can't be read \(it is not UTF-8\): {SHAPE}"),
         ("", rf"^class list \S+classes.yaml has no list 'classes': {SHAPE}"),
         ("[a, b]", rf"^class list \S+classes.yaml has no list 'classes': {SHAPE}"),
         ("classes: {a: 0}", rf"^class list \S+classes.yaml has no list 'classes': {SHAPE}"),
@@ -53,9 +56,11 @@ SHAPE = "write 'classes:' with one name per line, and 'ignore: \\[value, ...\\]'
             rf"classes.yaml has classes with unknown keys \['colour'\]: {SHAPE}",
         ),
         ("classes: [{value: 1}]", rf"classes.yaml has a wrong entry \('name'\): {SHAPE}"),
-        ("classes: [{name: a, value: x}]", r"classes.yaml has a wrong entry \(.*'x'\): "),
-        ("classes: [a]\nignore: 5", r"classes.yaml has a wrong entry \(.*not iterable\): "),
-        ("classes: [a]\nignore: [x]", r"classes.yaml has a wrong entry \(.*'x'\): "),
+        ("classes: [{name: a, value: x}]", r"a wrong entry \(value 'x' is not a whole number\): "),
+        ("classes: [a]\nignore: 5", r"classes.yaml has a wrong entry \(ignore: 5 is no list\): "),
+        ("classes: [{name: a, value: true}]", r"\(value 'True' is not a whole number\): "),
+        ("classes: [{name: a, value: 1.5}]", r"\(value '1.5' is not a whole number\): "),
+        ("classes: [a]\nignore: [x]", r"a wrong entry \(value 'x' is not a whole number\): "),
         (
             "classes: [{name: a, color: [0, 0]}]",
             r"a wrong entry \(colour \[0, 0\] is not \[red, green, blue\]\)",
@@ -74,18 +79,23 @@ SHAPE = "write 'classes:' with one name per line, and 'ignore: \\[value, ...\\]'
             "classes.yaml gives one value to two classes: use each once$",
         ),
         ("classes: [a, a]", "classes.yaml: class names repeat: a: make each name unique$"),
-        ("classes: []", "classes.yaml: 0 classes in the class list: give 1 to 254 names$"),
+        ("classes: []", "classes.yaml: 0 classes in the class list: give 2 to 254 names$"),
         (
             "classes: [a, b]\nignore: [1]",
             r"classes.yaml: label values \[1\] are both a class and ignored: ",
         ),
         (
-            "classes: [{name: a, value: 300}]",
+            "classes: [{name: a, value: 300}, b]",
             "classes.yaml: label value 300 in the class list: use 0 to 255$",
         ),
         (
-            "classes: [{name: a, value: 255}]",
-            "classes.yaml: label value 255 stands for class a, but always",
+            "classes: [a, {name: b, value: 255}]\nignore: [255]",
+            r"classes.yaml: label values \[255\] are both a class and ignored: ",
+        ),
+        (
+            "classes: [{name: road, value: 1}]\nignore: [0]",
+            "classes.yaml: the only class in the class list is road, so that any network would be "
+            "right everywhere: list the background too: {name: background, value: 0}$",
         ),
     ],
 )
@@ -93,6 +103,67 @@ def test_wrong_lists(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message) as raised:
         read(tmp_path, text)
     assert "\n" not in str(raised.value)
+
+
+def test_255_may_be_a_class(tmp_path):
+    space = read(tmp_path, "classes:\n- background\n- {name: road, value: 255}\nignore: [7]\n")
+    assert space.values == {0: 0, 255: 1}
+    assert space.lookup[[0, 7, 254, 255]].tolist() == [0, 255, 254, 1]
+    assert space.ignored_values == (7,)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no", "false, which YAML reads in no, off, false without quotes: .*: - 'no'$"),
+        ("OFF", "false, which YAML reads in no, off, false without quotes: .*: - 'no'$"),
+        ("yes", "true, which YAML reads in yes, on, true without quotes: .*: - 'yes'$"),
+        ("null", "null, which YAML reads in null, ~ and nothing: .*: - 'null'$"),
+        ("", "null, which YAML reads in null, ~ and nothing: .*: - 'null'$"),
+        ("1.5", "the number 1.5: put quotes around the name: - '1.5'$"),
+        ("17", "the number 17: put quotes around the name: - '17'$"),
+        ("[a, b]", "a list: give each class one name$"),
+    ],
+)
+def test_names_that_yaml_does_not_read_as_text(tmp_path, name, message):
+    """Both as a line and as a mapping's name; quoted, any is a name."""
+    said = rf"^class list \S+ has names that are not text: class 2 is {message}"
+    with pytest.raises(ConfigError, match=said):
+        read(tmp_path, f"classes:\n- road\n- {name}\n")
+    with pytest.raises(ConfigError, match=said):
+        read(tmp_path, f"classes:\n- road\n- name: {name}\n  value: 3\n")
+    if name:
+        assert read(tmp_path, f"classes:\n- road\n- '{name}'\n").names == ("road", name)
+
+
+def test_all_names_that_are_not_text_are_named_at_once(tmp_path):
+    with pytest.raises(ConfigError, match=r"class 1 is true, .*; class 6 is the number 5; and 3 m"):
+        read(tmp_path, "classes: [on, a, 2, 3, 4, 5, 6, {name: {b: c}}, []]")
+
+
+def test_a_date_is_a_name(tmp_path):
+    assert read(tmp_path, "classes: [a, 2024-01-01]").names == ("a", "2024-01-01")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("''", "classes.yaml: the name of class 2 is empty: give each class a name$"),
+        ("'  '", "classes.yaml: the name of class 2 is empty"),
+        (r'"a\tb\e[31m"', r"the name of class 2 has control characters: a\\tb\\x1b\[31m: write"),
+        (r'"a\nb"', r"the name of class 2 has control characters: a\\nb: write"),
+    ],
+)
+def test_names_that_can_not_be_shown(tmp_path, name, message):
+    with pytest.raises(ConfigError, match=message):
+        read(tmp_path, f"classes: [a, {name}]")
+
+
+def test_names_of_any_language_and_with_brackets(tmp_path):
+    assert read(tmp_path, "classes: [straße, '道路', 'car [/van]']").names[1:] == (
+        "道路",
+        "car [/van]",
+    )
 
 
 def test_missing_list(tmp_path):

@@ -97,17 +97,23 @@ def test_palette_covers_every_byte():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"names": ()}, "^0 classes in the class list: give 1 to 254 names$"),
+        ({"names": ()}, "^0 classes in the class list: give 2 to 254 names$"),
         ({"names": tuple(map(str, range(255)))}, "^255 classes in the class list"),
-        ({"names": ("a", "b", "a")}, "^class names repeat: a: make each name unique$"),
-        ({"names": ("a", "b"), "colors": ((0, 0, 0),)}, "^1 colours for 2 classes: give one"),
-        ({"names": ("a",), "values": {256: 0}}, "^label value 256 in the class list: use 0 to 255"),
-        ({"names": ("a",), "ignored": (-1,)}, "^label value -1 in the class list"),
-        ({"names": ("a",), "ignored": (0,)}, r"^label values \[0\] are both a class and ignored"),
         (
-            {"names": ("a", "b"), "values": {0: 0, 255: 1}},
-            "^label value 255 stands for class b, but always means ignored: give the class "
-            "another value, 0 to 254$",
+            {"names": ("road",)},
+            "^the only class in the class list is road, so that any network would be right "
+            "everywhere: list the background too: {name: background, value: its value in the ma",
+        ),
+        ({"names": ("a", "b", "a")}, "^class names repeat: a: make each name unique$"),
+        ({"names": ("a", 5)}, "^the name of class 2 is an object of type int: give text$"),
+        ({"names": ("a", "b\0")}, r"^the name of class 2 has control characters: b\\x00: write"),
+        ({"names": ("a", "b"), "colors": ((0, 0, 0),)}, "^1 colours for 2 classes: give one"),
+        ({"names": ("a", "b"), "values": {256: 0}}, "^label value 256 in the class list: use 0 "),
+        ({"names": ("a", "b"), "ignored": (-1,)}, "^label value -1 in the class list"),
+        ({"names": ("a", "b"), "ignored": (0,)}, r"^label values \[0\] are both a class and ign"),
+        (
+            {"names": ("a", "b"), "values": {0: 0, 255: 1}, "ignored": (255,)},
+            r"^label values \[255\] are both a class and ignored: list each value once$",
         ),
     ],
 )

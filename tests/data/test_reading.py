@@ -144,6 +144,8 @@ def test_label_ids_become_train_ids(tmp_path):
             "use 7-8, 11-13, 17, 19-28, 31-33, or 0-6, 9-10, 14-16, 18, 29-30, 255 for ignored$",
         ),
         (LabelSpace(("a", "b"), values={3: 0, 1: 1}), 2, "use 1, 3, or 255 for ignored$"),
+        (LabelSpace(("a", "b"), values={0: 0, 255: 1}), 2, "use 0, 255$"),
+        (LabelSpace(("a", "b"), values={1: 0, 255: 1}, ignored=(0,)), 2, "use 1, 255, or 0 for ig"),
     ],
 )
 def test_values_outside_the_space(tmp_path, space, value, allowed):

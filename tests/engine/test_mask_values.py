@@ -79,3 +79,4 @@ def test_file_values():
     assert file_values(ade20k_classes())[[0, 149]].tolist() == [1, 150]
     several = LabelSpace(("sea", "land", "ship"), values={30: 0, 10: 0, 20: 0, 7: 2}, ignored=(0,))
     assert file_values(several)[:4].tolist() == [10, 255, 7, 255]
+    assert file_values(LabelSpace(("sea", "land"), values={0: 0, 255: 1}))[:2].tolist() == [0, 255]
