@@ -17,9 +17,10 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.engine.run import previous_to
-from gcseg.errors import DataError, OutputError, WeightsError, is_out_of_memory
+from gcseg.errors import ConfigError, DataError, OutputError, WeightsError, is_out_of_memory
 from gcseg.files import atomic_write, output_error
 from gcseg.terminal import announce
+from gcseg.text import shown
 from gcseg.weights import load_torch, own_record
 
 
@@ -108,11 +109,34 @@ def trained_classes(extra: Mapping[str, Any]) -> LabelSpace | None:
 
     Args:
         extra: What the checkpoint holds beside the weights.
+
+    Raises:
+        WeightsError: What it says are no classes.
     """
     record = own_record(extra)
     if not {"classes", "colors"} <= record.keys():
         return None
-    return LabelSpace(tuple(record["classes"]), tuple((r, g, b) for r, g, b in record["colors"]))
+    names, colors = record["classes"], record["colors"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise WeightsError("the checkpoint's classes are no list of names", "use another one")
+    if not isinstance(colors, list) or not all(_is_color(color) for color in colors):
+        raise WeightsError("the checkpoint's colours are no list of RGB values", "use another one")
+    try:
+        return LabelSpace(tuple(names), tuple((r, g, b) for r, g, b in colors))
+    except ConfigError as error:
+        raise WeightsError(f"the checkpoint's classes: {error.cause}", "use another one") from error
+
+
+def _listed(space: LabelSpace) -> str:
+    return ", ".join(map(shown, space.names))
+
+
+def _is_color(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(type(channel) is int and 0 <= channel <= 255 for channel in value)
+    )
 
 
 def check_classes(extra: Mapping[str, Any], space: LabelSpace, source: Path) -> None:
@@ -125,13 +149,16 @@ def check_classes(extra: Mapping[str, Any], space: LabelSpace, source: Path) -> 
 
     Raises:
         DataError: The classes are others, or in another order.
+        WeightsError: What it says are no classes.
     """
-    trained = trained_classes(extra)
+    try:
+        trained = trained_classes(extra)
+    except WeightsError as error:
+        raise WeightsError(f"{source}: {error.cause}", error.remedy) from error
     if trained is not None and trained.names != space.names:
         raise DataError(
-            f"{source} predicts {trained.num_classes} classes ({', '.join(trained.names)}), but "
-            "the dataset has "
-            f"{space.num_classes} ({', '.join(space.names)})",
+            f"{source} predicts {trained.num_classes} classes ({_listed(trained)}), but "
+            f"the dataset has {space.num_classes} ({_listed(space)})",
             "give the dataset whose classes it was trained on",
         )
 

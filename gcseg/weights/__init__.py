@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gcseg.weights.architecture import Description, describe, network_settings, own_record
+    from gcseg.weights.architecture import Description, describe, network_settings
     from gcseg.weights.averages import is_averaged, read_weights
     from gcseg.weights.keymaps import KEY_MAPS, MMSEG_GCNET, PADDLESEG_GCNET, KeyMap
     from gcseg.weights.load import load_backbone, load_tensors, load_weights
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         read_checkpoint_file,
         read_tensors,
     )
+    from gcseg.weights.records import own_record
 
 __all__ = [
     "KEY_MAPS",
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "architecture": ("Description", "describe", "network_settings", "own_record"),
+    "architecture": ("Description", "describe", "network_settings"),
     "averages": ("is_averaged", "read_weights"),
     "keymaps": ("KEY_MAPS", "MMSEG_GCNET", "PADDLESEG_GCNET", "KeyMap"),
     "load": ("load_backbone", "load_tensors", "load_weights"),
@@ -53,6 +54,7 @@ _MODULES = {
         "read_checkpoint_file",
         "read_tensors",
     ),
+    "records": ("own_record",),
 }
 
 

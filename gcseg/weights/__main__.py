@@ -10,6 +10,7 @@ from typing import Any
 from gcseg import catalogue
 from gcseg.arguments import run_chosen
 from gcseg.errors import ConfigError
+from gcseg.text import printable, shown
 
 MODES = ("none", "flip", "msflip")  # of test-time augmentation, as in conf/tta
 
@@ -103,7 +104,7 @@ def _info(given: argparse.Namespace) -> None:
         "format": f"{file.format}, {len(file.tensors)} tensors",
     }
     if file.extra:
-        lines["beside"] = ", ".join(map(str, file.extra))
+        lines["beside"] = _first(map(shown, file.extra), 20)
     if is_averaged(file.extra):
         raw = "; the raw ones are in it too" if RAW_WEIGHTS in file.extra else ""
         lines["weights"] = f"the moving average of a training{raw}"
@@ -130,9 +131,9 @@ def _info(given: argparse.Namespace) -> None:
         settings.append(f"backbone.pretrained={given.checkpoint}")
     lines["settings"] = " ".join(settings)
     if description.unused:
-        lines["not used"] = ", ".join(description.unused)
+        lines["not used"] = ", ".join(map(shown, description.unused))
     if description.unknown:
-        lines["unknown"] = _first(description.unknown)
+        lines["unknown"] = _first(map(shown, description.unknown))
     _print(lines)
 
 
@@ -197,7 +198,7 @@ def _first(names: Iterable[str], count: int = 5) -> str:
 
 def _print(lines: Mapping[str, str]) -> None:
     for key, value in lines.items():
-        print(f"{key:<12}{value}")
+        print(f"{key:<12}{printable(value)}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,9 @@ from torch.overrides import TorchFunctionMode
 from gcseg.errors import WeightsError
 from gcseg.models import AuxiliaryHead, FCNHead, GCHead, Segmentor, resnet
 from gcseg.models.resnet import DEPTHS, VARIANTS, Bottleneck
+from gcseg.text import shown
 from gcseg.weights.keymaps import KEY_MAPS, MMSEG_GCNET, MMSEG_GCNET_V1B, OURS, KeyMap
+from gcseg.weights.records import REMEDY, own_record
 
 Node = dict[str, Any]
 Shapes = Mapping[str, torch.Size]
@@ -27,6 +29,13 @@ DROPOUT = 0.1
 ALIGN_CORNERS = False
 
 PROTOCOLS = ("paddleseg", "mmseg")  # of conf/protocol
+
+# What a file may say that its weights do not show: a test of each value, and the test in words.
+_CAN_BE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "output_stride": (lambda value: type(value) is int and value in (8, 16, 32), "8, 16 or 32"),
+    "dropout": (lambda value: type(value) in (int, float) and 0 <= value < 1, "a fraction"),
+    "align_corners": (lambda value: type(value) is bool, "true or false"),
+}
 
 _BLOCK = re.compile(r"backbone\.layer(\d+)\.(\d+)\.")
 
@@ -181,20 +190,26 @@ def _arguments(node: Node) -> Node:
     return {key: value for key, value in node.items() if key not in others}
 
 
-def own_record(extra: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What gcseg wrote into a file beside the weights; empty if it did not write the file."""
-    meta = extra.get("meta")
-    record = extra.get("gcseg", meta.get("gcseg") if isinstance(meta, Mapping) else None)
-    return record if isinstance(record, Mapping) else {}
-
-
 def _said(extra: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """What a file written by gcseg says about its network, as nodes of a configuration."""
+    """What a file written by gcseg says about its network, as nodes of a configuration.
+
+    Raises:
+        WeightsError: It says what no network can be.
+    """
     record = own_record(extra)
     config = record.get("config", record.get("network"))
     config = config if isinstance(config, Mapping) else {}
     nodes = {name: config.get(name) for name in ("backbone", "head", "auxiliary_head", "protocol")}
-    return {name: node if isinstance(node, Mapping) else {} for name, node in nodes.items()}
+    said = {name: node if isinstance(node, Mapping) else {} for name, node in nodes.items()}
+    for name, node in said.items():
+        for key, (can_be, wanted) in _CAN_BE.items():
+            if key in node and not can_be(node[key]):
+                said_value = shown(str(node[key]))
+                raise WeightsError(
+                    f"the file's record says {name}.{key}={said_value}, but that is {wanted}",
+                    REMEDY,
+                )
+    return said
 
 
 def _naming(tensors: Mapping[str, Tensor]) -> tuple[KeyMap, dict[str, str]]:
@@ -210,7 +225,7 @@ def _naming(tensors: Mapping[str, Tensor]) -> tuple[KeyMap, dict[str, str]]:
             left = len(tensors) - len(names) - sum(keys.ignores(key) for key in tensors)
             namings.append((left, keys, names))
     if not namings:
-        seen = ", ".join(list(tensors)[:3]) or "none"
+        seen = ", ".join(map(shown, list(tensors)[:3])) or "none"
         raise WeightsError(
             f"the weights are of no network that is known, with names such as {seen}",
             "give a GCNet of gcseg, PaddleSeg or mmsegmentation, or a ResNet of PaddleClas, "
@@ -339,10 +354,10 @@ def _check_complete(description: Description, shapes: Shapes) -> None:
     ]
     for name, theirs in description.names.items():
         if name not in wanted:
-            mismatches.append(f"{theirs} has no place")
+            mismatches.append(f"{shown(theirs)} has no place")
         elif not same_but_for_ones(shapes[name], wanted[name].shape):
             sizes = f"{show(shapes[name])} and not {show(wanted[name].shape)}"
-            mismatches.append(f"{theirs} is {sizes}")
+            mismatches.append(f"{shown(theirs)} is {sizes}")
     if mismatches:
         raise WeightsError(
             f"the weights are not a whole network: {description.keys.source} "

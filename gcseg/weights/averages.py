@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gcseg.errors import WeightsError
-from gcseg.weights.architecture import own_record
 from gcseg.weights.reading import RAW_WEIGHTS, CheckpointFile, read_checkpoint_file
+from gcseg.weights.records import own_record
 
 Kind = Literal["ema", "raw"]
 

@@ -23,7 +23,6 @@ from gcseg.weights.architecture import (
     describe,
     empty_state,
     network_settings,
-    own_record,
 )
 from gcseg.weights.averages import Kind, is_averaged, read_weights
 from gcseg.weights.keymaps import (
@@ -35,6 +34,7 @@ from gcseg.weights.keymaps import (
     TORCH_RESNET,
     KeyMap,
 )
+from gcseg.weights.records import REMEDY, own_record
 
 Tensors = dict[str, Tensor]
 Written = tuple[bytes, list[str]]  # a file's content, and lines on its use
@@ -139,9 +139,25 @@ def _record(description: Description, extra: Mapping[str, Any]) -> dict[str, Any
 
 
 def _normalize(description: Description, extra: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Mean and standard deviation of the images that the network wants."""
+    """Mean and standard deviation of the images that the network wants.
+
+    Raises:
+        WeightsError: The file says something else than three numbers of each.
+    """
     trained = _config(extra).get("normalize")
-    return trained if isinstance(trained, Mapping) else NORMALIZE[description.protocol]
+    if not isinstance(trained, Mapping):
+        return NORMALIZE[description.protocol]
+    for name in ("mean", "std"):
+        values = trained.get(name)
+        if not (
+            isinstance(values, list)
+            and len(values) == 3
+            and all(type(value) in (int, float) and abs(value) < 1e6 for value in values)
+        ):
+            raise WeightsError(
+                f"the file's record says no three numbers as normalize.{name}", REMEDY
+            )
+    return trained
 
 
 def _config(extra: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -253,7 +269,7 @@ def _to_mmseg(tensors: Tensors, description: Description, extra: Mapping[str, An
         tensors = _without_biases(tensors)
     record = _record(description, extra)
     meta: dict[str, Any] = {"gcseg": record, "model": model}
-    if "classes" in record:
+    if {"classes", "colors"} <= record.keys():
         meta["dataset_meta"] = {"classes": record["classes"], "palette": record["colors"]}
     state = {keys.to_theirs(ours): tensor for ours, tensor in tensors.items()}
     notes = [f"mmsegmentation: {part}={settings}" for part, settings in model.items()]

@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 
 from gcseg.errors import WeightsError, is_out_of_memory
+from gcseg.records import RecordError, parse_json
 from gcseg.text import shown
 from gcseg.weights import torch_files
 from gcseg.weights.pickles import Source, Unpickler
+from gcseg.weights.records import own_record
 from gcseg.weights.refused import RefusedError
 from gcseg.weights.stand_ins import STAND_INS, Array
 
@@ -85,9 +87,18 @@ def read_checkpoint_file(path: str | Path, *, container: str | None = None) -> C
 
     Raises:
         WeightsError: If the file is missing, is damaged, claims what is not there, or holds other
-            objects than weights, NaN or infinity.
+            objects than weights, NaN or infinity; or if its record of a training is none.
     """
     path = Path(path)
+    file = _read(path, container)
+    try:
+        own_record(file.extra)
+    except WeightsError as error:
+        raise WeightsError(f"can't use {path}: {error.cause}", error.remedy) from error
+    return file
+
+
+def _read(path: Path, container: str | None) -> CheckpointFile:
     with _opened(path) as (file, size):
         head = file.read(32)
         file.seek(0)
@@ -152,7 +163,7 @@ def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, int]]:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
         raise WeightsError(f"no checkpoint at {path}", "check the path") from error
-    except RefusedError as error:
+    except (RefusedError, RecordError) as error:
         raise WeightsError(f"can't read {path} ({error})", REMEDY) from error
     except OSError as error:
         raise WeightsError(
@@ -204,7 +215,7 @@ def _read_safetensors(
     metadata = header.get("__metadata__", {})
     # The library maps the file into memory: copied, the tensors survive a change of the file.
     tensors = {name: tensor.clone() for name, tensor in safetensors.torch.load_file(path).items()}
-    return tensors, {"gcseg": json.loads(metadata["gcseg"])} if "gcseg" in metadata else {}
+    return tensors, {"gcseg": parse_json(metadata["gcseg"])} if "gcseg" in metadata else {}
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

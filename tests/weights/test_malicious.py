@@ -629,7 +629,7 @@ def numbers_as_names(path):
     dump(path, {1: np.ones(3)})
 
 
-@case("x.pdparams", "'\\x1b[31mred\\n'")
+@case("x.pdparams", "(\\x1b[31mred\\n has NaN")
 def name_that_colours_the_terminal(path):
     dump(path, {"\x1b[31mred\n": np.ones(3, "c8")} | {"\x1b[31mred\n": np.full(3, np.nan)})
 
