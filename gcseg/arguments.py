@@ -5,8 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from gcseg.errors import GcsegError
+from gcseg.text import printable, say
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Reads a command line; what it says against it does nothing to a terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with usage and message."""
+        super().error(printable(message))
 
 
 def run_chosen(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> None:
@@ -20,7 +30,7 @@ def run_chosen(parser: argparse.ArgumentParser, arguments: Sequence[str] | None)
     try:
         given.run(given)
     except GcsegError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

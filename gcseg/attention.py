@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from gcseg.errors import MemoryLimitError, WeightsError, is_out_of_memory
+from gcseg.text import say
 from gcseg.trained import Trained, output_folder, run_with_checkpoint
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
                 rows.append(shrunk(picture))
             progress(index + 1, len(samples))
     _save(attention_sheet(rows), output / "overview.png")
-    print(f"{len(samples)} attention maps: {output}")
-    print(f"picture: {output / 'overview.png'}")
+    say(f"{len(samples)} attention maps: {output}")
+    say(f"picture: {output / 'overview.png'}")
 
 
 def _class_count(content: CheckpointFile) -> int:

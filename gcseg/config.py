@@ -32,6 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gcseg.errors import ConfigError, GcsegError, LeftEarlyError, behind, is_out_of_memory
 from gcseg.ranks import is_first_process
 from gcseg.settings import check, check_types, leaves
+from gcseg.text import say
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -121,7 +122,7 @@ def run_command(
                 _end_sweep()
     failed = checked_task.failed
     if failed:
-        print(f"error: {len(failed)} jobs failed: {'; '.join(failed)}", file=sys.stderr)
+        say(f"error: {len(failed)} jobs failed: {'; '.join(failed)}", error=True)
         sys.exit(1)
 
 
@@ -252,7 +253,7 @@ def _read_resolved(path: Path, config_name: str) -> DictConfig:
     usual = compose(config_name, [])
     missing = [str(key) for key in usual if key not in content]
     if missing:
-        print(f"as usual, since {path} does not have them: {', '.join(missing)}", file=sys.stderr)
+        say(f"as usual, since {path} does not have them: {', '.join(missing)}", error=True)
     cfg = OmegaConf.create({**{key: usual._get_node(key) for key in missing}, **content})
     OmegaConf.set_struct(cfg, True)  # a setting that is missing is an error and not None
     return cfg
@@ -278,7 +279,7 @@ def errors_in_one_line(
         yield
     except LeftEarlyError as left:
         if is_first_process():
-            print(left, file=sys.stderr)
+            say(left, error=True)
         sys.exit(left.status)
     except KeyboardInterrupt:
         _interrupted()
@@ -291,14 +292,14 @@ def errors_in_one_line(
         mendable = isinstance(error, (GcsegError, HydraException, OmegaConfBaseException))
         if full or not (mendable or is_out_of_memory(error)):
             raise
-        print(f"error: {_explain(error, config_name)}", file=sys.stderr)
+        say(f"error: {_explain(error, config_name)}", error=True)
         if failed_jobs is None:
             sys.exit(1)
         failed_jobs.append(" ".join(HydraConfig.get().overrides.task))
 
 
 def _interrupted() -> NoReturn:
-    print("interrupted: the same command goes on where it can", file=sys.stderr)
+    say("interrupted: the same command goes on where it can", error=True)
     sys.exit(130)
 
 

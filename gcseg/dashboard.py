@@ -12,6 +12,7 @@ from gcseg.config import run_command
 from gcseg.errors import ConfigError
 from gcseg.files import write_json
 from gcseg.settings import plain
+from gcseg.text import say
 
 
 def dashboard(cfg: DictConfig) -> None:
@@ -34,10 +35,10 @@ def dashboard(cfg: DictConfig) -> None:
     if cfg.output is not None:
         path = Path(cfg.output).expanduser()
         write_json(path, definitions(Dashboard(entity=cfg.entity or "", **settings)))
-        print(f"dashboard: {path}")
+        say(f"dashboard: {path}")
         return
     for what, url in save(Dashboard(entity=cfg.entity or default_entity(), **settings)).items():
-        print(f"{what}: {url}")
+        say(f"{what}: {url}")
 
 
 def check_names(cfg: DictConfig) -> None:

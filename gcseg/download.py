@@ -12,7 +12,6 @@ import re
 import shutil
 import socket
 import ssl
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from urllib.error import HTTPError, URLError
 
 from gcseg import __version__
 from gcseg.errors import DownloadError, OutputError
+from gcseg.text import say
 
 BLOCK = 1 << 20  # bytes read at once
 
@@ -164,7 +164,7 @@ def _lock(file: IO[bytes], path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f"waiting for another process that fetches {path}", file=sys.stderr, flush=True)
+        say(f"waiting for another process that fetches {path}", error=True)
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
@@ -348,9 +348,10 @@ def _progress(url: str, path: Path) -> Iterator[tuple[Report, Callable[[str], No
         What reports progress, and what says something between.
     """
     from rich import progress
-    from rich.console import Console
 
-    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    from gcseg.terminal import TextConsole
+
+    console = TextConsole(stderr=True)
     bar = progress.Progress(
         progress.BarColumn(),
         progress.DownloadColumn(),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+from gcseg.text import printable
+
 LEFT_EARLY = 75
 """Exit status of a training that a signal made save and leave (EX_TEMPFAIL of sysexits.h)."""
 
@@ -22,14 +24,14 @@ class GcsegError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        """The message on one line."""
+        """The message on one line, in which no name acts on a terminal."""
         cause = self.cause.strip()
         if cause.startswith("Caught ") and "Traceback (most recent call last)" in cause:
             # A DataLoader raises a worker's exception anew with the whole traceback as its text,
             # the last line of which is the message.
             cause = cause.splitlines()[-1]
             cause = cause.removeprefix(f"{type(self).__module__}.{type(self).__name__}: ")
-        return " ".join(f"{cause}: {self.remedy}".removesuffix(": ").split())
+        return printable(" ".join(f"{cause}: {self.remedy}".removesuffix(": ").split()))
 
 
 class ConfigError(GcsegError):

@@ -14,6 +14,7 @@ from gcseg.config import source_folder
 from gcseg.files import sha256_of
 from gcseg.published import IMAGES, Record
 from gcseg.settings import plain
+from gcseg.text import say
 from gcseg.trained import Trained, output_folder, run_folder, run_with_checkpoint
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
             print_explanations(analyses)
             for evaluation in evaluations.values():
                 path = results.parent / evaluation["analysis"]
-                print(f"analysis: {path}, scores of each image: {path.with_suffix('.csv')}")
-        print(f"results: {results}")
+                say(f"analysis: {path}, scores of each image: {path.with_suffix('.csv')}")
+        say(f"results: {results}")
         if trained.row is not None:
             evaluations = named(records, plain(cfg), trained.row, split=cfg.split)
             record = catalogue.find(trained.row["published"]["checkpoint"])
@@ -99,11 +100,11 @@ def _beside_published(
 
     comparable = {mode: found for mode, found in evaluations.items() if mode in MODES}
     if not comparable:
-        print(f"not comparable with the published scores: {', '.join(evaluations)}")
+        say(f"not comparable with the published scores: {', '.join(evaluations)}")
         return
     print_comparison(record, comparable)
     if len(dataset) != IMAGES[record.dataset] and cfg.record is None:
-        print(
+        say(
             f"not recorded: these are {len(dataset)} images, the published scores are of "
             f"{IMAGES[record.dataset]}; record=FILE records them all the same"
         )
@@ -128,7 +129,7 @@ def _beside_published(
             },
         },
     )
-    print(f"recorded: {path}")
+    say(f"recorded: {path}")
 
 
 def _measurements(cfg: DictConfig) -> Path:

@@ -77,8 +77,9 @@ def _seconds(profile: pstats.Stats, functions: Sequence[tuple[str, str]]) -> tup
 
 def print_shares(found: Mapping[str, tuple[int, float, float]]) -> None:
     """Print them as a table."""
-    from rich.console import Console
     from rich.table import Table
+
+    from gcseg.terminal import TextConsole
 
     title = "what logging takes of training and its validations, at most"
     table = Table("part", "calls", "seconds", "% of the time", title=title)
@@ -87,4 +88,4 @@ def print_shares(found: Mapping[str, tuple[int, float, float]]) -> None:
     total = [sum(column) for column in zip(*found.values(), strict=True)]
     table.add_section()
     table.add_row("all", "", f"{total[1]:.3f}", f"{100 * total[2]:.2f}")
-    Console(soft_wrap=True).print(table)
+    TextConsole().print(table)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from gcseg.errors import ConfigError
+from gcseg.text import say
 from gcseg.trained import Trained, output_folder, run_with_checkpoint
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     writer = PredictionWriter(output, dataset, space, values)
     trainer = build_trainer.trainer(cfg, callbacks=[RunProgress(), writer])
     trainer.predict(module, data, return_predictions=False)
-    print(f"{len(dataset)} predictions: {output}")
-    print(f"picture: {output / 'overview.png'}")
+    say(f"{len(dataset)} predictions: {output}")
+    say(f"picture: {output / 'overview.png'}")
 
 
 def _published_classes(dataset: str) -> LabelSpace:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -12,8 +11,10 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
+from gcseg.arguments import ArgumentParser
 from gcseg.config import compose, errors_in_one_line
 from gcseg.errors import ConfigError
+from gcseg.text import say
 from gcseg.trained import published_config
 
 NO_KNOBS = {"protocol.name", "protocol.mean", "protocol.std", "protocol.average",
@@ -23,7 +24,7 @@ NO_KNOBS = {"protocol.name", "protocol.mean", "protocol.std", "protocol.average"
 
 def main(arguments: list[str] | None = None) -> None:
     """Print a table of two recipes' differences."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m gcseg.recipe",
         description="Compare what trains and scores two networks, setting by setting.",
     )
@@ -41,10 +42,11 @@ def main(arguments: list[str] | None = None) -> None:
     with errors_in_one_line("train"):
         rows = list(differences(settings(given.a), settings(given.b)))
     if not rows:
-        print("no difference")
+        say("no difference")
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from gcseg.terminal import TextConsole
 
     table = Table()
     table.add_column("setting", no_wrap=True)
@@ -52,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
         table.add_column(title, overflow="fold")
     for key, first, second in rows:
         table.add_row(key, _shown(first), _shown(second))
-    Console(soft_wrap=True).print(table)
+    TextConsole().print(table)
 
 
 def settings(recipe: str) -> Mapping[str, Any]:

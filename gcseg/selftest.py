@@ -21,6 +21,7 @@ from typing import Any
 
 from gcseg.errors import ConfigError, GcsegError, TrainingError
 from gcseg.overhead import overhead
+from gcseg.text import say
 
 HELP = """Prove on this machine and with your settings what the documentation promises.
 
@@ -50,7 +51,7 @@ SMALL = ("small=demo", "dataset.reader.train=16", "dataset.reader.val=4")
 def main(arguments: Sequence[str]) -> int:
     """Run a test; returns the exit status."""
     if not arguments or {"-h", "--help"} & set(arguments):
-        print(HELP, end="")
+        say(*HELP.splitlines())
         return 0
     name, *rest = arguments
     try:
@@ -58,9 +59,9 @@ def main(arguments: Sequence[str]) -> int:
             raise ConfigError(f"there is no test {name!r}", f"use one of {', '.join(TESTS)}")
         return TESTS[name](rest)
     except GcsegError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted", error=True)
         return 130
     return 1
 
@@ -87,7 +88,7 @@ def resume(arguments: Sequence[str]) -> int:
     given = {setting.partition("=")[0].lstrip("+") for setting in settings}
     on_gpu = uses_gpu(settings)
     if on_gpu and "trainer.deterministic" not in given:
-        print("on a GPU: +trainer.deterministic=warn CUBLAS_WORKSPACE_CONFIG=:4096:8")
+        say("on a GPU: +trainer.deterministic=warn CUBLAS_WORKSPACE_CONFIG=:4096:8")
         settings.append("+trainer.deterministic=warn")
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     usual = {"val_every": max(1, steps // 5), "log_every": 1, "tta": "none", "report": "false"}
@@ -100,16 +101,16 @@ def resume(arguments: Sequence[str]) -> int:
     training = Training(tuple(settings), folder)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up then, too
     try:
-        print(f"{steps} steps undisturbed (output: {training.log})", flush=True)
+        say(f"{steps} steps undisturbed (output: {training.log})")
         start = time.monotonic()
         training.run()
         took = time.monotonic() - start
-        print(f"took {took:.0f} s; now with {kills} kills, which takes longer", flush=True)
+        say(f"took {took:.0f} s; now with {kills} kills, which takes longer")
         # Paths are part of a checkpoint: the other training takes the same ones.
         undisturbed = training.run_folder().parent.rename(folder / "undisturbed")
         moments = random.Random(options["kill_seed"])
         made = training.run_with_kills(steps, kills, moments)
-        print(f"{steps} steps with {made} kills")
+        say(f"{steps} steps with {made} kills")
         return report(undisturbed / training.run_folder().name, training.run_folder(), on_gpu)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -172,7 +173,7 @@ class Training:
                 _kill(child)
             if child.returncode == -signal.SIGKILL:
                 made += 1
-                print(f"killed after step {self._steps_done()}")
+                say(f"killed after step {self._steps_done()}")
             self._check(child)
         self.run()
         return made
@@ -226,20 +227,20 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
 
 def report(first: Path, second: Path, on_gpu: bool = False) -> int:
     """Print what is equal in two run folders and what differs; returns the exit status."""
-    from rich.console import Console
     from rich.table import Table
+
+    from gcseg.terminal import TextConsole
 
     table = Table("compared", "bit for bit")
     found = compare(first, second)
     for name, difference in found.items():
         table.add_row(name, "differs" if difference else "equal")
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(table)
+    TextConsole().print(table)
     differences = [difference for difference in found.values() if difference]
     if not differences:
         return 0
     note = "; on a GPU, undisturbed trainings may differ as well" if on_gpu else ""
-    print(f"error: the trainings differ: {differences[0]}{note}", file=sys.stderr)
+    say(f"error: the trainings differ: {differences[0]}{note}", error=True)
     return 1
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from pathlib import Path
 
 from gcseg import catalogue
+from gcseg.arguments import ArgumentParser
 from gcseg.config import source_folder
 from gcseg.errors import ConfigError, GcsegError
 from gcseg.files import atomic_write
 from gcseg.report.measured import measured_table, published_table, read_measurements
+from gcseg.text import say
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the tables, or put them into a Markdown file."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m gcseg.tables",
         description="Tables of published and measured results, in Markdown.",
     )
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
             "measured": measured_table(measurements),
         }
         if given.update is None:
-            print("\n\n".join(tables.values()))
+            say(*"\n\n".join(tables.values()).splitlines())
         else:
             text = given.update.read_text()
             for name, table in tables.items():
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
             with atomic_write(given.update) as file:
                 file.write(text.encode())
     except (GcsegError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
         sys.exit(1)
 
 

@@ -1,28 +1,46 @@
-"""Progress of what takes a while before or beside a training: a bar, or plain lines in a log."""
+"""What commands print with rich: text as it is, and progress as a bar or as lines in a log."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from gcseg.ranks import is_first_process
+from gcseg.text import printable
 
 SECONDS_BETWEEN_LINES = 10.0
 """In a log, where a bar would be noise."""
 
 
+class TextConsole(Console):
+    """A console on which text is text, in lines and in the cells and titles of tables.
+
+    Brackets are no markup, `:car:` is no picture, and control characters become escapes, so that
+    names of classes, files and runs show as they are. Styles are given by `style=`.
+
+    Args:
+        options: Of `rich.console.Console`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        plain = {"markup": False, "emoji": False, "highlight": False, "soft_wrap": True}
+        super().__init__(**{**plain, **options})
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """What rich calls for every text that it is given."""
+        return super().render_str(printable(text), **options)
+
+
 def announce(text: str) -> None:
     """Print a line on stderr; quiet on all processes of a training but the first."""
     if is_first_process():
-        _stderr().print(text, markup=False)
-
-
-def _stderr() -> Console:
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+        TextConsole(stderr=True).print(text)
 
 
 @contextmanager
@@ -38,10 +56,10 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
     if not is_first_process():
         yield lambda done, total: None
         return
-    console = _stderr()
+    console = TextConsole(stderr=True)
     if console.is_terminal:
         bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -49,7 +67,7 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
             transient=True,
         )
         with bar:
-            task = bar.add_task(description, total=None)
+            task = bar.add_task(printable(description), total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
         return
     next_line = time.monotonic() + SECONDS_BETWEEN_LINES

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 LONGEST = 100
 """Characters of a name that a message shows."""
 
@@ -21,3 +23,14 @@ def shown(value: object) -> str:
     text = value if isinstance(value, str) else f"an object of type {type(value).__name__}"
     text = text if len(text) <= LONGEST else text[:LONGEST] + "..."
     return printable(text)
+
+
+def say(*lines: object, error: bool = False) -> None:
+    """Print lines, as `printable` has them: the names in them do nothing to a terminal.
+
+    Args:
+        lines: One line each, whatever is in them.
+        error: Whether they go to stderr and not to stdout.
+    """
+    for line in lines:
+        print(printable(str(line)), file=sys.stderr if error else sys.stdout, flush=True)

@@ -15,6 +15,7 @@ from gcseg.settings import plain
 from gcseg.signals import Signals, leaving_on_signals
 from gcseg.starting_weights import find_starting_weights, load_starting_weights
 from gcseg.sweeps.outcome import in_sweep, sweep_of_job, tell_sweep
+from gcseg.text import say
 from gcseg.trained import recorded_config
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
         with finishing(lambda: trainer.loggers):
             if finished:
                 if trainer.is_global_zero:
-                    print(f"{folder.path} is trained already, and is only scored")
+                    say(f"{folder.path} is trained already, and is only scored")
             else:
                 fit(cfg, trainer, module, data, folder, weights, progress)
                 if cfg.strategy == "fsdp":  # the trained one is in pieces
@@ -111,7 +112,7 @@ def fit(
     if checkpoint is None:
         for line in load_starting_weights(module.model, weights, cfg):
             if trainer.is_global_zero:
-                print(line)
+                say(line)
     else:
         keep_as_last(folder, checkpoint)
     describe(folder, plain(cfg))

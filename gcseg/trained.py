@@ -15,6 +15,7 @@ from gcseg import catalogue
 from gcseg.config import asks_for_information, compose, run_command, source_folder
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.settings import fingerprint
+from gcseg.text import say
 
 GROUPS = ("backbone", "head", "auxiliary_head", "dataset", "protocol", "normalize", "inference")
 """Config groups that evaluation takes from the checkpoint, as the option `trained`."""
@@ -177,7 +178,7 @@ def _foreign_config(path: Path, row: Mapping[str, Any] | None) -> Mapping[str, A
         return row
     record = catalogue.by_file_name(path)
     if record is not None and record.experiment is not None:
-        print(f"{path.name} is taken for {record.name}, by its name")
+        say(f"{path.name} is taken for {record.name}, by its name")
         return published_config(record.experiment)
     return described_config(path)
 

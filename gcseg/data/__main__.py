@@ -13,6 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from gcseg.config import run_command
 from gcseg.errors import ConfigError, DataError
 from gcseg.settings import plain
+from gcseg.text import say
 
 if TYPE_CHECKING:
     from gcseg.data.datasets import SegmentationDataset
@@ -30,7 +31,7 @@ def main() -> None:
     elif first.startswith("-"):  # --help, --cfg job and their like answer by themselves
         run_command("data", _no_action)
     else:
-        print(f"error: {_no_such(first)}", file=sys.stderr)
+        say(f"error: {_no_such(first)}", error=True)
         sys.exit(1)
 
 
@@ -63,19 +64,17 @@ def prepare(cfg: DictConfig) -> None:
         progress=progress_bar,
     )
     for split, count in counts.items():
-        print(f"{split}: {count:,} images")
-    print(f"{name} is ready in {cfg.dataset.root}")
+        say(f"{split}: {count:,} images")
+    say(f"{name} is ready in {cfg.dataset.root}")
 
 
 def check(cfg: DictConfig) -> None:
     """Find broken and wrong files; exit status 1 where there are any."""
-    from rich.console import Console
-
     from gcseg import build_data
     from gcseg.data import doctor
     from gcseg.data.findings import print_diagnosis
     from gcseg.files import write_json
-    from gcseg.terminal import progress_bar
+    from gcseg.terminal import TextConsole, progress_bar
 
     if cfg.fail_on not in ("error", "warning"):
         raise ConfigError(f"fail_on={cfg.fail_on}", "use error or warning")
@@ -91,8 +90,8 @@ def check(cfg: DictConfig) -> None:
         diagnosis = doctor.check(splits, faults, progress=progress)
     report = _output(cfg) / "check.json"
     write_json(report, {"root": str(cfg.dataset.root), **diagnosis.as_dict()})
-    print(f"{report}\n")
-    print_diagnosis(diagnosis, Console(soft_wrap=True, highlight=False))
+    say(report, "")
+    print_diagnosis(diagnosis, TextConsole())
     if not diagnosis.ok or (cfg.fail_on == "warning" and diagnosis.findings):
         raise DataError(
             f"{cfg.dataset.name} in {cfg.dataset.root} is not in order", "mend what is listed above"
@@ -101,24 +100,22 @@ def check(cfg: DictConfig) -> None:
 
 def stats(cfg: DictConfig) -> None:
     """Measure means, sizes and class balance of a split, and suggest class weights."""
-    from rich.console import Console
-
     from gcseg import build_data
     from gcseg.data.statistics import measure, print_statistics
     from gcseg.files import write_json
     from gcseg.report.data_plots import write_plots
-    from gcseg.terminal import progress_bar
+    from gcseg.terminal import TextConsole, progress_bar
 
     dataset = build_data.cached(cfg, build_data.dataset(cfg, _split(cfg)))
     with progress_bar("measuring") as progress:
         statistics = measure(dataset, progress=progress)
-    print_statistics(statistics, Console(soft_wrap=True, highlight=False))
+    print_statistics(statistics, TextConsole())
     folder = _output(cfg) / _split(cfg)
     report = folder / "statistics.json"
     write_json(report, statistics.as_dict())
-    print(report)
+    say(report)
     for path in write_plots(statistics, folder, f"{cfg.dataset.name} {_split(cfg)}"):
-        print(path)
+        say(path)
 
 
 def _split(cfg: DictConfig) -> str:
@@ -158,7 +155,7 @@ def browse(cfg: DictConfig) -> None:
     )
     title = f"{cfg.dataset.name} {_split(cfg)}: samples {cfg.first} to {cfg.first + cfg.count - 1}"
     for path in write_pages(drawn, files.label_space, _output(cfg) / _split(cfg), title=title):
-        print(path)
+        say(path)
 
 
 def _as_seen(cfg: DictConfig, samples: TrainingSamples, counter: int, index: int) -> BrowseSample:
@@ -200,7 +197,7 @@ def benchmark(cfg: DictConfig) -> None:
     print_rates(rates)
     report = _output(cfg) / "benchmark.json"
     write_json(report, rates)
-    print(report)
+    say(report)
 
 
 def _rates(cfg: DictConfig, files: SegmentationDataset) -> dict[str, Any]:

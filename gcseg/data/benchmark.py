@@ -12,7 +12,6 @@ from typing import Any
 import albumentations as A
 import cv2
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -22,6 +21,8 @@ from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.samples import TrainingSamples, collate, one_thread, to_tensor
 from gcseg.data.sampling import Key, StepSampler
+from gcseg.terminal import TextConsole
+from gcseg.text import say
 
 STILL = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
 JITTERS = ({"brightness": 0.4}, {"contrast": 0.4}, {"saturation": 0.4}, {"hue": 25.3125 / 360})
@@ -310,10 +311,10 @@ def on_device(
 
 def print_rates(rates: Mapping[str, Any]) -> None:
     """Print what `measure_all` returns as tables."""
-    console = Console(highlight=False)
+    console = TextConsole(soft_wrap=False)
     console.width = max(console.width, WIDTH)
     picture, crop, one_core = rates["picture"], rates["crop"], rates["one_core"]
-    print(
+    say(
         f"from pictures of {picture['width']}x{picture['height']} to crops of "
         f"{crop['width']}x{crop['height']} (width x height)"
     )
@@ -334,14 +335,14 @@ def print_rates(rates: Mapping[str, Any]) -> None:
             *(f"{loaded[count]:.1f}" if loaded else "" for count in counts),
         )
     console.print(table)
-    print("The first three columns are of one core; the others are samples/s of a loader.")
-    print("milliseconds per sample of one core:")
-    print(f"  decoding {1000 / one_core[DECODING]:.2f}")
+    say("The first three columns are of one core; the others are samples/s of a loader.")
+    say("milliseconds per sample of one core:")
+    say(f"  decoding {1000 / one_core[DECODING]:.2f}")
     for name, milliseconds in rates["transforms"].items():
-        print(f"  {name} {milliseconds:.2f}")
-    print(f"  all but decoding {1000 / one_core['cache=ram augment_on=cpu']:.2f}")
+        say(f"  {name} {milliseconds:.2f}")
+    say(f"  all but decoding {1000 / one_core['cache=ram augment_on=cpu']:.2f}")
     device = rates["device"]
-    print(
+    say(
         f"With augment_on=device the samples are bytes, and the {device['name']} finishes "
         f"{device['samples_per_second']:.1f} of them per second."
     )

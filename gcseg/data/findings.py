@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
+
+from gcseg.terminal import TextConsole
 
 KINDS = {
     "reading": "error",
@@ -184,7 +184,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def print_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
+def print_diagnosis(diagnosis: Diagnosis, console: TextConsole) -> None:
     """Print the findings by kind, the class balance, the notes and the verdict."""
     for kind in diagnosis.counts:
         findings = [finding for finding in diagnosis.findings if finding.kind == kind]
@@ -192,13 +192,13 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
     if diagnosis.balance:
         _print_balance(diagnosis.balance, console)
     for note in diagnosis.notes:
-        console.print(Text(note), soft_wrap=True)
-    console.print(Text(diagnosis.verdict, "bold"), soft_wrap=True)
+        console.print(note)
+    console.print(diagnosis.verdict, style="bold")
 
 
-def _print_kind(kind: str, findings: Sequence[Finding], console: Console) -> None:
+def _print_kind(kind: str, findings: Sequence[Finding], console: TextConsole) -> None:
     def say(line: str, style: str = "") -> None:
-        console.print(Text(line, style), soft_wrap=True)
+        console.print(line, style=style)
 
     severe = any(finding.severity == "error" for finding in findings)
     name, color = ("error", "bold red") if severe else ("warning", "bold yellow")
@@ -216,21 +216,22 @@ def _print_kind(kind: str, findings: Sequence[Finding], console: Console) -> Non
             say(
                 f"  value {value}: {_count(files[value], 'file')}, {_count(pixels[value], 'pixel')}"
             )
-    say(f"  -> {findings[0].remedy}\n")
+    say(f"  -> {findings[0].remedy}")
+    say("")
 
 
-def _print_balance(balances: Mapping[str, Balance], console: Console) -> None:
+def _print_balance(balances: Mapping[str, Balance], console: TextConsole) -> None:
     """A row for each class; shares of pixels and of images for each split."""
     table = Table(title="classes: % of labelled pixels / % of images", title_justify="left")
     table.add_column("class")
     columns: list[tuple[str, ...]] = []
     for split, balance in balances.items():
-        table.add_column(Text(split), justify="right")
+        table.add_column(split, justify="right")
         shares = zip(balance.pixel_frequency, balance.image_frequency, strict=True)
         columns.append(tuple(f"{100 * a:.3f} / {100 * b:5.1f}" for a, b in shares))
     by_name = [
         dict(zip(b.names, c, strict=True)) for b, c in zip(balances.values(), columns, strict=True)
     ]
     for name in dict.fromkeys(name for balance in balances.values() for name in balance.names):
-        table.add_row(Text(name), *(column.get(name, "") for column in by_name))
-    console.print(table, soft_wrap=True)
+        table.add_row(name, *(column.get(name, "") for column in by_name))
+    console.print(table)

@@ -12,14 +12,13 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.parallel import Progress, in_parallel
 from gcseg.data.reading import count_values
+from gcseg.terminal import TextConsole
 
 Size = tuple[int, int]
 """Height and width, in pixels."""
@@ -235,11 +234,11 @@ def _summary(measured: Iterable[_Measured], space: LabelSpace) -> Statistics:
     )
 
 
-def print_statistics(statistics: Statistics, console: Console) -> None:
+def print_statistics(statistics: Statistics, console: TextConsole) -> None:
     """Print tables, and settings to paste behind a command."""
 
     def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line)
 
     common = statistics.most_common
     say(f"{statistics.images} images")
@@ -267,7 +266,7 @@ def print_statistics(statistics: Statistics, console: Console) -> None:
             say("classes that never occur have weight 1 there")
 
 
-def _print_classes(classes: ClassStatistics, console: Console) -> None:
+def _print_classes(classes: ClassStatistics, console: TextConsole) -> None:
     table = Table(title="classes, and weights for the loss", title_justify="left")
     table.add_column("class")
     columns = {
@@ -279,8 +278,8 @@ def _print_classes(classes: ClassStatistics, console: Console) -> None:
     for title in columns:
         table.add_column(title, justify="right")
     for name, *values in zip(classes.label_space.names, *columns.values(), strict=True):
-        table.add_row(Text(name), *values)
-    console.print(table, soft_wrap=True)
+        table.add_row(name, *values)
+    console.print(table)
 
 
 def _area(size: Size) -> int:

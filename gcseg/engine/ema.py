@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from gcseg.text import say
 from gcseg.weights import RAW_WEIGHTS
 
 
@@ -67,7 +68,7 @@ class MovingAverage(L.Callback):
         """Say what the scores are of."""
         self._step = trainer.global_step
         if trainer.is_global_zero:
-            print(f"validation scores the moving average of the weights, decay {self.decay:g}")
+            say(f"validation scores the moving average of the weights, decay {self.decay:g}")
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+
+from gcseg.terminal import TextConsole
 
 
 def print_explanations(analyses: Mapping[str, Mapping[str, Any]]) -> None:
@@ -15,7 +16,7 @@ def print_explanations(analyses: Mapping[str, Mapping[str, Any]]) -> None:
     Args:
         analyses: As `gcseg.engine.analysis_files.analysis` makes them, by name; at least one.
     """
-    console = Console(soft_wrap=True)
+    console = TextConsole()
     first = next(iter(analyses.values()))
     table = Table(title="the same predictions under each convention", title_justify="left")
     table.add_column("mIoU, %")
@@ -37,7 +38,7 @@ def print_explanations(analyses: Mapping[str, Mapping[str, Any]]) -> None:
         table.add_row(title, *(_percent(analysis[group][key]) for analysis in analyses.values()))
     console.print(table)
     for convention, entry in first["conventions"].items():
-        console.print(f"{convention}: {entry['reason']}", markup=False, highlight=False)
+        console.print(f"{convention}: {entry['reason']}")
 
 
 def _percent(fraction: float | None) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytorch_lightning as L
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gcseg.terminal import TextConsole
 
 ONE_LINE = 110
 """Columns of a terminal from which on bar, time left and all numbers have room in one line."""
@@ -37,13 +38,13 @@ class RunProgress(L.Callback):
         self._step = 0
         self._mark = 0.0
         self._best = 0.0
-        self._console = Console(soft_wrap=True, highlight=False)
+        self._console = TextConsole()
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.completed}/{task.total}", markup=False),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             console=self._console,
             disable=not self._console.is_terminal,
         )

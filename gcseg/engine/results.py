@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from gcseg.errors import OutputError
 from gcseg.files import locked, write_json
 from gcseg.inference import Augmentation, Average, Fit, SlidingWindow
 from gcseg.metrics import Scores
+from gcseg.terminal import TextConsole
 
 SCORED = ("checkpoint", "images", "miou", "pixel_accuracy", "class_iou")
 """By which two records are known to be of the same predictions."""
@@ -206,10 +206,10 @@ def print_table(evaluations: Mapping[str, Mapping[str, Any]], title: str) -> Non
     table.add_section()
     table.add_row("mIoU", *(_percent(record["miou"]) for record in records), style="bold")
     table.add_row("pixel accuracy", *(_percent(record["pixel_accuracy"]) for record in records))
-    console = Console(soft_wrap=True)
+    console = TextConsole()
     console.print(table)
     for done in dict.fromkeys(done for record in records for done in record["memory"]):
-        console.print(f"memory ran out: {done}", markup=False, highlight=False)
+        console.print(f"memory ran out: {done}")
 
 
 def _percent(fraction: float | None) -> str:

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.model_cost import forward_flops, parameters, training_memory
 from gcseg.models import Segmentor
 from gcseg.ranks import is_first_process
+from gcseg.terminal import TextConsole
 
 FILES = ("report.html", "results.json", "metrics.csv", "checkpoints/best.ckpt")
 """Of a run folder, in the order in which a reader wants them."""
@@ -170,15 +169,15 @@ def _many(count: int, what: str) -> str:
 
 def _print(title: str, lines: Mapping[str, str]) -> None:
     """A title and two columns on a terminal; plain lines anywhere else."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = TextConsole()
     if not console.is_terminal:
         for line in (title, *(f"{name}: {text}" for name, text in lines.items())):
-            console.print(line, markup=False)
+            console.print(line)
         return
     table = Table.grid(padding=(0, 2))
     table.add_column(style="cyan")
     table.add_column(overflow="fold")
     for name, text in lines.items():
-        table.add_row(Text(name), Text(text))
-    console.print(Text(title, style="bold"))
+        table.add_row(name, text)
+    console.print(title, style="bold")
     console.print(table, soft_wrap=False)

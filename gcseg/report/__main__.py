@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from gcseg.config import run_command
+from gcseg.text import say
 from gcseg.trained import run_with_run_folder
 
 
@@ -20,7 +21,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
     from gcseg.build_report import write_report
 
     output = None if cfg.output is None else Path(cfg.output)
-    print(f"report: {write_report(cfg, folder, output)}")
+    say(f"report: {write_report(cfg, folder, output)}")
 
 
 def sweep_report(cfg: DictConfig) -> None:
@@ -34,7 +35,7 @@ def sweep_report(cfg: DictConfig) -> None:
 
     folder = Path(cfg.sweep).expanduser()
     output = None if cfg.output is None else Path(cfg.output)
-    print(f"report: {write_sweep_report(folder, read_jobs(folder), output)}")
+    say(f"report: {write_sweep_report(folder, read_jobs(folder), output)}")
 
 
 if __name__ == "__main__":

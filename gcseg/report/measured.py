@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from gcseg.errors import OutputError
 from gcseg.files import locked, write_json
 from gcseg.published import Record
+from gcseg.terminal import TextConsole
 
 MODES = {"none": "plain", "flip": "flip", "msflip": "multi-scale + flip"}
 """Modes of test-time augmentation and their names in tables."""
@@ -83,7 +83,7 @@ def print_comparison(record: Record, evaluations: Mapping[str, Mapping[str, Any]
         for title, published in rows.items():
             difference = "" if published is None else f"{100 * (measured - published):+.2f}"
             table.add_row(title, _percent(published), _percent(measured), difference)
-    Console(soft_wrap=True).print(table)
+    TextConsole().print(table)
 
 
 def published_table(records: Sequence[Record], measurements: Sequence[Measurement]) -> str:

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gcseg.arguments import run_chosen
+from gcseg.arguments import ArgumentParser, run_chosen
 from gcseg.errors import ConfigError, GcsegError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m gcseg.sweeps",
         description="List sweeps, show what became of one's jobs, and compare two settings.",
     )
@@ -92,16 +92,15 @@ def _list(given: argparse.Namespace) -> None:
 
 
 def _show(given: argparse.Namespace) -> None:
-    from rich.console import Console
-
     from gcseg.sweeps.compare import read_jobs
     from gcseg.sweeps.summary import print_sheets, summary
+    from gcseg.terminal import TextConsole
 
     while True:
         jobs = read_jobs(given.folder)
         sheets, lines = summary(jobs)
         if given.watch is not None:
-            Console().clear()  # does nothing in a file
+            TextConsole().clear()  # does nothing in a file
         print_sheets([_jobs(given.folder, jobs), *sheets], lines)
         if given.watch is None or all(job.state in _ENDED for job in jobs):
             return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 from gcseg.files import write_json
 from gcseg.ranks import is_first_process
+from gcseg.text import say
 
 VARIABLE = "GCSEG_JOB_OUTCOME"
 """Names the file that a job writes its outcome to; set by the sweep for its jobs."""
@@ -45,7 +45,7 @@ def leave_with_sweep() -> None:
     def watch() -> None:
         while os.read(descriptor, 1024):
             pass
-        print("the sweep is gone: this job saves and leaves", file=sys.stderr)
+        say("the sweep is gone: this job saves and leaves", error=True)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(SECONDS_TO_LEAVE)
         os.killpg(os.getpid(), signal.SIGKILL)

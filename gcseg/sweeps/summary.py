@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
+from rich.styled import Styled
 from rich.table import Table
 
 from gcseg.errors import GcsegError
@@ -33,7 +32,7 @@ from gcseg.sweeps.scores import (
     varying,
 )
 from gcseg.sweeps.statistics import mean
-from gcseg.terminal import announce
+from gcseg.terminal import TextConsole, announce
 
 _NUMBERS_NAMED = 8
 """Jobs of one note that are named by their numbers."""
@@ -92,16 +91,16 @@ def summary(jobs: Sequence[Job]) -> tuple[list[Sheet], list[str]]:
 
 def print_sheets(sheets: Iterable[Sheet], lines: Iterable[str] = ()) -> None:
     """Print tables in their full width, and lines below."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = TextConsole()
     for sheet in sheets:
-        table = Table(title=escape(sheet.title), title_justify="left")
+        table = Table(title=sheet.title, title_justify="left")
         for place, name in enumerate(sheet.header):
             justify = "left" if place < sheet.texts else "right"
-            table.add_column(escape(name), no_wrap=True, justify=justify)  # type: ignore[arg-type]
+            table.add_column(name, no_wrap=True, justify=justify)  # type: ignore[arg-type]
         for row, cells in enumerate(sheet.rows):
             table.add_row(
                 *(
-                    f"[bold]{escape(cell)}[/bold]" if (row, column) in sheet.bold else escape(cell)
+                    Styled(cell, "bold") if (row, column) in sheet.bold else cell
                     for column, cell in enumerate(cells)
                 )
             )
@@ -109,7 +108,7 @@ def print_sheets(sheets: Iterable[Sheet], lines: Iterable[str] = ()) -> None:
         console.width = max(console.width, console.measure(table, options=wide).maximum)
         console.print(table)
     for line in lines:
-        console.print(line, markup=False)
+        console.print(line)
 
 
 def percent(fraction: float, sign: str = "") -> str:

@@ -18,6 +18,7 @@ from gcseg.settings import check_sweep
 from gcseg.sweeps.ledger import Ledger
 from gcseg.sweeps.plan import NOT_THE_WORK
 from gcseg.terminal import announce
+from gcseg.text import say
 
 _begun: list[tuple[Path, ExitStack]] = []
 """The sweep of this process, from its start to its end."""
@@ -41,7 +42,7 @@ class SweepCallback(Callback):
             _check(config)
             _begin(Path(config.hydra.sweep.dir).absolute())
         except GcsegError as error:  # which Hydra would turn into a warning
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}", error=True)
             raise SystemExit(1) from None
 
 
@@ -119,5 +120,5 @@ def end() -> None:
             )
         # A search that has no score at all to choose from ends in an exception of its own.
         if failed and (sys.exc_info()[0] is None or len(failed) == len(jobs)):
-            print(f"error: {len(failed)} of {len(jobs)} jobs failed, see above", file=sys.stderr)
+            say(f"error: {len(failed)} of {len(jobs)} jobs failed, see above", error=True)
             sys.exit(1)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from gcseg.sweeps.ledger import Job
 from gcseg.sweeps.process import Progress
+from gcseg.terminal import TextConsole
 
 _STYLES = {"running": "bold", "done": "green", "failed": "red", "interrupted": "yellow"}
 
@@ -24,8 +23,8 @@ class SweepTable:
         console: Where to.
     """
 
-    def __init__(self, known: Sequence[Job] = (), console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, soft_wrap=True, highlight=False)
+    def __init__(self, known: Sequence[Job] = (), console: TextConsole | None = None) -> None:
+        self._console = console or TextConsole(stderr=True)
         self._live = Live(console=self._console, auto_refresh=False)
         self._states = {job.key: str(job.state) for job in known}
 
@@ -64,7 +63,7 @@ class SweepTable:
             words = [_named(together), _told(together[0][0])]
             if len(together) > 1:
                 words[-1] += " (one training)"
-            self._console.print("  ".join(words), markup=False)
+            self._console.print("  ".join(words))
 
 
 def sweep_table(jobs: Sequence[Job], progress: Mapping[str, Progress]) -> Table:
@@ -77,7 +76,7 @@ def sweep_table(jobs: Sequence[Job], progress: Mapping[str, Progress]) -> Table:
         miou = here.miou if job.miou is None else job.miou
         table.add_row(
             str(job.number),
-            Text(label),  # whose brackets are no markup
+            label,
             job.state,
             f"{here.step}/{here.iters}" if here.step is not None else "",
             here.left or "",

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gcseg import catalogue
-from gcseg.arguments import run_chosen
+from gcseg.arguments import ArgumentParser, run_chosen
 from gcseg.errors import ConfigError
-from gcseg.text import printable, shown
+from gcseg.text import say, shown
 
 MODES = ("none", "flip", "msflip")  # of test-time augmentation, as in conf/tta
 
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m gcseg.weights",
         description="List published checkpoints, say what a checkpoint holds, and convert it.",
     )
@@ -57,8 +57,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(given: argparse.Namespace) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from gcseg.terminal import TextConsole
 
     records = catalogue.records()
     datasets = dict.fromkeys(record.dataset for record in records if record.kind == "network")
@@ -78,7 +79,7 @@ def _list(given: argparse.Namespace) -> None:
             networks.add_row(record.name, _network(record), *scores)
         elif record.kind == "backbone":
             backbones.add_row(record.name, _network(record), record.dataset)
-    console = Console(soft_wrap=True)
+    console = TextConsole()
     # Names are there to be copied: rather a line too long than a name cut off.
     wide = console.options.update(width=200)
     console.width = max(console.width, console.measure(networks, options=wide).maximum)
@@ -147,9 +148,9 @@ def _convert(given: argparse.Namespace) -> None:
     if given.variant is not None:
         known["variant"] = given.variant
     notes = convert(path, given.target, force=given.force, kind=given.weights, **known)
-    print(f"wrote {given.target}")
+    say(f"wrote {given.target}")
     for note in notes:
-        print(note)
+        say(note)
 
 
 def _file(given: str) -> Path:
@@ -198,7 +199,7 @@ def _first(names: Iterable[str], count: int = 5) -> str:
 
 def _print(lines: Mapping[str, str]) -> None:
     for key, value in lines.items():
-        print(f"{key:<12}{printable(value)}")
+        say(f"{key:<12}{value}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from gcseg.data.ade20k import ade20k
 from gcseg.data.cityscapes import cityscapes
@@ -24,6 +23,7 @@ from gcseg.data.scenes import write_scenes
 from gcseg.data.scenes.dataset import scenes
 from gcseg.data.voc import voc
 from gcseg.errors import DataError
+from gcseg.terminal import TextConsole
 from tests.data import faulty, trees
 from tests.data.trees import mask, picture, write
 
@@ -49,7 +49,7 @@ def in_order(files):
 
 
 def printed(diagnosis, width=200):
-    console = Console(file=io.StringIO(), width=width)
+    console = TextConsole(file=io.StringIO(), width=width)
     print_diagnosis(diagnosis, console)
     return console.file.getvalue()
 

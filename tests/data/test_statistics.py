@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from rich.console import Console
 
 from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.folder import camvid, folder
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.data.statistics import measure, print_statistics
 from gcseg.errors import DataError
+from gcseg.terminal import TextConsole
 from tests.data.trees import camvid_tree, folder_tree
 
 SPACE = LabelSpace(("sea", "land", "[b]ship[/b]", "never"))
@@ -46,7 +46,7 @@ def random_samples(seed, count=7):
 
 def printed(statistics):
     text = StringIO()
-    print_statistics(statistics, Console(file=text, width=100))
+    print_statistics(statistics, TextConsole(file=text, width=100))
     return text.getvalue()
 
 

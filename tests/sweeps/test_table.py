@@ -1,10 +1,9 @@
 import io
 
-from rich.console import Console
-
 from gcseg.sweeps.ledger import Job
 from gcseg.sweeps.process import Progress
 from gcseg.sweeps.table import SweepTable, sweep_table
+from gcseg.terminal import TextConsole
 
 
 def job(number, state="pending", **more):
@@ -17,7 +16,7 @@ DONE = {"evaluations": {"none": {"miou": 0.25}, "flip": {"miou": 0.5}}}
 
 
 def text(jobs, progress=None):
-    console = Console(file=io.StringIO(), width=100)
+    console = TextConsole(file=io.StringIO(), width=100)
     console.print(sweep_table(jobs, progress or {}))
     return console.file.getvalue()
 
@@ -34,7 +33,7 @@ def test_a_row_per_job():
 
 
 def test_a_line_for_each_change_in_a_log():
-    console = Console(file=io.StringIO(), width=200)
+    console = TextConsole(file=io.StringIO(), width=200)
     with SweepTable(console=console) as table:
         table.show([job(0), job(1)], {})
         table.show([job(0, "running"), job(1)], {"0": Progress(step=1, iters=9)})
@@ -48,7 +47,7 @@ def test_a_line_for_each_change_in_a_log():
 
 
 def test_jobs_that_share_a_process_start_in_one_line():
-    console = Console(file=io.StringIO(), width=200)
+    console = TextConsole(file=io.StringIO(), width=200)
     words = [("seed=0", "tta=none"), ("seed=0", "tta=flip"), ("seed=1", "tta=none")]
     jobs = [
         Job(str(number), number, of, "t", {"modes": ["none"]}, "running", log=log)
@@ -64,7 +63,7 @@ def test_jobs_that_share_a_process_start_in_one_line():
 
 
 def test_a_terminal_keeps_the_last_table():
-    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    console = TextConsole(file=io.StringIO(), width=100, force_terminal=True)
     with SweepTable(console=console) as table:
         table.show([job(0), job(1)], {})
         table.show([job(0, "done", **DONE), job(1)], {})
