@@ -17,19 +17,26 @@ from typing import Any
 
 import yaml
 
-from gcseg.text import shown
+from gcseg.text import LONGEST, printable, shown
 
 LARGEST_TEXT = 2**26
-"""Bytes of a table or of JSON; the curves of 160,000 steps, logged at each, take half of it."""
-LARGEST_YAML = 2**20
-"""Bytes of YAML; all settings of a training take a hundredth of it."""
+"""Bytes of JSON or of a list; the scores of 1000 evaluations take a tenth of it."""
+LARGEST_TABLE = 2**28
+"""Bytes of a table; the curves of a million steps, logged at each, take half of it."""
+LARGEST_YAML = 2**18
+"""Bytes of YAML; all settings of a training take a twentieth of it."""
 MOST_VALUES = 100_000
-"""Values and names in a record, counted wherever they stand; a training's settings have 200."""
+"""Values and names of settings, counted wherever they stand; a training's are 400."""
+MOST_RESULTS = 1_000_000
+"""The same of JSON; 1000 evaluations of 150 classes are a third of it."""
 MOST_LEVELS = 50
 """Lists and mappings in one another; a training's settings have five."""
+_LONGEST_NUMBER = 4000
+"""Characters; Python writes no number out that has 4300 digits, and reads none."""
 
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{tag}" for tag in
                ("null", "bool", "int", "float", "str", "seq", "map", "merge", "value")}  # fmt: skip
+_TEXTS = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:null"}
 
 
 class RecordError(Exception):
@@ -50,14 +57,19 @@ def read_text(path: Path, most: int = LARGEST_TEXT, *, errors: str = "strict") -
     """
     try:
         # Without waiting, should it be a pipe; a regular file is read as ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:  # noqa: PTH123  # of a descriptor
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
                 raise RecordError(f"it is {kind}")
-            content = file.read(most + 1)
-        if len(content) > most:
+            if found.st_size > most:
+                raise RecordError(f"it has more than {most:,} bytes")
+            with open(descriptor, "rb", closefd=False) as file:
+                content = file.read(most + 1) or b""
+        finally:
+            os.close(descriptor)
+        if len(content) > most:  # as files of /proc, which have no size
             raise RecordError(f"it has more than {most:,} bytes")
         return content.decode("utf-8-sig", errors)
     except UnicodeDecodeError:
@@ -68,6 +80,26 @@ def read_text(path: Path, most: int = LARGEST_TEXT, *, errors: str = "strict") -
         raise RecordError(getattr(error, "strerror", None) or str(error)) from None
 
 
+def read_yaml(path: Path) -> Any:
+    """Read a file as `read_text` does, and its YAML as `parse_yaml` does, which both say more.
+
+    Raises:
+        FileNotFoundError: It does not exist.
+        RecordError: It can't be read, or holds no settings.
+    """
+    return parse_yaml(read_text(path, LARGEST_YAML))
+
+
+def read_json(path: Path) -> Any:
+    """Read a file as `read_text` does, and its JSON as `parse_json` does, which both say more.
+
+    Raises:
+        FileNotFoundError: It does not exist.
+        RecordError: It can't be read, or holds no JSON.
+    """
+    return parse_json(read_text(path))
+
+
 def parse_yaml(text: str) -> Any:
     """Read YAML, as `yaml.safe_load` does, of plain values alone; dates stay text.
 
@@ -75,7 +107,7 @@ def parse_yaml(text: str) -> Any:
         RecordError: It is not YAML, holds something else, or more than a record has.
     """
     if len(text) > LARGEST_YAML:
-        raise RecordError(f"it has more than {LARGEST_YAML:,} characters")
+        raise RecordError(f"it is YAML of more than {LARGEST_YAML:,} characters")
     try:
         _check_levels(text)
         loader = _Loader(text)
@@ -87,42 +119,49 @@ def parse_yaml(text: str) -> Any:
             content = loader.construct_document(node)
         finally:
             loader.dispose()
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RecordError(f"it is not YAML: {' '.join(str(error).split())}") from None
+    # A value that its tag does not fit, as !!bool x, is whatever Python makes of it.
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, ArithmeticError) as error:
+        raise RecordError(f"it is not YAML: {_in_short(error)}") from None
     return plain_values(content)
 
 
 def parse_json(text: str) -> Any:
-    """Read JSON.
+    """Read JSON; also NaN and Infinity, as `json` writes them.
 
     Raises:
-        RecordError: It is not JSON.
+        RecordError: It is not JSON, or more than a record has.
     """
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"it is not JSON: {' '.join(str(error).split())}") from None
+        content = json.loads(text)
+    except RecursionError:
+        raise RecordError(f"it is nested in more than {MOST_LEVELS} levels") from None
+    except ValueError as error:
+        raise RecordError(f"it is not JSON: {_in_short(error)}") from None
+    return plain_values(content, MOST_RESULTS)
 
 
-def plain_values(content: object) -> Any:
+def plain_values(content: object, most: int = MOST_VALUES) -> Any:
     """A copy of a record in which no list or mapping is shared.
 
     Args:
         content: Of text, numbers, true and false, None, lists (or tuples) and mappings.
+        most: Values and names that it may have.
 
     Raises:
         RecordError: It holds something else, names that are not text, itself, or more values than a
             record has.
     """
-    left = MOST_VALUES
+    left = most
 
     def copy(value: object, levels: int) -> Any:
         nonlocal left
         left -= 1
         if left < 0:
-            raise RecordError(f"it unfolds to more than {MOST_VALUES:,} values")
+            raise RecordError(f"it unfolds to more than {most:,} values")
         if levels > MOST_LEVELS:
             raise RecordError(f"it is nested in more than {MOST_LEVELS} levels")
+        if type(value) is int and value.bit_length() > 3 * _LONGEST_NUMBER:
+            raise RecordError("it holds a number of thousands of digits")
         if value is None or type(value) in (str, bool, int, float):
             return value
         if isinstance(value, Mapping):
@@ -135,6 +174,12 @@ def plain_values(content: object) -> Any:
         raise RecordError(f"it holds {_kind(value)}")
 
     return copy(content, 0)
+
+
+def _in_short(error: Exception) -> str:
+    """An error of a parser in one line; some quote what they have read."""
+    text = " ".join(str(error).replace(' in "<unicode string>", line', " at line").split())
+    return printable(text if len(text) <= 2 * LONGEST else f"{text[: 2 * LONGEST]}...")
 
 
 def _kind(value: object) -> str:
@@ -169,12 +214,15 @@ def _check_node(root: yaml.Node) -> None:
     waiting = [root]
     while waiting:
         node = waiting.pop()
-        left -= 1
-        if left < 0:
-            raise RecordError(f"it unfolds to more than {MOST_VALUES:,} values")
         if node.tag not in _PLAIN_TAGS:
             raise RecordError(f"it holds a value of type {shown(node.tag)}")
-        if isinstance(node, yaml.MappingNode):
-            waiting += [inner for pair in node.value for inner in pair]
-        elif isinstance(node, yaml.SequenceNode):
-            waiting += node.value
+        if isinstance(node, yaml.ScalarNode):
+            # As 1:59:59:..., which is a number to the base of 60 and takes long to work out.
+            if node.tag not in _TEXTS and len(node.value) > _LONGEST_NUMBER:
+                raise RecordError("it holds a number of thousands of digits")
+            continue
+        pairs = isinstance(node, yaml.MappingNode)
+        left -= len(node.value) * (1 + pairs)
+        if left < 0:  # before they are waited for, which takes memory
+            raise RecordError(f"it unfolds to more than {MOST_VALUES:,} values")
+        waiting += [inner for pair in node.value for inner in pair] if pairs else node.value
