@@ -12,11 +12,9 @@ from pathlib import Path
 
 from gcseg.data.faults import FileError, fault
 from gcseg.data.label_spaces import LabelSpace
-from gcseg.data.reading import UInt8Array, read_image, read_label
+from gcseg.data.reading import IMAGE_SUFFIXES, UInt8Array, read_image, read_label
 from gcseg.errors import DataError
 from gcseg.files import sha256_of
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,13 @@ from gcseg.data.alignment import Outline, outline
 from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.faults import FileError
 from gcseg.data.findings import Finding
+from gcseg.data.images import ORIENTATION
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.reading import UInt8Array, count_values, read_image, read_label
 from gcseg.errors import DataError
 
-_ORIENTATION = 0x0112  # EXIF's tag; 1 is upright
+_ANIMATED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
+"""Formats of several pictures; a JPEG has its depth or thumbnail as a second one."""
 _Result = TypeVar("_Result")
 
 
@@ -145,6 +147,7 @@ class _Header(NamedTuple):
     height: int
     width: int
     sixteen_bits: bool
+    frames: int
     orientation: int
     transparent: float
 
@@ -162,6 +165,9 @@ def _examine_header(
     if header.sixteen_bits:
         message = f"image {pair.image} has 16 bits per channel, of which the upper 8 are read"
         add("16-bit image", message, "convert it to 8 bits in a way that keeps what matters")
+    if header.frames > 1:
+        message = f"image {pair.image} has {header.frames} frames, of which the first is read"
+        add("several frames", message, "store as files those that should be read")
     if header.transparent:
         share = f"{100 * header.transparent:.2g} %"
         message = f"image {pair.image} is transparent in {share} of its pixels, which is left out"
@@ -200,16 +206,17 @@ def _header(path: Path) -> _Header | None:
         with Image.open(path) as file:
             # Pillow decodes a whole PNG to look for EXIF behind its pixels.
             may_turn = file.format != "PNG" or "exif" in file.info
-            orientation = int(file.getexif().get(_ORIENTATION, 1)) if may_turn else 1
+            orientation = int(file.getexif().get(ORIENTATION, 1)) if may_turn else 1
             # The mode of 16-bit colours is RGB: only how they are stored tells.
             raw_modes = [
                 tile.args[0] if isinstance(tile.args, tuple) else tile.args for tile in file.tile
             ]
-            sixteen_bits = any("16" in str(mode) for mode in raw_modes)
+            sixteen_bits = any("16" in str(mode) for mode in (file.mode, *raw_modes))
+            frames = getattr(file, "n_frames", 1) if file.format in _ANIMATED else 1
             transparent = 0.0
             if "A" in file.getbands() or "transparency" in file.info:
                 alpha = np.asarray(file.convert("RGBA"))[..., 3]
                 transparent = float((alpha < 255).mean())
-            return _Header(file.height, file.width, sixteen_bits, orientation, transparent)
+            return _Header(file.height, file.width, sixteen_bits, frames, orientation, transparent)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None

@@ -29,6 +29,7 @@ KINDS = {
     "rotated image": "warning",
     "picture twice": "warning",
     "16-bit image": "warning",
+    "several frames": "warning",
     "transparent image": "warning",
     "ignored label": "warning",
     "absent class": "warning",

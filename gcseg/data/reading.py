@@ -2,78 +2,154 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import BinaryIO
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
+from gcseg.data import jpeg
 from gcseg.data.faults import FileError
+from gcseg.data.images import (
+    MOST_PIXELS,
+    DamagedError,
+    UInt8Array,
+    UnsuitableError,
+    upper_bits_of,
+)
+from gcseg.data.index_masks import read_indices
 from gcseg.data.label_spaces import UNKNOWN, LabelSpace
+from gcseg.data.tiff import STARTS as TIFF_STARTS
+from gcseg.data.tiff import read_tiff
 
-UInt8Array = npt.NDArray[np.uint8]
+__all__ = ["IMAGE_SUFFIXES", "LABEL_SUFFIXES", "UInt8Array", "count_values", "read_image",
+           "read_label"]  # fmt: skip
 
-_JPEG_START = b"\xff\xd8"
-_JPEG_END = b"\xff\xd9"
+IMAGE_SUFFIXES = (
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif",
+    ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm",
+)  # fmt: skip
+"""Files that are taken for pictures, wherever a folder of them is read; their content decides."""
+
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
+"""Files that are taken for index masks: what keeps values as they are."""
+
 _EXACT_COUNT = 1 << 24  # the histogram, ten times as fast as NumPy's, counts in float32
 _PNG_START = b"\x89PNG\r\n\x1a\n"
+_HEAD = 64  # bytes that tell what a file is
+_UNREAD = {
+    b"version https://git-lfs": ("is a pointer of Git LFS", "fetch its content: git lfs pull"),
+    b"%PDF": ("is a PDF", "draw its pages as PNG"),
+    b"8BPS": ("is a Photoshop file", "save it as PNG"),
+    b"\x76\x2f\x31\x01": ("is an OpenEXR file", "convert it to 8 bits (PNG)"),
+}
+"""First bytes of what people take for pictures, and what to do."""
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+if "OPENCV_LOG_LEVEL" not in os.environ:  # its complaints lack the file's name, which ours have
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def read_image(path: Path) -> UInt8Array:
-    """Read an image file as RGB.
+    """Read an image file as RGB, the first of several pictures in it.
 
     Returns:
         H x W x 3 uint8; grey images become three equal channels.
 
     Raises:
-        FileError: The file is missing, unreadable or cut off.
+        FileError: The file is missing, unreadable, cut off, damaged, or holds no picture of 8 or
+            16 unsigned bits.
     """
+    head = _head(path, "image")
     try:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-    except cv2.error:
+        image = _decoded(path, head)
+    except DamagedError as error:
         raise FileError(
-            f"image {path} is too large for OpenCV",
-            "cut it into parts of less than 2^30 pixels",
+            f"image {path} is damaged ({error}; {path.stat().st_size} bytes)",
+            "fetch this file again, or leave it out",
             kind="unreadable image",
             files=[path],
         ) from None
-    if image is None or _is_cut_off(path):
-        if not path.is_file():
+    except UnsuitableError as error:
+        raise FileError(
+            f"image {path} {error.reason}", error.remedy, kind="unreadable image", files=[path]
+        ) from None
+    if image is None:
+        cause = f"is truncated or not an image ({path.stat().st_size} bytes)"
+        cause, remedy = _what_it_is(head) or (cause, "fetch this file again")
+        raise FileError(f"image {path} {cause}", remedy, kind="unreadable image", files=[path])
+    return image
+
+
+def _head(path: Path, what: str) -> bytes:
+    """The first bytes of a file.
+
+    Raises:
+        FileError: It is missing, no regular file, or can't be opened.
+    """
+    try:
+        if not path.is_file():  # to open a pipe would wait for someone to write into it
+            exists = os.path.lexists(path) and path.exists()
             raise FileError(
-                f"image {path} does not exist",
+                f"{what} {path} {'is no regular file' if exists else 'does not exist'}",
                 "check dataset.root",
-                kind="missing image",
+                kind=f"missing {what}",
                 files=[path],
             )
+        with path.open("rb") as file:
+            return file.read(_HEAD)
+    except OSError as error:
         raise FileError(
-            f"image {path} is truncated or not an image ({path.stat().st_size} bytes)",
-            "fetch this file again",
-            kind="unreadable image",
+            f"{what} {path} can't be opened ({error.strerror})",
+            "check who may read it",
+            kind=f"unreadable {what}",
             files=[path],
-        )
-    return np.asarray(image, np.uint8)
+        ) from None
+
+
+def _what_it_is(head: bytes) -> tuple[str, str] | None:
+    """What a file is that OpenCV does not read, and the remedy; None if that is not known."""
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
+        return "is HEIC, which is not read", "convert it to PNG or JPEG"
+    return next((told for start, told in _UNREAD.items() if head.startswith(start)), None)
+
+
+def _decoded(path: Path, head: bytes) -> UInt8Array | None:
+    """The pixels of a picture, H x W x 3 RGB; None if no library knows it.
+
+    Raises:
+        DamagedError: Something is missing or wrong in it.
+        UnsuitableError: It is no picture of 8 or 16 unsigned bits, or too large.
+    """
+    image: UInt8Array | None = None
+    if head.startswith(jpeg.START):
+        content = path.read_bytes()
+        if jpeg.pixels_of(content) < MOST_PIXELS:
+            image = jpeg.read_jpeg(content)
+    elif head.startswith(TIFF_STARTS):
+        image = read_tiff(path)
+    if image is None:
+        image = _decoded_by_opencv(path)
+    is_wide_png = head.startswith(_PNG_START) and head[24:25] == b"\x10"
+    return upper_bits_of(image) if image is not None and is_wide_png else image
+
+
+def _decoded_by_opencv(path: Path) -> UInt8Array | None:
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    except cv2.error:
+        raise UnsuitableError(
+            "is too large for OpenCV", "cut it into parts of less than 2^30 pixels"
+        ) from None
+    return None if image is None or _is_cut_off(path) else np.asarray(image, np.uint8)
 
 
 def _is_cut_off(path: Path) -> bool:
-    """Whether a JPEG or PNG lacks its end, which OpenCV or Pillow may fill in without a word."""
+    """Whether a PNG lacks its end, which OpenCV or Pillow may fill in without a word."""
     with path.open("rb") as file:
-        start = file.read(len(_PNG_START))
-        if start == _PNG_START:
-            return not _png_ends(file)
-        if not start.startswith(_JPEG_START):
-            return False
-        size = file.seek(0, 2)
-        file.seek(max(0, size - 4096))
-        if _JPEG_END in file.read():
-            return False
-    try:  # a phone may have put a film behind the picture
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, Image.DecompressionBombError):
-        return True
-    return False
+        return file.read(len(_PNG_START)) == _PNG_START and not _png_ends(file)
 
 
 def _png_ends(file: BinaryIO) -> bool:
@@ -91,7 +167,7 @@ def _png_ends(file: BinaryIO) -> bool:
 
 
 def read_label(path: Path, space: LabelSpace) -> UInt8Array:
-    """Read an index mask (8 bits, grey or palette PNG) and map its values to class indices.
+    """Read an index mask (grey or palette, its samples as they are) and map it to class indices.
 
     Returns:
         H x W uint8: class indices, 255 where ignored.
@@ -100,40 +176,21 @@ def read_label(path: Path, space: LabelSpace) -> UInt8Array:
         FileError: The file is missing, unreadable, cut off, not an index mask, or holds a value
             that the label space does not know.
     """
+    head = _head(path, "label")
     try:
-        # Pillow, because OpenCV turns the indices of a palette PNG into colours.
-        with Image.open(path) as mask:
-            if mask.mode not in ("L", "P") or mask.format == "JPEG":
-                what = "is a JPEG" if mask.format == "JPEG" else f"has mode {mask.mode}"
-                raise FileError(
-                    f"label {path} {what}, which is not an index mask",
-                    "store one 8-bit class value per pixel (grey or palette PNG)",
-                    kind="not an index mask",
-                    files=[path],
-                )
-            raw = np.asarray(mask, np.uint8)
+        raw = read_indices(path, tiff=head.startswith(TIFF_STARTS))
         if _is_cut_off(path):
-            raise OSError("its end is missing")
-    except FileNotFoundError:
-        raise FileError(
-            f"label {path} does not exist",
-            "check dataset.root",
-            kind="missing label",
-            files=[path],
-        ) from None
-    except Image.DecompressionBombError:
-        raise FileError(
-            f"label {path} is larger than Pillow reads",
-            f"cut it and its image into parts of {Image.MAX_IMAGE_PIXELS} pixels or fewer",
-            kind="unreadable label",
-            files=[path],
-        ) from None
-    except (OSError, SyntaxError, UnidentifiedImageError) as error:
+            raise DamagedError("its end is missing")
+    except DamagedError as error:
         raise FileError(
             f"label {path} is truncated or not an image ({error})",
             "fetch this file again",
             kind="unreadable label",
             files=[path],
+        ) from None
+    except UnsuitableError as error:
+        raise FileError(
+            f"label {path} {error.reason}", error.remedy, kind="not an index mask", files=[path]
         ) from None
     label = np.asarray(cv2.LUT(raw, space.lookup), np.uint8)
     if (label == UNKNOWN).any():

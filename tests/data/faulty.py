@@ -148,7 +148,7 @@ def plant(root: Path, layout: Layout, step: int, absent: bool = True) -> Planted
     write_label(label, np.repeat(cv2.imread(str(label), cv2.IMREAD_UNCHANGED)[..., None], 3, 2))
     planted.add("not an index mask", label)
     image, label = next(pairs)
-    write_label(label, cv2.imread(str(label), cv2.IMREAD_UNCHANGED).astype(np.uint16))
+    write_label(label, cv2.imread(str(label), cv2.IMREAD_UNCHANGED).astype(np.uint16) * 257)
     planted.add("not an index mask", label)
 
     image, label = next(pairs)

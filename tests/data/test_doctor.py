@@ -84,7 +84,7 @@ def test_every_fault_is_found_and_nothing_else(planted, diagnosis):
 
 
 def test_every_kind_of_a_file_is_planted(planted):
-    elsewhere = {"reading", "unexpected", "same name"}  # tests of their own below
+    elsewhere = {"reading", "unexpected", "same name", "several frames"}  # tests of their own below
     assert set(planted.files) == set(KINDS) - elsewhere
 
 
@@ -111,7 +111,7 @@ def test_findings_say_what_where_and_how_to_mend_it(planted, diagnosis):
     says("missing label", "error", "train", "has no label of the same name")
     says("missing image", "error", "train", "has no image of the same name")
     says("unreadable label", "error", "train", "truncated")
-    says("not an index mask", "error", "train", "mode")
+    says("not an index mask", "error", "train", "holds value 65535")
     says("swapped files", "error", "train", "is a mask and label")
     says("swapped labels", "error", "train", "fit each other's images")
     says("picture in two splits", "error", "train, val", "(train)", "(val)")
@@ -389,3 +389,22 @@ def test_png_headers_tell_16_bits_of_colour(tmp_path):
     assert Image.open(tmp_path / "a.png").mode == "RGB"
     found = files_by_kind(check({"test": images_as_dataset(tmp_path, CAMVID)}, {}))
     assert found == {"16-bit image": [{tmp_path / "a.png"}]}
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".tif"])
+def test_pictures_of_several_frames(tmp_path, suffix):
+    first, *others = (Image.fromarray(picture(number)) for number in range(3))
+    path = tmp_path / f"a{suffix}"
+    first.save(path, save_all=True, append_images=others)
+    (finding,) = check({"test": images_as_dataset(tmp_path, CAMVID)}, {}).findings
+    assert finding.message == f"image {path} has 3 frames, of which the first is read"
+    assert finding.severity == "warning"
+
+
+def test_damaged_jpegs_are_named(tmp_path):
+    path = write(tmp_path / "a.jpg", picture(0, 80, 80))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + b"\xff\xd9")
+    (finding,) = check({"test": images_as_dataset(tmp_path, CAMVID)}, {}).findings
+    assert (finding.kind, finding.files) == ("unreadable image", (path,))
+    assert "Corrupt JPEG data" in finding.message

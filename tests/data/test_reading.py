@@ -1,11 +1,14 @@
 """Files are read exactly, or refused by name; never in part."""
 
 import io
+import os
+import struct
+import zlib
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gcseg.data.label_spaces import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC, LabelSpace
 from gcseg.data.reading import count_values, read_image, read_label
@@ -69,7 +72,8 @@ def test_truncated_images(tmp_path, kind, named):
         path.write_bytes(content[:size])
         with pytest.raises(
             DataError,
-            match=rf"^image {path} is truncated or not an image \({size} bytes\): fetch this file",
+            match=rf"^image {path} is (truncated or not an image \(|damaged \(.*; ){size} bytes\): "
+            "fetch this file again",
         ):
             read_image(path)
 
@@ -149,7 +153,7 @@ def test_label_ids_become_train_ids(tmp_path):
     ],
 )
 def test_values_outside_the_space(tmp_path, space, value, allowed):
-    raw = np.full((4, 5), 7 if space is CITYSCAPES_LABEL_IDS else 1)
+    raw = np.full((4, 5), min(space.values))
     raw[3, 4] = value
     path = write(tmp_path / "a.png", raw)
     with pytest.raises(
@@ -171,8 +175,7 @@ def test_all_unknown_values_are_named(tmp_path):
     [
         (picture(0), "RGB"),
         (np.dstack([picture(0), picture(1)[..., :1]]), "RGBA"),
-        (np.zeros((4, 5), np.uint16), "I;16"),
-        (np.zeros((4, 5), bool), "1"),
+        (np.dstack([picture(0)[..., 0], picture(1)[..., 1]]), "LA"),
     ],
 )
 def test_masks_that_hold_no_indices(tmp_path, array, mode):
@@ -239,3 +242,213 @@ def test_a_film_behind_a_jpeg_does_no_harm(tmp_path):
     path = write(tmp_path / "a.jpg", np.full((8, 12, 3), 90, np.uint8))
     path.write_bytes(path.read_bytes() + bytes(10_000))
     assert read_image(path).shape == (8, 12, 3)
+
+
+def damaged_jpegs():
+    """JPEG files, each damaged in another way, by what was done."""
+    smooth = cv2.resize(picture(0, 12, 16), (160, 120), interpolation=cv2.INTER_CUBIC)
+    whole = encoded(smooth, "JPEG", quality=90)
+    start = whole.index(b"\xff\xda") + 14
+    middle = (start + len(whole)) // 2
+    return {
+        "ends early, with an end marker": whole[:middle] + b"\xff\xd9",
+        "ends early": whole[:middle],
+        "zeroed in the middle": whole[:middle] + bytes(1500) + whole[middle + 1500 :],
+        "ones in the middle": whole[:middle] + b"\xff" * 300 + whole[middle + 300 :],
+        "a part is missing": whole[:middle] + whole[middle + 300 :],
+        "a part is there twice": whole[:middle] + whole[middle - 300 :],
+        "progressive, ends early": encoded(smooth, "JPEG", progressive=True)[:middle] + b"\xff\xd9",
+    }
+
+
+@pytest.mark.parametrize("damage", damaged_jpegs())
+def test_what_libjpeg_only_warns_of_is_an_error(tmp_path, damage):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(damaged_jpegs()[damage])
+    with pytest.raises(DataError, match=rf"^image {path} is damaged \(.+; \d+ bytes\): fetch this"):
+        read_image(path)
+
+
+def test_harmless_oddities_of_jpegs_are_read(tmp_path):
+    """Some phones write zeros as the last coefficient of a sequential scan, and a newer JFIF."""
+    whole = encoded(picture(0, 40, 50), "JPEG")
+    scan = whole.index(b"\xff\xda")
+    length = int.from_bytes(whole[scan + 2 : scan + 4], "big")
+    odd = bytearray(whole)
+    odd[scan + length] = 0
+    path = tmp_path / "a.jpg"
+    path.write_bytes(whole)
+    wanted = read_image(path)
+    for content in (bytes(odd), whole.replace(b"JFIF\0\1", b"JFIF\0\3")):
+        assert content != whole
+        path.write_bytes(content)
+        np.testing.assert_array_equal(read_image(path), wanted)
+    path.write_bytes(bytes(odd[: scan + 300]) + b"\xff\xd9")
+    with pytest.raises(DataError, match="is damaged"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "progressive"])
+def test_jpegs_have_the_pixels_that_opencv_reads(tmp_path, mode):
+    smooth = Image.fromarray(cv2.resize(picture(0, 4, 5), (75, 51)))
+    path = tmp_path / "a.jpg"
+    smooth.convert("RGB" if mode == "progressive" else mode).save(
+        path, quality=90, progressive=mode == "progressive"
+    )
+    wanted = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    np.testing.assert_array_equal(read_image(path), wanted)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_turned_upright(tmp_path, kind, orientation):
+    path = tmp_path / "a"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(np.kron(picture(0, 3, 4), np.ones((16, 16, 1), np.uint8)))
+    image.save(path, kind, exif=exif)
+    with Image.open(path) as file:
+        wanted = np.asarray(ImageOps.exif_transpose(file))
+    assert wanted.shape[:2] == ((48, 64) if orientation < 5 else (64, 48))
+    np.testing.assert_array_equal(read_image(path), wanted)
+
+
+@pytest.mark.parametrize(
+    ("array", "what"),
+    [
+        (np.ones((4, 5), np.float32), "holds 32-bit floats"),
+        (np.ones((4, 5, 3), np.float32), "holds 32-bit floats"),
+        (np.ones((4, 5), np.float64), "holds 64-bit floats"),
+        (np.ones((4, 5), np.int16), "holds 16-bit signed integers"),
+        (np.ones((4, 5, 3), np.int16), "holds 16-bit signed integers"),
+        (np.ones((4, 5), np.int8), "holds 8-bit signed integers"),
+        (np.ones((4, 5), np.int32), "holds 32-bit signed integers"),
+    ],
+)
+def test_pictures_of_other_samples_are_refused_as_what_they_are(tmp_path, array, what):
+    path = tmp_path / "a.tif"
+    assert cv2.imwrite(str(path), array)
+    with pytest.raises(DataError, match=rf"^image {path} {what}: scale its values to 0 to 255"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_of_16_bits_the_upper_8_are_read(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    for wide in (picture(0).astype(np.uint16) * 256 + 77, np.full((4, 5), 0x1234, np.uint16)):
+        assert cv2.imwrite(str(path), wide[..., ::-1] if wide.ndim == 3 else wide)
+        wanted = wide >> 8 if wide.ndim == 3 else np.full((4, 5, 3), 0x12)
+        np.testing.assert_array_equal(read_image(path), wanted)
+    assert cv2.imwrite(str(path), np.full((4, 5), 255, np.uint16))
+    with pytest.raises(DataError, match=rf"^image {path} has 16 bits per channel, .* be black: sc"):
+        read_image(path)
+
+
+def test_tiff_of_many_kinds(tmp_path):
+    smooth = cv2.resize(picture(0, 4, 5), (40, 32))
+    path = tmp_path / "a.tif"
+    for options in ({}, {"compression": "tiff_lzw"}, {"compression": "tiff_adobe_deflate"}):
+        Image.fromarray(smooth).save(path, **options)
+        np.testing.assert_array_equal(read_image(path), smooth)
+    for mode in ("1", "L", "LA", "P", "RGBA", "CMYK"):
+        Image.fromarray(smooth).convert(mode).save(path)
+        with Image.open(path) as file:
+            np.testing.assert_array_equal(read_image(path), np.asarray(file.convert("RGB")))
+
+
+def test_files_of_other_kinds_are_named(tmp_path):
+    path = tmp_path / "a.png"
+    for content, cause, remedy in (
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "is HEIC, which is not read", "convert it to PNG or JPEG"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS", "fetch its"),
+        (b"%PDF-1.7", "is a PDF", "draw its pages as PNG"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=f"^image {path} {cause}: {remedy}"):
+            read_image(path)
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    path = tmp_path / "a.png"
+    os.mkfifo(path)
+    for what, read in (("image", read_image), ("label", lambda path: read_label(path, VOC))):
+        with pytest.raises(DataError, match=rf"^{what} {path} is no regular file"):
+            read(path)
+
+
+def grey_png(path, values, bits):
+    """Write a grey PNG of 1, 2 or 4 bits, as Pillow can't."""
+
+    def chunk(kind, content):
+        checked = kind + content
+        return len(content).to_bytes(4, "big") + checked + zlib.crc32(checked).to_bytes(4, "big")
+
+    height, width = values.shape
+    spread = np.unpackbits(values[..., None], axis=-1)[..., -bits:].reshape(height, -1)
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in spread)
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([bits, 0, 0, 0, 0])
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"tRNS", b"\0\1")
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_grey_masks_of_few_bits_keep_their_values(tmp_path, bits):
+    raw = mask(0, range(2**bits), 7, 9)
+    grey_png(tmp_path / "a.png", raw, bits)
+    np.testing.assert_array_equal(read_label(tmp_path / "a.png", VOC), raw)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32])
+def test_tiff_masks_keep_their_values(tmp_path, dtype):
+    raw = mask(0, [*range(21), 255])
+    path = tmp_path / "a.tif"
+    assert cv2.imwrite(str(path), raw.astype(dtype))
+    np.testing.assert_array_equal(read_label(path, VOC), raw)
+
+
+@pytest.mark.parametrize("photometric", [0, 1], ids=["white is 0", "black is 0"])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_bilevel_and_inverted_tiff_masks_keep_their_samples(tmp_path, photometric, bits):
+    raw = mask(0, range(min(2**bits, 21)), 6, 8)
+    spread = np.unpackbits(raw[..., None], axis=-1)[..., -bits:].reshape(6, -1)
+    pixels = b"".join(np.packbits(row).tobytes() for row in spread)
+    tags = {256: 8, 257: 6, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 278: 6,
+            279: len(pixels)}  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    path = tmp_path / "a.tif"
+    path.write_bytes(
+        struct.pack("<2sHI", b"II", 42, 8 + len(pixels))
+        + pixels
+        + struct.pack("<H", len(tags))
+        + entries
+        + bytes(4)
+    )
+    np.testing.assert_array_equal(read_label(path, VOC), raw)
+
+
+def test_palette_masks_of_other_formats_keep_their_indices(tmp_path):
+    raw = mask(0, range(21))
+    for suffix in (".bmp", ".gif", ".tif"):
+        path = write(tmp_path / f"a{suffix}", raw, VOC.palette)
+        np.testing.assert_array_equal(read_label(path, VOC), raw)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_values_of_more_than_8_bits_are_named(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    assert cv2.imwrite(str(path), np.full((4, 5), 300, np.uint16))
+    with pytest.raises(DataError, match=rf"^label {path} holds value 300, which no class has"):
+        read_label(path, VOC)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8])
+def test_tiff_masks_of_other_samples_are_refused(tmp_path, dtype):
+    path = tmp_path / "a.tif"
+    assert cv2.imwrite(str(path), np.ones((4, 5), dtype))
+    with pytest.raises(DataError, match=rf"^label {path} holds \d+-bit (float|signed).*: store"):
+        read_label(path, VOC)
