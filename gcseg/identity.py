@@ -14,6 +14,10 @@ from gcseg.settings import fingerprint, plain
 if TYPE_CHECKING:
     from gcseg.data.datasets import SegmentationDataset
 
+NEUTRAL = {"dataset.reader.draw": True}
+"""Settings that are younger than the first release, with the value at which they change nothing.
+They are left out of the fingerprint then, so that runs keep their names."""
+
 
 def run_name(cfg: DictConfig, train_set: SegmentationDataset, weights: Mapping[str, Path]) -> str:
     """The name of a training, ending in a fingerprint of what decides its weights."""
@@ -30,7 +34,7 @@ def training_settings(cfg: DictConfig) -> dict[str, Any]:
     """The settings that decide the trained weights: not where data lies or how it is scored."""
     settings = {
         key: value
-        for key, value in plain(cfg).items()
+        for key, value in leave_out_neutral(plain(cfg)).items()
         if key in ("backbone", "head", "auxiliary_head", "auxiliary_weight", "class_weights",
                    "count_ignored", "dataset", "augment", "augment_on", "sampling", "normalize",
                    "optim", "iters", "batch_size", "precision", "seed", "trainer")
@@ -52,6 +56,18 @@ def training_settings(cfg: DictConfig) -> dict[str, Any]:
     settings["trainer"] = {
         key: value for key, value in settings["trainer"].items() if key.startswith("gradient_")
     }
+    return settings
+
+
+def leave_out_neutral(settings: dict[str, Any]) -> dict[str, Any]:
+    """The same plain settings, from which those of `NEUTRAL` that change nothing are removed."""
+    for name, neutral in NEUTRAL.items():
+        node: Any = settings
+        *groups, key = name.split(".")
+        for group in groups:
+            node = node.get(group) if isinstance(node, dict) else None
+        if isinstance(node, dict) and node.get(key) is neutral:
+            del node[key]
     return settings
 
 

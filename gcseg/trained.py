@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,12 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from gcseg import catalogue
+from gcseg.command_line import given, overrides_of
 from gcseg.config import asks_for_information, compose, run_command, source_folder
-from gcseg.errors import ConfigError, WeightsError
+from gcseg.errors import ConfigError, OutputError, WeightsError
+from gcseg.recorded import allowed, checked, read_recorded
 from gcseg.settings import fingerprint
 from gcseg.text import say
-
-GROUPS = ("backbone", "head", "auxiliary_head", "dataset", "protocol", "normalize", "inference")
-"""Config groups that evaluation takes from the checkpoint, as the option `trained`."""
 
 OF_THE_MACHINE = ("cache", "cache_folder")
 """Settings in these groups that are the training machine's and not the checkpoint's."""
@@ -77,14 +76,14 @@ def run_with_run_folder(config_name: str, task: Callable[[DictConfig, Path], Non
 
     def prepare(arguments: list[str]) -> None:
         nonlocal folder
-        named = _value(arguments, "run")
+        named = _path(arguments, "run")
         config: Mapping[str, Any] = {}
         if named is not None:
             folder = Path(named).expanduser()
             config = _of_run_folder(folder)
         elif not asks_for_information(arguments):
             raise ConfigError("run is not set", "give run=runs/<name>, or sweep=runs/sweeps/<name>")
-        _offer(config)
+        _offer(config, arguments, folder)
 
     run_command(config_name, lambda cfg: task(cfg, folder), prepare=prepare)
 
@@ -97,7 +96,7 @@ def _of_run_folder(folder: Path) -> Mapping[str, Any]:
         WeightsError: The file can't be read.
     """
     if (folder / "config.yaml").is_file():
-        return _complete(_read_yaml(folder / "config.yaml"))
+        return _complete(read_recorded(folder / "config.yaml"))
     there = [path for name in ("best", "last")
              if (path := folder / "checkpoints" / f"{name}.ckpt").is_file()]  # fmt: skip
     config = recorded_config(there[0]) if there else None
@@ -120,36 +119,39 @@ def offer_trained_options(arguments: list[str]) -> Trained:
             has to be named.
         WeightsError: The checkpoint does not exist or does not show its network.
     """
-    trained = _trained(_value(arguments, "checkpoint"), _value(arguments, "published"))
-    known = "dataset" in trained.config or _value(arguments, "dataset") is not None
+    trained = _trained(_path(arguments, "checkpoint"), _path(arguments, "published"))
+    known = "dataset" in trained.config or any(overrides_of(arguments, "dataset"))
     if trained.checkpoint and not known:
         raise ConfigError(
             f"{trained.checkpoint} does not say which dataset it is for",
             "add dataset=cityscapes, voc, ade20k, camvid or folder",
         )
-    _offer(trained.config)
+    _offer(trained.config, arguments, trained.checkpoint)
     return trained
 
 
-def _offer(config: Mapping[str, Any]) -> None:
-    """Offer the settings of a training as option `trained` of their groups."""
+def _offer(config: Mapping[str, Any], arguments: Sequence[str], source: object) -> None:
+    """Offer the settings of a training as option `trained` of their groups.
+
+    Raises:
+        ConfigError: They name what is not called on a file's word.
+    """
     store = ConfigStore.instance()
-    for group in GROUPS:
-        settings = dict(config.get(group) or {})
+    for group, settings in allowed(config, arguments, source).items():
         node = {key: value for key, value in settings.items() if key not in OF_THE_MACHINE}
         store.store(group=group, name="trained", node=node)
 
 
-def _value(arguments: list[str], key: str) -> str | None:
-    """The value that a command line gives to a key; the last one counts.
+def _path(arguments: Sequence[str], key: str) -> str | None:
+    """The path or name that a command line gives to a setting; None for none.
 
     Raises:
-        ConfigError: There are several, as for a multirun.
+        ConfigError: It is something else, or there are several.
     """
-    values = [a.split("=", 1)[1].strip("'\"") for a in arguments if a.startswith(f"{key}=")]
-    if values and "," in values[-1] and key != "dataset":
-        raise ConfigError(f"{key}={values[-1]}", "evaluate one checkpoint per command")
-    return values[-1] if values and values[-1] != "null" else None
+    value = given(arguments, key)
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        raise ConfigError(f"{key}={value}", "give a path or a name; digits alone as ./2024")
+    return value
 
 
 def _trained(checkpoint: str | None, published: str | None) -> Trained:
@@ -251,24 +253,11 @@ def recorded_config(checkpoint: Path) -> Mapping[str, Any] | None:
     """
     beside = run_folder(checkpoint)
     if beside is not None:
-        return _complete(_read_yaml(beside / "config.yaml"))
+        return _complete(read_recorded(beside / "config.yaml"))
     from gcseg.weights import own_record, read_checkpoint_file
 
     config = own_record(read_checkpoint_file(checkpoint).extra).get("config")
-    return _complete(config) if isinstance(config, Mapping) else None
-
-
-def _read_yaml(path: Path) -> Mapping[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        content = error
-    if not isinstance(content, dict):
-        raise WeightsError(
-            f"{path} is damaged ({content})",
-            "move it away: the checkpoints beside it hold the same settings",
-        )
-    return content
+    return _complete(checked(config, checkpoint)) if isinstance(config, Mapping) else None
 
 
 def described_config(checkpoint: Path) -> Mapping[str, Any]:
@@ -301,9 +290,22 @@ def _complete(config: Mapping[str, Any], protocol: str = "paddleseg") -> Mapping
 
 
 def output_folder(cfg: DictConfig, checkpoint: Path) -> Path:
-    """Where what comes of a checkpoint goes: its run folder, or one under `run_root`."""
-    path = fingerprint({"path": str(checkpoint.resolve())})  # checkpoints may share a name
-    return run_folder(checkpoint) or Path(cfg.run_root) / f"{checkpoint.stem}-{path}"
+    """Where what comes of a checkpoint goes: its run folder, or one under `run_root`.
+
+    Raises:
+        OutputError: A link in the run folder leads what is written there elsewhere.
+    """
+    folder = run_folder(checkpoint)
+    if folder is None:
+        path = fingerprint({"path": str(checkpoint.resolve())})  # checkpoints may share a name
+        return Path(cfg.run_root) / f"{checkpoint.stem}-{path}"
+    for entry in folder.iterdir():  # as an unpacked archive may hold them
+        if entry.name != "checkpoints" and entry.is_symlink() and entry.is_dir():
+            raise OutputError(
+                f"{entry} is a link that leads out of the run folder",
+                "remove it, or put what it leads to in its place",
+            )
+    return folder
 
 
 def run_folder(checkpoint: Path) -> Path | None:

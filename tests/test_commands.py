@@ -121,7 +121,7 @@ def test_one_line_from_a_process_too(tmp_path):
     ("override", "message"),
     [
         ("checkpoint=nowhere.ckpt", "there is no checkpoint nowhere.ckpt: give checkpoint= a file"),
-        ("checkpoint=a,b", "checkpoint=a,b: evaluate one checkpoint per command"),
+        ("checkpoint=a,b", "checkpoint=a,b means several: give each command one"),
         ("tta=none", "checkpoint is not set: give checkpoint=..."),
     ],
 )

@@ -19,9 +19,9 @@ from gcseg.engine.panel import Panel
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.identity import run_name
 from gcseg.instantiate import instantiate
+from gcseg.recorded import GROUPS
 from gcseg.settings import check, plain
 from gcseg.trained import (
-    GROUPS,
     described_config,
     find_checkpoint,
     offer_trained_options,
@@ -249,7 +249,7 @@ def test_another_training_another_name(override, tiny_name):
 
 def test_trained_settings_come_from_the_run_folder(training):
     for path in (training.folder, training.folder / "checkpoints" / "last.ckpt"):
-        offer_trained_options(["tta=none", f"checkpoint='{path}'"])
+        offer_trained_options(["tta=none", f"checkpoint='{path}'", "trust=true"])
         cfg = compose("eval", f"checkpoint={path}", "dataset.root=/elsewhere")
         trained = yaml.safe_load((training.folder / "config.yaml").read_text())
         for group in GROUPS:
@@ -260,7 +260,7 @@ def test_trained_settings_come_from_the_run_folder(training):
 
 
 def test_one_checkpoint_per_command():
-    with pytest.raises(ConfigError, match=r"checkpoint=a,b: evaluate one checkpoint per command"):
+    with pytest.raises(ConfigError, match=r"checkpoint=a,b means several: give each command"):
         offer_trained_options(["checkpoint=a,b"])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from gcseg.identity import training_settings
+from gcseg.identity import leave_out_neutral, training_settings
 from gcseg.settings import fingerprint, plain
 
 NOT_THE_WORK = ("run_root", "retry_failed", "job_timeout")
@@ -45,7 +45,7 @@ def sweep_name(arguments: Iterable[str]) -> str:
 
 def describe(cfg: DictConfig, overrides: Iterable[str]) -> dict[str, Any]:
     """What a ledger's entry of a job says: key, overrides, training and settings."""
-    config = plain(cfg)
+    config = leave_out_neutral(plain(cfg))
     work = {key: value for key, value in config.items() if key not in NOT_THE_WORK}
     training = {
         **training_settings(cfg),

@@ -22,6 +22,7 @@ def scenes(
     height: int = 256,
     width: int = 512,
     seed: int = 0,
+    draw: bool = True,
     faults: list[DataError] | None = None,
 ) -> SegmentationDataset:
     """Read a split of drawn street scenes; on first use they are drawn and written.
@@ -35,14 +36,23 @@ def scenes(
         height: Of the images, in pixels.
         width: Likewise.
         seed: Of the drawing.
+        draw: Whether scenes that are not there are drawn and written.
         faults: Collects files without a partner, see `gcseg.data.faults.fault`.
 
     Raises:
         ConfigError: An argument is out of range.
+        DataError: The scenes are not there, and are not to be drawn.
         OutputError: The root can't be written.
     """
     folder = write_scenes(
-        Path(root), layout=layout, train=train, val=val, height=height, width=width, seed=seed
+        Path(root),
+        layout=layout,
+        train=train,
+        val=val,
+        height=height,
+        width=width,
+        seed=seed,
+        draw=draw,
     )
     if layout == "voc":
         return voc(folder, split, label_space=CITYSCAPES, faults=faults)

@@ -15,7 +15,7 @@ from PIL import Image
 from gcseg.data.label_spaces import CITYSCAPES_TRAIN_IDS, IGNORE_INDEX, VOC
 from gcseg.data.scenes.canvas import Bytes
 from gcseg.data.scenes.draw import SMALLEST, draw_scene
-from gcseg.errors import ConfigError, OutputError
+from gcseg.errors import ConfigError, DataError, OutputError
 
 Files = dict[str, bytes]
 """Content by path inside the dataset's folder."""
@@ -43,6 +43,7 @@ def write_scenes(
     height: int = 256,
     width: int = 512,
     seed: int = 0,
+    draw: bool = True,
 ) -> Path:
     """Write drawn scenes as a dataset, unless the same were written before.
 
@@ -61,12 +62,14 @@ def write_scenes(
         height: Rows, at least 32.
         width: Columns, at least 32.
         seed: Of all random choices, at least 0.
+        draw: Whether they are written where they are not there.
 
     Returns:
         The dataset's folder: that of `leftImg8bit`, or that of `VOCdevkit`.
 
     Raises:
         ConfigError: A parameter is out of range.
+        DataError: They are not there, and are not to be drawn.
         OutputError: The files can't be written.
     """
     counts = {"train": train, "val": val, "test": test}
@@ -76,6 +79,11 @@ def write_scenes(
     target = Path(root) / name
     if _is_folder(target):
         return target
+    if not draw:
+        raise DataError(
+            f"there are no drawn scenes in {target}, and a checkpoint's settings draw none",
+            "name dataset=scenes on the command line, or give dataset.root= where they are",
+        )
     # A finished folder appears in one step: half a dataset never bears the final name, whether
     # this process is killed or another one writes the same.
     draft = target.with_name(f".{name}.{uuid.uuid4().hex[:12]}.tmp")
