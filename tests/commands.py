@@ -71,7 +71,7 @@ def run(command: str, *overrides: str, cwd: Path, **environment: str) -> Outcome
     Trainings of the tests are trusted, as most have a backbone that is not gcseg's own; say
     `trust=false` where a file is a stranger's.
     """
-    of_a_training = any(one.startswith(("checkpoint=", "run=")) for one in overrides)
+    of_a_training = any(one.startswith(("checkpoint=", "run=", "published=")) for one in overrides)
     if command in TRUSTING and of_a_training and not any("trust" in one for one in overrides):
         overrides = (*overrides, "trust=true")
     out, err = io.StringIO(), io.StringIO()

@@ -17,11 +17,12 @@ COMMANDS += ("attention.py", "dashboard.py", "tables.py")
 COMMANDS += ("data/__main__.py", "report/__main__.py", "sweeps/__main__.py")
 KNOW_HYDRA = {"config.py", "settings.py", "trained.py", "instantiate.py", *COMMANDS}
 KNOW_HYDRA |= {"build.py", "build_data.py", "build_report.py", "build_trainer.py"}
-KNOW_HYDRA |= {"identity.py", "seeds.py", "starting_weights.py"}
+KNOW_HYDRA |= {"identity.py", "seeds.py", "starting_weights.py", "command_line.py", "recorded.py"}
 KNOW_HYDRA |= {file for file in FILES if file.startswith("sweeps/")}
 UPPER = {"gcseg.engine", "gcseg.build", "gcseg.config", "gcseg.settings", "gcseg.trained"}
 UPPER |= {"gcseg.build_data", "gcseg.build_report", "gcseg.build_trainer", "gcseg.instantiate"}
 UPPER |= {"gcseg.identity", "gcseg.seeds", "gcseg.starting_weights", "gcseg.sweeps"}
+UPPER |= {"gcseg.command_line", "gcseg.recorded"}
 UPPER |= {"gcseg.train", "gcseg.eval", "gcseg.predict", "gcseg.recipe"}
 UPPER |= {"gcseg.attention", "gcseg.dashboard", "gcseg.tables"}
 
