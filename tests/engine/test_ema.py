@@ -340,7 +340,9 @@ def test_two_processes(data, tmp_path):
     folder = only_run(tmp_path / "runs")
     assert_same_end(folder, only_run(tmp_path / "whole"))
     once = results(folder)["none"]
-    done = start("eval", f"checkpoint={folder}", "trust=true", *EVALUATE, cwd=tmp_path, GCSEG_DATA=str(data))
+    done = start(
+        "eval", f"checkpoint={folder}", "trust=true", *EVALUATE, cwd=tmp_path, GCSEG_DATA=str(data)
+    )
     assert done.returncode == 0, done.stderr
     assert results(folder)["none"]["class_iou"] == once["class_iou"]
 
