@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_method
+import albumentations as A
 from omegaconf import DictConfig, OmegaConf
 
 from gcseg import catalogue
@@ -21,7 +21,7 @@ from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.rare import RareClasses, repeat_factors
 from gcseg.errors import ConfigError, DataError
 from gcseg.inference import Fit, scaled_size
-from gcseg.instantiate import instantiate
+from gcseg.instantiate import call, find_target, instantiate
 from gcseg.settings import plain
 from gcseg.terminal import announce, progress_bar
 
@@ -49,7 +49,7 @@ def examined(
     def read_collecting(faults: list[DataError]) -> Any:
         return read(faults=faults)
 
-    own = inspect.signature(get_method(cfg.dataset.reader._target_)).parameters
+    own = inspect.signature(find_target(cfg.dataset.reader._target_)).parameters
     dataset, faults = read_split(read_collecting if "faults" in own else read)
     if labelled and dataset is not None and not dataset.has_labels:
         faults.append(
@@ -94,18 +94,33 @@ def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> Traini
 
 def _transform(cfg: DictConfig, name: str) -> Any:
     """Build one of `cfg.augment.extra`; albumentations only warns of arguments it does not know."""
-    settings = cfg.augment.extra[name]
-    # What a rotation brings in from outside the picture has no class.
-    fills = "fill_mask" in inspect.signature(get_method(settings._target_)).parameters
-    filling: dict[str, Any] = {}
-    if fills and "fill_mask" not in settings:
-        filling = {"fill_mask": IGNORE_INDEX}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
-            return instantiate(settings, **filling)
+            transform = _built(plain(cfg.augment.extra)[name])
     except UserWarning as error:
         raise ConfigError(f"augment.extra.{name}: {error}", "see its documentation") from None
+    except ConfigError as error:
+        raise ConfigError(f"augment.extra.{name}: {error.cause}", error.remedy) from None
+    if not isinstance(transform, A.BasicTransform | A.BaseCompose):
+        raise ConfigError(
+            f"augment.extra.{name} is no transform of albumentations",
+            "give {_target_: albumentations.NAME, ...}",
+        )
+    return transform
+
+
+def _built(settings: Any) -> Any:
+    """Build a transform, with those inside it, as of `albumentations.OneOf`."""
+    if isinstance(settings, list):
+        return [_built(one) for one in settings]
+    if not isinstance(settings, dict) or "_target_" not in settings:
+        return settings
+    # What a rotation brings in from outside the picture has no class.
+    fills = "fill_mask" in inspect.signature(find_target(settings["_target_"])).parameters
+    filling = {"fill_mask": IGNORE_INDEX} if fills and "fill_mask" not in settings else {}
+    inside = {key: _built(value) for key, value in settings.items() if key != "_target_"}
+    return call(settings["_target_"], {**filling, **inside})
 
 
 def evaluation_preprocessing(cfg: DictConfig) -> Any:

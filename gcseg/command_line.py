@@ -1,8 +1,10 @@
-"""What a command line gives to single settings, as Hydra reads it."""
+"""Command lines in the form that Hydra reads, and what they give to single settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -10,6 +12,15 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from gcseg.errors import ConfigError
+
+_TAKES_A_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn",
+                  "--config-dir", "-cd", "--experimental-rerun", "--resolved"}  # fmt: skip
+"""Options whose value may be the next argument."""
+_MAY_TAKE_ONE = {"--info": {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}}
+_MAY_TAKE_ONE["-i"] = _MAY_TAKE_ONE["--info"]
+
+_HOME = re.compile(r"""((?:^|[=,\[])\s*["']?)~(?=/|$|[,\]"'])""")
+"""The home folder where a value begins, in quotes or not."""
 
 
 def is_override(argument: str) -> bool:
@@ -57,3 +68,43 @@ def overrides_of(arguments: Sequence[str], key: str) -> Iterator[Override]:
             raise ConfigError(
                 f"{argument} can't be read", f"put its value into quotes: \"{key}='...'\""
             ) from None
+
+
+def options_first(arguments: Iterable[str]) -> list[str]:
+    """Put options before settings; Hydra refuses them in between.
+
+    A file of resolved settings comes first of all.
+
+    Args:
+        arguments: A command line without the command.
+    """
+    left = list(arguments)
+    resolved: list[str] = []
+    options: list[str] = []
+    settings: list[str] = []
+    while left:
+        argument = left.pop(0)
+        if not argument.startswith("-") or argument == "-":
+            settings.append(argument)
+            continue
+        place = resolved if argument == "--resolved" else options
+        place.append(argument)
+        if left and (
+            argument in _TAKES_A_VALUE or left[0] in _MAY_TAKE_ONE.get(argument, frozenset())
+        ):
+            place.append(left.pop(0))
+    return resolved + options + settings
+
+
+def home_expanded(argument: str) -> str:
+    """Put the user's home folder in the place of `~`, which Hydra's grammar does not have.
+
+    Args:
+        argument: Of a command line, as `dataset.root=~/data` or `source=[~/a.zip,~/b.zip]`.
+    """
+    if argument == "~" or argument.startswith("~/"):  # of an option
+        return str(Path.home()) + argument[1:]
+    key, equals, value = argument.partition("=")
+    if not equals:
+        return argument
+    return key + _HOME.sub(lambda found: found[1] + str(Path.home()), equals + value)

@@ -20,6 +20,7 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
 from hydra.errors import (
     HydraException,
     MissingConfigException,
@@ -27,11 +28,12 @@ from hydra.errors import (
 )
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
+from gcseg.command_line import home_expanded, options_first
 from gcseg.errors import ConfigError, GcsegError, LeftEarlyError, behind, is_out_of_memory
 from gcseg.ranks import is_first_process
-from gcseg.settings import check, check_types, leaves
+from gcseg.settings import check, expand_home, leaves
 from gcseg.text import say
 
 PACKAGE = Path(__file__).resolve().parent
@@ -94,6 +96,7 @@ def run_command(
         sweeps: Whether jobs of a multirun are processes of their own, and in a ledger; a
             configuration that is resolved already can then be given with `--resolved FILE`.
     """
+    sys.argv[1:] = options_first(map(home_expanded, sys.argv[1:]))
     if sweeps and sys.argv[1:2] == ["--resolved"]:
         _run_resolved(config_name, task, sys.argv[2:])
         return
@@ -107,6 +110,7 @@ def run_command(
     warnings.filterwarnings("ignore", message=r"(?s).* is validated against ConfigStore schema")
     checked_task = CheckedTask(config_name, task, sweeps=sweeps, full=full)
     with errors_in_one_line(config_name, full):
+        _check_options(sys.argv[1:])
         if prepare is not None:
             prepare(sys.argv[1:])
         if not full:  # have Hydra raise its errors, to word them here
@@ -129,6 +133,25 @@ def run_command(
 def asks_for_information(arguments: Iterable[str]) -> bool:
     """Whether a command line has an option with which a command runs nothing."""
     return any(argument.partition("=")[0] in INFORMATION for argument in arguments)
+
+
+def _check_options(arguments: Iterable[str]) -> None:
+    """Check that a group is given an option, which Hydra tells in a traceback.
+
+    Raises:
+        ConfigError: It is given something else, as null.
+    """
+    for argument in arguments:
+        group, equals, _ = argument.lstrip("+").partition("=")
+        options = sorted(path.stem for name in ("conf", "experiments")
+                         for path in (source_folder(name) / group).glob("*.yaml"))  # fmt: skip
+        if not equals or not group or not options or argument.startswith("-"):
+            continue
+        with suppress(HydraException):  # that come again where the command line is composed
+            (one,) = OverridesParser.create().parse_overrides([argument])
+            values = one.sweep_iterator() if one.is_sweep_override() else [one.value()]
+            if not all(isinstance(value, str | QuotedString) for value in values):
+                raise ConfigError(f"{argument} names no option", f"use one of {', '.join(options)}")
 
 
 def _first_job(arguments: Sequence[str]) -> list[str]:
@@ -169,7 +192,6 @@ class CheckedTask:
         self.sweeps = sweeps
         self.full = full
         self.failed: list[str] = []
-        self._files: dict[str, DictConfig] = {}  # composed once for jobs of the same groups
 
     def __call__(self, cfg: DictConfig) -> float | None:
         """Do a job; in a multirun, its mIoU where it has one."""
@@ -191,18 +213,13 @@ class CheckedTask:
         return None
 
     def check(self, cfg: DictConfig) -> None:
-        """Check the configuration of a job.
+        """Check the configuration of a job; what it has of the home folder's `~` is written out.
 
         Raises:
             ConfigError: A value is wrong.
         """
-        check(cfg)
-        groups = _group_overrides(HydraConfig.get().overrides.task)
-        if " ".join(groups) not in self._files:
-            loader = GlobalHydra.instance().config_loader()
-            files = loader.load_configuration(self.config_name, groups, RunMode.RUN)
-            self._files[" ".join(groups)] = files
-        check_types(cfg, self._files[" ".join(groups)])
+        check(cfg, self.config_name)
+        expand_home(cfg, self.config_name)
 
     def problem(self, cfg: DictConfig) -> str | None:
         """What is wrong with the configuration of a job, in one line; None if nothing is."""
@@ -229,7 +246,8 @@ def _run_resolved(
         leave_with_sweep()
         cfg = _read_resolved(Path(arguments[0]), config_name)
         cfg.merge_with_dotlist(arguments[1:])
-        check(cfg)
+        check(cfg, config_name)
+        expand_home(cfg, config_name)
         task(cfg)
 
 
@@ -320,12 +338,19 @@ def _explain(error: Exception, config_name: str) -> str:
         return f"there is no setting {match[1]!r}: {_suggest(match[1], config_name)}"
     if match := re.search(r"Missing mandatory value: (\S+)", text):
         return f"{match[1]} is not set: give {match[1]}=..."
+    if match := re.search(r"Key '[^']*' is not in struct full_key: (\S+)", text):
+        return f"{match[1]} is not set: give {match[1]}=..."
+    if "nterpolation" in text or isinstance(error, GrammarParseError):
+        return f"{text}: give what ${{...}} stands for, or a value in its place"
     return text
 
 
 def _suggest(key: str, config_name: str) -> str:
     """The settings that a misspelt key may have meant."""
-    cfg = compose(config_name, _group_overrides(sys.argv[1:]))
+    try:
+        cfg = compose(config_name, _group_overrides(sys.argv[1:]))
+    except HydraException:  # a group that only other commands have
+        cfg = compose(config_name, [])
     known = [name for name in leaves(cfg) if name != key]
     close = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
     if not close:  # perhaps the right name in another place

@@ -22,7 +22,9 @@ def dashboard(cfg: DictConfig) -> None:
         ConfigError: A setting is wrong, the extra or a key is missing, or W&B refuses.
         OutputError: The file can't be written.
     """
-    check_names(cfg)
+    from gcseg.engine.wandb_credentials import check_project
+
+    check_project("project", cfg.project)
     if cfg.output is None:
         check_account()
     if importlib.util.find_spec("wandb_workspaces") is None:
@@ -39,26 +41,6 @@ def dashboard(cfg: DictConfig) -> None:
         return
     for what, url in save(Dashboard(entity=cfg.entity or default_entity(), **settings)).items():
         say(f"{what}: {url}")
-
-
-def check_names(cfg: DictConfig) -> None:
-    """Check the settings.
-
-    Raises:
-        ConfigError: One is of another kind.
-    """
-    from gcseg.engine.wandb_credentials import check_project
-
-    for key in ("project", "name"):
-        if not isinstance(cfg[key], str) or not cfg[key].strip():
-            raise ConfigError(f"{key}={cfg[key]}", "give a name")
-    check_project("project", cfg.project)
-    if cfg.entity is not None and not isinstance(cfg.entity, str):
-        raise ConfigError(f"entity={cfg.entity}", "give a user or team, or null")
-    for key in ("modes", "compare"):
-        names = plain(cfg)[key]
-        if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-            raise ConfigError(f"{key}={cfg[key]}", f"give names, as in {key}=[a,b]")
 
 
 def check_account() -> None:

@@ -21,8 +21,6 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     Raises:
         GcsegError: A setting, the checkpoint, an image or the output folder is wrong.
     """
-    if cfg.mask_values not in ("classes", "dataset"):
-        raise ConfigError(f"mask_values={cfg.mask_values}", "use classes or dataset")
     # Heavy imports wait until the settings are known to be right.
     from gcseg import build, build_data, build_trainer
     from gcseg.data.datasets import images_as_dataset

@@ -11,9 +11,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
+from gcseg.command_line import is_override
 from gcseg.config import asks_for_information, compose, source_folder
 from gcseg.errors import ConfigError
-from gcseg.settings import LARGEST_SEED
+from gcseg.settings import check_one
+from gcseg.settings_table import LARGEST_SEED
 
 
 def expand_seeds(arguments: Sequence[str]) -> None:
@@ -31,18 +33,20 @@ def expand_seeds(arguments: Sequence[str]) -> None:
     """
     if not any(argument.lstrip("+").startswith("seeds=") for argument in arguments):
         return
-    given = OverridesParser.create().parse_overrides(list(filter(_is_override, arguments)))
+    given = OverridesParser.create().parse_overrides(list(filter(is_override, arguments)))
     seeds = [one for one in given if one.key_or_group == "seeds"]
     count = seeds[-1].value()
     rest = [one for one in arguments if one not in {seed.input_line for seed in seeds}]
     if count is not None and not asks_for_information(arguments):
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ConfigError(str(seeds[-1].input_line), "give a whole number, 1 or more")
+        if seeds[-1].is_sweep_override():
+            raise ConfigError(str(seeds[-1].input_line), "give one number")
+        check_one("seeds", count)
+        assert isinstance(count, int)
         first = _first_seed(arguments, [one for one in given if one not in seeds], count)
         own = {one.input_line for one in given if one.key_or_group == "seed"}
         rest = [one for one in rest if one not in own]
         # The first override is the outermost loop: every setting once, then again.
-        place = next((i for i, one in enumerate(rest) if _is_override(one)), len(rest))
+        place = next((i for i, one in enumerate(rest) if is_override(one)), len(rest))
         rest.insert(place, "seed=" + ",".join(str(first + index) for index in range(count)))
         if not {"-m", "--multirun"} & set(rest):
             rest.append("--multirun")
@@ -71,11 +75,10 @@ def _first_seed(arguments: Sequence[str], given: Sequence[Override], count: int)
             "search first, then train what it found with seeds=",
         )
     first = cfg.seed
-    if isinstance(first, bool) or not isinstance(first, int) or first < 0:
-        raise ConfigError(f"seed={first}", "give a whole number, 0 or more")
+    check_one("seed", first)
     if first + count - 1 > LARGEST_SEED:
         raise ConfigError(f"seeds={count} from seed={first}", f"seeds end at {LARGEST_SEED}")
-    return first
+    return int(first)
 
 
 def _config_dir(arguments: Sequence[str]) -> str | None:
@@ -84,7 +87,3 @@ def _config_dir(arguments: Sequence[str]) -> str | None:
     parser.add_argument("--config-dir", "-cd")
     folder = parser.parse_known_args(list(arguments))[0].config_dir
     return None if folder is None else str(Path(folder).absolute())
-
-
-def _is_override(argument: str) -> bool:
-    return not argument.startswith("-") and ("=" in argument or argument.startswith("~"))

@@ -13,8 +13,8 @@ from gcseg.errors import ConfigError
 from tests.commands import SCENES, TINY, start
 
 MISTAKES = {
-    "negative": ("iters=-5", "iters=-5: give a whole number, 1 or more"),
-    "word": ("iters=abc", "iters=abc: give a whole number, 1 or more"),
+    "negative": ("iters=-5", "iters=-5: give a whole number of optimizer steps, 1 or more"),
+    "word": ("iters=abc", "iters=abc: give a whole number of optimizer steps, 1 or more"),
     "option": ("tta=foo", "tta=foo does not exist: use one of all, flip, msflip, none"),
     "key": ("itres=5", "there is no setting 'itres': did you mean"),
     "nested key": ("optim.lrr=1", "there is no setting 'optim.lrr': did you mean optim.lr"),
@@ -25,32 +25,44 @@ MISTAKES = {
     "precision": ("precision=16-mixed", "precision=16-mixed needs a GPU: use bf16-mixed or 32"),
     "accumulate": ("accumulate=3", "batch_size=2 does not divide over 1 devices x 3 accumulated"),
     "negative rate": ("optim.lr=-1", "lr=-1"),
-    "rate": ("optim.lr=abc", "optim.lr=abc: give a number, as in optim.lr=0.01"),
+    "rate": ("optim.lr=abc", "optim.lr=abc: give a number above 0"),
     "no scales": ("tta=msflip tta.scales=[]", "scales"),
     "zero scale": ("tta=msflip tta.scales=[0]", "scale"),
-    "mean": ("normalize.mean=3", "normalize.mean=3: give numbers, as in normalize.mean="),
+    "mean": ("normalize.mean=3", "normalize.mean=3: give a list of 3 numbers, 0 to 1"),
     "short mean": ("normalize.mean=[0.5]", "normalize.mean"),
     "zero deviation": ("normalize.std=[0,1,1]", "normalize.std"),
-    "trainer": ("+trainer.clip=1", "trainer.clip can't be set: use one of benchmark"),
-    "taken": ("+trainer.max_steps=1", "trainer.max_steps can't be set: use one of"),
+    "trainer": (
+        "+trainer.clip=1",
+        "trainer.clip=1 is no setting that gcseg.train reads: use one of trainer.",
+    ),
+    "taken": ("+trainer.max_steps=1", "trainer.max_steps=1 is no setting that gcseg.train reads: "),
     "unreadable": ("iters=[", "iters=[ can't be read"),
     "stride": ("backbone.output_stride=5 backbone._target_=gcseg.models.resnet", "output_stride"),
-    "unknown argument": ("+head.width=3", "gcseg.models.GCHead:"),
+    "unknown argument": (
+        "+head.width=3",
+        "head.width=3 is no setting that gcseg.train reads: use one of head.name,",
+    ),
     "ratio": ("head.ratio=0", "ratio"),
     "pooling": ("head.pooling=max", "pooling"),
     "scale": ("augment.scale.min=3", "augment.scale from 3 to 2.0: give 0 < min <= max"),
     "split": ("dataset.splits.val=nowhere", "nowhere"),
     "layout": ("dataset.reader.layout=coco", "coco"),
     "fit": ("protocol=mmseg dataset.fit.long=5 dataset.fit.short=9", "fit into 5 x 9 pixels"),
-    "fit that is half": ("protocol=mmseg dataset.fit.long=5", "dataset.fit={'long': 5, "),
+    "fit that is half": (
+        "protocol=mmseg dataset.fit.long=5",
+        "dataset.fit.long=5 with dataset.fit.short=null: give both",
+    ),
     "endless fit": (
         "augment=mmseg dataset.fit.long=inf dataset.fit.short=inf",
-        "fit into inf x inf pixels",
+        "dataset.fit.long=inf: give a whole number of pixels, 1 to 65,536, or null",
     ),
     "resize": ("protocol.resize=crop", "protocol.resize=crop: use pad or fit"),
     "switch": ("strict=null", "strict=null: give true or false"),
-    "number": ("augment.cat_max_ratio=null", "augment.cat_max_ratio=None: give a number"),
-    "step": ("augment.scale.step=-1", "augment.scale.step=-1: give 0 or more"),
+    "number": (
+        "augment.cat_max_ratio=null",
+        "augment.cat_max_ratio=null: give a number above 0, at most 1",
+    ),
+    "step": ("augment.scale.step=-1", "augment.scale.step=-1: give a number, 0 to 20"),
     "target": ("augment.color._target_=foo.bar", "_target_=foo.bar can't be found ("),
     "window": ("inference=slide inference.window.height=0", "window"),
 }
@@ -111,7 +123,7 @@ def test_the_traceback_is_there_on_demand(run):
 def test_one_line_from_a_process_too(tmp_path):
     done = start("train", "iters=abc", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "error: iters=abc: give a whole number, 1 or more\n"
+    assert done.stderr == "error: iters=abc: give a whole number of optimizer steps, 1 or more\n"
     assert done.stdout == ""
     assert not list(tmp_path.iterdir())
 
@@ -278,7 +290,7 @@ def test_predict_pictures_of_any_size_without_labels(run, finished, tmp_path):
     ("override", "message"),
     [
         ("tta=all", "tta=all predicts each picture in several ways: choose one of them"),
-        ("limit=0", "limit=0: give a whole number of images, 1 or more"),
+        ("limit=0", "limit=0: give a whole number of images, 1 or more, or null"),
         ("images=nowhere", "nowhere does not exist: give images= a picture or a folder"),
         ("images=text.png", "image text.png is truncated or not an image"),
         ("output=text.png", "can't be written"),

@@ -135,10 +135,12 @@ def test_logger_targets_exist():
 def test_an_option_takes_the_place_of_the_trained_one(command, option):
     offer_trained_options([])
     group, name = option.split("=")
-    given = {"dataset": "voc", "protocol": "mmseg", "inference": "whole", group: name}
+    given = {"backbone": "r18", "head": "gc", "auxiliary_head": "fcn", "dataset": "voc",
+             "protocol": "mmseg", "normalize": "protocol", "inference": "whole"}  # fmt: skip
+    given[group] = name
     overrides = [f"{key}={value}" for key, value in given.items()]
     cfg = compose(command, "checkpoint=a.ckpt", *overrides, *with_root(option))
-    check(cfg)
+    check(cfg, command)
     assert cfg[group].get("name", name) in (name, "mine")
 
 
@@ -321,6 +323,38 @@ def test_help_and_settings_import_nothing_heavy(command, training, tmp_path):
                      "seed=", "run_root=", "optim.lr=", "published", "sweep"):  # fmt: skip
             assert name in text
     assert not list(tmp_path.iterdir()), "nothing is written"
+
+
+def extra(settings):
+    return build_data._transform(compose("train", f"+augment.extra.mine={settings}"), "mine")
+
+
+def test_transforms_inside_a_transform_are_made():
+    one = "{_target_: albumentations.Rotate, limit: [45, 45], p: 1.0}"
+    both = f"{{_target_: albumentations.OneOf, transforms: [{one}, {one}], p: 1.0}}"
+    transform = extra(both)
+    assert [type(inner).__name__ for inner in transform.transforms] == ["Rotate", "Rotate"]
+    mask = transform(image=np.zeros((64, 64, 3), np.uint8), mask=np.full((64, 64), 5, np.uint8))
+    assert set(np.unique(mask["mask"]).tolist()) == {5, 255}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            "{_target_: albumentations.Rotat}",
+            r"mine: _target_=albumentations\.Rotat can't be found",
+        ),
+        ("{_target_: albumentations.OneOf, transforms: [{_target_: no.such}]}", "no.such can't"),
+        ("{_target_: albumentations.Rotate, limits: 3}", "unexpected keyword argument 'limits'"),
+        ("{_target_: albumentations.Rotate, limit: abc}", "mine: albumentations.Rotate: "),
+        ("{_target_: os.getcwd}", "mine is no transform of albumentations"),
+        ("{_target_: albumentations}", "_target_=albumentations can't be found"),
+    ],
+)
+def test_what_is_no_transform(settings, message):
+    with pytest.raises(ConfigError, match=rf"^augment\.extra\..*{message}"):
+        extra(settings)
 
 
 def test_what_an_extra_transform_brings_in_is_ignored():

@@ -109,11 +109,11 @@ def test_what_wandb_says_is_one_line(run, monkeypatch):
     [
         (["entity=me"], "there is no API key for W&B: run wandb login or set WANDB_API_KEY, or "
                         "give output=FILE to have the definitions in a file"),
-        (["modes=none"], "modes=none: give names, as in modes=[a,b]"),
-        (["compare=[]"], "compare=[]: give names, as in compare=[a,b]"),
-        (["project=null"], "project=None: give a name"),
+        (["modes=none"], "modes=none: give a list of names"),
+        (["compare=[]"], "compare=[]: give a list of names"),
+        (["project=null"], "project=null: give a name"),
         (["project=a/b"], "project=a/b: give at most 128 characters, and none of / "),
-        (["entity=3"], "entity=3: give a user or team, or null"),
+        (["entity=3"], "entity=3: give a name, in quotes as "),
         (["projct=a"], "there is no setting 'projct': did you mean project?"),
     ],
 )  # fmt: skip

@@ -117,7 +117,7 @@ def test_help_and_settings_import_nothing_heavy(folder, tmp_path):
         (None, "run is not set: give run=runs/<name>, or sweep=runs/sweeps/<name>"),
         ("run=nothing", "run=nothing is no run folder: give run=runs/<name>"),
         ("sweep=nothing", "nothing is no sweep"),
-        ("examples=-1", "examples=-1: give a whole number, 0 or more"),
+        ("examples=-1", "examples=-1: give a whole number of images, 0 to 100"),
     ],
 )
 def test_what_is_no_run(run, folder, argument, message):

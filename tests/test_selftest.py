@@ -141,4 +141,6 @@ def test_a_training_that_fails(tmp_path):
 def test_what_training_refuses_is_said_once(tmp_path):
     done = start("selftest", "overhead", "iters=x", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.splitlines() == ["error: iters=x: give a whole number, 1 or more"]
+    assert done.stderr.splitlines() == [
+        "error: iters=x: give a whole number of optimizer steps, 1 or more"
+    ]

@@ -40,7 +40,11 @@ def folder(
     """
     root = Path(root)
     label_space = read_classes(root / classes) if isinstance(classes, str) else classes
-    image_folder, label_folder = (root / path.format(split=split) for path in (images, labels))
+    image_folder, label_folder = (
+        # Not str.format, with which a pattern could reach attributes of the name.
+        root / path.replace("{split}", split)
+        for path in (images, labels)
+    )
     found = files_by_stem(image_folder, faults=faults)
     if label_folder.is_dir():
         masks = files_by_stem(label_folder, (".png",), faults=faults)

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gcseg.engine.lock import hold
 from gcseg.errors import ConfigError, GcsegError
-from gcseg.settings import check_sweep
+from gcseg.settings import check_one
 from gcseg.sweeps.ledger import Ledger
 from gcseg.sweeps.plan import NOT_THE_WORK
 from gcseg.terminal import announce
@@ -64,7 +64,8 @@ def _check(config: DictConfig) -> None:
     for name in NOT_THE_WORK:
         if name in varied:
             raise ConfigError(f"{varied[name]} in a multirun", "give one for all jobs")
-    check_sweep(config)
+    for name in NOT_THE_WORK:
+        check_one(name, config[name])
 
 
 def quiet_search(config: DictConfig) -> None:

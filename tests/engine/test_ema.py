@@ -299,7 +299,7 @@ def test_what_no_decay_is(value):
 
 
 def test_no_settings_at_all(train):
-    assert train("ema=null").error == "ema=null: set ema.decay=null"
+    assert train("ema=null").error == "ema=null: set ema.decay, ema.warmup"
 
 
 def test_the_warm_up():

@@ -144,11 +144,20 @@ def test_tensorboard_is_an_extra(tmp_path, monkeypatch):
     ("setting", "message"),
     [
         ("logger.project=a/b", "logger.project=a/b: give at most 128 characters, and none of /"),
-        ("logger.group=123", "logger.group=123: give a name, as in \"logger.group='1'\""),
+        (
+            "logger.group=123",
+            "logger.group=123: give a name, in quotes as \"logger.group='123'\", or null",
+        ),
         ("logger.entity=[1]", "logger.entity=[1]: give a name"),
         (f"logger.tags=[{'x' * 65}]", "give words of at most 64 characters"),
-        ("logger.panel=true", "logger.panel=True: give images, longest, megabytes, or null"),
-        ("+logger.panel.sizes=1", "give images, longest, megabytes, or null for none"),
+        (
+            "logger.panel=true",
+            "logger.panel=true: set logger.panel.images, logger.panel.longest, logger.panel.",
+        ),
+        (
+            "+logger.panel.sizes=1",
+            "use one of logger.panel.images, logger.panel.longest, logger.panel.megabytes",
+        ),
     ],
 )
 def test_what_wandb_would_not_take(train, no_account, setting, message):

@@ -225,7 +225,7 @@ def test_a_deaf_job_is_killed(sweep, tmp_path, monkeypatch):
 
 
 WRONG = {
-    "job_timeout=0": "job_timeout=0: give minutes, more than 0, or null",
+    "job_timeout=0": "job_timeout=0: give a number above 0, or null",
     "job_timeout=1,2": "job_timeout=1,2 in a multirun: give one for all jobs",
     "retry_failed=2": "retry_failed=2: give true or false",
     "run_root=a,b": "run_root=a,b in a multirun: give one for all jobs",

@@ -76,11 +76,11 @@ MISTAKES = {
     "nothing": ([], "--resolved is given nothing: give it a file, as config.yaml of a run"),
     "more": (["{ok}", "{ok}"], "ok.yaml: give it a file"),
     "unknown": (["{ok}", "itres=3"], "itres"),
-    "changed": (["{ok}", "iters=0"], "iters=0: give a whole number, 1 or more"),
+    "changed": (["{ok}", "iters=0"], "iters=0: give a whole number of optimizer steps, 1 or more"),
     "no file": (["none.yaml"], r"none.yaml can't be read (No such file or directory): give config"),
     "no YAML": (["{bad}"], "bad.yaml can't be read ("),
     "no settings": (["{other}"], "other.yaml holds no settings of a training: give config.yaml"),
-    "wrong": (["{wrong}"], "iters=0: give a whole number, 1 or more"),
+    "wrong": (["{wrong}"], "iters=0: give a whole number of optimizer steps, 1 or more"),
 }
 
 

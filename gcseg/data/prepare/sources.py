@@ -125,9 +125,14 @@ def given(root: Path, sources: Sequence[Path], names: Sequence[str]) -> list[Pat
         root: The dataset's folder, in which archives count if they have one of the names.
         sources: What the user gave. Of a folder in which such archives lie these are taken.
         names: What the archives, and folders unpacked from them, are called.
+
+    Raises:
+        ConfigError: A source is a device or a pipe.
     """
     result: list[Path] = []
     for source in sources:
+        if source.exists() and not (source.is_dir() or source.is_file()):
+            raise ConfigError(f"{source} is no regular file", "give an archive or a folder")
         archives = [source / name for name in names if (source / name).is_file()]
         result += archives or [source]
     result += [root / name for name in names if (root / name).exists()]

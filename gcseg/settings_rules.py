@@ -1,0 +1,99 @@
+"""What settings ask of one another; each by itself is in the table of settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gcseg.errors import ConfigError
+
+Settings = Mapping[str, Any]
+
+
+def value_of(settings: Settings, name: str) -> Any:
+    """A setting by its dotted name; None where there is none."""
+    value: Any = settings
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _seeds_are_expanded(settings: Settings, _: str) -> None:
+    if (seeds := settings.get("seeds")) is not None:
+        raise ConfigError(
+            f"seeds={seeds} in a file", "give it on the command line, or sweep seed in the file"
+        )
+
+
+def _warmup_ends(settings: Settings, _: str) -> None:
+    steps, iters = (value_of(settings, name) for name in ("optim.warmup_iters", "iters"))
+    if isinstance(steps, int) and iters is not None and steps > iters:
+        raise ConfigError(
+            f"optim.warmup_iters={steps} with iters={iters}",
+            f"give at most {iters}, or train for longer",
+        )
+
+
+def _weights_can_be_divided(settings: Settings, _: str) -> None:
+    """With fsdp nothing is set that needs the weights of the whole network in one place."""
+    if settings.get("strategy") != "fsdp":
+        return
+    for name in ("ema.decay", "compile", "checkpoint_activations"):
+        if value := value_of(settings, name):
+            raise ConfigError(
+                f"{name}={str(value).lower()} with strategy=fsdp",
+                f"use strategy=ddp, or leave {name} out",
+            )
+    if settings["precision"] == "16-mixed":
+        raise ConfigError("precision=16-mixed with strategy=fsdp", "use bf16-mixed or 32")
+
+
+def _some_class_counts(settings: Settings, _: str) -> None:
+    weights = settings.get("class_weights")
+    if weights is not None and not any(weights):
+        raise ConfigError(f"class_weights={weights}", "give one above 0, or null")
+
+
+def _scales_are_in_order(settings: Settings, _: str) -> None:
+    scale = value_of(settings, "augment.scale")
+    if scale is not None and scale["min"] > scale["max"]:
+        raise ConfigError(
+            f"augment.scale from {scale['min']} to {scale['max']}", "give 0 < min <= max"
+        )
+
+
+def _rectangles_are_whole(settings: Settings, _: str) -> None:
+    for name in ("dataset.fit", "augment.scale.fit"):
+        long, short = (value_of(settings, f"{name}.{side}") for side in ("long", "short"))
+        if (long is None) != (short is None):
+            raise ConfigError(
+                f"{name}.long={_given(long)} with {name}.short={_given(short)}",
+                "give both, or null for both",
+            )
+
+
+def _windows_overlap(settings: Settings, _: str) -> None:
+    window = value_of(settings, "inference.window") or {}
+    for side in ("height", "width"):
+        size, stride = window.get(side), window.get(f"stride_{side}")
+        if size is not None and stride is not None and stride > size:
+            raise ConfigError(
+                f"inference.window.stride_{side}={stride} with a {side} of {size}",
+                f"give at most {size}",
+            )
+
+
+def _given(value: object) -> str:
+    return "null" if value is None else str(value)
+
+
+RULES: tuple[Callable[[Settings, str], None], ...] = (
+    _seeds_are_expanded,
+    _warmup_ends,
+    _weights_can_be_divided,
+    _some_class_counts,
+    _scales_are_in_order,
+    _rectangles_are_whole,
+    _windows_overlap,
+)
+"""Each is called with settings that the table allows and the command's primary configuration."""
