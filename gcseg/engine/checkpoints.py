@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from gcseg.errors import ConfigError, DataError, OutputError, WeightsError, is_o
 from gcseg.files import atomic_write, output_error
 from gcseg.terminal import announce
 from gcseg.text import shown
-from gcseg.weights import load_torch, own_record
+from gcseg.weights import check_torch, load_torch, own_record
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -75,33 +73,32 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: The file is missing, damaged, or holds more than tensors and plain data.
     """
-    try:
+    with _of_ours():
         content = load_torch(path)
-    except WeightsError as error:
-        if is_out_of_memory(error.__cause__ or error):
-            raise
-        raise WeightsError(error.cause, "use another checkpoint") from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise WeightsError(f"{path} is not a checkpoint of gcseg", "give a .ckpt of a training")
     return content
 
 
 def check_whole(path: Path) -> None:
-    """Check the checksums in a checkpoint of ours, which reading it does not.
+    """Check a checkpoint of ours as `read_checkpoint` does, without loading it.
 
     Raises:
-        WeightsError: The file is missing or damaged.
+        WeightsError: The file is missing, damaged, or holds more than tensors and plain data.
     """
+    with _of_ours():
+        check_torch(path)
+
+
+@contextmanager
+def _of_ours() -> Iterator[None]:
+    """Give what is wrong with a checkpoint of ours its remedy."""
     try:
-        with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise WeightsError(f"can't read {path} ({error})", "use another checkpoint") from error
-    if damaged is not None:
-        raise WeightsError(
-            f"can't read {path} (it is damaged: the checksum of {damaged} differs)",
-            "use another checkpoint",
-        )
+        yield
+    except WeightsError as error:
+        if is_out_of_memory(error.__cause__ or error):
+            raise
+        raise WeightsError(error.cause, "use another checkpoint") from error
 
 
 def trained_classes(extra: Mapping[str, Any]) -> LabelSpace | None:

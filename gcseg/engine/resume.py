@@ -37,7 +37,8 @@ def resume_from(folder: RunFolder) -> Path | None:
         try:
             if found is None:
                 read_checkpoint(path)
-            check_whole(path)
+            else:
+                check_whole(path)
         except WeightsError as error:
             if isinstance(_reason(error), FileNotFoundError):
                 continue

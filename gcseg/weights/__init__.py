@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gcseg.weights.reading import (
         RAW_WEIGHTS,
         CheckpointFile,
+        check_torch,
         load_torch,
         read_checkpoint_file,
         read_tensors,
@@ -29,6 +30,7 @@ __all__ = [
     "CheckpointFile",
     "Description",
     "KeyMap",
+    "check_torch",
     "describe",
     "is_averaged",
     "load_backbone",
@@ -50,6 +52,7 @@ _MODULES = {
     "reading": (
         "RAW_WEIGHTS",
         "CheckpointFile",
+        "check_torch",
         "load_torch",
         "read_checkpoint_file",
         "read_tensors",

@@ -141,9 +141,24 @@ def load_torch(path: str | Path) -> Any:
             other than tensors and plain data.
     """
     with _opened(Path(path)) as (file, size):
-        if not file.peek(16).startswith((torch_files.ZIP_MAGIC, torch_files.LEGACY_MAGIC)):
-            raise RefusedError("it is no file of torch.save")
+        _check_magic(file)
         return torch_files.load(file, size)
+
+
+def check_torch(path: str | Path) -> None:
+    """Check a file of `torch.save`, its checksums too, without loading what it holds.
+
+    Raises:
+        WeightsError: See `load_torch`.
+    """
+    with _opened(Path(path)) as (file, size):
+        _check_magic(file)
+        torch_files.check(file, size)
+
+
+def _check_magic(file: io.BufferedReader) -> None:
+    if not file.peek(16).startswith((torch_files.ZIP_MAGIC, torch_files.LEGACY_MAGIC)):
+        raise RefusedError("it is no file of torch.save")
 
 
 @contextmanager

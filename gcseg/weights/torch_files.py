@@ -2,8 +2,8 @@
 
 `torch.load(weights_only=True)` runs no code of a file, but takes it at its word: it gives tensors
 whose strides make terabytes of one number, lets one of two records of the same name win, and ends
-the process over keys that are nested too deeply. So the file is read as data first, and every claim
-is compared with what is there.
+the process over keys that are nested too deeply. Nor does it look at the checksums that its
+files have. So the file is read as data first, and every claim is compared with what is there.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 LEGACY_VERSION = 1001
 
+BLOCK = 2**20  # bytes read at once
+
 MAX_DIRECTORY = 2**24  # bytes of a zip archive's list of records; 80 for each
 
 _STORAGES = {
@@ -62,11 +64,9 @@ def load(file: io.BufferedReader, size: int) -> Any:
         size: Its size in bytes.
 
     Raises:
-        RefusedError: It holds objects of other types, or claims what is not there.
+        RefusedError: It holds objects of other types, claims what is not there, or is damaged.
     """
-    file.seek(0)
-    is_zip = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
-    found = _check_zip(file, size) if is_zip else _check_legacy(file, size)
+    found = check(file, size)
     stand_ins = {**STAND_INS, **TRAINING_STAND_INS}
     file.seek(0)
     with (
@@ -75,6 +75,24 @@ def load(file: io.BufferedReader, size: int) -> Any:
         else torch.serialization.safe_globals([(make, name) for name, make in stand_ins.items()])
     ):
         return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def check(file: io.BufferedReader, size: int) -> set[str]:
+    """Check a file of torch.save as `load` does, without its tensors.
+
+    Args:
+        file: The file.
+        size: Its size in bytes.
+
+    Returns:
+        The names of types that it holds.
+
+    Raises:
+        RefusedError: See `load`.
+    """
+    file.seek(0)
+    is_zip = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
+    return _check_zip(file, size) if is_zip else _check_legacy(file, size)
 
 
 @dataclass
@@ -241,6 +259,7 @@ def _check_zip(file: io.BufferedReader, size: int) -> set[str]:
             raise RefusedError("its records claim more bytes than it has")
         if f"{folder}/data.pkl" not in names:
             raise RefusedError("it is a zip archive, but not of torch.save")
+        _check_sums(archive)
         content = archive.read(f"{folder}/data.pkl")
     prefix = f"{folder}/data/"
     records = {
@@ -249,6 +268,25 @@ def _check_zip(file: io.BufferedReader, size: int) -> set[str]:
         if name.startswith(prefix)
     }
     return _check_pickle(Source(io.BytesIO(content), len(content)), _Claims(size, records))
+
+
+def _check_sums(archive: zipfile.ZipFile) -> None:
+    """Compare all records with their checksums, which `torch.load` passes over.
+
+    An archive without checksums is let through: `torch.serialization.set_crc32_options(False)`
+    leaves them zero, and what it saves can't be compared with anything.
+    """
+    infos = archive.infolist()
+    if not any(info.CRC for info in infos):
+        return
+    for info in infos:
+        try:
+            with archive.open(info) as record:
+                while record.read(BLOCK):  # the last of which compares
+                    pass
+        except zipfile.BadZipFile:
+            name = shown(info.orig_filename)
+            raise RefusedError(f"it is damaged: its record {name} has another checksum") from None
 
 
 def _check_directory(file: io.BufferedReader, size: int) -> None:
