@@ -17,6 +17,7 @@ from torch import Tensor
 from gcseg.errors import OutputError, WeightsError
 from gcseg.files import atomic_write
 from gcseg.models.resnet import DEPTHS, BasicBlock
+from gcseg.weights import digests
 from gcseg.weights.architecture import (
     OUTPUT_STRIDE,
     Description,
@@ -182,8 +183,10 @@ def _to_ckpt(tensors: Tensors, description: Description, extra: Mapping[str, Any
 def _to_safetensors(
     tensors: Tensors, description: Description, extra: Mapping[str, Any]
 ) -> Written:
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     metadata = {"format": "pt", "gcseg": json.dumps(_record(description, extra))}
-    return save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata), []
+    metadata[digests.METADATA] = digests.of_tensors(tensors, metadata)
+    return save(tensors, metadata), []
 
 
 # ------------------------------------------------------------------------------------- PaddleSeg
@@ -234,7 +237,7 @@ def _to_paddleseg(tensors: Tensors, description: Description, extra: Mapping[str
             "the file does not say its output stride: in gcseg use it with "
             f"backbone.output_stride={backbone['output_stride']}"
         )
-    return content, notes
+    return digests.with_trailer(content), notes
 
 
 def _with_biases(tensors: Tensors) -> Tensors:

@@ -21,7 +21,7 @@ from torch import Tensor
 from gcseg.errors import WeightsError, is_out_of_memory
 from gcseg.records import RecordError, parse_json
 from gcseg.text import shown
-from gcseg.weights import torch_files
+from gcseg.weights import digests, torch_files
 from gcseg.weights.pickles import Source, Unpickler
 from gcseg.weights.records import own_record
 from gcseg.weights.refused import RefusedError
@@ -78,7 +78,9 @@ def read_checkpoint_file(path: str | Path, *, container: str | None = None) -> C
       as Lightning, mmsegmentation and torchvision write it.
     - `.safetensors`.
 
-    Nothing in the file is run, and no more is allocated than its size allows.
+    Nothing in the file is run, and no more is allocated than its size allows. What has checksums is
+    compared with them: the records of a file of `torch.save`, since version 1.6 of PyTorch; a
+    `.tar.gz`; and what gcseg wrote, see `gcseg.weights.digests`.
 
     Args:
         path: The file.
@@ -114,6 +116,7 @@ def _read(path: Path, container: str | None) -> CheckpointFile:
             inner, size = _unpack(file, size)
             return CheckpointFile("PaddlePaddle", _checked(_read_paddle(inner, size), size), {})
         if head.startswith(b"\x80"):
+            digests.check_trailer(file, size)
             return CheckpointFile("PaddlePaddle", _checked(_read_paddle(file, size), size), {})
         raise RefusedError(f"it begins with {head[:16]!r}, as no checkpoint does")
 
@@ -227,9 +230,10 @@ def _read_safetensors(
     if length > MAX_HEADER:
         raise RefusedError(f"its header claims {length} bytes, more than any checkpoint needs")
     header = json.loads(file.read(length).decode(), object_pairs_hook=_without_duplicates)
-    metadata = header.get("__metadata__", {})
     # The library maps the file into memory: copied, the tensors survive a change of the file.
     tensors = {name: tensor.clone() for name, tensor in safetensors.torch.load_file(path).items()}
+    metadata = header.get("__metadata__", {})  # texts, as the library requires
+    digests.check_tensors(tensors, metadata)
     return tensors, {"gcseg": parse_json(metadata["gcseg"])} if "gcseg" in metadata else {}
 
 

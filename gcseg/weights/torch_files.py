@@ -271,14 +271,10 @@ def _check_zip(file: io.BufferedReader, size: int) -> set[str]:
 
 
 def _check_sums(archive: zipfile.ZipFile) -> None:
-    """Compare all records with their checksums, which `torch.load` passes over.
-
-    An archive without checksums is let through: `torch.serialization.set_crc32_options(False)`
-    leaves them zero, and what it saves can't be compared with anything.
-    """
+    """Compare all records with their checksums, which `torch.load` passes over."""
     infos = archive.infolist()
     if not any(info.CRC for info in infos):
-        return
+        raise RefusedError("torch.serialization.set_crc32_options(False) left its checksums out")
     for info in infos:
         try:
             with archive.open(info) as record:
