@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -165,6 +166,30 @@ def evaluations(folder):
 
 def without_seconds(record):
     return {key: value for key, value in record.items() if key != "seconds"}
+
+
+def test_flipped_bytes_among_a_checkpoints_numbers(run, train, finished):
+    """No command scores or shows a network that is none, and what is there stays."""
+    best = finished / "checkpoints" / "best.ckpt"
+    with zipfile.ZipFile(best) as archive:
+        numbers = max(map(archive.read, archive.namelist()), key=len)
+    content = bytearray(best.read_bytes())
+    start = content.index(numbers)
+    for place in range(start, start + len(numbers), len(numbers) // 20):
+        content[place] ^= 1
+    best.write_bytes(content)
+    before = files(finished)
+    for command in ("eval", "predict", "attention"):
+        error = run(command, f"checkpoint={best}", "accelerator=cpu").error
+        assert error.startswith(f"can't read {best} (it is damaged: its record ")
+    error = train("seed=5", f"checkpoint={best}", "strict=false").error
+    assert error.startswith(f"can't read {best} (it is damaged: its record ")
+    assert files(finished) == before
+
+
+def files(folder):
+    """What is in a folder, by path."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 EVALUATE = ("accelerator=cpu", "num_workers=0")

@@ -59,7 +59,7 @@ def test_a_record_that_is_no_plain_data_is_refused(tmp_path, name, arguments):
 
 
 def test_a_record_in_safetensors_is_refused_likewise(tmp_path):
-    for text, reason in (("[" * 10**5, "not JSON"), (json.dumps({"a": deep(200)}), "nested in")):
+    for text, reason in (("{", "not JSON"), (json.dumps({"a": deep(200)}), "nested in")):
         save_file({"weight": torch.ones(3)}, tmp_path / "x", {"gcseg": text})
         with pytest.raises(WeightsError, match=reason):
             read_checkpoint_file(tmp_path / "x")
