@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from gcseg.errors import MemoryLimitError, WeightsError, is_out_of_memory
+from gcseg.errors import DataError, MemoryLimitError, WeightsError, is_out_of_memory
 from gcseg.text import say
 from gcseg.trained import Trained, output_folder, run_with_checkpoint
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gcseg.models import Segmentor
     from gcseg.weights import CheckpointFile
 
+_PARTS = ("pictures",)
 _SHEET_ROWS = 8
 
 
@@ -40,6 +41,11 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
     from gcseg.data.datasets import images_as_dataset
     from gcseg.data.label_spaces import CITYSCAPES
     from gcseg.data.samples import EvaluationSamples
+    from gcseg.engine.picture_outputs import (
+        clear_partials,
+        say_what_is_older,
+        say_what_was_not_read,
+    )
     from gcseg.report.attention_pictures import attention_panel, attention_sheet, shrunk
     from gcseg.terminal import progress_bar
     from gcseg.weights import load_tensors, read_weights
@@ -47,10 +53,11 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
     device = build_trainer.device(cfg)
     checkpoint = trained.path()
     content = read_weights(checkpoint, cfg.weights)
+    faults: list[DataError] = []
     if cfg.images is None:
         dataset = build_data.dataset(cfg, cfg.split)
     else:  # nothing here depends on the classes
-        dataset = images_as_dataset(Path(cfg.images), CITYSCAPES)
+        dataset = images_as_dataset(Path(cfg.images), CITYSCAPES, faults=faults, say=say)
     if cfg.limit is not None:
         dataset = dataset.first(cfg.limit)
     model = build.model(cfg, _class_count(content))
@@ -60,21 +67,32 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
     fit = build.fit(cfg)
     samples = EvaluationSamples(dataset, build_data.evaluation_preprocessing(cfg))
     output = Path(cfg.output or output_folder(cfg, checkpoint) / "attention")
+    clear_partials(output, _PARTS)
     rows: list[UInt8Array] = []
+    done: list[str] = []
+    named = len(faults)
     with progress_bar("attention") as progress:
         for index in range(len(samples)):
-            sample = samples[index]
+            try:
+                sample = samples[index]
+            except DataError as error:
+                faults.append(error)
+                continue
             weights = _weights(model, sample["image"], fit, sample["name"])
             image, _ = dataset.read(index)
             padded = tuple(sample["image"].shape[-2:])
             picture = attention_panel(image, weights.numpy(), padded=padded)
             _save(Image.fromarray(picture), output / f"pictures/{sample['name']}.png")
+            done.append(sample["name"])
             if len(rows) < _SHEET_ROWS:
                 rows.append(shrunk(picture))
             progress(index + 1, len(samples))
-    _save(attention_sheet(rows), output / "overview.png")
-    say(f"{len(samples)} attention maps: {output}")
-    say(f"picture: {output / 'overview.png'}")
+    say(f"{len(done)} attention maps: {output}")
+    if rows:
+        _save(attention_sheet(rows), output / "overview.png")
+        say(f"picture: {output / 'overview.png'}")
+    say_what_is_older(output, _PARTS, done)
+    say_what_was_not_read(faults, len(samples) + named)
 
 
 def _class_count(content: CheckpointFile) -> int:

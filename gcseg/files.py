@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,11 @@ from threading import get_native_id
 from typing import IO, Any
 
 from gcseg.errors import OutputError
+
+LONGEST_NAME = 255
+"""Bytes of a file's name, in the file systems of Linux."""
+
+_PROCESS = re.compile(r"\.(\d+)\.\d+\.partial$")
 
 
 @contextmanager
@@ -24,7 +30,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OutputError: The folder can't be written or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{get_native_id()}.partial")
+    temporary = path.with_name(_temporary_name(path.name))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -37,6 +43,29 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     finally:
         with suppress(OSError):  # it is gone, or was never there: the path itself may be at fault
             temporary.unlink()
+
+
+def _temporary_name(name: str) -> str:
+    """A name that no other process or thread takes, for what is to become a file of this name."""
+    end = f".{os.getpid()}.{get_native_id()}.partial"
+    start = os.fsencode(f".{name}")[: LONGEST_NAME - len(end)]
+    return os.fsdecode(start) + end
+
+
+def remove_partials(folder: Path, *, below: bool = False) -> None:
+    """Remove from a folder what `atomic_write` left half written when its process was killed.
+
+    Args:
+        folder: It need not exist.
+        below: Whether to look into its folders, too.
+
+    Raises:
+        OSError: A file can't be removed.
+    """
+    for path in folder.rglob(".*.partial") if below else folder.glob(".*.partial"):
+        process = _PROCESS.search(path.name)
+        if process is not None and not Path(f"/proc/{process[1]}").exists():
+            path.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from gcseg.errors import ConfigError
+from gcseg.errors import ConfigError, DataError
 from gcseg.text import say
 from gcseg.trained import Trained, output_folder, run_with_checkpoint
 
@@ -18,15 +19,23 @@ if TYPE_CHECKING:
 def predict(cfg: DictConfig, trained: Trained) -> None:
     """Predict a split, or any pictures, under the one mode of `cfg.tta`.
 
+    Pictures that can't be read are left out, and listed at the end.
+
     Raises:
-        GcsegError: A setting, the checkpoint, an image or the output folder is wrong.
+        GcsegError: A setting, the checkpoint or the output folder is wrong, or pictures could not
+            be read.
     """
     # Heavy imports wait until the settings are known to be right.
     from gcseg import build, build_data, build_trainer
     from gcseg.data.datasets import images_as_dataset
     from gcseg.engine.checkpoints import check_classes, trained_classes
     from gcseg.engine.data import SegmentationData
-    from gcseg.engine.predictions import PredictionWriter, file_values
+    from gcseg.engine.picture_outputs import (
+        clear_partials,
+        say_what_is_older,
+        say_what_was_not_read,
+    )
+    from gcseg.engine.predictions import PARTS, PredictionWriter, file_values
     from gcseg.engine.progress import RunProgress
     from gcseg.weights import load_tensors, read_weights
 
@@ -34,13 +43,14 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
         raise ConfigError("tta=all predicts each picture in several ways", "choose one of them")
     checkpoint = trained.path()
     content = read_weights(checkpoint, cfg.weights)
+    faults: list[DataError] = []
     if cfg.images is None:
         dataset = build_data.dataset(cfg, cfg.split)
         space = dataset.label_space
         check_classes(content.extra, space, checkpoint)
     else:
         space = trained_classes(content.extra) or _published_classes(cfg.dataset.name)
-        dataset = images_as_dataset(Path(cfg.images), space)
+        dataset = images_as_dataset(Path(cfg.images), space, faults=faults, say=say)
     values = None
     if cfg.mask_values == "dataset":
         in_files = _known_classes().get(cfg.dataset.name)
@@ -55,12 +65,20 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     load_tensors(module.model, content.tensors, content.extra, source=str(checkpoint))
     module.set_modes(build.modes(cfg))
     output = Path(cfg.output or output_folder(cfg, checkpoint) / "predictions")
+    clear_partials(output, PARTS)
     data = SegmentationData(dataset, build_data.evaluation_preprocessing(cfg), num_workers=1)
     writer = PredictionWriter(output, dataset, space, values)
     trainer = build_trainer.trainer(cfg, callbacks=[RunProgress(), writer])
+    # Lightning warns of samples that are fewer than was said, and not by number: as is meant here.
+    for text in ("Your `IterableDataset` has `__len__`", "Couldn't infer the batch indices"):
+        warnings.filterwarnings("ignore", message=text)
     trainer.predict(module, data, return_predictions=False)
-    say(f"{len(dataset)} predictions: {output}")
-    say(f"picture: {output / 'overview.png'}")
+    written = [dataset.pairs[index].name for index in writer.written]
+    say(f"{len(written)} predictions: {output}")
+    if written:
+        say(f"picture: {output / 'overview.png'}")
+    say_what_is_older(output, PARTS, written)
+    say_what_was_not_read([*faults, *writer.unwritten()], len(dataset) + len(faults))
 
 
 def _published_classes(dataset: str) -> LabelSpace:

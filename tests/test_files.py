@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from gcseg.errors import OutputError
-from gcseg.files import atomic_write, write_json
+from gcseg.files import atomic_write, remove_partials, write_json
 
 
 def test_writes_and_makes_folders(tmp_path):
@@ -107,13 +107,33 @@ def test_killed_in_the_middle(tmp_path):
     assert path.read_text() == "1\n", "what the killed process left is not in the way"
 
 
+def test_the_longest_names(tmp_path):
+    for name in ("x" * 255, "ä" * 127):
+        write_json(tmp_path / name, 1)
+        assert (tmp_path / name).read_text() == "1\n"
+
+
+def test_what_killed_processes_have_left(tmp_path):
+    mine = tmp_path / f".a.{os.getpid()}.1.partial"
+    others = [tmp_path / ".b.partial", tmp_path / "c.4194999.1.partial", mine]
+    left = [tmp_path / ".a.png.4194999.1.partial", tmp_path / "sub" / ".b.4194999.1.partial"]
+    left[1].parent.mkdir()
+    for path in (*others, *left):
+        path.touch()
+    remove_partials(tmp_path)
+    assert not left[0].exists() and left[1].exists()
+    remove_partials(tmp_path, below=True)
+    assert not left[1].exists() and all(path.exists() for path in others)
+    remove_partials(tmp_path / "nowhere")
+
+
 @pytest.mark.parametrize(
     ("place", "reason"),
     [
         ("file/x.json", "File exists|Not a directory"),
         ("file/runs/a/x.json", "Not a directory"),
         ("folder", "Is a directory"),
-        ("x" * 250, "File name too long"),
+        ("x" * 256, "File name too long"),
         ("x" * 300 + "/x.json", "File name too long"),
         ("loop/x.json", "Too many levels of symbolic links|File exists"),
     ],

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 from gcseg.data.faults import FileError, fault
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.data.reading import IMAGE_SUFFIXES, UInt8Array, read_image, read_label
+from gcseg.data.walk import files_below
 from gcseg.errors import DataError
 from gcseg.files import sha256_of
+from gcseg.text import printable
+
+_OF_FILE_BROWSERS = ("Thumbs.db", "ehthumbs.db", "desktop.ini")
+_LISTED = 4  # files in a message
 
 
 @dataclass(frozen=True)
@@ -183,21 +189,15 @@ def files_by_stem(
     if not folder.is_dir():
         raise DataError(f"folder {folder} does not exist", "check dataset.root and its layout")
     found: dict[str, Path] = {}
-    # Unlike Path.rglob, glob follows links to folders; it leaves out hidden files.
-    names = glob.glob("**", root_dir=folder, recursive=True)  # noqa: PTH207
-    for relative in sorted(map(Path, names)):
+    for relative in _files_below(folder):
         path = folder / relative
         if path.suffix.lower() not in suffixes or not path.stem.endswith(ending):
             continue
         if not _is_text(relative):
-            error = FileError(
-                f"the name of {os.fsencode(path)!r} is not UTF-8",
-                "rename it, with its partner",
-                files=[path],
-            )
-            fault(error, faults)
+            fault(_not_text(path), faults)
             continue
-        stem = relative.with_name(relative.stem.removesuffix(ending)).as_posix()
+        # Letters with accents are written in two ways, which look alike.
+        stem = normalize("NFC", relative.with_name(relative.stem.removesuffix(ending)).as_posix())
         if stem in found:
             error = FileError(
                 f"{found[stem]} and {path} have the same name",
@@ -209,6 +209,28 @@ def files_by_stem(
             continue
         found[stem] = path
     return found
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """As `files_below`.
+
+    Raises:
+        DataError: A folder can't be read.
+    """
+    try:
+        return files_below(folder)
+    except OSError as error:
+        raise DataError(
+            f"folder {error.filename} can't be read ({error.strerror})", "check who may read it"
+        ) from None
+
+
+def _not_text(path: Path) -> FileError:
+    return FileError(
+        f"the name of {os.fsencode(path)!r} is not UTF-8",
+        "rename it, with its partner",
+        files=[path],
+    )
 
 
 def _is_text(path: Path) -> bool:
@@ -255,14 +277,74 @@ def pair_by_name(
     return [Pair(name, images[name], labels[name], label_space) for name in both]
 
 
-def images_as_dataset(path: Path, label_space: LabelSpace) -> SegmentationDataset:
-    """An image, or all images below a folder, as a split without labels.
+def images_as_dataset(
+    path: Path,
+    label_space: LabelSpace,
+    *,
+    faults: list[DataError] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> SegmentationDataset:
+    """A picture, or all pictures below a folder, as a split without labels.
+
+    They are named by their path without its suffix, those that would share a name with it.
+
+    Args:
+        path: The file, whatever its suffix is, or the folder.
+        label_space: Of what is predicted for them.
+        faults: Collects files whose names can't be read, see `gcseg.data.faults.fault`.
+        say: Told in a line what was left out and what is named in another way than usual.
 
     Raises:
-        DataError: There are none.
+        DataError: There are none, or a name can't be read.
     """
     if not path.exists():
         raise DataError(f"{path} does not exist", "give images= a picture or a folder of pictures")
-    found = {path.stem: path} if path.is_file() else files_by_stem(path)
-    pairs = [Pair(name, image, None, label_space) for name, image in found.items()]
+    if path.is_file():
+        return SegmentationDataset(
+            [Pair(path.stem, path, None, label_space)], label_space, str(path)
+        )
+    files = _files_below(path)
+    pictures = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+    others = [file for file in files if file.suffix.lower() not in IMAGE_SUFFIXES]
+    others = [file for file in others if file.name not in _OF_FILE_BROWSERS]
+    if others:
+        say(f"left out, as they are not read as pictures: {kinds_of(others)}")
+    for file in pictures:
+        if not _is_text(file):
+            fault(_not_text(path / file), faults)
+    names = _unique_names(list(filter(_is_text, pictures)))
+    if not names:
+        found = f" ({kinds_of(files)})" if files else ""
+        raise DataError(
+            f"no pictures in {path}{found}",
+            f"give images= a picture, or a folder of {', '.join(IMAGE_SUFFIXES)}",
+        )
+    if whole := [file.name for file, name in names.items() if file.name == Path(name).name]:
+        say(
+            f"{_listed(whole)} differ from each other in their suffix only: what is written for "
+            "them keeps it in its name"
+        )
+    pairs = [Pair(name, path / file, None, label_space) for file, name in names.items()]
     return SegmentationDataset(pairs, label_space, str(path))
+
+
+def _unique_names(files: Sequence[Path]) -> dict[Path, str]:
+    """A name for each file: its path without the suffix, or with it where two would be alike."""
+    names = {file: file.with_suffix("").as_posix() for file in files}
+    while alike := {name for name, count in Counter(names.values()).items() if count > 1}:
+        for file in files:
+            if names[file] in alike:  # those with their suffix already are named in one way only
+                names[file] = file.as_posix()
+    return names
+
+
+def kinds_of(files: Sequence[Path]) -> str:
+    """How many files there are of each suffix: 3 files (.txt 2, .xml 1)."""
+    counts = Counter(file.suffix.lower() or "without a suffix" for file in files)
+    listed = ", ".join(f"{printable(kind)} {count}" for kind, count in sorted(counts.items()))
+    return f"{len(files)} file{'' if len(files) == 1 else 's'} ({listed})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(map(printable, names[:_LISTED])) + more

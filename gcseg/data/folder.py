@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gcseg.data.datasets import Pair, SegmentationDataset, files_by_stem, pair_by_name
+from gcseg.data.datasets import Pair, SegmentationDataset, files_by_stem, kinds_of, pair_by_name
 from gcseg.data.label_spaces import CAMVID, IGNORE_INDEX, LabelSpace
+from gcseg.data.reading import LABEL_SUFFIXES
+from gcseg.data.walk import files_below
 from gcseg.errors import ConfigError, DataError
 from gcseg.records import LARGEST_YAML, RecordError, parse_yaml, read_text
 from gcseg.text import shown
@@ -47,7 +49,12 @@ def folder(
     )
     found = files_by_stem(image_folder, faults=faults)
     if label_folder.is_dir():
-        masks = files_by_stem(label_folder, (".png",), faults=faults)
+        masks = files_by_stem(label_folder, LABEL_SUFFIXES, faults=faults)
+        if found and not masks and (others := files_below(label_folder)):
+            raise DataError(
+                f"no masks in {label_folder}: {kinds_of(others)}",
+                f"store masks as {', '.join(LABEL_SUFFIXES)}",
+            )
         pairs = pair_by_name(found, masks, label_space, faults)
     else:
         pairs = [Pair(name, path, None, label_space) for name, path in found.items()]

@@ -7,7 +7,9 @@ from pathlib import Path
 from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.faults import FileError, fault
 from gcseg.data.label_spaces import VOC, LabelSpace
+from gcseg.data.name_lists import read_names
 from gcseg.errors import ConfigError, DataError
+from gcseg.text import shown
 
 AUGMENTED = "trainaug"
 
@@ -30,7 +32,7 @@ def voc(
 
     Raises:
         ConfigError: The split has no list.
-        DataError: A listed image or label is missing.
+        DataError: A listed image or label is missing, or the list can't be read.
     """
     root = Path(root)
     devkit = next(
@@ -49,24 +51,24 @@ def voc(
         known = sorted(path.stem for path in lists.glob("*.txt"))
         raise ConfigError(f"voc has no split {split!r} in {lists}", f"use one of {known}")
     labels = devkit / ("SegmentationClassAug" if split == AUGMENTED else "SegmentationClass")
-    names = [line.split()[0] for line in listing.read_text().splitlines() if line.strip()]
+    images = devkit / "JPEGImages"
     pairs = []
-    for name in (Path(entry).stem for entry in names):
-        label = None if split == "test" else labels / f"{name}.png"
-        pair = Pair(name, devkit / "JPEGImages" / f"{name}.jpg", label, label_space)
-        if _is_whole(pair, split, faults):
+    for listed in read_names(listing, images, faults):
+        label = None if split == "test" else labels / f"{listed.name}.png"
+        pair = Pair(listed.name, images / f"{listed.name}.jpg", label, label_space)
+        if _is_whole(pair, f"line {listed.line} of {listing}", faults):
             pairs.append(pair)
     return SegmentationDataset(pairs, label_space, str(listing))
 
 
-def _is_whole(pair: Pair, split: str, faults: list[DataError] | None) -> bool:
+def _is_whole(pair: Pair, where: str, faults: list[DataError] | None) -> bool:
     """Whether the listed files exist; those that do not are faults."""
     whole = True
     for kind, path in (("image", pair.image), ("label", pair.label)):
         if path is not None and not path.is_file():
             whole = False
             error = FileError(
-                f"{split}.txt lists {pair.name}, but its {kind} {path} does not exist",
+                f"{where} is {shown(pair.name)}, but its {kind} {path} does not exist",
                 "add the file or take the name off the list",
                 kind=f"missing {kind}",
                 files=[path],

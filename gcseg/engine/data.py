@@ -15,7 +15,13 @@ from torch.utils.data import DataLoader
 from gcseg.data.augment import TrainingPipeline
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.rare import RareClasses
-from gcseg.data.samples import EvaluationSamples, TrainingSamples, collate, one_thread
+from gcseg.data.samples import (
+    EvaluationSamples,
+    ReadableSamples,
+    TrainingSamples,
+    collate,
+    one_thread,
+)
 from gcseg.data.sampling import StepSampler
 from gcseg.errors import ConfigError
 from gcseg.signals import leave_signals_to_parent
@@ -107,13 +113,15 @@ class SegmentationData(L.LightningDataModule):
 
     def val_dataloader(self) -> Loader:
         """Each image of the evaluation split once over all processes, at its own size."""
-        return self._evaluation_loader()
+        samples = self._evaluation_samples()
+        return DataLoader(samples, batch_size=1, shuffle=False, **self._loader_options())
 
     def predict_dataloader(self) -> Loader:
-        """The same images, whether or not they have labels."""
-        return self._evaluation_loader()
+        """The same images, whether or not they have labels, without those that can't be read."""
+        samples = ReadableSamples(self._evaluation_samples())
+        return DataLoader(samples, batch_size=1, **self._loader_options())
 
-    def _evaluation_loader(self) -> Loader:
+    def _evaluation_samples(self) -> EvaluationSamples:
         rank, world_size = (
             (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         )
@@ -123,8 +131,7 @@ class SegmentationData(L.LightningDataModule):
                 f"{world_size} processes",
                 "use fewer devices",
             )
-        samples = EvaluationSamples(self.evaluation, self.evaluation_pipeline, rank, world_size)
-        return DataLoader(samples, batch_size=1, shuffle=False, **self._loader_options())
+        return EvaluationSamples(self.evaluation, self.evaluation_pipeline, rank, world_size)
 
     def _loader_options(self) -> dict[str, Any]:
         return {

@@ -15,8 +15,12 @@ from torch import Tensor
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
+from gcseg.errors import DataError
 from gcseg.files import atomic_write
 from gcseg.report.pictures import contact_sheet, panel
+
+PARTS = ("masks", "pictures")
+"""Folders that have a file for each picture."""
 
 _SHEET_ROWS = 8
 
@@ -47,6 +51,7 @@ class PredictionWriter(BasePredictionWriter):
         self.dataset = dataset
         self.space = space
         self.values = np.arange(256, dtype=np.uint8) if values is None else values
+        self.written: set[int] = set()
         self._panels: list[UInt8Array] = []
 
     def write_on_batch_end(
@@ -75,16 +80,34 @@ class PredictionWriter(BasePredictionWriter):
         picture = panel(image, label, classes, self.space)
         self._save(mask, f"masks/{name}.png")
         self._save(Image.fromarray(picture), f"pictures/{name}.png")
+        self.written.add(index)
         if len(self._panels) < _SHEET_ROWS:
             self._panels.append(picture)
 
     def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the sheet.
+        """Write the sheet, if there is anything on it.
 
         Raises:
             OutputError: The folder can't be written.
         """
-        self._save(contact_sheet(self._panels, self.space), "overview.png")
+        if self._panels:
+            self._save(contact_sheet(self._panels, self.space), "overview.png")
+
+    def unwritten(self) -> list[DataError]:
+        """Why samples have no prediction: their files could not be read."""
+        return [
+            self._reading_error(index)
+            for index in range(len(self.dataset))
+            if index not in self.written
+        ]
+
+    def _reading_error(self, index: int) -> DataError:
+        try:
+            self.dataset.read(index)
+        except DataError as error:
+            return error
+        name = self.dataset.pairs[index].name
+        return DataError(f"{name} could not be read at first", "predict it again")
 
     def _save(self, picture: Image.Image, name: str) -> None:
         with atomic_write(self.folder / name) as file:

@@ -119,8 +119,8 @@ def test_empty_list_of_voc(tmp_path):
             "voc",
             "VOCdevkit/VOC2012/JPEGImages/2011_000001.jpg",
             "VOCdevkit/VOC2012/SegmentationClass/2011_000001.png",
-            "^val.txt lists 2011_000001, but its label {label} does not exist: add the file or",
-            "^val.txt lists 2011_000001, but its image {image} does not exist: add the file or",
+            "^line 2 of .*val.txt is 2011_000001, but its label {label} does not exist: add the",
+            "^line 2 of .*val.txt is 2011_000001, but its image {image} does not exist: add the",
         ),
     ],
     ids=["cityscapes", "camvid", "folder", "voc"],
@@ -290,5 +290,92 @@ def test_pictures_as_a_dataset(tmp_path):
 def test_pictures_that_are_not_there(tmp_path):
     with pytest.raises(DataError, match=f"^{tmp_path}/x does not exist: give images="):
         images_as_dataset(tmp_path / "x", CAMVID)
-    with pytest.raises(DataError, match=f"^no images in {tmp_path}: check dataset"):
+    with pytest.raises(DataError, match=f"^no pictures in {tmp_path}: give images="):
         images_as_dataset(tmp_path, CAMVID)
+
+
+def voc_names(root, names):
+    """A VOC tree with these pictures, none of which is listed yet; its list."""
+    devkit = root / "VOCdevkit" / "VOC2012"
+    for name in names:
+        write(devkit / "JPEGImages" / f"{name}.jpg", picture(0))
+        write(devkit / "SegmentationClass" / f"{name}.png", mask(0, range(21)))
+    (devkit / "ImageSets" / "Segmentation").mkdir(parents=True)
+    return devkit / "ImageSets" / "Segmentation" / "train.txt"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n", " \n"])
+def test_voc_lists_as_editors_write_them(tmp_path, encoding, ending):
+    names = ["2007_000001", "my photo", "tile.1", "tile.2", "straße"]
+    listing = voc_names(tmp_path, names)
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    listing.write_bytes((mark + "".join(f"{name}{ending}" for name in names)).encode(encoding))
+    assert [pair.name for pair in voc(tmp_path, "train").pairs] == names
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a\nstraße\n".encode("latin-1"), "list {} is not UTF-8: save it as UTF-8"),
+        (b"a\nb\na\n", "{} lists a twice, in lines 1 and 3: take one of them off"),
+        (b"a\n../a\n", "line 2 of {}, ../a, leads out of .*JPEGImages: write the picture's name"),
+        (b"/etc/passwd\n", "line 1 of {}, /etc/passwd, leads out of"),
+        (b"b\n\nnot there\n", "line 3 of {} is not, but its image .* does not exist: add the file"),
+        (b"c.d.jpg\n", "line 1 of {} is c.d, but its image .*/c.d.jpg does not exist"),
+    ],
+)
+def test_voc_lists_that_are_wrong(tmp_path, content, message):
+    listing = voc_names(tmp_path, ["a", "b"])
+    listing.write_bytes(content)
+    with pytest.raises(DataError, match="^" + message.format(listing)):
+        voc(tmp_path, "train")
+
+
+def test_a_check_collects_the_wrong_lines_of_a_list(tmp_path):
+    voc_names(tmp_path, ["a", "b"]).write_text("a\nc\n../b\na\nb\n")
+    faults = []
+    assert [pair.name for pair in voc(tmp_path, "train", faults=faults).pairs] == ["a", "b"]
+    assert len(faults) == 4  # both files of c are missing
+
+
+def test_loops_of_links_end(tmp_path):
+    write(tmp_path / "images" / "city" / "a.png", picture(0))
+    (tmp_path / "images" / "city" / "up").symlink_to("..")
+    (tmp_path / "images" / "self").symlink_to(".")
+    (tmp_path / "images" / "city" / "endless").symlink_to("endless")
+    assert list(files_by_stem(tmp_path / "images")) == ["city/a"]
+
+
+def test_links_to_what_is_not_there_are_refused_when_read(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "nowhere.png")
+    dataset = images_as_dataset(tmp_path, CAMVID)
+    with pytest.raises(DataError, match=r"a\.png does not exist"):
+        dataset.read(0)
+
+
+def test_names_with_accents_pair_in_either_form(tmp_path):
+    (tmp_path / "classes.yaml").write_text("classes: [a, b]")
+    write(tmp_path / "images/train/caf\u00e9.PNG", picture(0))
+    write(tmp_path / "labels/train/cafe\u0301.png", mask(0, range(2)))
+    assert len(folder(tmp_path, "train")) == 1
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".TIFF", ".bmp", ".gif"])
+def test_masks_need_not_be_png(tmp_path, suffix):
+    (tmp_path / "classes.yaml").write_text("classes: [a, b]")
+    write(tmp_path / "images/train/a.png", picture(0))
+    raw = mask(0, range(2))
+    write(tmp_path / f"labels/train/a{suffix}", raw)
+    _, label = folder(tmp_path, "train").read(0)
+    np.testing.assert_array_equal(label, raw)
+
+
+def test_masks_in_formats_that_lose_values_are_named(tmp_path):
+    (tmp_path / "classes.yaml").write_text("classes: [a, b]")
+    write(tmp_path / "images/train/a.png", picture(0))
+    write(tmp_path / "labels/train/a.jpg", picture(0))
+    with pytest.raises(
+        DataError, match=rf"^no masks in {tmp_path}/labels/train: 1 file \(.jpg 1\): store masks as"
+    ):
+        folder(tmp_path, "train")

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX, VOC
+from gcseg.data.name_lists import read_names
 from gcseg.data.parallel import in_parallel
 from gcseg.data.prepare import sbd
 from gcseg.data.prepare.archives import Entry, ProgressBar, opened, silent, unpack, whole
@@ -199,7 +200,8 @@ def _augmented(devkit: _Devkit, entries: Sequence[Entry]) -> set[str]:
     """
     listing = devkit.list_of(AUGMENTED)
     if listing.is_file():
-        names = set(listing.read_text().split())
+        images = devkit.folder / "JPEGImages"
+        names = {listed.name for listed in read_names(listing, images)}
         if shared := sorted(names & devkit.val):
             raise DataError(
                 f"{listing} lists {shared[0]} (and {len(shared) - 1} more), as val.txt does",

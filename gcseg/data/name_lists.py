@@ -1,0 +1,93 @@
+"""Lists of a split's pictures, one a line, as PASCAL VOC has them."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from gcseg.data.faults import FileError, fault
+from gcseg.errors import DataError
+from gcseg.records import RecordError, read_text
+from gcseg.text import shown
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+class Listed(NamedTuple):
+    """A name in a list.
+
+    Args:
+        name: Of the picture, without folder and suffix.
+        line: Where it stands, counted from 1.
+    """
+
+    name: str
+    line: int
+
+
+def read_names(listing: Path, images: Path, faults: list[DataError] | None = None) -> list[Listed]:
+    """Read which pictures a list names.
+
+    A line is a name, perhaps with spaces, dots or a suffix; or the paths of an image and its
+    label, as `/JPEGImages/a.jpg /SegmentationClassAug/a.png`. Empty lines are passed over.
+
+    Args:
+        listing: In UTF-8, or in UTF-16 with a byte order mark.
+        images: The folder of the pictures, `<name>.jpg`.
+        faults: Collects lines that are wrong, see `gcseg.data.faults.fault`.
+
+    Raises:
+        DataError: The list can't be read, leads out of the dataset, or names a picture twice.
+    """
+    found: dict[str, Listed] = {}
+    for number, line in enumerate(_text(listing).splitlines(), 1):
+        if not (entry := line.strip()):
+            continue
+        if (name := _name(entry, images)) is None:
+            cause = f"line {number} of {listing}, {shown(entry)}, leads out of {images}"
+            _add(cause, "write the picture's name alone", listing, faults)
+        elif name in found:
+            cause = f"{listing} lists {shown(name)} twice, in lines {found[name].line} and {number}"
+            _add(cause, "take one of them off the list", listing, faults)
+        else:
+            found[name] = Listed(name, number)
+    return list(found.values())
+
+
+def _add(cause: str, remedy: str, listing: Path, faults: list[DataError] | None) -> None:
+    fault(FileError(cause, remedy, files=[listing]), faults)
+
+
+def _text(listing: Path) -> str:
+    """The text of a list.
+
+    Raises:
+        DataError: It is not text.
+    """
+    try:
+        content = read_text(listing, errors="surrogateescape")
+        raw = content.encode(errors="surrogateescape")
+        return raw.decode("utf-16") if raw.startswith(_UTF_16) else raw.decode()
+    except UnicodeDecodeError:
+        raise DataError(f"list {listing} is not UTF-8", "save it as UTF-8") from None
+    except (RecordError, FileNotFoundError) as error:
+        raise DataError(f"list {listing} can't be read: {error}", "give a text file") from None
+
+
+def _name(entry: str, images: Path) -> str | None:
+    """The picture that a line names; None where that leads out of the folder of pictures."""
+    first = entry.split()[0]
+    for text in dict.fromkeys((entry, first)):  # a name with spaces, or columns
+        path = PurePosixPath(text)
+        for name in (path.name, path.stem):  # a name with a dot, or a suffix
+            if _is_below(path, images) and (images / f"{name}.jpg").is_file():
+                return name
+    path = PurePosixPath(first)
+    if not _is_below(path, images):
+        return None
+    return path.stem if path.suffix.lower() in (".jpg", ".png") else path.name
+
+
+def _is_below(path: PurePosixPath, images: Path) -> bool:
+    """Whether a path is a name alone, or one in the folder of pictures: /JPEGImages/a.jpg."""
+    return path.parent.name in ("", images.name) and ".." not in path.parts

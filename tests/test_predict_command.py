@@ -1,0 +1,114 @@
+"""gcseg.predict and gcseg.attention on folders as they are found: mixed, broken, older."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.data.trees import picture, write
+
+READ = ("a.png", "b.jpg", "c.JPEG", "d.tif", "e.gif", "f.webp", "g.bmp", "h.jp2", "i.ppm", "j.avif")
+
+
+def predict(run, training, *overrides, command="predict"):
+    return run(
+        command, f"checkpoint={training.folder}", "output=out", "accelerator=cpu", *overrides
+    )
+
+
+def outputs(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+
+
+@pytest.mark.parametrize(("command", "what"), [("predict", "masks"), ("attention", "pictures")])
+def test_all_that_can_be_read_and_the_rest_is_named(run, training, tmp_path, command, what):
+    for name in READ:
+        write(tmp_path / "in" / name, picture(0))
+    for name in ("notes.txt", "a.xml", "b.xml", "LICENSE", "x.heic", ".hidden.txt", "Thumbs.db"):
+        (tmp_path / "in" / name).touch()
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    for name in ("broken.png", "cut.jpg"):
+        (tmp_path / "in" / name).write_bytes((tmp_path / "in" / "b.jpg").read_bytes()[:400])
+    outcome = predict(run, training, "images=in", command=command)
+    assert outcome.status == 1
+    assert outputs(tmp_path / "out" / what) == [f"{name}.png" for name in "abcdefghij"]
+    assert (
+        "left out, as they are not read as pictures: 5 files (.heic 1, .txt 1, .xml 2, without a "
+        "suffix 1)\n"
+    ) in outcome.out
+    *listed, last = outcome.err.splitlines()
+    assert [line.split()[:2] for line in listed] == [
+        ["image", "in/broken.png"],
+        ["image", "in/cut.jpg"],
+    ]
+    assert last == (
+        "error: 2 of 12 pictures could not be read: mend or remove what is listed above; all "
+        "others are done"
+    )
+    assert f"10 {'predictions' if command == 'predict' else 'attention maps'}: out" in outcome.out
+
+
+def test_pictures_that_differ_in_their_suffix(run, training, tmp_path):
+    for name in ("a.png", "a.jpg", "a.jpg.png", "b.png", "sub/a.png"):
+        write(tmp_path / "in" / name, picture(0))
+    outcome = predict(run, training, "images=in")
+    assert outcome.status == 0, outcome.err
+    assert "a.jpg, a.jpg.png, a.png differ from each other in their suffix only" in outcome.out
+    assert outputs(tmp_path / "out/masks") == [
+        "a.jpg.png", "a.jpg.png.png", "a.png.png", "b.png", "sub/a.png",
+    ]  # fmt: skip
+
+
+def test_what_an_earlier_command_has_left(run, training, tmp_path):
+    write(tmp_path / "in" / "a.png", picture(0))
+    masks = tmp_path / "out" / "masks"
+    write(masks / "older.png", picture(0))
+    dead = [masks / ".a.png.4194999.7.partial", tmp_path / "out/.overview.png.4194999.7.partial"]
+    alive = masks / f".z.png.{os.getppid()}.7.partial"
+    for path in (*dead, alive):
+        path.touch()
+    outcome = predict(run, training, "images=in")
+    assert outcome.status == 0, outcome.err
+    assert "out/masks also holds 1 of an earlier command, such as older.png: remove" in outcome.out
+    assert "out/pictures also holds" not in outcome.out
+    assert sorted(masks.iterdir()) == [alive, masks / "a.png", masks / "older.png"]
+    assert not any(path.exists() for path in dead)
+
+
+def test_nothing_that_can_be_read(run, training, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.heic").touch()
+    error = predict(run, training, "images=in").error
+    assert error.startswith("no pictures in in (1 file (.heic 1)): give images= a picture, or a")
+    for name in ("a.png", "b.png"):
+        (tmp_path / "in" / name).touch()
+    outcome = predict(run, training, "images=in")
+    assert outcome.status == 1 and "2 of 2 pictures could not be read" in outcome.err
+    assert "overview" not in outcome.out
+    (tmp_path / "in" / "b.png").unlink()
+    assert predict(run, training, "images=in").error.startswith("image in/a.png is truncated or no")
+
+
+def test_a_broken_picture_of_a_split(run, training, tmp_path):
+    root = tmp_path / "data"
+    for number in range(3):
+        write(root / f"images/val/{number}.png", picture(number))
+        write(root / f"labels/val/{number}.png", np.zeros((20, 24)))
+    (root / "images/val/1.png").write_bytes(b"no picture")
+    results = json.loads((training.folder / "results.json").read_text())
+    names = list(results["evaluations"]["none"]["class_iou"])
+    (root / "classes.yaml").write_text(json.dumps({"classes": names}))
+    outcome = predict(run, training, "dataset=folder", f"dataset.root={root}", "split=val")
+    assert outcome.status == 1
+    assert outputs(tmp_path / "out/masks") == ["0.png", "2.png"]
+
+
+def test_names_of_240_bytes(run, training, tmp_path):
+    long = "ä" * 120
+    write(tmp_path / "in" / f"{long}.png", picture(0))
+    outcome = predict(run, training, "images=in")
+    assert outcome.status == 0, outcome.err
+    with Image.open(tmp_path / f"out/masks/{long}.png") as mask:
+        assert mask.size == (24, 20)
