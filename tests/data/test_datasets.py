@@ -263,7 +263,7 @@ def test_images_alone_have_no_labels(tmp_path):
 def test_folders_elsewhere(tmp_path):
     write(tmp_path / "photos-train" / "a.png", picture(0))
     write(tmp_path / "masks" / "train" / "gt" / "a.png", mask(0, range(2)))
-    (tmp_path / "names.yaml").write_text("classes: ["off", on_, "3"]\n")
+    (tmp_path / "names.yaml").write_text("classes: ['off', on_, '3']\n")
     dataset = folder(
         tmp_path, "train", classes="names.yaml", images="photos-{split}", labels="masks/{split}/gt"
     )
