@@ -87,8 +87,8 @@ class FiniteLoss(L.Callback):
             torch.distributed.all_gather_object(found, found[0])
         bad = [entry for entry in found if entry is not None]
         names = ", ".join(name for _, of_one in bad for name in of_one)
-        left_out = f", {self.skipped} of them left out" if self.skipped else ""
-        cause = f"the loss is {bad[0][0]} after {trainer.global_step} steps{left_out}, on {names}"
+        left_out = f", after {self.skipped} left out" if self.skipped else ""
+        cause = f"the loss is {bad[0][0]} in step {trainer.global_step + 1}{left_out}, on {names}"
         if not self._finite:  # by an earlier pass of the same step
             announce(f"warning: {cause}: part of the same step")
             return

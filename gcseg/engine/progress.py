@@ -144,7 +144,7 @@ class RunProgress(L.Callback):
             return
         miou = float(trainer.callback_metrics["val/miou"])
         self._best = max(self._best, miou)
-        self._score = f"  mIoU {miou:.4f} (best {self._best:.4f})"
+        self._score = f"  mIoU {100 * miou:.2f} % (best {100 * self._best:.2f} %)"
         if trainer.is_global_zero:
             self._console.print(
                 f"step {trainer.global_step}/{trainer.max_steps}  validation{self._score}"

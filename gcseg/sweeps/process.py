@@ -30,7 +30,7 @@ SECONDS_TO_LEAVE = 300.0
 
 _STEP = re.compile(r"step (\d+)/(\d+) ")
 _LEFT = re.compile(r"(\d+:\d\d:\d\d) left")
-_MIOU = re.compile(r"mIoU (\d\.\d+)")
+_MIOU = re.compile(r"mIoU (\d+\.\d+) %")
 _CLASS = re.compile(r"^(\[rank\d+\]: *)?gcseg\.errors\.\w+: ")
 """Of an error of ours, at the end of a traceback."""
 
@@ -50,6 +50,16 @@ class Progress:
     iters: int | None = None
     left: str | None = None
     miou: float | None = None
+
+    def after(self, text: str) -> Progress:
+        """How far it is once it has printed more, as `gcseg.engine.progress` words it."""
+        steps, left, miou = (pattern.findall(text) for pattern in (_STEP, _LEFT, _MIOU))
+        return Progress(
+            int(steps[-1][0]) if steps else self.step,
+            int(steps[-1][1]) if steps else self.iters,
+            left[-1] if left else self.left,
+            float(miou[-1]) / 100 if miou else self.miou,
+        )
 
 
 @dataclass(frozen=True)
@@ -171,15 +181,7 @@ class JobProcess:
 
     def progress(self) -> Progress:
         """How far it is, from what it has printed since this was asked last."""
-        text = self._new_text()
-        steps, left, miou = (pattern.findall(text) for pattern in (_STEP, _LEFT, _MIOU))
-        before = self._progress
-        self._progress = Progress(
-            int(steps[-1][0]) if steps else before.step,
-            int(steps[-1][1]) if steps else before.iters,
-            left[-1] if left else before.left,
-            float(miou[-1]) if miou else before.miou,
-        )
+        self._progress = self._progress.after(self._new_text())
         return self._progress
 
     def _new_text(self) -> str:

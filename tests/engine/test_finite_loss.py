@@ -45,7 +45,7 @@ def test_stops_and_says_where(train, break_loss, monkeypatch, tmp_path, value):
     error = train("iters=6").error
     folder = only_run(tmp_path / "runs")
     assert len(batches) == 4
-    assert error.startswith(f"the loss is {value} after 3 steps, on {', '.join(batches[-1])}: look")
+    assert error.startswith(f"the loss is {value} in step 4, on {', '.join(batches[-1])}: look")
     assert f"runs/{folder.name}/checkpoints/not-finite.ckpt" in error
     saved = torch.load(folder / "checkpoints" / "not-finite.ckpt", weights_only=True)
     assert saved["global_step"] == 3 and saved["gcseg"]["config"]["iters"] == 6
@@ -56,7 +56,7 @@ def test_stops_and_says_where(train, break_loss, monkeypatch, tmp_path, value):
 
 def test_at_the_first_step_of_accumulation(train, break_loss, tmp_path):
     break_loss(1, float("nan"))
-    assert re.match(r"the loss is nan after 0 steps, on \S+: look", train("accumulate=2").error)
+    assert re.match(r"the loss is nan in step 1, on \S+: look", train("accumulate=2").error)
     files = (only_run(tmp_path / "runs") / "checkpoints").iterdir()
     assert [path.name for path in files] == ["not-finite.ckpt"]
 
@@ -136,7 +136,7 @@ def test_a_step_is_left_out(
     warnings = outcome.err.splitlines()
     assert len(warnings) == len(bad)
     assert re.fullmatch(
-        r"warning: the loss is nan after 2 steps, on \S+(, \S+)?: step left out \(1 of at most 1\)",
+        r"warning: the loss is nan in step 3, on \S+(, \S+)?: step left out \(1 of at most 1\)",
         warnings[0],
     )
     assert all(line.endswith(": part of the same step") for line in warnings[1:])
@@ -180,7 +180,7 @@ def test_one_too_many(train, break_images, tmp_path):
     assert outcome.status == 1
     assert [line[-22:] for line in warnings] == ["left out (1 of at most 2)"[-22:],
                                                  "left out (2 of at most 2)"[-22:]]  # fmt: skip
-    assert error.startswith("error: the loss is nan after 4 steps, 2 of them left out, on ")
+    assert error.startswith("error: the loss is nan in step 5, after 2 left out, on ")
     assert "skip_not_finite=12 (" in error
     folder = only_run(tmp_path / "runs")
     saved = torch.load(folder / "checkpoints" / "not-finite.ckpt", weights_only=True)
@@ -263,7 +263,7 @@ def test_one_of_two_processes(data, tmp_path):
     assert done.returncode == 1, done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert errors == [errors[0]], done.stderr
-    assert re.match(r"error: the loss is nan after 1 steps, on \S+: look", errors[0])
+    assert re.match(r"error: the loss is nan in step 2, on \S+: look", errors[0])
 
     done = subprocess.run(
         [sys.executable, "broken.py", *TINY, "devices=2", "skip_not_finite=1", "ema.decay=0.9"],

@@ -62,18 +62,18 @@ def test_lines(capsys, clock):
     progress.on_validation_end(fit, module)
     assert capsys.readouterr().out.splitlines() == [
         "validating image 1/3  0:33:20 left",
-        "step 2/4  validation  mIoU 0.2500 (best 0.2500)",
+        "step 2/4  validation  mIoU 25.00 % (best 25.00 %)",
     ]
 
     fit.callback_metrics["val/miou"] = torch.tensor(0.125)
     progress.on_validation_end(fit, module)
-    assert "mIoU 0.1250 (best 0.2500)" in capsys.readouterr().out
+    assert "mIoU 12.50 % (best 25.00 %)" in capsys.readouterr().out
 
     step(progress, fit, module, clock)
     step(progress, fit, module, clock)
     line = capsys.readouterr().out
     assert line.startswith("step 4/4") and "16.0 images/s" in line, "validation is not counted"
-    assert "mIoU 0.1250 (best 0.2500)" in line
+    assert "mIoU 12.50 % (best 25.00 %)" in line
     progress.on_train_end(fit, module)
 
     summary = progress.summary()
@@ -99,7 +99,7 @@ def test_nothing_is_cut_off_on_a_terminal(columns, clock, monkeypatch, capsys):
     for part in ("train", "79992/80000", "loss 2.500", "lr 1.0e-02", "16.0 images/s"):
         assert part in text
     assert re.search(r"\d:\d\d:\d\d|-:--:--", text), "time left"
-    assert text.count("mIoU 0.2500 (best 0.2500)") >= 2, "in its own line and beside the bar"
+    assert text.count("mIoU 25.00 % (best 25.00 %)") >= 2, "in its own line and beside the bar"
 
 
 def test_accumulation_counts_optimizer_steps(capsys, clock):

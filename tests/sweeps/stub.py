@@ -38,7 +38,7 @@ def main():
     run.mkdir(parents=True, exist_ok=True)
     tell_sweep(run)
     (run / "metrics.csv").write_text(f"step,val/miou\n1,0.{seed}5\n")
-    print(f"step 2/{cfg['iters']}  validation  mIoU 0.{seed}500 (best 0.9000)")
+    print(f"step 2/{cfg['iters']}  validation  mIoU {seed}5.00 % (best 90.00 %)")
     if what == "crash":
         raise ValueError("the weather is bad")
     if what == "error":

@@ -1,9 +1,15 @@
+import csv
 import io
+import re
+
+import pytest
 
 from gcseg.sweeps.ledger import Job
 from gcseg.sweeps.process import Progress
 from gcseg.sweeps.table import SweepTable, sweep_table
 from gcseg.terminal import TextConsole
+
+VALIDATED = re.compile(r"step 2/3  validation  mIoU \d+\.\d\d % \(best \d+\.\d\d %\)$")
 
 
 def job(number, state="pending", **more):
@@ -68,3 +74,17 @@ def test_a_terminal_keeps_the_last_table():
         table.show([job(0), job(1)], {})
         table.show([job(0, "done", **DONE), job(1)], {})
     assert "50.00" in console.file.getvalue() and "pending" in console.file.getvalue()
+
+
+def test_it_follows_what_a_training_prints(training):
+    lines = training.outcome.out.splitlines()
+    shown = Progress().after(
+        "\n".join(lines[: lines.index(next(filter(VALIDATED.match, lines))) + 1])
+    )
+    assert (shown.step, shown.iters) == (2, 3)
+    last = shown.after("\n".join(lines))
+    with (training.folder / "metrics.csv").open(newline="") as file:
+        curve = [row["val/miou"] for row in csv.DictReader(file) if row.get("val/miou")]
+    assert (last.step, last.iters, last.left) == (3, 3, "0:00:00")
+    assert last.miou == pytest.approx(float(curve[-1]), abs=5e-5)
+    assert last.after("") == last
