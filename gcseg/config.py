@@ -297,7 +297,8 @@ def errors_in_one_line(
         yield
     except LeftEarlyError as left:
         if is_first_process():
-            say(left, error=True)
+            with suppress(OSError):  # whoever read it may be gone with the terminal
+                say(left, error=True)
         sys.exit(left.status)
     except KeyboardInterrupt:
         _interrupted()

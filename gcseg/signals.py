@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,8 @@ from types import FrameType
 
 from gcseg.errors import LeftEarlyError, behind
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
-"""What clusters, sweeps and Ctrl-C send."""
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+"""What clusters, sweeps, a terminal that closes and Ctrl-C send."""
 
 SECONDS_OF_ONE = 1.0
 """Within which signals are the same one, sent to a process and forwarded to it as well."""
@@ -54,6 +55,8 @@ class Signals:
         if first:
             self.received = signal.Signals(number)
             self._first = time.monotonic()
+        if number == signal.SIGHUP:
+            let_go_of_terminal()
         again = number == signal.SIGINT and time.monotonic() > self._first + SECONDS_OF_ONE
         if self.saving or not (first or again):
             return
@@ -66,12 +69,17 @@ class Signals:
 
 @contextmanager
 def leaving_on_signals() -> Iterator[Signals]:
-    """Take the signals as long as the block runs; outside the main thread, do nothing."""
+    """Take the signals as long as the block runs; outside the main thread, do nothing.
+
+    SIGHUP stays ignored where it is, as by nohup.
+    """
     signals = Signals()
     if threading.current_thread() is not threading.main_thread():
         yield signals
         return
-    before = {number: signal.signal(number, signals) for number in SIGNALS}
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    taken = [number for number in SIGNALS if not (ignored and number == signal.SIGHUP)]
+    before = {number: signal.signal(number, signals) for number in taken}
     try:
         yield signals
     except Exception as error:
@@ -83,6 +91,21 @@ def leaving_on_signals() -> Iterator[Signals]:
         signals.wait_for_others()
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def let_go_of_terminal() -> None:
+    """Have what is printed from now on go nowhere: writing to a closed terminal is an error.
+
+    So is writing to a command that printed on it, as `tee`, which ends with it. The last words on
+    stderr still go there, where they are no danger any more.
+    """
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):
+            kind = os.fstat(descriptor).st_mode
+            if stat.S_ISCHR(kind) or (descriptor == 1 and stat.S_ISFIFO(kind)):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
 
 
 def leave_signals_to_parent() -> None:

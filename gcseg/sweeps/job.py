@@ -20,14 +20,13 @@ from gcseg.errors import LEFT_EARLY
 from gcseg.files import atomic_write
 from gcseg.ranks import is_first_process
 from gcseg.settings import fingerprint, plain
+from gcseg.signals import SIGNALS, let_go_of_terminal
 from gcseg.sweeps.attempt import Attempt, job_folder
 from gcseg.sweeps.ledger import Job, Ledger
 from gcseg.sweeps.plan import describe, of_the_work
 from gcseg.sweeps.process import JobProcess
 from gcseg.terminal import announce
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""That make a training save and leave."""
 SECONDS_BETWEEN_POLLS = 1.0
 
 
@@ -179,6 +178,8 @@ def forwarding(stop: Callable[[int], None], kill: Callable[[], None]) -> Iterato
     before: dict[int, Any] = {}
 
     def receive(number: int, _: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            let_go_of_terminal()
         if not received:
             stop(number)
         elif number == signal.SIGINT:

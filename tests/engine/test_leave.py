@@ -1,7 +1,10 @@
 """A signal makes a training save and leave; it ends as if there had been none."""
 
+import csv
 import os
+import pty
 import signal
+import sys
 import time
 
 import pytest
@@ -14,7 +17,7 @@ from gcseg.engine.checkpoints import AtomicCheckpointIO
 from gcseg.engine.data import SegmentationData, begin_loading
 from gcseg.engine.module import SegmentationModule
 from gcseg.errors import LeftEarlyError
-from tests.commands import only_run
+from tests.commands import TINY, child_environment, only_run
 
 LONG = ("iters=7", "val_every=3", "head.dropout=0.5", "auxiliary_head.dropout=0.1")
 """Seven steps, validated after the third, the sixth and the last."""
@@ -225,6 +228,59 @@ def test_a_forked_process_raises_nothing():
             os.kill(os.getpid(), signal.SIGUSR1)
             os._exit(7)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_a_terminal_that_closes(data, tmp_path):
+    """The kernel sends SIGHUP, and whatever is printed afterwards fails."""
+    overrides = (*TINY, "val_every=2", "iters=100000")
+    child, terminal = pty.fork()
+    if not child:
+        command = [sys.executable, "-m", "gcseg.train", *overrides]
+        os.chdir(tmp_path)
+        os.execve(sys.executable, command, child_environment(GCSEG_DATA=str(data)))
+    try:
+        shown = b""
+        while b"/100000" not in shown or not list(tmp_path.glob("runs/*/checkpoints/last.ckpt")):
+            shown += os.read(terminal, 1 << 16)
+        os.close(terminal)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
+    assert status == 75
+    with (only_run(tmp_path / "runs") / "metrics.csv").open(newline="") as file:
+        rows = [int(row["step"]) for row in csv.DictReader(file)]
+    assert steps_saved(tmp_path / "runs") == rows[-1] + 1, "no step is lost"
+
+
+def test_under_nohup_a_terminal_may_close():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals.leaving_on_signals() as taken:
+            taken.noting = True
+            send(signal.SIGHUP)
+        assert taken.received is None
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_what_printed_on_the_terminal_may_be_gone():
+    """As tee; the last words still go to stderr, and files have all of it."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.dup2(write, 1)
+        os.dup2(write, 2)
+        signals.let_go_of_terminal()
+        os.write(1, b"nowhere")
+        os.write(2, b"last words")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 100) == b"last words"
+    os.close(read)
+    os.close(write)
 
 
 class Numbers(torch.utils.data.Dataset):

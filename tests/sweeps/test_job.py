@@ -119,7 +119,7 @@ def test_who_trains_takes_up_what_was_left_to_it(sweep, tmp_path):
     assert states(tmp_path) == ["done", "done"]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGUSR1, 75)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGHUP, 75)])
 def test_stopped(number, status, tmp_path):
     sweep = begin(BASIC, "seed=0,1", cwd=tmp_path, STUB='{"0": "wait"}')
     wait_until(lambda: notes(tmp_path))
