@@ -168,7 +168,9 @@ HOSTILE = ("<script>alert(1)</script>", "a\"b'c&amp;d", "名前 🌳 é", "x\ny"
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_names_are_text_and_nothing_else(tmp_path, hostile):
-    space = LabelSpace((f"0 {hostile}", "land"))
+    # A class's name has no control characters; a picture's and a folder's may.
+    named = f"0 {hostile}" if hostile.isprintable() else "0"
+    space = LabelSpace((named, "land"))
     one = sample(0, space=space, name=hostile, text=hostile)
     plain = sample(0, space=space, name="plain", text="plain")
     _, text = write(tmp_path / "hostile", [one], space, title=hostile)
@@ -184,7 +186,7 @@ def test_names_are_text_and_nothing_else(tmp_path, hostile):
         assert root.all(tag)[0].text == said
     assert root.all("h2")[0].text.strip() == said
     assert root.all("img", "image")[0].attributes["alt"] == said
-    assert f"0 {said}" in legend(root)
+    assert named in legend(root)
 
 
 def test_the_page_loads_nothing(tmp_path):
