@@ -354,7 +354,8 @@ def test_starting_weights_that_do_not_fit(run, paddle, camvid, tmp_path):
 @pytest.mark.parametrize("key", ["checkpoint", "backbone.pretrained"])
 @pytest.mark.parametrize("value", ["5", "true", "[a]", "''"])
 def test_starting_weights_that_are_no_path(train, key, value, tmp_path):
-    assert train(f"{key}={value}").error.endswith(": give a path or a name, or null")
+    error = train(f"{key}={value}").error
+    assert "give a path" in error and error.endswith(", or null")
     assert not list(tmp_path.iterdir())
 
 
