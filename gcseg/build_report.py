@@ -52,8 +52,9 @@ def write_report(cfg: DictConfig, folder: Path, output: Path | None = None) -> P
             examples, space = _examples(cfg, RunFolder(folder), shown.record, count)
             if not examples:
                 notes.append("There are no pictures: no image has a labelled pixel.")
-        except (GcsegError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # What is in the record may be by another version's hand.
+        except LookupError as error:  # by another version's hand, or left out as odd
+            notes.append(f"There are no pictures: results.json has no usable {error} of it.")
+        except (GcsegError, OSError, AttributeError, TypeError, ValueError) as error:
             notes.append(f"There are no pictures: {' '.join(str(error).split())}.")
     for note in notes:
         announce(note)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import hydra
-import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -33,6 +32,7 @@ from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 from gcseg.command_line import home_expanded, options_first
 from gcseg.errors import ConfigError, GcsegError, LeftEarlyError, behind, is_out_of_memory
 from gcseg.ranks import is_first_process
+from gcseg.records import RecordError, read_yaml
 from gcseg.settings import check, expand_home, leaves
 from gcseg.text import say
 
@@ -258,9 +258,9 @@ def _read_resolved(path: Path, config_name: str) -> DictConfig:
         ConfigError: There is no such file, or it has no settings.
     """
     try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        content = read_yaml(path)
+    except (FileNotFoundError, RecordError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
             f"{path} can't be read ({reason})", "give config.yaml of a run folder"
         ) from None

@@ -23,6 +23,7 @@ from urllib.error import HTTPError, URLError
 
 from gcseg import __version__
 from gcseg.errors import DownloadError, OutputError
+from gcseg.records import RecordError, read_json
 from gcseg.text import say
 
 BLOCK = 1 << 20  # bytes read at once
@@ -277,9 +278,9 @@ def _start_over(url: str, path: Path, file: IO[bytes], response: HTTPResponse) -
 def _remembered(url: str, path: Path) -> tuple[str | None, int | None]:
     """By what the server knows the unfinished file again, and the size of the whole."""
     try:
-        notes = json.loads(_notes(path).read_text())
+        notes = read_json(_notes(path))
         return (notes["validator"], notes["size"]) if notes["url"] == url else (None, None)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, RecordError, KeyError, TypeError):
         return None, None
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import OmegaConf
 
 from gcseg.arguments import ArgumentParser
 from gcseg.config import compose, errors_in_one_line
 from gcseg.errors import ConfigError
+from gcseg.records import RecordError, read_yaml
 from gcseg.text import say
 from gcseg.trained import published_config
 
@@ -76,12 +77,12 @@ def settings(recipe: str) -> Mapping[str, Any]:
         cfg = compose("train", overrides)
         return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
     path = Path(recipe)
-    if path.exists():
+    if os.path.exists(path):  # noqa: PTH110  # which takes any text for a name
         path = path / "config.yaml" if path.is_dir() else path
         try:
-            content = yaml.safe_load(path.read_text())
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            content = error
+            content = read_yaml(path)
+        except (FileNotFoundError, RecordError) as error:
+            content = getattr(error, "strerror", None) or error
         if not isinstance(content, dict):
             raise ConfigError(f"{path} holds no settings ({content})", "give a config.yaml")
         return content

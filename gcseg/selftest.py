@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -21,6 +20,7 @@ from typing import Any
 
 from gcseg.errors import ConfigError, GcsegError, TrainingError
 from gcseg.overhead import overhead
+from gcseg.shown import shown_curves
 from gcseg.text import say
 
 HELP = """Prove on this machine and with your settings what the documentation promises.
@@ -203,9 +203,9 @@ class Training:
 
     def _steps_done(self) -> int:
         """Steps in the curves."""
-        with suppress(OSError, StopIteration), (self.run_folder() / "metrics.csv").open() as file:
-            numbers = [row["step"] or "" for row in csv.DictReader(file)]
-            return max((int(number) + 1 for number in numbers if number.isdecimal()), default=0)
+        with suppress(StopIteration):  # there is no run folder yet
+            curves = shown_curves(self.run_folder(), only=["train/loss"])
+            return max(curves.get("train/loss", ([], []))[0], default=0)
         return 0
 
     def _check(self, child: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,9 @@ from gcseg.arguments import ArgumentParser
 from gcseg.config import source_folder
 from gcseg.errors import ConfigError, GcsegError
 from gcseg.files import atomic_write
+from gcseg.records import RecordError, read_text
 from gcseg.report.measured import measured_table, published_table, read_measurements
+from gcseg.shapes import in_words
 from gcseg.text import say
 
 
@@ -37,7 +39,11 @@ def main(arguments: list[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     try:
-        measurements = read_measurements(given.results)
+        # What stands in a file is replaced by all there is, or not at all.
+        odd: list[str] = []
+        measurements = read_measurements(given.results, odd if given.update is None else None)
+        if odd:
+            say(f"left out of {given.results}: {in_words(odd)}", error=True)
         tables = {
             "published": published_table(catalogue.records(), measurements),
             "measured": measured_table(measurements),
@@ -45,11 +51,14 @@ def main(arguments: list[str] | None = None) -> None:
         if given.update is None:
             say(*"\n\n".join(tables.values()).splitlines())
         else:
-            text = given.update.read_text()
+            text = read_text(given.update)
             for name, table in tables.items():
                 text = replaced(text, name, table, given.update)
             with atomic_write(given.update) as file:
                 file.write(text.encode())
+    except RecordError as error:
+        say(f"error: {given.update} can't be read ({error})", error=True)
+        sys.exit(1)
     except (GcsegError, OSError, ValueError) as error:
         say(f"error: {error}", error=True)
         sys.exit(1)

@@ -124,7 +124,7 @@ def writing(path: Path) -> Iterator[None]:
 def array_size(path: str, channels: int) -> Size | None:
     """Height and width of a whole entry; None if it is missing, damaged or cut off."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:

@@ -124,6 +124,8 @@ def index_name(dataset: SegmentationDataset) -> str:
 
 def load(path: Path, dataset: SegmentationDataset) -> ClassIndex | None:
     """A saved index; None if there is none or it can't be read."""
+    if not path.is_file():  # a pipe would wait
+        return None
     try:
         with np.load(path) as arrays:
             counts, pixels = arrays["counts"].astype(np.int64), arrays["pixels"]

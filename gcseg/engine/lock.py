@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from gcseg.errors import OutputError
 from gcseg.files import locked, output_error
 from gcseg.ranks import is_first_process
+from gcseg.records import RecordError, read_text
 from gcseg.terminal import announce
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_TRIES = 2.0
 """To take a lock that another process holds."""
+
+_LONGEST_HOLDER = 1000
+"""Bytes that say who holds a lock."""
 
 _held: set[int] = set()
 """Descriptors of the locks that this process holds."""
@@ -116,7 +120,8 @@ def _take(path: Path) -> int:
     """
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        # No link, which would have another file emptied and written.
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):
@@ -132,8 +137,8 @@ def _take(path: Path) -> int:
 
 def _holder(path: Path) -> str:
     """Who holds a lock, in words."""
-    with suppress(OSError):
-        return path.read_text(errors="replace") or "another process"
+    with suppress(OSError, RecordError):
+        return read_text(path, _LONGEST_HOLDER, errors="replace") or "another process"
     return "another process"
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,16 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from gcseg.errors import OutputError
 from gcseg.files import atomic_write, output_error
+from gcseg.records import RecordError, read_text
 from gcseg.terminal import announce
+from gcseg.text import shown
 
 NOT_CURVES = ("epoch", "train/images_per_second", "train/memory_bytes")
 """Left out: training has no epochs, and times would make the files of equal trainings differ."""
+
+
+_LARGEST = 2**30
+"""Bytes of the file of a training that goes on."""
 
 
 class MetricsCSV(Logger):
@@ -102,10 +109,12 @@ class MetricsCSV(Logger):
     def _read(self, count: int | None = None) -> tuple[list[str], list[dict[str, Any]]]:
         """The columns, and the first rows or all of them."""
         try:
-            with self.path.open(newline="") as file:
-                reader = csv.DictReader(file)
-                return list(reader.fieldnames or []), list(itertools.islice(reader, count))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            rows = csv.reader(io.StringIO(read_text(self.path, _LARGEST), newline=""))
+            columns = next(rows, [])
+            if "step" not in columns or len(set(columns)) < len(columns):
+                raise RecordError("its first line does not name columns, step among them")
+            return columns, [_row(columns, row) for row in itertools.islice(rows, count)]
+        except (FileNotFoundError, RecordError, csv.Error) as error:
             raise OutputError(
                 f"{self.path} is damaged ({error})", "move it away, and run this again"
             ) from error
@@ -118,6 +127,24 @@ class MetricsCSV(Logger):
         writer.writerows(rows)
         with atomic_write(self.path) as file:
             file.write(text.getvalue().encode())
+
+
+def _row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
+    """A row by column.
+
+    Raises:
+        RecordError: It is none of these columns.
+    """
+    row = dict(zip(columns, cells, strict=False))
+    if len(cells) != len(columns):
+        raise RecordError(f"a row of {len(cells)} cells for {len(columns)} columns")
+    try:
+        int(row["step"] or 0)
+        for cell in cells:
+            float(cell or 0)
+    except ValueError as error:
+        raise RecordError(f"a row that holds no numbers: {shown(str(error))}") from None
+    return row
 
 
 class ContinuedCurves(L.Callback):

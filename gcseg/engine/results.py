@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,8 @@ from gcseg.errors import OutputError
 from gcseg.files import locked, write_json
 from gcseg.inference import Augmentation, Average, Fit, SlidingWindow
 from gcseg.metrics import Scores
+from gcseg.records import RecordError, read_json
+from gcseg.shapes import Each, Entries, checked
 from gcseg.terminal import TextConsole
 
 SCORED = ("checkpoint", "images", "miou", "pixel_accuracy", "class_iou")
@@ -24,19 +25,20 @@ ANALYSED = ("boundary_miou", "ece", "analysis")
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Read results.json; empty where there is none.
+    """Read results.json to go on with it, as it is; empty where there is none.
 
     Raises:
-        OutputError: The file is there but is no JSON object; it is left as it is.
+        OutputError: The file is there but holds no results; it is left as it is.
     """
-    if not path.exists():
-        return {}
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        content = error
-    if not isinstance(content, dict) or not isinstance(content.get("evaluations", {}), dict):
-        raise OutputError(f"{path} is damaged ({content})", "move it away, and run this again")
+        content: dict[str, Any] = read_json(path)
+        checked(content, Entries({"evaluations": Each(Entries({}))}))
+    except FileNotFoundError:
+        return {}
+    except RecordError as error:
+        raise OutputError(
+            f"{path} is damaged ({error})", "move it away, and run this again"
+        ) from None
     return content
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from gcseg.engine.checkpoints import read_checkpoint
 from gcseg.engine.panel import ERRORS, PanelImage, encoded, of_one_size
 from gcseg.engine.run import RunFolder
 from gcseg.engine.wandb_credentials import has_credentials
+from gcseg.shown import shown_curves
 from gcseg.terminal import announce
 
 if TYPE_CHECKING:
@@ -374,15 +374,11 @@ def best_validation(metrics: Path) -> dict[str, float]:
 
     From metrics.csv, which has what came before an interruption too; empty before a validation.
     """
-    found: list[tuple[float, int]] = []
-    with suppress(OSError, ValueError, csv.Error), metrics.open(newline="") as file:
-        for row in csv.DictReader(file):
-            if row.get("val/miou"):
-                found.append((float(row["val/miou"]), int(row["step"])))
-    if not found:
+    steps, values = shown_curves(metrics.parent, only=["val/miou"]).get("val/miou", ([], []))
+    if not steps:
         return {}
-    best, step = max(found, key=lambda one: one[0])
-    return {"best/val_miou": best, "best/step": step}
+    best, step = max(zip(values, steps, strict=True), key=lambda one: one[0])
+    return {"best/val_miou": best, "best/step": step - 1}
 
 
 def _in_short(error: Exception) -> str:

@@ -35,7 +35,9 @@ def sweep_report(cfg: DictConfig) -> None:
 
     folder = Path(cfg.sweep).expanduser()
     output = None if cfg.output is None else Path(cfg.output)
-    say(f"report: {write_sweep_report(folder, read_jobs(folder), output)}")
+    notices: list[str] = []
+    jobs = read_jobs(folder, notices)
+    say(f"report: {write_sweep_report(folder, jobs, output, notices)}")
 
 
 if __name__ == "__main__":

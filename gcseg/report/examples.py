@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import albumentations as A
 import numpy as np
@@ -23,7 +24,10 @@ from gcseg.errors import ConfigError, OutputError, is_out_of_memory
 from gcseg.inference import Augmentation, Average, Fit, SlidingWindow, predict_attention
 from gcseg.memory_ladder import MemoryLadder
 from gcseg.models import Segmentor
+from gcseg.records import LARGEST_TABLE, RecordError, read_text
 from gcseg.report.attention_pictures import relative_weights
+from gcseg.shapes import COUNT, FRACTION
+from gcseg.text import shown
 
 Kind = Literal["best", "median", "worst"]
 
@@ -83,15 +87,26 @@ def read_image_scores(path: Path) -> list[ImageScore]:
     """
     remedy = "evaluate again with explain=true"
     try:
-        with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            return [
-                ImageScore(int(row["index"]), row["name"], _fraction(row["miou"]))
-                for row in csv.DictReader(file)
-            ]
+        table = csv.DictReader(StringIO(read_text(path, LARGEST_TABLE, errors="replace")))
+        return [_image_score(row) for row in table]
     except FileNotFoundError:
         raise OutputError(f"{path} does not exist", remedy) from None
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise OutputError(f"{path} is damaged ({error!r})", remedy) from error
+    except (RecordError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise OutputError(f"{path} is damaged ({shown(str(error))})", remedy) from error
+
+
+def _image_score(row: Mapping[str, Any]) -> ImageScore:
+    """A row of the table.
+
+    Raises:
+        ValueError: It is none; other errors likewise.
+    """
+    index, name, miou = int(row["index"]), str(row["name"]), _fraction(row["miou"])
+    if not COUNT.fits(index):
+        raise ValueError(f"index {row['index']}")
+    if miou is not None and not FRACTION.fits(miou):
+        raise ValueError(f"mIoU {row['miou']}")
+    return ImageScore(index, name, miou)
 
 
 def pick_examples(scores: Sequence[ImageScore], count: int = 2) -> list[Pick]:

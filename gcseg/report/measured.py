@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from rich.table import Table
 from gcseg.errors import OutputError
 from gcseg.files import locked, write_json
 from gcseg.published import Record
+from gcseg.records import RecordError, read_json
+from gcseg.shapes import MEASUREMENT, Several, cleaned, in_words
 from gcseg.terminal import TextConsole
 
 MODES = {"none": "plain", "flip": "flip", "msflip": "multi-scale + flip"}
@@ -21,21 +22,34 @@ Measurement = Mapping[str, Any]
 """One entry of experiments/results.json."""
 
 
-def read_measurements(path: Path) -> list[Measurement]:
+def read_measurements(path: Path, odd: list[str] | None = None) -> list[Measurement]:
     """Read a list of measurements; empty where there is none.
+
+    Args:
+        path: The file.
+        odd: Gets a few words on each entry that is left out; without, none is.
 
     Raises:
         OutputError: The file is there but is no such list; it is left as it is.
     """
-    if not path.exists():
-        return []
+    wrong: list[str] = []
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        content = error
-    if not isinstance(content, list) or not all(map(_is_measurement, content)):
-        raise OutputError(f"{path} is damaged ({content})", "move it away, and run this again")
-    return content
+        content = read_json(path)
+        if not isinstance(content, list):
+            raise RecordError("it is no list")
+        found: list[Measurement] = cleaned(content, Several(MEASUREMENT), wrong)
+        if wrong and odd is None:
+            raise RecordError(in_words(wrong))
+    except FileNotFoundError:
+        return []
+    except RecordError as error:
+        raise OutputError(
+            f"{path} is damaged ({error})", "move it away, and run this again"
+        ) from None
+    if odd is None:
+        return content
+    odd += wrong
+    return found
 
 
 def add_measurement(path: Path, measurement: Measurement) -> None:
@@ -60,12 +74,6 @@ def add_measurement(path: Path, measurement: Measurement) -> None:
         write_json(path, entries)
 
 
-def _is_measurement(entry: object) -> bool:
-    if not isinstance(entry, dict) or not isinstance(entry.get("results"), dict):
-        return False
-    return "experiment" in entry and isinstance(entry["results"].get("evaluations"), dict)
-
-
 def _identity(entry: Measurement) -> tuple[Any, ...]:
     return entry["experiment"], entry.get("weights"), entry.get("data")
 
@@ -81,7 +89,8 @@ def print_comparison(record: Record, evaluations: Mapping[str, Mapping[str, Any]
         if mode in record.corrected:
             rows[f"{MODES[mode]}, corrected"] = record.corrected[mode]
         for title, published in rows.items():
-            difference = "" if published is None else f"{100 * (measured - published):+.2f}"
+            known = published is not None and measured is not None
+            difference = f"{100 * (measured - published):+.2f}" if known else ""
             table.add_row(title, _percent(published), _percent(measured), difference)
     TextConsole().print(table)
 
@@ -114,11 +123,12 @@ def measured_table(measurements: Sequence[Measurement]) -> str:
         if training is None:
             continue
         evaluations = results["evaluations"]
-        minutes = round(training["seconds"] / 60)
+        steps, seconds = training.get("iters", "?"), training.get("seconds")
+        minutes = "?" if seconds is None else round(seconds / 60)
         rows.append(
             [
-                *(results["dataset"], f"`{entry['command']}`"),
-                f"{training['iters']} steps, {minutes} minutes",
+                *(results.get("dataset", "?"), f"`{entry.get('command', '?')}`"),
+                f"{steps} steps, {minutes} minutes",
                 *(_percent(evaluations.get(mode, {}).get("miou")) for mode in MODES),
             ]
         )

@@ -6,8 +6,9 @@ from typing import Any
 
 from gcseg.report.charts import reliability_chart
 from gcseg.report.html import Markup, definitions, figure, grid, notice, table
-from gcseg.report.run_files import Evaluation, RunFiles, mapping, number
+from gcseg.report.run_files import Evaluation, RunFiles
 from gcseg.report.run_published import percent
+from gcseg.shown import mapping, number
 
 _SURE = 0.02
 """Distance of confidence and accuracy up to which a network counts as calibrated."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from gcseg.report.charts import MOST_POINTS, Mark, Series, line_chart
 from gcseg.report.html import Markup, figure, grid
-from gcseg.report.run_files import Curve, RunFiles
+from gcseg.report.run_files import RunFiles
+from gcseg.shown import Curve
 
 MOST_CLASSES = 30
 """Classes up to which each has its curve; of more, those with the extreme IoUs at the end."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from gcseg.report.html import command, details, facts, notice, table
-from gcseg.report.run_files import RunFiles, mapping, number
+from gcseg.report.run_files import RunFiles
+from gcseg.shown import mapping, number
 
 
 def speed_parts(run: RunFiles) -> Sequence[str]:

@@ -1,10 +1,9 @@
-"""What a run folder holds, read leniently: a report shows what is there and says what is not."""
+"""What a run folder holds, read leniently: what is there is shown, and what is not is said."""
 
 from __future__ import annotations
 
 import csv
-import json
-import math
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +13,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from gcseg.errors import OutputError
+from gcseg.records import LARGEST_YAML
 from gcseg.report.measured import MODES
-
-Curve = tuple[list[int], list[float]]
-"""Steps, counted from 1, and values."""
+from gcseg.shapes import ANALYSIS, ANYTHING, ENVIRONMENT, LARGEST, RESULTS
+from gcseg.shown import Curve, mapping, parsed, shown_curves, shown_record, shown_text
 
 
 @dataclass(frozen=True)
@@ -111,44 +109,25 @@ def read_run(folder: Path) -> RunFiles:
     Raises:
         OutputError: There is no such folder.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112  # which takes any name for one
         raise OutputError(f"{folder} is no run folder", "give runs/<name>")
     run = RunFiles(folder)
-    run.config_text = _text(run, "config.yaml") or ""
-    run.config = _parsed(run, "config.yaml", run.config_text, yaml.safe_load)
-    run.environment = _json(run, "environment.json")
-    run.results = _json(run, "results.json")
+    run.config_text = shown_text(folder, "config.yaml", run.notices, LARGEST_YAML) or ""
+    run.config = parsed("config.yaml", run.config_text, ANYTHING, run.notices)
+    run.environment = shown_record(folder, "environment.json", ENVIRONMENT, run.notices)
+    run.results = shown_record(folder, "results.json", RESULTS, run.notices)
     run.evaluations = _evaluations(run)
-    run.curves = _curves(run, _text(run, "metrics.csv"))
+    run.curves = shown_curves(folder, run.notices)
     return run
-
-
-def number(content: object, *keys: str) -> float | None:
-    """The finite number in nested mappings; None where there is none."""
-    for key in keys:
-        content = content.get(key) if isinstance(content, Mapping) else None
-    if isinstance(content, bool) or not isinstance(content, int | float):
-        return None
-    return content if math.isfinite(content) else None
-
-
-def mapping(content: object, *keys: str) -> Mapping[str, Any]:
-    """The mapping in nested mappings; an empty one where there is none."""
-    for key in keys:
-        content = content.get(key) if isinstance(content, Mapping) else None
-    return content if isinstance(content, Mapping) else {}
 
 
 def _evaluations(run: RunFiles) -> list[Evaluation]:
     found = []
     for name, record in mapping(run.results, "evaluations").items():
-        if not isinstance(record, Mapping) or number(record, "miou") is None:
-            run.notices.append(f"The evaluation {name} in results.json is damaged and left out.")
-            continue
         one = Evaluation(name, record)
-        if isinstance(path := record.get("analysis"), str):
-            one.analysis = _json(run, path) or None
-        if isinstance(path := record.get("confusion"), str):
+        if path := record.get("analysis"):
+            one.analysis = shown_record(run.folder, path, ANALYSIS, run.notices) or None
+        if path := record.get("confusion"):
             one.confusion = _confusion(run, path)
         found.append(one)
     order = list(MODES)
@@ -157,7 +136,7 @@ def _evaluations(run: RunFiles) -> list[Evaluation]:
 
 
 def _confusion(run: RunFiles, path: str) -> Confusion | None:
-    content = _text(run, path)
+    content = shown_text(run.folder, path, run.notices)
     if content is None:
         return None
     try:
@@ -165,79 +144,13 @@ def _confusion(run: RunFiles, path: str) -> Confusion | None:
         counts = np.array([[int(cell) for cell in row[1:]] for row in rows if row], np.int64)
     except (ValueError, OverflowError, csv.Error):
         counts, names = np.zeros((0, 0), np.int64), []
-    if not names or counts.shape != (len(names), len(names)) or counts.min() < 0:
+    # Sums of counts must not leave what an integer holds either.
+    if (
+        not names
+        or counts.shape != (len(names), len(names))
+        or counts.min() < 0
+        or counts.sum(dtype=np.float64) >= LARGEST
+    ):
         run.notices.append(f"{path} is damaged: it is no table of as many rows as columns.")
         return None
     return Confusion(names, counts)
-
-
-def _curves(run: RunFiles, content: str | None) -> dict[str, Curve]:
-    """The columns of metrics.csv, each with the rows in which it has a number."""
-    curves: dict[str, Curve] = {}
-    damaged = 0
-    table = csv.DictReader(StringIO((content or "").replace("\0", ""), newline=""))
-    try:
-        rows = list(table)
-    except csv.Error as error:
-        run.notices.append(f"metrics.csv is damaged ({error}).")
-        return {}
-    if content is not None and "step" not in (table.fieldnames or ()):
-        run.notices.append("metrics.csv is damaged: it has no column step.")
-        return {}
-    for row in rows:
-        try:
-            step = int(row["step"]) + 1
-        except (ValueError, TypeError):
-            damaged += 1
-            continue
-        for name, cell in row.items():
-            if name in (None, "step") or not cell or not isinstance(cell, str):
-                continue
-            try:
-                value = float(cell)
-            except ValueError:
-                damaged += 1
-                continue
-            steps, values = curves.setdefault(name, ([], []))
-            steps.append(step)
-            values.append(value)
-    if damaged:
-        run.notices.append(f"metrics.csv has {damaged} damaged places, which are left out.")
-    return curves
-
-
-def _text(run: RunFiles, name: str) -> str | None:
-    """A file's text; None where it can't be read, which is noted."""
-    path = run.folder / name
-    if not path.resolve().is_relative_to(run.folder.resolve()):
-        run.notices.append(f"{name} lies outside the run folder and is left out.")
-        return None
-    try:
-        if content := path.read_text("utf-8", errors="replace").strip():
-            return content
-        run.notices.append(f"{name} is empty.")
-    except FileNotFoundError:
-        run.notices.append(f"{name} is missing.")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        run.notices.append(f"{name} can't be read ({reason}).")
-    return None
-
-
-def _json(run: RunFiles, name: str) -> Mapping[str, Any]:
-    return _parsed(run, name, _text(run, name), json.loads)
-
-
-def _parsed(run: RunFiles, name: str, content: str | None, parse: Any) -> Mapping[str, Any]:
-    if not content:
-        return {}
-    try:
-        found = parse(content)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        run.notices.append(f"{name} is damaged ({reason}).")
-        return {}
-    if not isinstance(found, Mapping):
-        run.notices.append(f"{name} is damaged (no names with values).")
-        return {}
-    return found

@@ -8,7 +8,8 @@ from gcseg import catalogue
 from gcseg.published import IMAGES, Record
 from gcseg.report.html import command, table
 from gcseg.report.measured import MODES
-from gcseg.report.run_files import RunFiles, mapping, number
+from gcseg.report.run_files import RunFiles
+from gcseg.shown import mapping, number
 
 
 def published_parts(run: RunFiles) -> list[str]:

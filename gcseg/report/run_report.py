@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gcseg.data.label_spaces import LabelSpace
+from gcseg.errors import GcsegError
 from gcseg.report.html import Document, Markup, facts, notice, text
 from gcseg.report.run_analysis import boundary_parts, calibration_parts, convention_parts, missing
 from gcseg.report.run_curves import best_validation, curve_parts
@@ -19,10 +20,11 @@ from gcseg.report.run_facts import (
     setting_parts,
     speed_parts,
 )
-from gcseg.report.run_files import RunFiles, mapping, number, read_run
+from gcseg.report.run_files import RunFiles, read_run
 from gcseg.report.run_pictures import attention_parts, example_parts
 from gcseg.report.run_published import published_parts
 from gcseg.report.run_scores import class_parts, confusion_parts, score_parts
+from gcseg.shown import mapping, number
 
 if TYPE_CHECKING:
     from gcseg.report.examples import Example
@@ -96,7 +98,9 @@ def _add(
     """Add a section; what it can't make of a file's contents, it says."""
     try:
         parts = build(run)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (
+        GcsegError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError
+    ) as error:  # fmt: skip
         # Files are read as they are, which may be by another version's hand: the rest is shown.
         reason = f"{type(error).__name__}: {error}"
         parts = [notice(f"The run folder's files hold what can't be shown here ({reason}).")]

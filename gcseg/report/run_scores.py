@@ -8,8 +8,9 @@ import numpy as np
 
 from gcseg.report.charts import bar_chart, heatmap
 from gcseg.report.html import Markup, details, figure, grid, notice, one_line, table
-from gcseg.report.run_files import Confusion, Evaluation, RunFiles, mapping, number
+from gcseg.report.run_files import Confusion, Evaluation, RunFiles
 from gcseg.report.run_published import percent
+from gcseg.shown import mapping, number
 
 _ROWS = 40
 """Bars in a chart; more classes go into further charts beside it."""

@@ -72,10 +72,11 @@ def _list(given: argparse.Namespace) -> None:
     folders = [path.parent for path in root.glob(f"*/{LEDGER}")]
     if not folders:
         raise ConfigError(f"there is no sweep in {root}", "give another --run-root")
-    rows, lines = [], []
-    for folder in sorted(folders, key=lambda folder: (folder / LEDGER).stat().st_mtime):
+    rows: list[list[str]] = []
+    lines: list[str] = []
+    for changed, folder in sorted((_changed(folder / LEDGER), folder) for folder in folders):
         try:
-            jobs = read_jobs(folder)
+            jobs = read_jobs(folder, lines)
         except GcsegError as error:
             lines.append(f"damaged: {error}")
             continue
@@ -83,8 +84,7 @@ def _list(given: argparse.Namespace) -> None:
         others = ", ".join(
             f"{count} {state}" for state, count in counts.items() if state not in ("done", "failed")
         )
-        changed = time.localtime((folder / LEDGER).stat().st_mtime)
-        date = time.strftime("%Y-%m-%d %H:%M", changed)
+        date = time.strftime("%Y-%m-%d %H:%M", time.localtime(changed))
         numbers = [str(number) for number in (len(jobs), counts["done"], counts["failed"])]
         rows.append([str(folder), date, _of(jobs), others, *numbers])
     header = ["sweep", "changed", "of", "others", "jobs", "done", "failed"]
@@ -97,11 +97,12 @@ def _show(given: argparse.Namespace) -> None:
     from gcseg.terminal import TextConsole
 
     while True:
-        jobs = read_jobs(given.folder)
+        notices: list[str] = []
+        jobs = read_jobs(given.folder, notices)
         sheets, lines = summary(jobs)
         if given.watch is not None:
             TextConsole().clear()  # does nothing in a file
-        print_sheets([_jobs(given.folder, jobs), *sheets], lines)
+        print_sheets([_jobs(given.folder, jobs), *sheets], [*lines, *notices])
         if given.watch is None or all(job.state in _ENDED for job in jobs):
             return
         time.sleep(given.watch)
@@ -111,9 +112,10 @@ def _compare(given: argparse.Namespace) -> None:
     from gcseg.sweeps.compare import compare_sides, read_side
     from gcseg.sweeps.summary import print_sheets
 
-    first, second = read_side(given.a), read_side(given.b)
+    notices: list[str] = []
+    first, second = read_side(given.a, notices), read_side(given.b, notices)
     sheet, lines = compare_sides(first, second, given.mode)
-    print_sheets([sheet], lines)
+    print_sheets([sheet], [*lines, *dict.fromkeys(notices)])
 
 
 def _jobs(folder: Path, jobs: Sequence[Job]) -> Sheet:
@@ -151,6 +153,15 @@ def _of(jobs: Sequence[Job]) -> str:
         words.append(f"{name}={','.join(values)}")
     text = " ".join(words)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _changed(path: Path) -> float:
+    """When a file was last changed, in seconds; 0 where there is no telling."""
+    try:
+        time.localtime(seconds := path.stat().st_mtime)
+    except (OSError, OverflowError, ValueError):
+        return 0.0
+    return seconds
 
 
 def _seconds(text: str) -> float:

@@ -83,15 +83,18 @@ class Attempt:
         self._report()
         result = self.process.result()
         for job in self.jobs:
-            records = None
+            records, state, error = None, result.state, result.error
             if result.evaluations is not None:
-                records = {mode: result.evaluations[mode] for mode in job.settings["modes"]}
+                modes = job.settings["modes"]
+                records = {mode: one for mode, one in result.evaluations.items() if mode in modes}
+                if missing := [mode for mode in modes if mode not in records]:
+                    records, state, error = None, "failed", f"no scores of {', '.join(missing)}"
             self.ledger.finish(
                 job.key,
-                result.state,
+                state,
                 run=result.run,
                 evaluations=records,
-                error=result.error,
+                error=error,
                 log=self.process.log,
                 seconds=result.seconds,
             )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import glob
-import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gcseg.errors import ConfigError, OutputError
-from gcseg.sweeps.ledger import Job, Ledger
+from gcseg.records import RecordError, read_json
+from gcseg.shapes import RESULTS, cleaned, in_words
+from gcseg.shown import mapping
+from gcseg.sweeps.ledger import Job, shown_jobs
 from gcseg.sweeps.scores import MODES, miou, order_modes, settings
 from gcseg.sweeps.statistics import difference, mean
 from gcseg.sweeps.summary import Sheet, interval, percent
@@ -37,38 +40,43 @@ class Side:
     scored: Mapping[str, set[str]]
 
 
-def read_jobs(folder: Path) -> list[Job]:
-    """The jobs of a sweep folder.
+def read_jobs(folder: Path, notices: list[str]) -> list[Job]:
+    """The jobs of a sweep folder, to be shown.
+
+    Args:
+        folder: The sweep's.
+        notices: Gets one for each job that has odd entries, or is left out for them.
 
     Raises:
         ConfigError: It is none.
         OutputError: Its ledger is damaged.
     """
-    if not (folder / LEDGER).is_file():
+    if not _is_sweep(folder):
         raise ConfigError(
             f"{folder} is no sweep folder (no {LEDGER})", "python -m gcseg.sweeps list names them"
         )
-    return Ledger(folder / LEDGER).jobs()
+    return shown_jobs(folder / LEDGER, notices)
 
 
-def read_side(given: str) -> Side:
+def read_side(given: str, notices: list[str]) -> Side:
     """What is to be compared: a sweep folder, one setting of it, or run folders.
 
     Args:
         given: `FOLDER` of a sweep of one setting, `FOLDER:name=value ...` for one of several,
             or run folders, separated by commas; `*` in their names stands for anything.
+        notices: Gets one for each file with odd entries, which are left out.
 
     Raises:
         ConfigError: It is none of these, or there is no score.
         OutputError: A file is damaged.
     """
     folder, _, wanted = given.partition(":")
-    if (Path(given) / LEDGER).is_file():
+    if _is_sweep(Path(given)):
         folder, wanted = given, ""
-    if (Path(folder) / LEDGER).is_file():
-        side = _of_sweep(given, read_jobs(Path(folder)), wanted.split())
+    if _is_sweep(Path(folder)):
+        side = _of_sweep(given, read_jobs(Path(folder), notices), wanted.split())
     else:
-        side = _of_runs(given)
+        side = _of_runs(given, notices)
     if not side.scores:
         raise ConfigError(f"{given} has no score yet", "let it finish, or name others")
     return side
@@ -151,13 +159,15 @@ def _of_sweep(given: str, jobs: Sequence[Job], wanted: Sequence[str]) -> Side:
     return Side(given, found[0].scores, list(trainings.values()), scored)
 
 
-def _of_runs(given: str) -> Side:
+def _of_runs(given: str, notices: list[str]) -> Side:
     """The runs of some folders, each once."""
     folders: dict[Path, None] = {}
-    for part in [given] if Path(given).is_dir() else filter(None, map(str.strip, given.split(","))):
+    whole = os.path.isdir(given)  # noqa: PTH112  # which takes names of any length
+    for part in [given] if whole else filter(None, map(str.strip, given.split(","))):
         path = Path(part).expanduser()
         # pathlib's own takes no absolute patterns before Python 3.13.
-        names = [str(path)] if path.exists() else glob.glob(str(path))  # noqa: PTH207
+        there = os.path.exists(path)  # noqa: PTH110
+        names = [str(path)] if there else glob.glob(str(path))  # noqa: PTH207
         found = [Path(name).resolve() for name in sorted(names) if _is_run(Path(name))]
         if not found:
             raise ConfigError(
@@ -168,13 +178,13 @@ def _of_runs(given: str) -> Side:
     scores: dict[str, dict[str, float]] = {}
     runs = []
     for folder in folders:
-        results = _read(folder / "results.json")
+        results = _read(folder / "results.json", notices)
         runs.append(results)
-        for mode, evaluation in results.get("evaluations", {}).items():
+        for mode, evaluation in mapping(results, "evaluations").items():
             value = miou(evaluation)
             if value is not None:
                 scores.setdefault(mode, {})[str(folder)] = value
-    return Side(given, scores, runs, _scored(run.get("evaluations", {}) for run in runs))
+    return Side(given, scores, runs, _scored(mapping(run, "evaluations") for run in runs))
 
 
 def _scored(runs: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, set[str]]:
@@ -188,20 +198,28 @@ def _scored(runs: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, set[st
 
 
 def _is_run(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("results.json", "config.yaml"))
+    return any(os.path.isfile(folder / name)  # noqa: PTH113
+               for name in ("results.json", "config.yaml"))  # fmt: skip
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A run's results.json; empty where it has not come so far."""
-    if not path.exists():
-        return {}
+def _is_sweep(folder: Path) -> bool:
+    return os.path.isfile(folder / LEDGER)  # noqa: PTH113  # which takes names of any length
+
+
+def _read(path: Path, notices: list[str]) -> Mapping[str, Any]:
+    """A run's results.json without what is odd in it; empty where it has not come so far."""
+    odd: list[str] = []
     try:
-        content = json.loads(path.read_text())
-        if not all(isinstance(one, dict) for one in content["evaluations"].values()):
-            raise TypeError("evaluations are no objects")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise OutputError(f"{path} is damaged ({error!r})", "leave that run out") from None
-    return dict(content)
+        results = cleaned(read_json(path), RESULTS, odd)
+    except FileNotFoundError:
+        return {}
+    except RecordError as error:
+        raise OutputError(f"{path} is damaged ({error})", "leave that run out") from None
+    if results is None:
+        raise OutputError(f"{path} is damaged ({in_words(odd)})", "leave that run out")
+    if odd:
+        notices.append(f"{path} has odd entries, which are left out: {in_words(odd)}")
+    return results  # type: ignore[no-any-return]
 
 
 def _doubts(first: Side, second: Side, compared: Sequence[str]) -> list[str]:
@@ -218,11 +236,11 @@ def _doubts(first: Side, second: Side, compared: Sequence[str]) -> list[str]:
             values = _values(side, key)
             if len(values) > 1:
                 lines.append(f"note: the runs of {name} differ in {key}: {', '.join(values)}")
-        seeds = [run["seed"] for run in side.runs if "seed" in run]
+        seeds = [str(run["seed"]) for run in side.runs if "seed" in run]
         twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
         if twice:
             lines.append(
-                f"note: several runs of {name} have seed {', '.join(map(str, twice))}, and may be "
+                f"note: several runs of {name} have seed {', '.join(twice)}, and may be "
                 "alike for that"
             )
     for mode in compared:

@@ -16,9 +16,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gcseg.errors import LEFT_EARLY
+from gcseg.errors import LEFT_EARLY, OutputError
 from gcseg.files import atomic_write
 from gcseg.ranks import is_first_process
+from gcseg.records import RecordError, read_yaml
 from gcseg.settings import fingerprint, plain
 from gcseg.signals import SIGNALS, let_go_of_terminal
 from gcseg.sweeps.attempt import Attempt, job_folder
@@ -67,9 +68,24 @@ def run_job(cfg: DictConfig, problem: str | None = None) -> float | None:
         return None
     _work(ledger, job, plain(cfg), folder, working_folder)
     while (other := ledger.take_over(job.key)) is not None:
-        settings = yaml.safe_load((job_folder(folder, other) / "config.yaml").read_text())
+        settings = _given(job_folder(folder, other) / "config.yaml")
         _work(ledger, other, settings, folder, working_folder)
     return miou(ledger, job)
+
+
+def _given(path: Path) -> Mapping[str, Any]:
+    """The settings that a job has been given.
+
+    Raises:
+        OutputError: They can't be read.
+    """
+    try:
+        settings = read_yaml(path)
+    except (FileNotFoundError, RecordError) as error:
+        settings = getattr(error, "strerror", None) or error
+    if not isinstance(settings, Mapping):
+        raise OutputError(f"{path} holds no settings ({settings})", "start the sweep again")
+    return settings
 
 
 def enter(
@@ -87,7 +103,7 @@ def enter(
     settings = {group: _read(cfg, f"{group}.name") for group in ("backbone", "head", "dataset")}
     settings |= {name: _read(cfg, name) for name in ("iters", "seed")}
     modes = _read(cfg, "tta.modes")
-    settings["modes"] = list(modes) if isinstance(modes, dict) else []
+    settings["modes"] = [*map(str, modes)] if isinstance(modes, dict) else []
     ledger.add(key, number, overrides=words, training=key, settings=settings)
     ledger.finish(key, "failed", error=problem)
     return ledger.job(key)
@@ -107,7 +123,8 @@ def is_left_to_do(job: Job, retry_failed: bool) -> bool:
     if job.state == "failed":
         return retry_failed
     if job.state == "done":  # unless what it made was removed since
-        return job.run is None or not (Path(job.run) / "results.json").is_file()
+        results = "" if job.run is None else os.path.join(job.run, "results.json")  # noqa: PTH118
+        return not os.path.isfile(results)  # noqa: PTH113  # which takes names of any length
     return job.state != "pruned"
 
 

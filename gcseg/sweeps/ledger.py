@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from gcseg.errors import OutputError
 from gcseg.files import output_error
+from gcseg.records import RecordError, parse_json
+from gcseg.shapes import COUNT, FRACTION, JOB, TEXT, Entries, checked, cleaned, in_words, is_finite
+from gcseg.sweeps.database import TABLES, check_file, check_tables, connected, journal
 from gcseg.sweeps.scores import miou
+from gcseg.text import shown
 
 State = Literal["pending", "running", "done", "failed", "pruned", "interrupted"]
 
-SECONDS_TO_WAIT = 60.0
-"""For another process's transaction, which takes milliseconds; network file systems are slow."""
 SECONDS_UNTIL_LOST = 180.0
 """Without a sign of life from a job's owner on another machine."""
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS jobs (
-    key TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, overrides TEXT NOT NULL,
-    training TEXT NOT NULL, settings TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'pending',
-    run TEXT, evaluations TEXT, error TEXT, log TEXT, seconds REAL,
-    owner TEXT, alive REAL, handed_over INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS reports (
-    key TEXT NOT NULL, step INTEGER NOT NULL, miou REAL NOT NULL, PRIMARY KEY (key, step)
-);
-"""
+_REPORT = Entries({"key": TEXT, "step": COUNT, "miou": FRACTION}, needed=["key", "step", "miou"])
 
 
 @dataclass(frozen=True)
@@ -70,21 +64,21 @@ class Job:
     @property
     def miou(self) -> float | None:
         """Under its first mode, a fraction; None if it has no score."""
-        if self.evaluations is None:
-            return None
-        return miou(self.evaluations[self.settings["modes"][0]])
+        return miou((self.evaluations or {}).get(next(iter(self.settings["modes"]), "")))
 
 
 class Ledger:
     """The jobs of a sweep.
 
-    Holds no open file, so that it can be sent to other processes and machines.
+    Holds no open file, so that it can be sent to other processes and machines. It is read strictly,
+    as jobs are taken from it; `shown_jobs` is for who only looks.
 
     Args:
         path: The SQLite file; made if it is missing.
 
     Raises:
-        OutputError: The file can't be written, or is no ledger. So do all methods.
+        OutputError: The file can't be written, is no ledger or holds what none does. So do all
+            methods.
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,9 +87,10 @@ class Ledger:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise output_error(path, error) from error
-        with self._transaction() as database:
-            for statement in _TABLES.split(";"):
+        with self._transaction(known=False) as database:
+            for statement in TABLES.split(";"):
                 database.execute(statement)
+            check_tables(database)
 
     def jobs(self) -> list[Job]:
         """All jobs, by number."""
@@ -110,9 +105,9 @@ class Ledger:
         """
         with self._transaction("BEGIN") as database:
             row = database.execute("SELECT * FROM jobs WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            raise KeyError(key)
-        return _job(row)
+            if row is None:
+                raise KeyError(key)
+            return _job(row)
 
     def add(
         self,
@@ -131,9 +126,9 @@ class Ledger:
         with self._transaction() as database:
             # The same words meant something else before a file of settings was changed.
             for row in database.execute(
-                "SELECT key, overrides FROM jobs WHERE key != ? AND state != 'running'", (key,)
+                "SELECT * FROM jobs WHERE key != ? AND state != 'running'", (key,)
             ).fetchall():
-                if sorted(json.loads(row["overrides"])) == sorted(overrides):
+                if sorted(_job(row).overrides) == sorted(overrides):
                     database.execute("DELETE FROM jobs WHERE key = ?", (row["key"],))
             taken = {row["number"] for row in database.execute("SELECT number FROM jobs")}
             database.execute(
@@ -244,30 +239,72 @@ class Ledger:
         found: dict[str, dict[int, float]] = {}
         with self._transaction("BEGIN") as database:
             for row in database.execute("SELECT * FROM reports ORDER BY key, step"):
-                found.setdefault(row["key"], {})[row["step"]] = row["miou"]
+                report = checked(dict(row), _REPORT)
+                found.setdefault(report["key"], {})[report["step"]] = report["miou"]
         return found
 
     @contextmanager
-    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    def _transaction(
+        self, begin: str = "BEGIN IMMEDIATE", *, known: bool = True
+    ) -> Iterator[sqlite3.Connection]:
         """A connection for one short transaction, which others wait for.
 
         The journal is SQLite's usual one, a file: its faster one (WAL) needs memory that machines
         on one file system don't share.
+
+        Args:
+            begin: The statement.
+            known: Whether the tables must be there.
         """
         try:
-            database = sqlite3.connect(self.path, timeout=SECONDS_TO_WAIT, isolation_level=None)
-            try:
-                database.row_factory = sqlite3.Row
+            check_file(self.path)
+            with closing(connected(self.path)) as database:  # what is not committed is undone
                 database.execute(begin)
+                if known:
+                    check_tables(database)
                 yield database
                 database.execute("COMMIT")
-            finally:
-                database.close()  # what is not committed is undone
-        except sqlite3.Error as error:
+        except (sqlite3.Error, RecordError) as error:
             raise OutputError(
-                f"{self.path} can't be used ({error})",
+                f"{self.path} can't be used ({shown(str(error))})",
                 "free space there, or move the file away; finished trainings are not run again",
             ) from error
+
+
+def shown_jobs(path: Path, notices: list[str]) -> list[Job]:
+    """The jobs of a ledger by number, as far as they can be shown.
+
+    Args:
+        path: The SQLite file.
+        notices: Gets one for each job that has odd entries, or is left out for them.
+
+    Raises:
+        OutputError: It can't be read, or is no ledger.
+    """
+    try:
+        check_file(path)
+        mode = "rw" if journal(path).exists() else "ro"  # what a kill has left is undone
+        address = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
+        with closing(connected(address)) as database:
+            database.text_factory = lambda content: content.decode(errors="replace")
+            database.execute("BEGIN")
+            check_tables(database)
+            rows = database.execute("SELECT * FROM jobs ORDER BY number").fetchall()
+    except (sqlite3.Error, RecordError) as error:
+        raise OutputError(
+            f"{path} can't be read ({shown(str(error))})", "move the sweep's folder away"
+        ) from error
+    jobs = []
+    for row in rows:
+        odd: list[str] = []
+        job = _shown_job(row, odd)
+        if odd:
+            left = "and is left out" if job is None else "which are left out"
+            name = f"job {shown(str(row['number']))} of {path}"
+            notices.append(f"{name} has odd entries, {left}: {in_words(odd)}")
+        if job is not None:
+            jobs.append(job)
+    return jobs
 
 
 def owner() -> str:
@@ -279,7 +316,10 @@ def _lives(name: str | None, alive: float | None) -> bool:
     """Whether a job's owner still does."""
     if name is None or alive is None:
         return False
-    host, process, start = name.split(" ")
+    found = re.fullmatch(r"(\S+) ([1-9]\d{0,8}) (\S+)", name) if isinstance(name, str) else None
+    if found is None or not is_finite(alive):
+        raise RecordError(f"it has a job that runs at {shown(name)}")
+    host, process, start = found.groups()
     if host == socket.gethostname():
         try:
             os.kill(int(process), 0)
@@ -315,16 +355,32 @@ def _interrupt(database: sqlite3.Connection, key: str) -> None:
 
 
 def _job(row: sqlite3.Row) -> Job:
-    return Job(
-        key=row["key"],
-        number=row["number"],
-        overrides=tuple(json.loads(row["overrides"])),
-        training=row["training"],
-        settings=json.loads(row["settings"]),
-        state=row["state"],
-        run=row["run"],
-        evaluations=None if row["evaluations"] is None else json.loads(row["evaluations"]),
-        error=row["error"],
-        log=row["log"],
-        seconds=row["seconds"],
-    )
+    """A job as the ledger holds it.
+
+    Raises:
+        RecordError: An entry is odd.
+    """
+    odd: list[str] = []
+    job = _shown_job(row, odd)
+    if job is None or odd:
+        raise RecordError(f"job {shown(str(row['number']))}: {odd[0]}")
+    return job
+
+
+def _shown_job(row: sqlite3.Row, odd: list[str]) -> Job | None:
+    """A job without its odd entries, which `odd` gets; None where they make it no job."""
+    columns = {name: row[name] for name in JOB.shapes}
+    for name in ("overrides", "settings", "evaluations"):
+        if columns[name] is not None:
+            try:
+                if not isinstance(columns[name], str):
+                    raise RecordError("it is no text")
+                columns[name] = parse_json(columns[name])
+            except RecordError as error:
+                odd.append(f"{name}: {error}")
+                columns[name] = None
+    known = cleaned(columns, JOB, odd)
+    if known is None:
+        return None
+    known["settings"] = {"modes": [], **known["settings"]}
+    return Job(**{**known, "overrides": tuple(known["overrides"])})

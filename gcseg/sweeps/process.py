@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import json
+import errno
 import os
 import re
 import signal
@@ -20,6 +19,8 @@ import yaml
 
 from gcseg.errors import LEFT_EARLY
 from gcseg.files import atomic_write, output_error
+from gcseg.records import RecordError, read_json
+from gcseg.shapes import FRACTION, OUTCOME, cleaned
 from gcseg.sweeps.ledger import State
 from gcseg.sweeps.outcome import JOB, VARIABLE
 
@@ -116,6 +117,8 @@ class JobProcess:
         inherited = {name: value for name, value in os.environ.items() if name != JOB}
         try:
             self.outcome.unlink(missing_ok=True)
+            if self.log.exists() and not self.log.is_file():  # a pipe would not open
+                raise OSError(errno.EEXIST, "it is no regular file")
             with self.log.open("ab") as log:
                 self._log_start = self._read_to = log.tell()
                 self._child = subprocess.Popen(
@@ -174,10 +177,9 @@ class JobProcess:
     def told(self) -> dict[str, Any]:
         """What the job has said so far: its run folder and, in the end, its scores."""
         try:
-            outcome = json.loads(self.outcome.read_text())
-        except (OSError, ValueError):
+            return cleaned(read_json(self.outcome), OUTCOME, []) or {}
+        except (OSError, RecordError):  # it is not there yet
             return {}
-        return outcome if isinstance(outcome, dict) else {}
 
     def progress(self) -> Progress:
         """How far it is, from what it has printed since this was asked last."""
@@ -198,15 +200,13 @@ class JobProcess:
 
     def validations(self) -> dict[int, float]:
         """Validation mIoU by optimizer steps done, as the run's metrics.csv has them."""
+        from gcseg.shown import shown_curves
+
         run = self.told().get("run")
-        found: dict[int, float] = {}
-        with suppress(OSError, csv.Error):
-            if run is not None:
-                with (Path(run) / "metrics.csv").open(newline="") as file:
-                    for row in csv.DictReader(file):
-                        with suppress(ValueError, TypeError):  # empty, or a torn last row
-                            found[int(row.get("step") or "") + 1] = float(row.get("val/miou") or "")
-        return found
+        curves = {} if run is None else shown_curves(Path(run), only=["val/miou"])
+        steps, values = curves.get("val/miou", ([], []))
+        return {step: value for step, value in zip(steps, values, strict=True)
+                if FRACTION.fits(value)}  # fmt: skip
 
     def result(self) -> Result:
         """What became of it, once it has ended; ends what it has left behind."""

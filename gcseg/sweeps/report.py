@@ -8,10 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 from urllib.parse import quote
-
-import yaml
 
 from gcseg.report.html import (
     Document,
@@ -24,7 +21,8 @@ from gcseg.report.html import (
     table,
     text,
 )
-from gcseg.report.run_files import number
+from gcseg.shapes import MULTIRUN
+from gcseg.shown import mapping, number, shown_record
 from gcseg.sweeps.ledger import Job
 from gcseg.sweeps.report_charts import (
     cost_charts,
@@ -54,7 +52,9 @@ _BANDS = "Bands reach from the lowest to the highest seed, and lines are their m
 _ALONE = "What stands alone has a mark for the lowest seed, the mean and the highest seed."
 
 
-def write_sweep_report(folder: Path, jobs: Sequence[Job], output: Path | None = None) -> Path:
+def write_sweep_report(
+    folder: Path, jobs: Sequence[Job], output: Path | None = None, notices: Sequence[str] = ()
+) -> Path:
     """Write the page that compares the runs of a sweep.
 
     What is missing, because a run is not finished, was removed or is damaged, is told there.
@@ -63,6 +63,7 @@ def write_sweep_report(folder: Path, jobs: Sequence[Job], output: Path | None = 
         folder: The sweep's.
         jobs: All of its jobs, finished or not.
         output: The page; report.html in the sweep's folder by default.
+        notices: On what is left out of the jobs.
 
     Returns:
         The page.
@@ -76,7 +77,7 @@ def write_sweep_report(folder: Path, jobs: Sequence[Job], output: Path | None = 
     trainings = read_trainings(folder, jobs)
     page = Document(f"Sweep {folder.absolute().name}", _subtitle(rows, jobs))
     sheets, unfinished = summary(jobs)
-    _add_scores(page, rows, columns, jobs, sheets[:1], unfinished)
+    _add_scores(page, rows, columns, jobs, sheets[:1], [*unfinished, *notices])
     for sheet in sheets[1:]:
         shown = folded(_sheet(sheet), len(sheet.rows))
         page.add("Noise of seeds", shown, note=f"{sheet.title}. {_NOISE}")
@@ -217,13 +218,12 @@ def _add_command(page: Document, folder: Path, jobs: Sequence[Job]) -> None:
 
 def _words(folder: Path) -> list[str] | None:
     """The overrides of the command line, as Hydra has noted them; None where it has not."""
-    try:
-        content: Any = yaml.safe_load((folder / "multirun.yaml").read_text())
-        given = content["hydra"]["overrides"]
-        hydra = [str(one) for one in given["hydra"] if not str(one).startswith("hydra.mode=")]
-        return [*map(str, given["task"]), *hydra]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+    odd: list[str] = []
+    given = mapping(shown_record(folder, "multirun.yaml", MULTIRUN, odd), "hydra", "overrides")
+    if odd or not {"task", "hydra"} <= given.keys():
         return None
+    hydra = [one for one in given["hydra"] if not one.startswith("hydra.mode=")]
+    return [*given["task"], *hydra]
 
 
 def _link(training: Training, output: Path) -> str:

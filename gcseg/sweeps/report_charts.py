@@ -8,6 +8,7 @@ from statistics import fmean
 
 from gcseg.report.charts import Series, bar_chart, line_chart
 from gcseg.report.html import Markup, figure
+from gcseg.shown import number
 from gcseg.sweeps.report_tables import (
     MOST_SETTINGS,
     chosen,
@@ -198,8 +199,7 @@ def _scatter(series: Sequence[Series], x_label: str, title: str) -> Markup:
 
 
 def _iters(setting: Setting) -> float | None:
-    iters = setting.jobs[0].settings.get("iters")
-    return float(iters) if isinstance(iters, (int, float)) else None
+    return number(setting.jobs[0].settings, "iters")
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

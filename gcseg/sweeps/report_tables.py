@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from gcseg.report.run_files import number
+from gcseg.shown import number
 from gcseg.sweeps.scores import MODES, Setting
 from gcseg.sweeps.trainings import Training
 

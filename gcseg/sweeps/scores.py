@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gcseg.shapes import is_finite
 from gcseg.sweeps.statistics import Difference, difference, paired_difference
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def job_modes(job: Job) -> list[str]:
 def miou(evaluation: Mapping[str, Any] | None) -> float | None:
     """An evaluation's mIoU as a fraction; None if there is none, as without labelled pixels."""
     value = (evaluation or {}).get("miou")
-    return value if isinstance(value, (int, float)) and math.isfinite(value) else None
+    return value if is_finite(value) else None
 
 
 def best(all_settings: Sequence[Setting], mode: str) -> Setting | None:

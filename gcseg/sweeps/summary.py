@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from gcseg.errors import GcsegError
 from gcseg.files import atomic_write
+from gcseg.shapes import RESULTS
 from gcseg.sweeps.ledger import Job
 from gcseg.sweeps.plot import write_plot
 from gcseg.sweeps.scores import (
@@ -243,11 +243,9 @@ def _training(job: Job) -> Mapping[str, Any]:
     """What the run folder says of the training's time; nothing where it is gone or damaged."""
     if job.run is None:
         return {}
-    try:
-        results = json.loads((Path(job.run) / "results.json").read_text())
-        return dict(results["training"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    from gcseg.shown import mapping, shown_record
+
+    return mapping(shown_record(Path(job.run), "results.json", RESULTS), "training")
 
 
 def _markdown(sheet: Sheet) -> str:

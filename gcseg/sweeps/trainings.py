@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import math
+import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from gcseg.report.run_files import number
+from gcseg.shapes import ANYTHING, ENVIRONMENT, FRACTION, RESULTS
+from gcseg.shown import number, shown_curves, shown_record
 
 if TYPE_CHECKING:
     from gcseg.sweeps.ledger import Job
 
 _SECONDS_PER_HOUR = 3600.0
 _PETA = 1e15
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Ten times as fast where PyYAML comes with it, as it mostly does; a sweep may be of hundreds."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +28,7 @@ class Training:
         config: Its resolved settings; empty where they can't be read.
         results: The content of results.json; empty where it can't be read.
         environment: The content of environment.json; empty where it can't be read.
-        lost: What can't be read, in words.
+        lost: What can't be read or shown, in words.
     """
 
     jobs: Sequence[Job]
@@ -69,7 +63,7 @@ class Training:
         seconds, devices = number(self.results, "training", "seconds"), self._devices()
         if seconds is None or devices is None or seconds <= 0:
             return None
-        return seconds * devices / _SECONDS_PER_HOUR
+        return number(seconds * devices / _SECONDS_PER_HOUR)
 
     @property
     def petaflop(self) -> float | None:
@@ -79,7 +73,7 @@ class Training:
         images = number(self.config, "batch_size")
         if flops is None or steps is None or images is None:
             return None
-        return flops * steps * images / _PETA or None
+        return number(flops * steps * images / _PETA) or None
 
     def evaluation(self, mode: str) -> Mapping[str, Any]:
         """The record of a mode: the sweep's, and what later evaluations have added to the run's.
@@ -94,21 +88,11 @@ class Training:
 
     def curve(self) -> dict[int, float]:
         """Validation mIoU as a fraction by optimizer steps done; empty where it can't be read."""
-        found: dict[int, float] = {}
         if self.folder is None:
-            return found
-        with (
-            suppress(OSError, ValueError, csv.Error),
-            (self.folder / "metrics.csv").open(newline="") as file,
-        ):
-            rows = csv.reader(file)
-            header = next(rows, [])
-            step, miou = header.index("step"), header.index("val/miou")
-            for row in rows:
-                with suppress(ValueError, IndexError):  # empty, or a torn last row
-                    value = float(row[miou])
-                    if math.isfinite(value):
-                        found[int(row[step]) + 1] = value
+            return {}
+        steps, values = shown_curves(self.folder, only=["val/miou"]).get("val/miou", ([], []))
+        found = {step: value for step, value in zip(steps, values, strict=True)
+                 if FRACTION.fits(value)}  # fmt: skip
         return dict(sorted(found.items()))
 
     def _devices(self) -> int | None:
@@ -118,10 +102,10 @@ class Training:
             gpus = self.environment.get("gpus")
             on_gpu = self.device == "GPU" and isinstance(gpus, list)
             devices = len(gpus) if on_gpu and gpus else 1
-        try:
-            return int(devices) * int(self.config.get("num_nodes", 1))
-        except (TypeError, ValueError):
+        count, nodes = number(devices), number(self.config.get("num_nodes", 1))
+        if count is None or nodes is None or min(count, nodes) < 1:
             return None
+        return int(count) * int(nodes)
 
 
 def read_trainings(folder: Path, jobs: Sequence[Job]) -> dict[str, Training]:
@@ -142,32 +126,18 @@ def read_trainings(folder: Path, jobs: Sequence[Job]) -> dict[str, Training]:
 def _read(sweep: Path, jobs: Sequence[Job]) -> Training:
     told = list(dict.fromkeys(job.run for job in jobs if job.run))
     places = [place for run in told for place in (Path(run), sweep.parent.parent / Path(run).name)]
-    folder = next((place for place in places if place.is_dir()), None)
-    # What the job was given, where the training has not come to writing it.
-    configs = [sweep / "jobs" / str(job.number) / "config.yaml" for job in jobs]
+    # Which takes names of any length.
+    folder = next((place for place in places if os.path.isdir(place)), None)  # noqa: PTH112
     results: Mapping[str, Any] = {}
     environment: Mapping[str, Any] = {}
+    config: Mapping[str, Any] = {}
     lost = [] if folder or not told else [f"the run folder {Path(told[0]).name} is gone"]
     if folder is not None:
-        configs.insert(0, folder / "config.yaml")
-        environment = _mapping(folder / "environment.json") or {}
-        results = _mapping(folder / "results.json") or {}
-        wanted = ["config.yaml"]
-        wanted += ["results.json"] if any(job.state == "done" for job in jobs) else []
-        for path in (folder / name for name in wanted):
-            if not path.exists():
-                lost.append(f"{path.name} is missing")
-            elif not _mapping(path):
-                lost.append(f"{path.name} is damaged")
-    config: Mapping[str, Any] = next(filter(None, map(_mapping, configs)), {})
+        config = shown_record(folder, "config.yaml", ANYTHING, lost)
+        environment = shown_record(folder, "environment.json", ENVIRONMENT)
+        scored = any(job.state == "done" for job in jobs)
+        results = shown_record(folder, "results.json", RESULTS, lost if scored else None)
+        lost = [remark.removesuffix(".") for remark in lost]
+    for job in jobs:  # what the job was given, where the training has not come to writing it
+        config = config or shown_record(sweep / "jobs" / str(job.number), "config.yaml", ANYTHING)
     return Training(jobs, folder, config, results, environment, lost)
-
-
-def _mapping(path: Path) -> Mapping[str, Any] | None:
-    """The object that a YAML or JSON file holds; None where it can't be read or holds none."""
-    try:
-        text = path.read_text()
-        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_LOADER)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return None
-    return content if isinstance(content, Mapping) else None

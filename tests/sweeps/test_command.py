@@ -64,7 +64,7 @@ def test_list_counts_the_jobs(sweeps, tmp_path):
     assert [cell.strip() for cell in one.split("│")][-4:-1] == ["6", "5", "1"]
     assert [cell.strip() for cell in two.split("│")][-5:-1] == ["2 pending", "3", "1", "0"]
     assert "backbone=r18,r50 tta=none,flip,msflip" in one
-    assert lines[-1].startswith("damaged: ") and "can't be used" in lines[-1]
+    assert lines[-1].startswith("damaged: ") and "can't be read" in lines[-1]
 
 
 def test_list_without_sweeps(error, tmp_path):

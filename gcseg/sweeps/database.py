@@ -1,0 +1,99 @@
+"""The SQLite file of a sweep: opened only where it does nothing but hold a ledger's tables."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
+
+from gcseg.records import LARGEST_TEXT, RecordError
+
+SECONDS_TO_WAIT = 60.0
+"""For another process's transaction, which takes milliseconds; network file systems are slow."""
+TABLES = """
+CREATE TABLE IF NOT EXISTS jobs (
+    key TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, overrides TEXT NOT NULL,
+    training TEXT NOT NULL, settings TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'pending',
+    run TEXT, evaluations TEXT, error TEXT, log TEXT, seconds REAL,
+    owner TEXT, alive REAL, handed_over INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS reports (
+    key TEXT NOT NULL, step INTEGER NOT NULL, miou REAL NOT NULL, PRIMARY KEY (key, step)
+);
+"""
+"""Of a ledger."""
+
+_LIMIT_LENGTH = 0
+"""SQLITE_LIMIT_LENGTH of sqlite3.h, of bytes in a row."""
+_JOURNAL_OF_SEVERAL = bytes.fromhex("d9d505f920a163d7")
+"""The end of such a journal. Source: pager.c of SQLite, `readSuperJournal`."""
+
+
+def connected(address: Path | str) -> sqlite3.Connection:
+    """A connection to a file, or to the address of one."""
+    database = sqlite3.connect(
+        address, timeout=SECONDS_TO_WAIT, isolation_level=None, uri=isinstance(address, str)
+    )
+    database.row_factory = sqlite3.Row
+    if hasattr(database, "setlimit"):  # from Python 3.11 on
+        database.setlimit(_LIMIT_LENGTH, LARGEST_TEXT)
+    return database
+
+
+def check_file(path: Path) -> None:
+    """Check that SQLite can open a file without waiting, and will touch no other.
+
+    Raises:
+        RecordError: It is no database, or SQLite would do elsewhere what it or its journal says.
+    """
+    for place in (path, journal(path)):
+        try:
+            descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise RecordError(f"{place.name}: {error.strerror}") from None
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise RecordError(f"{place.name} is no regular file")
+            head = os.pread(descriptor, 20, 0)
+            end = os.pread(descriptor, 8, max(0, found.st_size - 8))
+        finally:
+            os.close(descriptor)
+        if place == path and head and (head[:16] != b"SQLite format 3\0" or head[18:] != b"\1\1"):
+            raise RecordError("file is not a database of a sweep")
+        # Its end would be the name of a file, which SQLite removes.
+        if place != path and end == _JOURNAL_OF_SEVERAL:
+            raise RecordError(f"{place.name} is of several databases")
+
+
+def journal(path: Path) -> Path:
+    """Where SQLite keeps what a transaction changes, until it is done."""
+    return path.with_name(f"{path.name}-journal")
+
+
+def check_tables(database: sqlite3.Connection) -> None:
+    """Check that a file holds a ledger's tables and nothing that acts when they are used.
+
+    Raises:
+        RecordError: It holds others: views, triggers and computed columns can run for ever.
+    """
+    if _tables(database) != _known_tables():
+        raise RecordError("it does not hold the tables of a sweep, and these alone")
+
+
+@lru_cache(maxsize=1)
+def _known_tables() -> set[tuple[str, str, str]]:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(TABLES)
+        return _tables(database)
+
+
+def _tables(database: sqlite3.Connection) -> set[tuple[str, str, str]]:
+    """What a database has, but for what SQLite makes by itself: kind, name and definition."""
+    found = database.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return {(str(kind), str(name), " ".join(str(sql).split())) for kind, name, sql in found}
