@@ -15,12 +15,13 @@ from gcseg import catalogue
 from gcseg.data.augment import TrainingPipeline, evaluation_pipeline, training_pipeline
 from gcseg.data.cache import cached as decoded
 from gcseg.data.class_index import class_index
+from gcseg.data.crop_fit import check_crop
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.doctor import read_split
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.rare import RareClasses, repeat_factors
 from gcseg.errors import ConfigError, DataError
-from gcseg.inference import Fit, scaled_size
+from gcseg.inference import Fit
 from gcseg.instantiate import call, find_target, instantiate
 from gcseg.settings import plain
 from gcseg.terminal import announce, progress_bar
@@ -65,22 +66,15 @@ def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> Traini
     """Build the pipeline of `cfg.augment` and check that its crop fits the pictures.
 
     Raises:
-        ConfigError: Even at the largest scale the first picture is smaller than the crop, or
+        ConfigError: Even at the largest scale all pictures are smaller than the crop, or
             albumentations refuses an extra transform.
     """
     crop, augment = plain(cfg.dataset.crop), plain(cfg.augment)
     scale = augment["scale"]
     scale["fit"] = rectangle("augment.scale.fit", scale.get("fit"))
-    image, _ = train.read(0)
-    height, width, _ = image.shape
-    largest = scaled_size(height, width, scale["max"], scale["fit"])
-    for side, size, most in zip(("height", "width"), (height, width), largest, strict=True):
-        if crop[side] > most:
-            raise ConfigError(
-                f"dataset.crop.{side}={crop[side]} is larger than pictures of {side} {size} "
-                f"become at augment.scale.max={scale['max']}",
-                f"give at most {most}",
-            )
+    padded = check_crop(train, (crop["height"], crop["width"]), scale["max"], scale["fit"])
+    if padded is not None:
+        announce(padded)
     usual = {"_target_": "gcseg.data.colors.RandomDistort"}
     color = augment["color"] and OmegaConf.create({**usual, **augment["color"]})
     augment["color"] = color and instantiate(color)

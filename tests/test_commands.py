@@ -20,7 +20,7 @@ MISTAKES = {
     "key": ("itres=5", "there is no setting 'itres': did you mean"),
     "nested key": ("optim.lrr=1", "there is no setting 'optim.lrr': did you mean optim.lr"),
     "group": ("backbon=r50", "there is no setting 'backbon': did you mean backbone"),
-    "large crop": ("dataset.crop.height=1000", "dataset.crop.height=1000 is larger than pictures"),
+    "large crop": ("dataset.crop.height=1000", "dataset.crop.height=1000 is larger than all pict"),
     "huge crop": ("dataset.crop.width=5000", "dataset.crop.width=5000: give a whole number of"),
     "accelerator": ("accelerator=tpu", "accelerator=tpu: use one of auto, cpu, gpu"),
     "precision": ("precision=16-mixed", "precision=16-mixed needs a GPU: use bf16-mixed or 32"),

@@ -394,7 +394,7 @@ def test_a_dataset_of_ones_own_needs_no_fit(tmp_path):
     data = one_picture(tmp_path, 50, 60)
     build_data.training_augmentation(cfg, data)
     cfg.dataset.crop.height = 51
-    with pytest.raises(ConfigError, match=r": give at most 50$"):
+    with pytest.raises(ConfigError, match=r": give at most dataset\.crop\.height=50$"):
         build_data.training_augmentation(cfg, data)
 
 
@@ -412,8 +412,8 @@ def test_the_crop_is_compared_with_the_fitted_picture(tmp_path):
         cfg.dataset.crop.height += 1
         with pytest.raises(
             ConfigError,
-            match=rf"^dataset\.crop\.height={height + 1} is larger than pictures of height 50 "
-            rf"become at augment\.scale\.max=1\.5: give at most {largest}$",
+            match=rf"^dataset\.crop\.height={height + 1} is larger than all pictures become at "
+            rf"augment\.scale\.max=1\.5: give at most dataset\.crop\.height={largest}$",
         ):
             build_data.training_augmentation(cfg, data)
 

@@ -1,0 +1,97 @@
+"""Whether pictures are as large as the crop that training takes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.images import ORIENTATION
+from gcseg.data.parallel import in_parallel
+from gcseg.errors import ConfigError
+from gcseg.inference import Fit, scaled_size
+
+SAMPLED = 64
+"""Pictures that are looked at, spread over the split; all of them before a crop is refused."""
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+
+def check_crop(
+    train: SegmentationDataset, crop: Size, largest_scale: float, fit: Fit | None
+) -> str | None:
+    """Check that a crop is not larger than all pictures; smaller ones among them are padded.
+
+    The headers of the files tell the sizes; no picture is decoded.
+
+    Args:
+        train: The split.
+        crop: Of training.
+        largest_scale: By which pictures are scaled at most before they are cropped.
+        fit: The scale is of this rectangle, or of the picture where None.
+
+    Returns:
+        A line on how many pictures are padded at every scale, None if that is none.
+
+    Raises:
+        ConfigError: All pictures are smaller than the crop in a direction, even at that scale.
+        DataError: No header could be read, nor the first picture.
+    """
+
+    def scaled(step: int) -> list[Size]:
+        return [
+            scaled_size(*size, largest_scale, fit)
+            for size in _sizes(train, range(0, len(train), step))
+        ]
+
+    sizes = scaled(-(-len(train) // SAMPLED))
+    if _sides_never_reached(crop, sizes):
+        sizes = scaled(1)
+    if sides := _sides_never_reached(crop, sizes):
+        most = {"height": max(size[0] for size in sizes), "width": max(size[1] for size in sizes)}
+        given = {"height": crop[0], "width": crop[1]}
+        raise ConfigError(
+            " and ".join(f"dataset.crop.{side}={given[side]}" for side in sides)
+            + f" is larger than all pictures become at augment.scale.max={largest_scale:g}",
+            "give at most " + " ".join(f"dataset.crop.{side}={most[side]}" for side in sides),
+        )
+    small = sum(size[0] < crop[0] or size[1] < crop[1] for size in sizes)
+    if not small:
+        return None
+    looked_at = "" if len(sizes) == len(train) else " that were looked at"
+    return (
+        f"{small} of {len(sizes)} pictures{looked_at} are smaller than the crop of "
+        f"{crop[0]}x{crop[1]} (height x width), even at augment.scale.max={largest_scale:g}: they "
+        "are padded with ignored pixels"
+    )
+
+
+def _sides_never_reached(crop: Size, sizes: list[Size]) -> list[str]:
+    return [
+        side
+        for axis, side in enumerate(("height", "width"))
+        if crop[axis] > max(size[axis] for size in sizes)
+    ]
+
+
+def _sizes(train: SegmentationDataset, indices: range) -> list[Size]:
+    """The sizes of pictures whose headers tell them; of the first one where none does."""
+    found = in_parallel(_size, [train.pairs[index].image for index in indices])
+    known = [size for size in found if size is not None]
+    if known:
+        return known
+    image, _ = train.read(0)
+    return [(image.shape[0], image.shape[1])]
+
+
+def _size(path: Path) -> Size | None:
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            # Pillow decodes a whole PNG to look for EXIF behind its pixels.
+            turned = image.format == "JPEG" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+    except Exception:  # reading it will say what is wrong
+        return None
+    return (width, height) if turned else (height, width)
