@@ -15,6 +15,9 @@ from gcseg.inference import Fit, scaled_size
 SAMPLED = 64
 """Pictures that are looked at, spread over the split; all of them before a crop is refused."""
 
+SMALLEST = 32
+"""Pixels of the smallest side that a crop may have, as `gcseg.settings_table` says."""
+
 Size = tuple[int, int]
 """Height and width in pixels."""
 
@@ -52,10 +55,13 @@ def check_crop(
     if sides := _sides_never_reached(crop, sizes):
         most = {"height": max(size[0] for size in sizes), "width": max(size[1] for size in sizes)}
         given = {"height": crop[0], "width": crop[1]}
+        remedy = "give at most " + " ".join(f"dataset.crop.{side}={most[side]}" for side in sides)
+        if any(most[side] < SMALLEST for side in sides):
+            remedy = f"enlarge the pictures: a crop has {SMALLEST} pixels a side or more"
         raise ConfigError(
             " and ".join(f"dataset.crop.{side}={given[side]}" for side in sides)
             + f" is larger than all pictures become at augment.scale.max={largest_scale:g}",
-            "give at most " + " ".join(f"dataset.crop.{side}={most[side]}" for side in sides),
+            remedy,
         )
     small = sum(size[0] < crop[0] or size[1] < crop[1] for size in sizes)
     if not small:

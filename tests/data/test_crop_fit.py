@@ -3,10 +3,11 @@
 import pytest
 from PIL import Image
 
-from gcseg.data.crop_fit import check_crop
+from gcseg.data.crop_fit import SMALLEST, check_crop
 from gcseg.data.datasets import images_as_dataset
 from gcseg.data.label_spaces import CAMVID
 from gcseg.errors import ConfigError, DataError
+from gcseg.settings_table import TABLE
 from tests.data.trees import picture, write
 
 
@@ -30,14 +31,21 @@ def test_some_smaller_pictures_are_counted(tmp_path, order):
 
 
 def test_all_smaller_in_a_direction(tmp_path):
-    dataset = split(tmp_path, (2, 3), (4, 3))
+    dataset = split(tmp_path, (20, 30), (40, 30))
     with pytest.raises(
         ConfigError,
-        match=r"^dataset\.crop\.height=9 and dataset\.crop\.width=7 is larger than all pictures "
-        r"become at augment\.scale\.max=2: give at most dataset\.crop\.height=8 dataset\.crop\.wi",
+        match=r"^dataset\.crop\.height=90 and dataset\.crop\.width=70 is larger than all pictures "
+        r"become at augment\.scale\.max=2: give at most dataset\.crop\.height=80 dataset\.crop\.wi",
     ):
-        check_crop(dataset, (9, 7), 2.0, None)
-    assert check_crop(dataset, (8, 6), 2.0, None).startswith("1 of 2 pictures are smaller")
+        check_crop(dataset, (90, 70), 2.0, None)
+    assert check_crop(dataset, (80, 60), 2.0, None).startswith("1 of 2 pictures are smaller")
+
+
+def test_the_remedy_is_no_crop_that_would_be_refused(tmp_path):
+    rows = {row.name: row for row in TABLE}
+    assert SMALLEST == rows["dataset.crop.height"].least == rows["dataset.crop.width"].least
+    with pytest.raises(ConfigError, match=r": enlarge the pictures: a crop has 32 pixels a side"):
+        check_crop(split(tmp_path, (2, 3)), (SMALLEST, SMALLEST), 2.0, None)
 
 
 def test_all_are_looked_at_before_a_crop_is_refused(tmp_path):
