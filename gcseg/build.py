@@ -14,13 +14,19 @@ from gcseg.errors import ConfigError
 from gcseg.inference import Augmentation, Fit, SlidingWindow
 from gcseg.instantiate import instantiate
 from gcseg.models import Segmentor
+from gcseg.models.contract import check_backbone, check_head
 from gcseg.settings import plain
 
 
 def model(cfg: DictConfig, num_classes: int) -> Segmentor:
-    """Build the network of `cfg.backbone`, `cfg.head` and `cfg.auxiliary_head`."""
+    """Build the network of `cfg.backbone`, `cfg.head` and `cfg.auxiliary_head`.
+
+    Raises:
+        ConfigError: A setting is wrong, or a part of the user's own does not fit the others.
+    """
     memory = {"checkpoint_activations": True} if cfg.get("checkpoint_activations") else {}
     backbone = instantiate(cfg.backbone, without=("name", "pretrained"), **memory)
+    check_backbone(backbone)
     head = instantiate(
         cfg.head,
         without=("name", "align_corners"),  # of the whole network
@@ -30,6 +36,8 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     auxiliary_head = instantiate(
         cfg.auxiliary_head, in_channels=backbone.channels[2], num_classes=num_classes
     )
+    check_head("head", head, backbone.channels[3], num_classes)
+    check_head("auxiliary_head", auxiliary_head, backbone.channels[2], num_classes)
     align_corners = cfg.head.get("align_corners", False)
     return Segmentor(backbone, head, auxiliary_head, align_corners=align_corners)
 

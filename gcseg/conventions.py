@@ -8,7 +8,7 @@ average over images.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,14 +32,20 @@ _FLOAT32_EXACT = 1 << 24
 """The last whole number up to which float32 has them all."""
 
 
+CONVENTIONS = (
+    "gcseg", "paddleseg", "mmsegmentation", "torchmetrics", "per_image", "cityscapes"
+)  # fmt: skip
+"""The names of the conventions."""
+
+
 class Convention(NamedTuple):
     """One framework's mIoU, 0..1, and how it comes to differ or not."""
 
-    miou: float
+    miou: float | None
     reason: str
 
 
-def conventions(areas: Tensor, names: Sequence[str] = ()) -> dict[str, dict[str, float | str]]:
+def conventions(areas: Tensor, names: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
     """Score the same predictions by each convention.
 
     - `gcseg`: the mean IoU over the classes in labels or predictions of the split, from integers.
@@ -64,11 +70,15 @@ def conventions(areas: Tensor, names: Sequence[str] = ()) -> dict[str, dict[str,
         names: The C class names, for the reasons; class indices where empty.
 
     Returns:
-        By convention its `miou`, 0..1 (0 where nothing occurs), and the `reason`, a sentence.
+        By convention its `miou`, 0..1, or None where no pixel is labelled, and the `reason`, a
+        sentence.
     """
     areas = areas.cpu()
     names = names or [f"class {index}" for index in range(areas.shape[2])]
     ours = area_scores(areas.sum(0), names)
+    if ours.miou is None:
+        undefined = Convention(None, "It is not defined: no pixel is labelled.")
+        return {name: undefined._asdict() for name in CONVENTIONS}
     found = {
         "gcseg": Convention(
             ours.miou,
@@ -145,7 +155,7 @@ def _mmsegmentation(areas: Tensor, ours: Scores) -> Convention:
     # A class without a union is not a number, which nanmean leaves out.
     mean = np.nanmean((hits / unions).numpy()).item() if unions.any() else 0.0
     miou = _two_decimals(mean)
-    if miou == _two_decimals(ours.miou):
+    if ours.miou is not None and miou == _two_decimals(ours.miou):
         reason = "Equal but for rounding to two decimals of percent: its float32 sums lose nothing"
         return Convention(miou, f"{reason} that shows here.")
     largest = int(areas.sum(0)[1:].max())
@@ -176,7 +186,8 @@ def _torchmetrics(areas: Tensor, ours: Scores) -> Convention:
 
 
 def _per_image(areas: Tensor, ours: Scores, names: Sequence[str]) -> Convention:
-    means = [image.miou for image in image_scores(areas, names) if image is not None]
+    found = [image.miou for image in image_scores(areas, names) if image is not None]
+    means = [miou for miou in found if miou is not None]
     miou = sum(means) / max(len(means), 1)
     reason = "It averages each image's mean IoU over the classes in its labels or predictions"
     if len(means) == 1:

@@ -14,13 +14,13 @@ class Scores:
     """What a confusion matrix says; fractions in 0..1.
 
     Args:
-        miou: Mean IoU over the classes that occur.
-        pixel_accuracy: Share of the labelled pixels that are right.
+        miou: Mean IoU over the classes that occur; None where no pixel is labelled.
+        pixel_accuracy: Share of the labelled pixels that are right; None likewise.
         class_iou: IoU by class name; None for a class in neither labels nor predictions.
     """
 
-    miou: float
-    pixel_accuracy: float
+    miou: float | None
+    pixel_accuracy: float | None
     class_iou: dict[str, float | None]
 
 
@@ -33,7 +33,7 @@ def scores(confusion: Tensor, names: Sequence[str]) -> Scores:
 
     Returns:
         The scores, in double precision; a class in neither labels nor predictions has no IoU
-        and is left out of the mean. With no labelled pixel at all, mIoU and accuracy are 0.
+        and is left out of the mean. Without a labelled pixel mIoU and accuracy are not defined.
     """
     areas = torch.stack([confusion.diagonal(), confusion.sum(0), confusion.sum(1)])
     return area_scores(areas, names)
@@ -56,8 +56,9 @@ def area_scores(areas: Tensor, names: Sequence[str]) -> Scores:
         for hit, union in zip(hits.tolist(), unions.tolist(), strict=True)
     ]
     occurring = [iou for iou in ious if iou is not None]
+    pixels = labelled.sum().item()
     return Scores(
-        miou=sum(occurring) / max(len(occurring), 1),
-        pixel_accuracy=hits.sum().item() / max(labelled.sum().item(), 1.0),
+        miou=sum(occurring) / len(occurring) if occurring else None,
+        pixel_accuracy=hits.sum().item() / pixels if pixels else None,
         class_iou=dict(zip(names, ious, strict=True)),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from gcseg.config import run_command
-from gcseg.errors import ConfigError, LeftEarlyError
+from gcseg.errors import ConfigError, DataError, LeftEarlyError
 from gcseg.identity import run_name
 from gcseg.seeds import expand_seeds
 from gcseg.settings import plain
@@ -21,6 +21,7 @@ from gcseg.trained import recorded_config
 if TYPE_CHECKING:
     import pytorch_lightning as L
 
+    from gcseg.data.datasets import SegmentationDataset
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.module import SegmentationModule
     from gcseg.engine.progress import RunProgress
@@ -66,6 +67,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
     module = build.module(cfg, train_set.label_space.names)
     module.configure_optimizers()  # its settings are wrong before a run folder is made, not after
     build.modes(cfg)  # likewise
+    check_labels(train_set, val_set)
     weights = find_starting_weights(cfg)
 
     folder = run.choose_folder(Path(cfg.run_root), run_name(cfg, train_set, weights), cfg.fresh)
@@ -85,6 +87,28 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
                 if cfg.strategy == "fsdp":  # the trained one is in pieces
                     module = build.module(cfg, train_set.label_space.names)
             score(cfg, trainer, module, data, folder)
+
+
+def check_labels(train_set: SegmentationDataset, val_set: SegmentationDataset) -> None:
+    """Look at the labels: what can't be learnt from or scored is refused, what is odd is told.
+
+    Raises:
+        DataError: All pixels are ignored, or one class is all that occurs in training.
+    """
+    from gcseg.data.survey import survey
+    from gcseg.terminal import announce
+
+    training, validation = survey(train_set), survey(val_set)
+    if (error := training.wrong()) is not None:
+        raise error
+    if validation.whole and not any(validation.pixels):
+        raise DataError(
+            f"all pixels of the {validation.labels:,} labels of {validation.description} are "
+            "ignored: no score of a checkpoint is defined",
+            "label the validation split",
+        )
+    for cause, remedy in training.doubts():
+        announce(f"warning: {cause}: {remedy}")
 
 
 def fit(

@@ -52,7 +52,7 @@ def test_rows_are_the_truth():
 def test_perfect_and_empty():
     assert scores(torch.eye(3, dtype=torch.int64) * 7, "abc").miou == 1
     nothing = scores(torch.zeros(2, 2, dtype=torch.int64), ["a", "b"])
-    assert nothing == Scores(0.0, 0.0, {"a": None, "b": None})
+    assert nothing == Scores(None, None, {"a": None, "b": None})
 
 
 def test_counts_of_a_whole_split_are_exact():

@@ -16,6 +16,7 @@ from gcseg.data.examine import Examination, examine, from_error
 from gcseg.data.findings import Balance, Diagnosis, Finding
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.parallel import Progress, in_parallel
+from gcseg.data.survey import Survey
 from gcseg.errors import DataError
 
 Where = tuple[str, int]
@@ -87,7 +88,9 @@ def check(
     findings += _exchanges(splits, every, poorest(outlines))
     findings += _repeated(splits, pictures)
     findings += [
-        finding for split, one in balance.items() for finding in _absent(split, splits[split], one)
+        finding
+        for split, one in balance.items()
+        for finding in _of_labels(split, splits[split], one)
     ]
     images = {name: len(data) for name, data in splits.items()}
     return Diagnosis(tuple(findings), images, balance, _notes(balance, len(outlines)))
@@ -110,17 +113,14 @@ def _balance(names: tuple[str, ...], counted: Sequence[npt.NDArray[np.int64]]) -
     )
 
 
-def _absent(split: str, dataset: SegmentationDataset, balance: Balance) -> list[Finding]:
-    """The classes that no label of a split has, as one finding."""
-    absent = [name for name, n in zip(balance.names, balance.pixels, strict=True) if not n]
-    if not absent:
-        return []
-    message = (
-        f"{len(absent)} of {len(balance.names)} classes never occur in the labels of "
-        f"{dataset.description}: {', '.join(absent)}"
-    )
-    remedy = "their scores are left out of the mean; split the data anew if they should count"
-    return [Finding("absent class", split, message, remedy)]
+def _of_labels(split: str, dataset: SegmentationDataset, balance: Balance) -> list[Finding]:
+    """What the labels of a split hold, all together."""
+    seen = Survey(dataset.description, dataset.label_space, balance.pixels, balance.ignored,
+                  balance.images, len(dataset))  # fmt: skip
+    if (error := seen.wrong()) is not None:
+        return [Finding("useless labels", split, error.cause, error.remedy)]
+    kind = "absent class" if seen.absent else "ignored pixels"
+    return [Finding(kind, split, cause, remedy) for cause, remedy in seen.doubts()]
 
 
 def _repeated(

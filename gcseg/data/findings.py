@@ -24,6 +24,7 @@ KINDS = {
     "label value": "error",
     "swapped files": "error",
     "swapped labels": "error",
+    "useless labels": "error",
     "picture in two splits": "error",
     "unexpected": "error",
     "rotated image": "warning",
@@ -33,6 +34,7 @@ KINDS = {
     "transparent image": "warning",
     "ignored label": "warning",
     "absent class": "warning",
+    "ignored pixels": "warning",
 }
 """Severity by kind of finding, in the order of the report. An error stops training or evaluation,
 or makes the scores untrustworthy. A rotated image whose label has another size is an error."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -225,8 +226,8 @@ class SegmentationModule(L.LightningModule):
             ious = {f"val/iou/{name}": iou for name, iou in plain.class_iou.items()}
             self.log_dict(
                 {
-                    "val/miou": plain.miou,
-                    "val/pixel_accuracy": plain.pixel_accuracy,
+                    "val/miou": _or_nan(plain.miou),
+                    "val/pixel_accuracy": _or_nan(plain.pixel_accuracy),
                     **{name: iou for name, iou in ious.items() if iou is not None},
                 }
             )
@@ -252,3 +253,8 @@ class SegmentationModule(L.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+
+def _or_nan(score: float | None) -> float:
+    """A score as a checkpoint is chosen by it: below all others where it is not defined."""
+    return math.nan if score is None else score

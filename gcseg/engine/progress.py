@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
@@ -144,7 +145,8 @@ class RunProgress(L.Callback):
             return
         miou = float(trainer.callback_metrics["val/miou"])
         self._best = max(self._best, miou)
-        self._score = f"  mIoU {100 * miou:.2f} % (best {100 * self._best:.2f} %)"
+        now = "not defined" if math.isnan(miou) else f"{100 * miou:.2f} %"
+        self._score = f"  mIoU {now} (best {100 * self._best:.2f} %)"
         if trainer.is_global_zero:
             self._console.print(
                 f"step {trainer.global_step}/{trainer.max_steps}  validation{self._score}"

@@ -206,13 +206,14 @@ def print_table(evaluations: Mapping[str, Mapping[str, Any]], title: str) -> Non
     for name in records[0]["class_iou"]:
         table.add_row(name, *(_percent(record["class_iou"][name]) for record in records))
     table.add_section()
-    table.add_row("mIoU", *(_percent(record["miou"]) for record in records), style="bold")
-    table.add_row("pixel accuracy", *(_percent(record["pixel_accuracy"]) for record in records))
+    for name, key, style in (("mIoU", "miou", "bold"), ("pixel accuracy", "pixel_accuracy", None)):
+        cells = [_percent(record[key], absent="not defined") for record in records]
+        table.add_row(name, *cells, style=style)
     console = TextConsole()
     console.print(table)
     for done in dict.fromkeys(done for record in records for done in record["memory"]):
         console.print(f"memory ran out: {done}")
 
 
-def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.2f}"
+def _percent(fraction: float | None, absent: str = "-") -> str:
+    return absent if fraction is None else f"{100 * fraction:.2f}"

@@ -1,0 +1,127 @@
+"""What the labels of a split hold, seen before a network is trained on them or chosen by them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
+from gcseg.data.parallel import in_parallel
+from gcseg.data.reading import count_values
+from gcseg.errors import DataError
+
+MOST_LABELS = 200
+"""Labels that are looked at, evenly spread; two seconds for 2048x1024 pixels on two cores."""
+LARGE_SHARE = 0.5
+"""Of ignored pixels; Cityscapes ignores an eighth, VOC a twentieth."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Pixels of some labels of a split.
+
+    Args:
+        description: Where the split is.
+        space: What its labels mean.
+        pixels: Of each of the C classes.
+        ignored: Pixels that are ignored.
+        looked_at: Labels that were looked at.
+        labels: Labels that there are.
+    """
+
+    description: str
+    space: LabelSpace
+    pixels: tuple[int, ...]
+    ignored: int
+    looked_at: int
+    labels: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether all labels were looked at."""
+        return self.looked_at == self.labels
+
+    @property
+    def ignored_share(self) -> float:
+        """The fraction of the pixels that are ignored."""
+        return self.ignored / max(1, self.ignored + sum(self.pixels))
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The classes that no pixel has."""
+        return tuple(name for name, n in zip(self.space.names, self.pixels, strict=True) if not n)
+
+    def wrong(self) -> DataError | None:
+        """Why nothing can be learnt or told from these labels; None if something can."""
+        occurring = [name for name in self.space.names if name not in self.absent]
+        if not occurring:
+            return DataError(
+                f"all pixels of {self._where()} are ignored", self._remedy(self.space.names)
+            )
+        if len(occurring) == 1 and self.whole:
+            return DataError(
+                f"only class {occurring[0]} occurs in {self._where()}, {self._share()}: a network "
+                "that always says it would score 100",
+                self._remedy(self.absent),
+            )
+        return None
+
+    def doubts(self) -> list[tuple[str, str]]:
+        """What is likely a mistake: the cause and the remedy of each."""
+        # A rare class may well be missing in a part of the labels; all but one are not.
+        if self.absent and (self.whole or len(self.absent) == len(self.pixels) - 1):
+            cause = (
+                f"{len(self.absent)} of {len(self.pixels)} classes never occur in {self._where()}, "
+                f"{self._share()}: {', '.join(self.absent)}"
+            )
+            return [(cause, self._remedy(self.absent))]
+        if self.ignored_share > LARGE_SHARE:
+            cause = f"much is ignored in {self._where()}, {self._share()}"
+            return [(cause, self._remedy(self.absent))]
+        return []
+
+    def _where(self) -> str:
+        count = f"the {self.labels:,}" if self.whole else f"{self.looked_at:,} of {self.labels:,}"
+        return f"{count} labels of {self.description}"
+
+    def _share(self) -> str:
+        return f"in which {100 * self.ignored_share:.1f} % of the pixels are ignored"
+
+    def _remedy(self, classes: Sequence[str]) -> str:
+        if self.ignored and classes and IGNORE_INDEX not in self.space.values:
+            values = ", ".join(map(str, sorted({*self.space.ignored, IGNORE_INDEX})))
+            return (
+                f"ignored are the values {values}; if {IGNORE_INDEX} means {classes[0]}, write "
+                f"{{name: {classes[0]}, value: {IGNORE_INDEX}}} in the class list"
+            )
+        return "see whether the labels have the values that the class list gives the classes"
+
+
+def survey(dataset: SegmentationDataset, most: int = MOST_LABELS) -> Survey:
+    """Look at labels of a split.
+
+    Args:
+        dataset: The split, with labels.
+        most: How many labels are looked at; evenly spread where there are more.
+
+    Raises:
+        DataError: One of them can't be read.
+    """
+    indices = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int))
+    counts = np.zeros(256, np.int64)
+    for counted in in_parallel(functools.partial(_counted, dataset), indices.tolist()):
+        counts += counted
+    space = dataset.label_space
+    pixels = tuple(counts[: space.num_classes].tolist())
+    ignored = int(counts[IGNORE_INDEX])
+    return Survey(dataset.description, space, pixels, ignored, len(indices), len(dataset))
+
+
+def _counted(dataset: SegmentationDataset, index: int) -> npt.NDArray[np.int64]:
+    label = dataset.read_label(index)
+    return np.zeros(256, np.int64) if label is None else count_values(label)
