@@ -110,9 +110,11 @@ def _built(settings: Any) -> Any:
         return [_built(one) for one in settings]
     if not isinstance(settings, dict) or "_target_" not in settings:
         return settings
-    # What a rotation brings in from outside the picture has no class.
-    fills = "fill_mask" in inspect.signature(find_target(settings["_target_"])).parameters
-    filling = {"fill_mask": IGNORE_INDEX} if fills and "fill_mask" not in settings else {}
+    # What a rotation brings in from outside the picture has no class. Under what a dropout hides,
+    # labels stay, as the library's None says; fill_mask=255 ignores them.
+    own = inspect.signature(find_target(settings["_target_"])).parameters.get("fill_mask")
+    fills = own is not None and own.default is not None and "fill_mask" not in settings
+    filling = {"fill_mask": IGNORE_INDEX} if fills else {}
     inside = {key: _built(value) for key, value in settings.items() if key != "_target_"}
     return call(settings["_target_"], {**filling, **inside})
 

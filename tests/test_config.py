@@ -357,6 +357,25 @@ def test_what_is_no_transform(settings, message):
         extra(settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ("{_target_: albumentations.CoarseDropout, p: 1.0}", None),
+        ("{_target_: albumentations.GridDropout, p: 1.0}", None),
+        ("{_target_: albumentations.CoarseDropout, p: 1.0, fill_mask: 255}", 255),
+        ("{_target_: albumentations.Rotate, p: 1.0}", 255),
+        ("{_target_: albumentations.Rotate, p: 1.0, fill_mask: 3}", 3),
+    ],
+)
+def test_labels_under_a_dropout_stay(settings, wanted):
+    transform = extra(settings)
+    assert transform.fill_mask == wanted
+    label = np.ones((64, 64), np.uint8)
+    turned = transform(image=np.ones((64, 64, 3), np.uint8), mask=label)["mask"]
+    if "Dropout" in settings:
+        assert set(np.unique(turned)) == ({1} if wanted is None else {1, wanted})
+
+
 def test_what_an_extra_transform_brings_in_is_ignored():
     rotate = "+augment.extra.turn={_target_: albumentations.Rotate, limit: [45, 45], p: 1.0}"
     transform = build_data._transform(compose("train", rotate), "turn")

@@ -1,5 +1,7 @@
 """Labels from which nothing can be learnt are refused, odd ones are told."""
 
+import json
+
 import numpy as np
 import pytest
 import yaml
@@ -91,3 +93,21 @@ def test_a_split_that_scores_nothing(run, tmp_path):
     error = run("train", *OWN, f"dataset.root={root}").error
     assert "no score of a checkpoint is defined" in error
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_score_without_labels_is_not_defined(run, tmp_path):
+    """In the table, in results.json and in the report, as it is of no use as a number."""
+    root = tree(tree(tmp_path / "data", [0, 1]), [0, 1], split="val")
+    own = (*OWN, f"dataset.root={root}")
+    assert run("train", *own).status == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    for mask in (root / "labels" / "val").iterdir():
+        Image.fromarray(np.full((64, 64), 255, np.uint8)).save(mask)
+    scored = run("eval", f"checkpoint={folder}", "accelerator=cpu", "explain=true", "tta=none")
+    assert scored.status == 0, scored.err
+    assert scored.out.count("not defined") >= 2
+    record = json.loads((folder / "results.json").read_text())["evaluations"]["none"]
+    assert record["miou"] is None and record["pixel_accuracy"] is None
+    reported = run("report", f"run={folder}", "accelerator=cpu")
+    assert reported.status == 0, reported.err
+    assert "0.00 %" not in (folder / "report.html").read_text()
