@@ -95,7 +95,8 @@ def check_labels(train_set: SegmentationDataset, val_set: SegmentationDataset) -
     Raises:
         DataError: All pixels are ignored, or one class is all that occurs in training.
     """
-    from gcseg.data.survey import survey
+    from gcseg.data.survey import LARGE_SHARE, survey
+    from gcseg.ranks import is_first_process
     from gcseg.terminal import announce
 
     training, validation = survey(train_set), survey(val_set)
@@ -108,7 +109,10 @@ def check_labels(train_set: SegmentationDataset, val_set: SegmentationDataset) -
             "label the validation split",
         )
     for cause, remedy in training.doubts():
-        announce(f"warning: {cause}: {remedy}")
+        if training.ignored_share > LARGE_SHARE:
+            announce(f"warning: {cause}: {remedy}")
+        elif is_first_process():
+            say(f"note: {cause}: {remedy}")
 
 
 def fit(

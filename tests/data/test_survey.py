@@ -85,7 +85,16 @@ def test_a_training_says_so(run, tmp_path):
     )
     outcome = run("train", *own)
     assert outcome.status == 0, outcome.err
-    assert "warning: 1 of 3 classes never occur in the 3 labels" in outcome.err
+    assert "note: 1 of 3 classes never occur in the 3 labels" in outcome.out
+    again = run("train", *own)
+    assert again.status == 0 and "is trained already" in again.out
+
+
+def test_a_training_warns_of_much_that_is_ignored(run, tmp_path):
+    root = tree(tree(tmp_path / "data", [0, 1, 255, 255, 255]), [0, 1], split="val")
+    outcome = run("train", *OWN, f"dataset.root={root}")
+    assert outcome.status == 0, outcome.err
+    assert "warning: much is ignored in the 3 labels" in outcome.err
 
 
 def test_a_split_that_scores_nothing(run, tmp_path):
