@@ -33,7 +33,7 @@ from gcseg.command_line import home_expanded, options_first
 from gcseg.errors import ConfigError, GcsegError, LeftEarlyError, behind, is_out_of_memory
 from gcseg.ranks import is_first_process
 from gcseg.records import RecordError, read_yaml
-from gcseg.settings import check, expand_home, leaves
+from gcseg.settings import check, expand_home, leaves, readers_of
 from gcseg.text import say
 
 PACKAGE = Path(__file__).resolve().parent
@@ -357,6 +357,8 @@ def _suggest(key: str, config_name: str) -> str:
     if not close:  # perhaps the right name in another place
         close = [name for name in known if name.split(".")[-1] == key.split(".")[-1]][:3]
     meant = f"did you mean {' or '.join(close)}? " if close else ""
+    if elsewhere := readers_of(key):
+        meant = f"it is one of {elsewhere}; "
     return f"{meant}--cfg job lists them all"
 
 

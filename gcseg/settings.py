@@ -153,10 +153,9 @@ def _option(row: Row) -> str:
 def _unknown(name: str, value: object, node: _Node, prefix: str, command: str) -> ConfigError:
     """The error for a setting that no row is about."""
     here = [f"{prefix}{known}" for known in node.inside]
-    elsewhere = {user for row in TABLE if row.name == name for user in row.commands}
     close = difflib.get_close_matches(name.rpartition(".")[2], node.inside, n=3, cutoff=0.6)
-    if elsewhere:
-        remedy = f"leave it out; it is one of {_modules(elsewhere)}"
+    if elsewhere := readers_of(name):
+        remedy = f"leave it out; it is one of {elsewhere}"
     elif close:
         remedy = f"did you mean {' or '.join(f'{prefix}{one}' for one in close)}?"
     elif prefix and len(here) <= _FEW:
@@ -166,6 +165,11 @@ def _unknown(name: str, value: object, node: _Node, prefix: str, command: str) -
     return ConfigError(
         f"{name}={as_given(value)} is no setting that {_modules([command])} reads", remedy
     )
+
+
+def readers_of(name: str) -> str:
+    """The commands that read a setting, by the names of their modules; empty if none does."""
+    return _modules(user for row in TABLE if row.name == name for user in row.commands)
 
 
 def _modules(commands: Iterable[str]) -> str:

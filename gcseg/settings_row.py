@@ -146,7 +146,7 @@ def as_given(value: object) -> str:
         text = "[" + ",".join(as_given(one) for one in _few(value)) + "]"
     else:
         text = str(value) if not isinstance(value, int) or abs(value) < 2**256 else "a huge number"
-    text = printable(text)
+    text = printable(text) if text.strip() else f"'{text}'"
     return text if len(text) <= LONGEST else text[:LONGEST] + "..."
 
 

@@ -25,6 +25,10 @@ def read_weights(path: str | Path, kind: Kind | None = None) -> CheckpointFile:
         WeightsError: The file can't be read, or has no such weights.
     """
     file = read_checkpoint_file(path)
+    if kind == "raw" and not _had_average(file.extra):
+        raise WeightsError(
+            f"{path} is of a training without an average", "leave weights=raw out: it has one kind"
+        )
     if kind is None or is_averaged(file.extra) == (kind == "ema"):
         return file
     if kind == "ema":
@@ -37,6 +41,13 @@ def read_weights(path: str | Path, kind: Kind | None = None) -> CheckpointFile:
             "leave weights=raw out, or give the checkpoint of the training itself",
         )
     return read_checkpoint_file(path, container=RAW_WEIGHTS)
+
+
+def _had_average(extra: Mapping[str, Any]) -> bool:
+    """Whether the training kept a moving average, also if the file has the other weights alone."""
+    config = own_record(extra).get("config")
+    ema = config.get("ema") if isinstance(config, Mapping) else None
+    return is_averaged(extra) or (isinstance(ema, Mapping) and ema.get("decay") is not None)
 
 
 def is_averaged(extra: Mapping[str, Any]) -> bool:

@@ -278,9 +278,14 @@ def test_converted(run, real, tmp_path, capsys):
         assert outcome.status == 0, outcome.err
     error = run("eval", f"checkpoint={average}", *EVALUATE, "weights=raw").error
     assert "ema.safetensors has the averaged weights alone: leave weights=raw out" in error
-    with pytest.raises(SystemExit):
-        weights_command(["convert", str(training_without(real)), f"{raw}.ckpt", "--weights", "ema"])
-    assert "has no averaged weights" in capsys.readouterr().err
+    without = str(training_without(real))
+    for kind, message in (
+        ("ema", "has no averaged weights"),
+        ("raw", "training without an averag"),
+    ):
+        with pytest.raises(SystemExit):
+            weights_command(["convert", without, f"{raw}.ckpt", "--weights", kind])
+        assert message in capsys.readouterr().err
 
 
 def training_without(folder: Path) -> Path:
