@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -231,13 +230,9 @@ def test_weights_that_are_not_there(run, training, command):
     assert error == "weights=swa: use ema or raw, or null"
 
 
-def test_raw_is_what_a_plain_training_has(run, training, tmp_path):
-    folder = shutil.copytree(training.folder, tmp_path / "runs" / training.folder.name)
-    before = results(folder)
-    outcome = run("eval", f"checkpoint={folder}", *EVALUATE, "weights=raw")
-    assert outcome.status == 0, outcome.err
-    assert results(folder).keys() == before.keys()
-    assert results(folder)["none"]["class_iou"] == before["none"]["class_iou"]
+def test_a_plain_training_has_weights_of_one_kind(run, training):
+    error = run("eval", f"checkpoint={training.folder}", *EVALUATE, "weights=raw").error
+    assert "is of a training without an average: leave weights=raw out" in error
 
 
 @pytest.fixture
@@ -292,6 +287,7 @@ def training_without(folder: Path) -> Path:
     """The checkpoint as of a training that kept no average."""
     content = checkpoint(folder, "best")
     del content["raw_state_dict"]
+    content["gcseg"]["config"]["ema"]["decay"] = None
     path = folder / "plain.ckpt"
     torch.save(content, path)
     return path
