@@ -95,7 +95,7 @@ def check_labels(train_set: SegmentationDataset, val_set: SegmentationDataset) -
     Raises:
         DataError: All pixels are ignored, or one class is all that occurs in training.
     """
-    from gcseg.data.survey import LARGE_SHARE, survey
+    from gcseg.data.survey import survey
     from gcseg.ranks import is_first_process
     from gcseg.terminal import announce
 
@@ -109,7 +109,7 @@ def check_labels(train_set: SegmentationDataset, val_set: SegmentationDataset) -
             "label the validation split",
         )
     for cause, remedy in training.doubts():
-        if training.ignored_share > LARGE_SHARE:
+        if training.loud:
             announce(f"warning: {cause}: {remedy}")
         elif is_first_process():
             say(f"note: {cause}: {remedy}")

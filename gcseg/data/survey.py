@@ -56,25 +56,32 @@ class Survey:
         """The classes that no pixel has."""
         return tuple(name for name, n in zip(self.space.names, self.pixels, strict=True) if not n)
 
+    @property
+    def occurring(self) -> tuple[str, ...]:
+        """The classes that some pixel has."""
+        return tuple(name for name, n in zip(self.space.names, self.pixels, strict=True) if n)
+
+    @property
+    def loud(self) -> bool:
+        """Whether what `doubts` says makes scores worthless, and is no mere note."""
+        return self.ignored_share > LARGE_SHARE or len(self.occurring) == 1
+
     def wrong(self) -> DataError | None:
         """Why nothing can be learnt or told from these labels; None if something can."""
-        occurring = [name for name in self.space.names if name not in self.absent]
-        if not occurring:
+        if not self.occurring:
             return DataError(
                 f"all pixels of {self._where()} are ignored", self._remedy(self.space.names)
             )
-        if len(occurring) == 1 and self.whole:
-            return DataError(
-                f"only class {occurring[0]} occurs in {self._where()}, {self._share()}: a network "
-                "that always says it would score 100",
-                self._remedy(self.absent),
-            )
+        if len(self.occurring) == 1 and self.whole and self.ignored:
+            return DataError(self._only_one(), self._remedy(self.absent))
         return None
 
     def doubts(self) -> list[tuple[str, str]]:
         """What is likely a mistake: the cause and the remedy of each."""
-        # A rare class may well be missing in a part of the labels; all but one are not.
-        if self.absent and (self.whole or len(self.absent) == len(self.pixels) - 1):
+        if len(self.occurring) == 1:
+            return [(self._only_one(), self._remedy(self.absent))]
+        # A rare class may well be missing in a part of the labels.
+        if self.absent and self.whole:
             cause = (
                 f"{len(self.absent)} of {len(self.pixels)} classes never occur in {self._where()}, "
                 f"{self._share()}: {', '.join(self.absent)}"
@@ -84,6 +91,12 @@ class Survey:
             cause = f"much is ignored in {self._where()}, {self._share()}"
             return [(cause, self._remedy(self.absent))]
         return []
+
+    def _only_one(self) -> str:
+        return (
+            f"only class {self.occurring[0]} occurs in {self._where()}, {self._share()}: a network "
+            "that always says it would score 100"
+        )
 
     def _where(self) -> str:
         count = f"the {self.labels:,}" if self.whole else f"{self.looked_at:,} of {self.labels:,}"

@@ -34,7 +34,7 @@ def tree(root, values, classes=("background", "road"), split="train", count=3):
     [
         ([0, 255], ("background", "road"), "only class background occurs in the 3 labels of "),
         ([255], ("background", "road"), "all pixels of the 3 labels of "),
-        ([1], ("background", "road"), "only class road occurs in the 3 labels of "),
+        ([1, 1, 255], ("background", "road"), "only class road occurs in the 3 labels of "),
     ],
 )
 def test_nothing_to_learn(values, classes, message, tmp_path):
@@ -69,7 +69,15 @@ def test_a_part_of_many_is_said_to_be_one(tmp_path):
     assert (seen.looked_at, seen.labels, seen.whole) == (4, 9, False)
     assert seen.wrong() is None
     ((cause, _),) = seen.doubts()
-    assert cause.startswith("1 of 2 classes never occur in 4 of 9 labels of ")
+    assert cause.startswith("only class background occurs in 4 of 9 labels of ") and seen.loud
+
+
+def test_one_class_of_which_all_is_labelled_is_told(tmp_path):
+    """As of a try with one picture: nothing is hidden, but its score is worth nothing."""
+    seen = survey(folder(tree(tmp_path, [1]), "train"))
+    ((cause, _),) = seen.doubts()
+    assert seen.wrong() is None and seen.loud
+    assert cause.startswith("only class road occurs in the 3 labels of ") and "100" in cause
 
 
 def test_a_training_says_so(run, tmp_path):
