@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import socket
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from gcseg.download import download
 from gcseg.errors import DownloadError, OutputError, WeightsError
@@ -13,6 +17,8 @@ from gcseg.published import RECORDS, Record
 __all__ = ["Record", "by_file_name", "cache_folder", "find", "records", "resolve"]
 
 HUB = "https://huggingface.co/"
+SECONDS_TO_CONNECT = 5.0
+"""To the hub's server."""
 
 
 def records() -> tuple[Record, ...]:
@@ -86,6 +92,8 @@ def _from_hub(record: Record, by_hand: Path) -> Path:
     otherwise = f"fetch {record.url} and put it at {by_hand}"
     try:
         from huggingface_hub import hf_hub_download
+        from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+        from huggingface_hub.errors import LocalEntryNotFoundError
     except ImportError:
         raise DownloadError(
             f"{record.name} needs the package huggingface_hub",
@@ -93,10 +101,28 @@ def _from_hub(record: Record, by_hand: Path) -> Path:
         ) from None
     repository, file = record.url.removeprefix(HUB).split("/resolve/main/")
     try:
+        with suppress(LocalEntryNotFoundError):
+            return Path(hf_hub_download(repository, file, local_files_only=True))
+        if not HF_HUB_OFFLINE:
+            _check_reachable(ENDPOINT)
         return Path(hf_hub_download(repository, file))
     except Exception as error:  # of the hub's, its web client's or the file system's many types
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DownloadError(f"{record.url} can't be fetched ({reason})", otherwise) from error
+
+
+def _check_reachable(address: str) -> None:
+    """Fail at once where there is no network: the hub's package would try for half a minute.
+
+    Raises:
+        OSError: The server can't be reached.
+    """
+    server = urlsplit(address)
+    host = server.hostname or ""
+    if getproxies().keys() & {"http", "https", "all"} and not proxy_bypass(host):
+        return  # it may be reached through one all the same
+    port = server.port or (80 if server.scheme == "http" else 443)
+    socket.create_connection((host, port), timeout=SECONDS_TO_CONNECT).close()
 
 
 def _suggestion(name: str) -> str:

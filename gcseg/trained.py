@@ -127,7 +127,29 @@ def offer_trained_options(arguments: list[str]) -> Trained:
             "add dataset=cityscapes, voc, ade20k, camvid or folder",
         )
     _offer(trained.config, arguments, trained.checkpoint)
+    if trained.checkpoint and not any(
+        given(arguments, key) is not None for key in ("dataset", "dataset.root", "images")
+    ):
+        _check_root(trained)
     return trained
+
+
+def _check_root(trained: Trained) -> None:
+    """Say where the data lies that a run names by a path from another working folder.
+
+    Raises:
+        ConfigError: It is not here, but above the run folder.
+    """
+    root = (trained.config.get("dataset") or {}).get("root")
+    folder = Path(str(trained.checkpoint)).expanduser().absolute()
+    if not isinstance(root, str) or Path(root).is_absolute() or Path(root).exists():
+        return
+    for place in folder.parents:
+        if (place / root).is_dir():
+            raise ConfigError(
+                f"{trained.checkpoint} was trained on dataset.root={root}, which is not here",
+                f"give dataset.root={place / root} if that is the data",
+            )
 
 
 def _offer(config: Mapping[str, Any], arguments: Sequence[str], source: object) -> None:

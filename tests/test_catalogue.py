@@ -5,8 +5,10 @@ import importlib.util
 import os
 import random
 import re
+import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -366,6 +368,18 @@ def test_hub_without_a_network(tmp_path, cache):
     message = done.stderr.splitlines()[-1]
     assert message.startswith("gcseg.errors.DownloadError: https://huggingface.co/timm/resnet18d.")
     assert message.endswith(BY_HAND.format(cache))
+
+
+@needs_hub
+def test_a_hub_that_is_out_of_reach_is_given_up_at_once(tmp_path, cache):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"  # where nobody listens
+        start = time.monotonic()
+        done = resolve_in_process("timm/resnet18d", tmp_path, HF_ENDPOINT=address)
+    assert time.monotonic() - start < 15, "half of what the hub's own attempts take"
+    message = done.stderr.splitlines()[-1]
+    assert "Connection refused" in message and message.endswith(BY_HAND.format(cache))
 
 
 def test_hub_without_its_package(cache, monkeypatch):

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -259,6 +260,27 @@ def test_trained_settings_come_from_the_run_folder(training):
                 assert plain(cfg[group]) == trained[group]
         assert cfg.dataset.reader.train == 6 and cfg.dataset.root == "/elsewhere"
         assert cfg.split == "val"
+
+
+def test_a_relative_root_from_another_folder(training, tmp_path, monkeypatch):
+    """The line says what to give, and a file's path is not followed by itself."""
+    folder = tmp_path / "work" / "runs" / training.folder.name
+    shutil.copytree(training.folder, folder)
+    text = (folder / "config.yaml").read_text()
+    root = yaml.safe_load(text)["dataset"]["root"]
+    (folder / "config.yaml").write_text(text.replace(root, "data/scenes"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    given = [f"checkpoint='{folder}'", "trust=true"]
+    offer_trained_options(given)
+    (tmp_path / "work" / "data" / "scenes").mkdir(parents=True)
+    wanted = tmp_path / "work" / "data" / "scenes"
+    with pytest.raises(ConfigError, match=f"is not here: give dataset.root={wanted} if that"):
+        offer_trained_options(given)
+    offer_trained_options([*given, "images=x"])
+    offer_trained_options([*given, "dataset.root=x"])
+    monkeypatch.chdir(tmp_path / "work")
+    offer_trained_options(given)
 
 
 def test_one_checkpoint_per_command():

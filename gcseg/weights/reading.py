@@ -27,6 +27,7 @@ from gcseg.weights.records import own_record
 from gcseg.weights.refused import RefusedError
 from gcseg.weights.stand_ins import STAND_INS, Array
 
+PARALLEL_PREFIX = "module."  # of all names where DataParallel or its distributed kind was saved
 TRAINING_PREFIX = "model."  # of the network's parameters in a checkpoint of our training
 
 # Where a training that averages its weights keeps those that the optimizer goes on from; the
@@ -299,11 +300,14 @@ def _checked(state: Mapping[Any, Any], size: int) -> dict[str, Tensor]:
         size: How many bytes they may have together.
 
     Returns:
-        The tensors, without the prefix of our training's checkpoints.
+        The tensors, without the prefix of our training's checkpoints, and without that of
+        DistributedDataParallel where all have it.
     """
     for name in state:
         if not isinstance(name, str):
             raise RefusedError(f"{shown(str(name))} in it is no name of a parameter")
+    if state and all(name.startswith(PARALLEL_PREFIX) for name in state):
+        state = {name.removeprefix(PARALLEL_PREFIX): value for name, value in state.items()}
     inner = {
         name.removeprefix(TRAINING_PREFIX): value
         for name, value in state.items()

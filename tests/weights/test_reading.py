@@ -337,3 +337,14 @@ def test_training_checkpoint_may_have_nan_outside_of_its_network(tmp_path):
 def test_only_files_of_torch_are_loaded_as_such(tmp_path):
     write_paddle(tmp_path / "x", tensors())
     assert_refused(tmp_path / "x", "no file of torch.save", read=load_torch)
+
+
+@pytest.mark.parametrize("key", [None, "state_dict"])
+def test_names_of_a_network_in_parallel(key, tmp_path):
+    """As DistributedDataParallel saves them; where only some have the prefix it is kept."""
+    tensors = {"backbone.conv1.weight": torch.ones(2, 3), "head.bias": torch.zeros(2)}
+    prefixed = {f"module.{name}": tensor for name, tensor in tensors.items()}
+    torch.save(prefixed if key is None else {key: prefixed}, tmp_path / "all.pth")
+    assert read_tensors(tmp_path / "all.pth").keys() == tensors.keys()
+    torch.save({**tensors, **prefixed}, tmp_path / "some.pth")
+    assert read_tensors(tmp_path / "some.pth").keys() == {*tensors, *prefixed}
