@@ -16,6 +16,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from gcseg.analysis import Analysis, Counts, merged
 from gcseg.data.label_spaces import IGNORE_INDEX
+from gcseg.errors import ConfigError
 from gcseg.inference import Augmentation, Average, Fit, SlidingWindow
 from gcseg.losses import cross_entropy, summed_weight
 from gcseg.memory_ladder import MemoryLadder, report
@@ -68,7 +69,9 @@ class SegmentationModule(L.LightningModule):
         self.count_ignored = count_ignored
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.class_weights: Tensor | None
+        self._outside: Tensor
         self.register_buffer("class_weights", weights, persistent=False)
+        self.register_buffer("_outside", torch.zeros((), dtype=torch.int64), persistent=False)
         self.average = average
         self.window = window
         self.fit = fit
@@ -177,12 +180,34 @@ class SegmentationModule(L.LightningModule):
         confidences: dict[str, Tensor] | None = {} if self.analyses else None
         predictions = self._predict(batch, height, width, confidences)
         for name, predicted in predictions.items():
+            self._outside += self._count_outside(predicted) + self._count_outside(
+                label.masked_fill(label == IGNORE_INDEX, 0)
+            )
             self.confusion[name].update(predicted, label)
             if confidences is not None:
                 self.analyses[name].update(
                     int(batch["index"]), predicted[0], label[0], confidences[name][0]
                 )
         return predictions
+
+    def _count_outside(self, indices: Tensor) -> Tensor:
+        """How many class indices there is no class of, without waiting for the device."""
+        return ((indices < 0) | (indices >= len(self.class_names))).sum()
+
+    def _check_outside(self) -> None:
+        """Require all indices of an evaluation to be those of classes.
+
+        Raises:
+            ConfigError: Some are not, which would be counted as other classes.
+        """
+        count = int(self.trainer.strategy.reduce(self._outside.clone(), reduce_op="sum"))
+        self._outside.zero_()
+        if count:
+            raise ConfigError(
+                f"{count:,} class indices of labels or predictions are outside 0 to "
+                f"{len(self.class_names) - 1}",
+                "let the network have one channel for each class",
+            )
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Class indices, 1 x H x W, of one image under the first mode, at its own size."""
@@ -215,7 +240,12 @@ class SegmentationModule(L.LightningModule):
         )
 
     def on_validation_epoch_end(self) -> None:
-        """Turn the confusion matrices, summed over processes, into scores; report on memory."""
+        """Turn the confusion matrices, summed over processes, into scores; report on memory.
+
+        Raises:
+            ConfigError: A label or a prediction is of no class.
+        """
+        self._check_outside()
         count = len(self.class_names)
         for name, matrix in self.confusion.compute().items():
             self.matrices[name] = matrix.cpu().reshape(count, count)  # of one class, it is flat

@@ -1,9 +1,12 @@
 """Networks of one's own that do not fit are named before they are trained."""
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
 
+from gcseg.engine.module import SegmentationModule
 from gcseg.errors import ConfigError
 from gcseg.models.contract import check_backbone, check_head
 from tests.tiny import TinyBackbone
@@ -56,3 +59,19 @@ def test_heads():
         check_head("head", nn.Conv2d(16, 6, 1), 16, 5)
     with pytest.raises(ConfigError, match=r"auxiliary_head Gives gives a tuple: give a tensor"):
         check_head("auxiliary_head", Gives(lambda x: (x, x)), 16, 5)
+
+
+def test_an_index_of_no_class_is_no_other_class(run, training, monkeypatch, tmp_path):
+    """The matrix would count it as one; results.json stays as it was."""
+    folder = shutil.copytree(training.folder, tmp_path / training.folder.name)
+    before = (folder / "results.json").read_bytes()
+    given = (f"checkpoint={folder}", "accelerator=cpu", "num_workers=0", "tta=none")
+    predict = SegmentationModule._predict
+
+    def beyond(self, *arguments):
+        return {name: found + 19 for name, found in predict(self, *arguments).items()}
+
+    monkeypatch.setattr(SegmentationModule, "_predict", beyond)
+    error = run("eval", *given).error
+    assert "class indices of labels or predictions are outside 0 to 18" in error
+    assert (folder / "results.json").read_bytes() == before
