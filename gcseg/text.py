@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 LONGEST = 100
 """Characters of a name that a message shows."""
+
+_NO_TEXT = {"null", "true", "false", "nan", "inf"}
+"""Words that Hydra reads as something else."""
 
 
 def printable(text: str) -> str:
@@ -23,6 +27,21 @@ def shown(value: object) -> str:
     text = value if isinstance(value, str) else f"an object of type {type(value).__name__}"
     text = text if len(text) <= LONGEST else text[:LONGEST] + "..."
     return printable(text)
+
+
+def as_override(key: str, value: object) -> str:
+    """A setting of a command line with a value that Hydra takes for text as it is.
+
+    Args:
+        key: The setting, as `checkpoint`.
+        value: Its value, as a path; in quotes where Hydra's grammar wants them.
+    """
+    text = str(value)
+    if re.fullmatch(r"[A-Za-z_./][\w./:+@%-]*", text, re.ASCII) and text.lower() not in _NO_TEXT:
+        return f"{key}={text}"
+    # Within quotes, a backslash is one unless it is before a quote.
+    escaped = re.sub(r"(\\*)('|$)", lambda at: at[1] * 2 + ("\\'" if at[2] else ""), text)
+    return f"{key}='{escaped}'"
 
 
 def say(*lines: object, error: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from gcseg.settings import plain
 from gcseg.signals import Signals, leaving_on_signals
 from gcseg.starting_weights import find_starting_weights, load_starting_weights
 from gcseg.sweeps.outcome import in_sweep, sweep_of_job, tell_sweep
-from gcseg.text import say
+from gcseg.text import as_override, say
 from gcseg.trained import recorded_config
 
 if TYPE_CHECKING:
@@ -232,7 +233,8 @@ def make_report(cfg: DictConfig, folder: RunFolder) -> Path | None:
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        announce(f"warning: no report.html ({reason}): python -m gcseg.report run={folder.path}")
+        again = shlex.quote(as_override("run", folder.path))
+        announce(f"warning: no report.html ({reason}): python -m gcseg.report {again}")
         return None
 
 

@@ -14,6 +14,7 @@ from gcseg.model_cost import forward_flops, parameters, training_memory
 from gcseg.models import Segmentor
 from gcseg.ranks import is_first_process
 from gcseg.terminal import TextConsole
+from gcseg.text import as_override
 
 FILES = ("report.html", "results.json", "metrics.csv", "checkpoints/best.ckpt")
 """Of a run folder, in the order in which a reader wants them."""
@@ -124,11 +125,11 @@ def end_lines(folder: Path, *, attention: bool = True) -> dict[str, str]:
     """What `print_end` prints, by what it is about."""
     there = [name for name in FILES if (folder / name).is_file()]
     lines = {Path(name).name: str(folder / name) for name in there}
-    checkpoint = shlex.quote(f"checkpoint={folder}")
+    checkpoint = shlex.quote(as_override("checkpoint", folder))
     if "report.html" not in there:  # which has it all
         lines["explain"] = f"python -m gcseg.eval {checkpoint} explain=true"
     lines["predict"] = f"python -m gcseg.predict {checkpoint} limit=8"
-    lines["report"] = f"python -m gcseg.report {shlex.quote(f'run={folder}')}"
+    lines["report"] = f"python -m gcseg.report {shlex.quote(as_override('run', folder))}"
     if attention:
         lines["attention"] = f"python -m gcseg.attention {checkpoint} limit=8"
     return lines

@@ -11,6 +11,7 @@ import numpy as np
 
 from gcseg.data.statistics import ClassStatistics, Statistics
 from gcseg.files import atomic_write
+from gcseg.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ def _figure(statistics: Statistics, title: str) -> Figure:
     height = _MARGIN + max(_LOWEST, rows * _ROW)
     figure = Figure((sum(widths), height), layout="constrained", facecolor="white")
     images = f"{statistics.images} image{'s' if statistics.images > 1 else ''}"
-    figure.suptitle(f"{title}: {images}", parse_math=False)
+    figure.suptitle(f"{printable(title)}: {images}", parse_math=False)
     parts = figure.subfigures(1, len(widths), width_ratios=widths, squeeze=False)[0]
     if classes is not None:
         for part, block in zip(parts, blocks, strict=False):
@@ -134,4 +135,5 @@ def _plot_sizes(axes: Axes, statistics: Statistics) -> None:
 
 
 def _short(name: str) -> str:
+    name = printable(name)
     return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"

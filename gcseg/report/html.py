@@ -15,6 +15,7 @@ from PIL import Image
 import gcseg
 from gcseg.files import atomic_write
 from gcseg.report.html_style import STYLE
+from gcseg.text import printable
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
 """Of the page's contents: the browser itself refuses whatever is not in this file."""
@@ -103,7 +104,7 @@ def text(string: str) -> Markup:
 
 def one_line(string: str) -> str:
     """Text on one line that can be written as UTF-8: file names may hold what it can't."""
-    return " ".join(string.encode("utf-8", "replace").decode().split())
+    return printable(" ".join(string.encode("utf-8", "replace").decode().split()))
 
 
 def table(

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
+from gcseg.text import printable
 
 _GAP = 4
 _LEGEND_ROW = 18
@@ -76,5 +77,5 @@ def _legend(space: LabelSpace, width: int) -> UInt8Array:
     for index, (name, color) in enumerate(zip(space.names, space.colors, strict=True)):
         x, y = index % per_row * column, index // per_row * _LEGEND_ROW + _GAP
         draw.rectangle((x + 2, y, x + 14, y + 12), fill=color, outline="black")
-        draw.text((x + 20, y), name, fill="black")
+        draw.text((x + 20, y), printable(name), fill="black")
     return np.asarray(canvas, np.uint8)

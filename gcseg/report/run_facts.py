@@ -9,6 +9,7 @@ from pathlib import PurePath
 from gcseg.report.html import command, details, facts, notice, table
 from gcseg.report.run_files import RunFiles
 from gcseg.shown import mapping, number
+from gcseg.text import as_override
 
 
 def speed_parts(run: RunFiles) -> Sequence[str]:
@@ -87,16 +88,17 @@ def command_parts(run: RunFiles) -> Sequence[str]:
     if given := _given_command(run):
         parts += ["The command that it was trained with:", command(given)]
     folder = run.place
+    checkpoint = as_override("checkpoint", folder)
     lines = {
         "The same training again, by its settings alone:":
             ["gcseg.train", "--resolved", f"{folder}/config.yaml"],
         "Score it under other modes, with boundaries, calibration and single images:":
-            ["gcseg.eval", f"checkpoint={folder}", "explain=true"],
-        "Predict pictures:": ["gcseg.predict", f"checkpoint={folder}", "images=FOLDER"],
-        "Write this report anew:": ["gcseg.report", f"run={folder}"],
+            ["gcseg.eval", checkpoint, "explain=true"],
+        "Predict pictures:": ["gcseg.predict", checkpoint, "images=FOLDER"],
+        "Write this report anew:": ["gcseg.report", as_override("run", folder)],
     }  # fmt: skip
     if has_attention(run):
-        looks = ["gcseg.attention", f"checkpoint={folder}"]
+        looks = ["gcseg.attention", checkpoint]
         lines = {**lines, "See where its context block looks:": looks}
     for words, line in lines.items():
         parts += [words, command(shlex.join(["python", "-m", *line]))]

@@ -19,6 +19,7 @@ from gcseg.records import LARGEST_YAML
 from gcseg.report.measured import MODES
 from gcseg.shapes import ANALYSIS, ANYTHING, ENVIRONMENT, LARGEST, RESULTS
 from gcseg.shown import Curve, mapping, parsed, shown_curves, shown_record, shown_text
+from gcseg.text import as_override
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class RunFiles:
 
     def argument(self, key: str) -> str:
         """The folder as the value of a command's setting, to be pasted."""
-        return shlex.quote(f"{key}={self.place}")
+        return shlex.quote(as_override(key, self.place))
 
     @property
     def main(self) -> list[Evaluation]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gcseg.files import atomic_write
 from gcseg.sweeps.scores import MODES, Setting
 from gcseg.sweeps.statistics import mean
+from gcseg.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -307,4 +308,5 @@ def _number(text: str) -> float | None:
 
 
 def _short(name: str) -> str:
+    name = printable(name)
     return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"

@@ -33,6 +33,7 @@ from gcseg.sweeps.scores import (
 )
 from gcseg.sweeps.statistics import mean
 from gcseg.terminal import TextConsole, announce
+from gcseg.text import printable
 
 _NUMBERS_NAMED = 8
 """Jobs of one note that are named by their numbers."""
@@ -63,8 +64,8 @@ def write_summary(folder: Path, jobs: Sequence[Job]) -> None:
     with atomic_write(folder / "sweep.csv") as file:
         file.write(_csv(jobs).encode())
     with atomic_write(folder / "sweep.txt") as file:
-        text = [f"{sheet.title}\n\n{_markdown(sheet)}" for sheet in sheets]
-        file.write(("\n\n".join([*text, "\n".join(lines)]).strip() + "\n").encode())
+        text = [f"{printable(sheet.title)}\n\n{_markdown(sheet)}" for sheet in sheets]
+        file.write(("\n\n".join([*text, "\n".join(map(printable, lines))]).strip() + "\n").encode())
     write_plot(folder, settings(jobs), modes(jobs))
     from gcseg.sweeps.report import write_sweep_report  # which has these tables, too
 
@@ -269,4 +270,4 @@ def _markdown(sheet: Sheet) -> str:
 
 
 def _escaped(cell: str) -> str:
-    return " ".join(cell.replace("|", "\\|").split())
+    return printable(" ".join(cell.replace("|", "\\|").split()))
