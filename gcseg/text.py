@@ -37,7 +37,8 @@ def as_override(key: str, value: object) -> str:
         value: Its value, as a path; in quotes where Hydra's grammar wants them.
     """
     text = str(value)
-    if re.fullmatch(r"[A-Za-z_./][\w./:+@%-]*", text, re.ASCII) and text.lower() not in _NO_TEXT:
+    plain = r"[A-Za-z_./][\w./:+@%-]*( [\w./:+@%-]+)*"
+    if re.fullmatch(plain, text, re.ASCII) and text.lower() not in _NO_TEXT:
         return f"{key}={text}"
     # Within quotes, a backslash is one unless it is before a quote.
     escaped = re.sub(r"(\\*)('|$)", lambda at: at[1] * 2 + ("\\'" if at[2] else ""), text)

@@ -85,7 +85,8 @@ def test_text_is_escaped_wherever_it_goes(tmp_path):
     assert not root.all("b")
     assert len(root.all("section")) == 1
     for tag in ("h1", "h2", "td", "dt", "dd", "figcaption", "summary", "code"):
-        assert "<b onclick=\"x\">&amp; 'quoted' ? ?" in root.all(tag)[0].text.replace("  ", " ")
+        said = root.all(tag)[0].text.replace("  ", " ").replace("\\x00", "?")
+        assert "<b onclick=\"x\">&amp; 'quoted' ? ?" in said
     assert "<b onclick" in root.all("img")[0].attributes["alt"]
 
 
