@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from gcseg.text import printable
+from gcseg.system.text import printable
 
 LEFT_EARLY = 75
 """Exit status of a training that a signal made save and leave (EX_TEMPFAIL of sysexits.h)."""

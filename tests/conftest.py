@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import commands
+from tests import running
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Training:
 
     cwd: Path
     folder: Path
-    outcome: commands.Outcome
+    outcome: running.Outcome
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +38,7 @@ def run(data, tmp_path):
     def run(command: str, *overrides: str, **options):
         options.setdefault("cwd", tmp_path)
         options.setdefault("GCSEG_DATA", str(data))
-        return commands.run(command, *overrides, **options)
+        return running.run(command, *overrides, **options)
 
     return run
 
@@ -48,7 +48,7 @@ def train(run):
     """Run a training of a second, with more overrides."""
 
     def train(*overrides: str, **options):
-        return run("train", *commands.TINY, *overrides, **options)
+        return run("train", *running.TINY, *overrides, **options)
 
     return train
 
@@ -57,6 +57,6 @@ def train(run):
 def training(data, tmp_path_factory):
     """Three steps on scenes, scored in every mode."""
     cwd = tmp_path_factory.mktemp("training")
-    outcome = commands.run("train", *commands.TINY, "tta=all", cwd=cwd, GCSEG_DATA=str(data))
+    outcome = running.run("train", *running.TINY, "tta=all", cwd=cwd, GCSEG_DATA=str(data))
     assert outcome.status == 0, outcome.err
-    return Training(cwd, commands.only_run(cwd / "runs"), outcome)
+    return Training(cwd, running.only_run(cwd / "runs"), outcome)

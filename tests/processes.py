@@ -16,9 +16,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from tests import commands
+from tests import running
 
-PRELOADED = ("torch", "pytorch_lightning", "hydra", "gcseg.engine.module", "gcseg.build_trainer")
+PRELOADED = ("torch", "pytorch_lightning", "hydra", "gcseg.engine.module", "gcseg.builders.trainer")
 
 
 def free_port() -> int:
@@ -122,7 +122,7 @@ def process_group():
 
 def run_together(
     processes: int, command: str, *overrides: str, cwd: Path, **options: Any
-) -> list[commands.Outcome]:
+) -> list[running.Outcome]:
     """Run a command in several processes that a launcher has started."""
     settings = {key: options.pop(key) for key in ("environment", "seconds") if key in options}
     return together(processes, _command, command, overrides, cwd, options, **settings)
@@ -130,5 +130,5 @@ def run_together(
 
 def _command(
     command: str, overrides: tuple[str, ...], cwd: Path, options: dict[str, str]
-) -> commands.Outcome:
-    return commands.run(command, *overrides, cwd=cwd, **options)
+) -> running.Outcome:
+    return running.run(command, *overrides, cwd=cwd, **options)

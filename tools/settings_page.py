@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gcseg.settings_row import Row, as_given
-from gcseg.settings_table import TABLE
+from gcseg.config.row import Row, as_given
+from gcseg.config.table import TABLE
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 
@@ -14,7 +14,7 @@ BEGINNING = """\
 
 All settings of all commands, with the values that they may have. A command refuses other values,
 what it lacks, and settings that it does not read. `--cfg job` shows a command's settings with their
-values. This page is made of `gcseg/settings_table.py` by `python tools/settings_page.py`.
+values. This page is made of `gcseg/config/table.py` by `python tools/settings_page.py`.
 
 - A setting marked `+` is not in `conf/` and is given as `+name=value`.
 - A list is given as `[a,b]`, a fraction of 1 as `0.5`, nothing as `null`.

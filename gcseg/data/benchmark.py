@@ -21,8 +21,8 @@ from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.samples import TrainingSamples, collate, one_thread, to_tensor
 from gcseg.data.sampling import Key, StepSampler
-from gcseg.terminal import TextConsole
-from gcseg.text import say
+from gcseg.system.terminal import TextConsole
+from gcseg.system.text import say
 
 STILL = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
 JITTERS = ({"brightness": 0.4}, {"contrast": 0.4}, {"saturation": 0.4}, {"hue": 25.3125 / 360})

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gcseg.data.cache_files import SourceKeys, writing
+from gcseg.data.cache.files import SourceKeys, writing
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.parallel import Progress, in_parallel
 from gcseg.data.reading import UInt8Array, count_values
 from gcseg.errors import OutputError
-from gcseg.files import atomic_write
+from gcseg.system.files import atomic_write
 
 POSITIONS = 8
 """At most so many pixels are kept of each class in each image."""

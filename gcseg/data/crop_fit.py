@@ -10,13 +10,13 @@ from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.images import ORIENTATION
 from gcseg.data.parallel import in_parallel
 from gcseg.errors import ConfigError
-from gcseg.inference import Fit, scaled_size
+from gcseg.inference.predict import Fit, scaled_size
 
 SAMPLED = 64
 """Pictures that are looked at, spread over the split; all of them before a crop is refused."""
 
 SMALLEST = 32
-"""Pixels of the smallest side that a crop may have, as `gcseg.settings_table` says."""
+"""Pixels of the smallest side that a crop may have, as `gcseg.config.table` says."""
 
 Size = tuple[int, int]
 """Height and width in pixels."""

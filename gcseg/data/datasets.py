@@ -16,8 +16,8 @@ from gcseg.data.label_spaces import LabelSpace
 from gcseg.data.reading import IMAGE_SUFFIXES, UInt8Array, read_image, read_label
 from gcseg.data.walk import files_below
 from gcseg.errors import DataError
-from gcseg.files import sha256_of
-from gcseg.text import printable
+from gcseg.system.files import sha256_of
+from gcseg.system.text import printable
 
 _OF_FILE_BROWSERS = ("Thumbs.db", "ehthumbs.db", "desktop.ini")
 _LISTED = 4  # files in a message

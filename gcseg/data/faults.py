@@ -14,7 +14,7 @@ class FileError(DataError):
     Args:
         cause: As in `GcsegError`.
         remedy: As in `GcsegError`.
-        kind: What kind of fault it is, one of `gcseg.data.doctor.KINDS`.
+        kind: What kind of fault it is, one of `gcseg.data.check.doctor.KINDS`.
         files: The files at fault.
         values: How many pixels of the label have a value, for the values at fault.
     """

@@ -10,8 +10,8 @@ from gcseg.data.label_spaces import CAMVID, IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import LABEL_SUFFIXES
 from gcseg.data.walk import files_below
 from gcseg.errors import ConfigError, DataError
-from gcseg.records import LARGEST_YAML, RecordError, parse_yaml, read_text
-from gcseg.text import shown
+from gcseg.system.records import LARGEST_YAML, RecordError, parse_yaml, read_text
+from gcseg.system.text import shown
 
 _LISTED = 5  # names in a message
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gcseg.errors import ConfigError
-from gcseg.text import printable, shown
+from gcseg.system.text import printable, shown
 
 IGNORE_INDEX = 255
 """Class index of pixels that are neither trained on nor scored, as in every framework.

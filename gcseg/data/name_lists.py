@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from gcseg.data.faults import FileError, fault
 from gcseg.errors import DataError
-from gcseg.records import RecordError, read_text
-from gcseg.text import shown
+from gcseg.system.records import RecordError, read_text
+from gcseg.system.text import shown
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 

@@ -18,7 +18,7 @@ from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.parallel import Progress, in_parallel
 from gcseg.data.reading import count_values
-from gcseg.terminal import TextConsole
+from gcseg.system.terminal import TextConsole
 
 Size = tuple[int, int]
 """Height and width, in pixels."""

@@ -9,7 +9,7 @@ from gcseg.data.faults import FileError, fault
 from gcseg.data.label_spaces import VOC, LabelSpace
 from gcseg.data.name_lists import read_names
 from gcseg.errors import ConfigError, DataError
-from gcseg.text import shown
+from gcseg.system.text import shown
 
 AUGMENTED = "trainaug"
 

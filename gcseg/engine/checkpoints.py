@@ -14,11 +14,11 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from gcseg.data.label_spaces import LabelSpace
-from gcseg.engine.run import previous_to
 from gcseg.errors import ConfigError, DataError, OutputError, WeightsError, is_out_of_memory
-from gcseg.files import atomic_write, output_error
-from gcseg.terminal import announce
-from gcseg.text import shown
+from gcseg.runs.folder import previous_to
+from gcseg.system.files import atomic_write, output_error
+from gcseg.system.terminal import announce
+from gcseg.system.text import shown
 from gcseg.weights import check_torch, load_torch, own_record
 
 

@@ -24,7 +24,7 @@ from gcseg.data.samples import (
 )
 from gcseg.data.sampling import StepSampler
 from gcseg.errors import ConfigError
-from gcseg.signals import leave_signals_to_parent
+from gcseg.system.signals import leave_signals_to_parent
 
 if TYPE_CHECKING:
     import albumentations as A

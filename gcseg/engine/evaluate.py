@@ -9,12 +9,12 @@ from typing import Any
 
 import pytorch_lightning as L
 
-from gcseg.engine.analysis_files import analysis, keep_analyses
-from gcseg.engine.confusion import keep_confusion
 from gcseg.engine.data import SegmentationData
 from gcseg.engine.module import SegmentationModule
-from gcseg.engine.results import evaluation_record, merge_results
-from gcseg.inference import Augmentation
+from gcseg.inference.predict import Augmentation
+from gcseg.runs.analysis import analysis, keep_analyses
+from gcseg.runs.confusion import keep_confusion
+from gcseg.runs.results import evaluation_record, merge_results
 
 
 def evaluate(

@@ -14,13 +14,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from gcseg.analysis import Analysis, Counts, merged
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.errors import ConfigError
-from gcseg.inference import Augmentation, Average, Fit, SlidingWindow
+from gcseg.inference.memory_ladder import MemoryLadder, report
+from gcseg.inference.predict import Augmentation, Average, Fit, SlidingWindow
 from gcseg.losses import cross_entropy, summed_weight
-from gcseg.memory_ladder import MemoryLadder, report
-from gcseg.metrics import Scores, scores
+from gcseg.metrics.counts import Analysis, Counts, merged
+from gcseg.metrics.scores import Scores, scores
 from gcseg.models import Segmentor
 
 Optimizer = Callable[[Iterable[nn.Parameter]], tuple[torch.optim.Optimizer, LRScheduler]]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from gcseg.data.walk import files_below
 from gcseg.errors import DataError, OutputError
-from gcseg.files import output_error, remove_partials
-from gcseg.text import say
+from gcseg.system.files import output_error, remove_partials
+from gcseg.system.text import say
 
 _END = ".png"
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from gcseg.engine.checkpoints import check_whole, read_checkpoint
-from gcseg.engine.run import RunFolder
 from gcseg.errors import WeightsError, is_out_of_memory
-from gcseg.files import atomic_write, output_error
-from gcseg.ranks import is_first_process
-from gcseg.terminal import announce
+from gcseg.runs.folder import RunFolder
+from gcseg.system.files import atomic_write, output_error
+from gcseg.system.ranks import is_first_process
+from gcseg.system.terminal import announce
 
 
 def resume_from(folder: RunFolder) -> Path | None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from rich.table import Table
 
 from gcseg.data.datasets import SegmentationDataset
-from gcseg.model_cost import forward_flops, parameters, training_memory
+from gcseg.engine.cost import forward_flops, parameters, training_memory
 from gcseg.models import Segmentor
-from gcseg.ranks import is_first_process
-from gcseg.terminal import TextConsole
-from gcseg.text import as_override
+from gcseg.system.ranks import is_first_process
+from gcseg.system.terminal import TextConsole
+from gcseg.system.text import as_override
 
 FILES = ("report.html", "results.json", "metrics.csv", "checkpoints/best.ckpt")
 """Of a run folder, in the order in which a reader wants them."""
@@ -39,7 +39,7 @@ class TrainingPlan:
         width: Likewise.
         precision: "32", "bf16-mixed" or "16-mixed".
         seed: Of the training.
-        optimizer_states: See `gcseg.model_cost.training_memory`.
+        optimizer_states: See `gcseg.engine.cost.training_memory`.
         ema: Whether a moving average of the weights is kept.
         logs: Where curves go, each in a few words.
     """

@@ -3,7 +3,7 @@
 from gcseg.models.builder import gcnet
 from gcseg.models.context import GlobalContextBlock
 from gcseg.models.heads import AuxiliaryHead, FCNHead, GCHead
-from gcseg.models.resnet import ResNet, Variant, resnet
+from gcseg.models.resnets import ResNet, Variant, resnet
 from gcseg.models.segmentor import Segmentor
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gcseg.models.checks import check_choice
 from gcseg.models.heads import AuxiliaryHead, GCHead
-from gcseg.models.resnet import DEPTHS, resnet
+from gcseg.models.resnets import DEPTHS, resnet
 from gcseg.models.segmentor import Segmentor
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from gcseg.instantiate import instantiate
+from gcseg.config.instantiate import instantiate
 from gcseg.sweeps.ledger import Job, Ledger
 from gcseg.sweeps.process import JobProcess
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
-from gcseg.records import LARGEST_TEXT, RecordError
+from gcseg.system.records import LARGEST_TEXT, RecordError
 
 SECONDS_TO_WAIT = 60.0
 """For another process's transaction, which takes milliseconds; network file systems are slow."""

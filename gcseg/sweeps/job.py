@@ -16,17 +16,17 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gcseg.config.checks import fingerprint, plain
 from gcseg.errors import LEFT_EARLY, OutputError
-from gcseg.files import atomic_write
-from gcseg.ranks import is_first_process
-from gcseg.records import RecordError, read_yaml
-from gcseg.settings import fingerprint, plain
-from gcseg.signals import SIGNALS, let_go_of_terminal
 from gcseg.sweeps.attempt import Attempt, job_folder
 from gcseg.sweeps.ledger import Job, Ledger
 from gcseg.sweeps.plan import describe, of_the_work
 from gcseg.sweeps.process import JobProcess
-from gcseg.terminal import announce
+from gcseg.system.files import atomic_write
+from gcseg.system.ranks import is_first_process
+from gcseg.system.records import RecordError, read_yaml
+from gcseg.system.signals import SIGNALS, let_go_of_terminal
+from gcseg.system.terminal import announce
 
 SECONDS_BETWEEN_POLLS = 1.0
 

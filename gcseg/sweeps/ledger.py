@@ -16,12 +16,22 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from gcseg.errors import OutputError
-from gcseg.files import output_error
-from gcseg.records import RecordError, parse_json
-from gcseg.shapes import COUNT, FRACTION, JOB, TEXT, Entries, checked, cleaned, in_words, is_finite
+from gcseg.report.sweep.scores import miou
+from gcseg.runs.shapes import (
+    COUNT,
+    FRACTION,
+    JOB,
+    TEXT,
+    Entries,
+    checked,
+    cleaned,
+    in_words,
+    is_finite,
+)
 from gcseg.sweeps.database import TABLES, check_file, check_tables, connected, journal
-from gcseg.sweeps.scores import miou
-from gcseg.text import shown
+from gcseg.system.files import output_error
+from gcseg.system.records import RecordError, parse_json
+from gcseg.system.text import shown
 
 State = Literal["pending", "running", "done", "failed", "pruned", "interrupted"]
 

@@ -10,15 +10,15 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from gcseg.config.checks import plain
 from gcseg.errors import ConfigError
-from gcseg.settings import plain
 from gcseg.sweeps.attempt import Attempt, job_folder
 from gcseg.sweeps.job import enter, forwarding, is_left_to_do, miou
 from gcseg.sweeps.ledger import Job, Ledger
 from gcseg.sweeps.plan import merged
 from gcseg.sweeps.process import Progress
 from gcseg.sweeps.table import SweepTable
-from gcseg.terminal import announce
+from gcseg.system.terminal import announce
 
 SECONDS_BETWEEN_POLLS = 0.5
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gcseg.files import write_json
-from gcseg.ranks import is_first_process
-from gcseg.text import say
+from gcseg.system.files import write_json
+from gcseg.system.ranks import is_first_process
+from gcseg.system.text import say
 
 VARIABLE = "GCSEG_JOB_OUTCOME"
 """Names the file that a job writes its outcome to; set by the sweep for its jobs."""

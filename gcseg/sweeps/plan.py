@@ -8,8 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from gcseg.identity import leave_out_neutral, training_settings
-from gcseg.settings import fingerprint, plain
+from gcseg.config.checks import fingerprint, plain
+from gcseg.runs.name import leave_out_neutral, training_settings
 
 NOT_THE_WORK = ("run_root", "retry_failed", "job_timeout")
 """Settings that do not change what a sweep does, only where and how."""

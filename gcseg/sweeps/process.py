@@ -18,11 +18,11 @@ from typing import Any
 import yaml
 
 from gcseg.errors import LEFT_EARLY
-from gcseg.files import atomic_write, output_error
-from gcseg.records import RecordError, read_json
-from gcseg.shapes import FRACTION, OUTCOME, cleaned
+from gcseg.runs.shapes import FRACTION, OUTCOME, cleaned
 from gcseg.sweeps.ledger import State
 from gcseg.sweeps.outcome import JOB, VARIABLE
+from gcseg.system.files import atomic_write, output_error
+from gcseg.system.records import RecordError, read_json
 
 COMMAND = (sys.executable, "-m", "gcseg.train", "--resolved")
 """Takes the file of a job's settings."""
@@ -53,7 +53,7 @@ class Progress:
     miou: float | None = None
 
     def after(self, text: str) -> Progress:
-        """How far it is once it has printed more, as `gcseg.engine.progress` words it."""
+        """How far it is once it has printed more, as `gcseg.engine.callbacks.progress` words it."""
         steps, left, miou = (pattern.findall(text) for pattern in (_STEP, _LEFT, _MIOU))
         return Progress(
             int(steps[-1][0]) if steps else self.step,
@@ -200,7 +200,7 @@ class JobProcess:
 
     def validations(self) -> dict[int, float]:
         """Validation mIoU by optimizer steps done, as the run's metrics.csv has them."""
-        from gcseg.shown import shown_curves
+        from gcseg.runs.shown import shown_curves
 
         run = self.told().get("run")
         curves = {} if run is None else shown_curves(Path(run), only=["val/miou"])

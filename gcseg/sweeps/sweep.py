@@ -12,13 +12,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from gcseg.engine.lock import hold
+from gcseg.config.checks import check_one
 from gcseg.errors import ConfigError, GcsegError
-from gcseg.settings import check_one
+from gcseg.runs.lock import hold
 from gcseg.sweeps.ledger import Ledger
 from gcseg.sweeps.plan import NOT_THE_WORK
-from gcseg.terminal import announce
-from gcseg.text import say
+from gcseg.system.terminal import announce
+from gcseg.system.text import say
 
 _begun: list[tuple[Path, ExitStack]] = []
 """The sweep of this process, from its start to its end."""
@@ -102,7 +102,7 @@ def end() -> None:
         return
     folder, held = _begun.pop()
     with held:
-        from gcseg.sweeps.summary import write_summary
+        from gcseg.report.sweep.sheets import write_summary
 
         jobs = Ledger(folder / "ledger.sqlite").jobs()
         if not jobs:  # nothing could be composed: nothing stays

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from gcseg.sweeps.ledger import Job
 from gcseg.sweeps.process import Progress
-from gcseg.terminal import TextConsole
+from gcseg.system.terminal import TextConsole
 
 _STYLES = {"running": "bold", "done": "green", "failed": "red", "interrupted": "yellow"}
 

@@ -15,8 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 from gcseg.errors import WeightsError
 from gcseg.models import AuxiliaryHead, FCNHead, GCHead, Segmentor, resnet
-from gcseg.models.resnet import DEPTHS, VARIANTS, Bottleneck
-from gcseg.text import shown
+from gcseg.models.resnets import DEPTHS, VARIANTS, Bottleneck
+from gcseg.system.text import shown
 from gcseg.weights.keymaps import KEY_MAPS, MMSEG_GCNET, MMSEG_GCNET_V1B, OURS, KeyMap
 from gcseg.weights.records import REMEDY, own_record
 

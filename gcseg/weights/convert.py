@@ -15,8 +15,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from gcseg.errors import OutputError, WeightsError
-from gcseg.files import atomic_write
-from gcseg.models.resnet import DEPTHS, BasicBlock
+from gcseg.models.resnets import DEPTHS, BasicBlock
+from gcseg.system.files import atomic_write
 from gcseg.weights import digests
 from gcseg.weights.architecture import (
     OUTPUT_STRIDE,

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from gcseg.text import shown
+from gcseg.system.text import shown
 from gcseg.weights.refused import RefusedError
 from gcseg.weights.stand_ins import Array, DType, Foreign
 

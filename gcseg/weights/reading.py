@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from gcseg.errors import WeightsError, is_out_of_memory
-from gcseg.records import RecordError, parse_json
-from gcseg.text import shown
+from gcseg.system.records import RecordError, parse_json
+from gcseg.system.text import shown
 from gcseg.weights import digests, torch_files
 from gcseg.weights.pickles import Source, Unpickler
 from gcseg.weights.records import own_record

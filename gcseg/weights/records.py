@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gcseg.errors import WeightsError
-from gcseg.records import RecordError, plain_values
+from gcseg.system.records import RecordError, plain_values
 
 REMEDY = "use another checkpoint, or the file as it was before it was changed"
 

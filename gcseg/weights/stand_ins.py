@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gcseg.text import shown
+from gcseg.system.text import shown
 from gcseg.weights.refused import RefusedError
 
 MAX_DIMENSIONS = 8  # of an array or tensor

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from gcseg.text import shown
+from gcseg.system.text import shown
 from gcseg.weights.pickles import Named, Source, Unpickler
 from gcseg.weights.refused import RefusedError
 from gcseg.weights.stand_ins import (

@@ -14,7 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 if TYPE_CHECKING:
-    from gcseg.config import CheckedTask
+    from gcseg.config.command import CheckedTask
 
 
 class LocalLauncher(Launcher):

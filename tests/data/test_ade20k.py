@@ -10,8 +10,8 @@ from PIL import Image
 
 from gcseg.data.ade20k import ade20k, ade20k_classes
 from gcseg.errors import ConfigError, DataError
-from tests.commands import SCENES, TINY, only_run
 from tests.data import trees
+from tests.running import SCENES, TINY, only_run
 
 # Source: objectInfo150 and color150 of the benchmark.
 KNOWN = {

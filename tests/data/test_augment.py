@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gcseg import build_data
+from gcseg.builders import data as build_data
 from gcseg.data.augment import evaluation_pipeline, training_pipeline
 from gcseg.data.colors import RandomDistort
 from gcseg.data.crop import RandomScaledCrop
@@ -16,10 +16,10 @@ from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.label_spaces import VOC
 from gcseg.data.samples import TrainingSamples
 from gcseg.errors import ConfigError
-from gcseg.identity import training_settings
-from tests.commands import compose
+from gcseg.runs.name import training_settings
 from tests.data import trees
 from tests.data.draws import SEEDS, coordinates, draws
+from tests.running import compose
 
 HALF = (0.5, 0.5, 0.5)
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

@@ -3,11 +3,11 @@
 import pytest
 from PIL import Image
 
+from gcseg.config.table import TABLE
 from gcseg.data.crop_fit import SMALLEST, check_crop
 from gcseg.data.datasets import images_as_dataset
 from gcseg.data.label_spaces import CAMVID
 from gcseg.errors import ConfigError, DataError
-from gcseg.settings_table import TABLE
 from tests.data.trees import picture, write
 
 

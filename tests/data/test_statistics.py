@@ -15,7 +15,7 @@ from gcseg.data.folder import camvid, folder
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.data.statistics import measure, print_statistics
 from gcseg.errors import DataError
-from gcseg.terminal import TextConsole
+from gcseg.system.terminal import TextConsole
 from tests.data.trees import camvid_tree, folder_tree
 
 SPACE = LabelSpace(("sea", "land", "[b]ship[/b]", "never"))

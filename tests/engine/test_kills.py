@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gcseg import selftest
-from tests.commands import SCENES, SMALL, TINY, only_run, running, start
+from gcseg.commands import selftest
+from tests.running import SCENES, SMALL, TINY, only_run, running, start
 
 SETTINGS = (
     *("backbone._target_=tests.tiny.backbone", *SMALL, *SCENES),

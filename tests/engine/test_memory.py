@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gcseg import inference_strips
-from tests.commands import child_environment
-from tests.test_memory_ladder import Memory
+from gcseg.inference import strips as inference_strips
+from tests.inference.test_memory_ladder import Memory
+from tests.running import child_environment
 
 BUDGET = 60_000
 """Numbers: too few for the scores of 19 classes on 64 x 96 pixels, enough for all else."""

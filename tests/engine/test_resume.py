@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from gcseg.engine.resume import keep_as_last, resume_from
-from gcseg.engine.run import RunFolder
 from gcseg.errors import WeightsError
+from gcseg.runs.folder import RunFolder
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import yaml
 
 from gcseg.engine import checkpoints
 from gcseg.engine.module import SegmentationModule
-from tests.commands import (
+from tests.running import (
     SCENES,
     SMALL,
     TINY,

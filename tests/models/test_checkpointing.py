@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gcseg.models import gcnet
 from gcseg.models.checkpointing import checkpointed
-from tests.commands import SCENES, SMALL, only_run
+from tests.running import SCENES, SMALL, only_run
 
 SIZE = {"backbone": "r18", "num_classes": 5, "channels": 16, "output_stride": 32}
 

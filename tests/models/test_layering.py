@@ -20,5 +20,5 @@ def test_imports_without_the_training_stack(package):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    allowed = ("gcseg.errors", "gcseg.text", "gcseg.records", "gcseg.models", package)
+    allowed = ("gcseg.errors", "gcseg.system.text", "gcseg.system.records", "gcseg.models", package)
     assert all(name.startswith(allowed) for name in done.stdout.split()), done.stdout

@@ -109,11 +109,11 @@ PAYLOADS: dict[str, tuple[Change, str]] = {
     "a reader that is a command": (
         _calls("dataset", "reader", command="touch {}"), "says dataset.reader._target_=os.system"),
     "a command through a module of gcseg": (
-        _calls("backbone", target="gcseg.config.os.system", command="touch {}"),
-        "says backbone._target_=gcseg.config.os.system"),
+        _calls("backbone", target="gcseg.config.command.os.system", command="touch {}"),
+        "says backbone._target_=gcseg.config.command.os.system"),
     "another function of gcseg": (
-        _calls("head", target="gcseg.files.write_json", path="{}", content="x"),
-        "says head._target_=gcseg.files.write_json"),
+        _calls("head", target="gcseg.system.files.write_json", path="{}", content="x"),
+        "says head._target_=gcseg.system.files.write_json"),
     "a reader as a head": (
         _calls("head", target="gcseg.data.scenes.dataset.scenes", root="{}"),
         "says head._target_=gcseg.data.scenes.dataset.scenes"),

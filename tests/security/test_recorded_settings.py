@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from gcseg.recorded import GROUPS, _callables
+from gcseg.config.recorded import GROUPS, _callables
 from tests.security.payloads import PAYLOADS, SECRET, TOKEN, WRITERS, settings, snapshot
 
 COMMANDS = ("eval", "predict", "attention")

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-from gcseg.sweeps import process, report, summary
+from gcseg.report.sweep import page as report
+from gcseg.report.sweep import sheets as summary
+from gcseg.sweeps import process
 from gcseg.sweeps.ledger import Job, Ledger
-from tests.commands import REPOSITORY, child_environment
+from tests.running import REPOSITORY, child_environment
 
 STUB = (sys.executable, "-m", "tests.sweeps.stub")
 _PROGRAM = f"""

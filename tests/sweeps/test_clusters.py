@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from gcseg.config import compose
+from gcseg.config.command import compose
 from gcseg.sweeps.sweep import quiet_search
-from tests.commands import REPOSITORY, child_environment
+from tests.running import REPOSITORY, child_environment
 
 PATH = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"
 NEEDS = {

@@ -10,7 +10,7 @@ import time
 import cloudpickle
 import pytest
 
-from gcseg import config
+from gcseg.config import command as config
 from gcseg.errors import LEFT_EARLY
 from gcseg.sweeps import job as job_module
 from gcseg.sweeps.job import forwarding

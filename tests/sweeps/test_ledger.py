@@ -9,7 +9,7 @@ import pytest
 from gcseg.errors import OutputError
 from gcseg.sweeps import ledger as module
 from gcseg.sweeps.ledger import Ledger
-from tests.commands import child_environment
+from tests.running import child_environment
 
 
 @pytest.fixture

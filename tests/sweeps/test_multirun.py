@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from gcseg.sweeps.ledger import Ledger
-from tests.commands import TINY, start
+from tests.running import TINY, start
 from tests.sweeps.commands import begin, jobs, stubs_path, sweep_folder, wait_until
 
 pytestmark = pytest.mark.slow

@@ -1,10 +1,10 @@
 import pytest
 
-from gcseg.settings import plain
+from gcseg.config.checks import plain
 from gcseg.sweeps.job import enter
 from gcseg.sweeps.ledger import Ledger
 from gcseg.sweeps.plan import describe, merged, sweep_name
-from tests.commands import compose
+from tests.running import compose
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
+from gcseg.config.instantiate import instantiate
 from gcseg.errors import ConfigError
-from gcseg.instantiate import instantiate
 from gcseg.sweeps.ledger import Job
 from gcseg.sweeps.pruning import should_prune
-from tests.commands import compose
+from tests.running import compose
 
 optuna = pytest.importorskip("optuna")
 pytestmark = pytest.mark.filterwarnings("ignore:PatientPruner is experimental")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from gcseg.sweeps.outcome import VARIABLE
-from tests.commands import only_run
+from tests.running import only_run
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from gcseg.sweeps.ledger import Job
 from gcseg.sweeps.process import Progress
 from gcseg.sweeps.table import SweepTable, sweep_table
-from gcseg.terminal import TextConsole
+from gcseg.system.terminal import TextConsole
 
 VALIDATED = re.compile(r"step 2/3  validation  mIoU \d+\.\d\d % \(best \d+\.\d\d %\)$")
 

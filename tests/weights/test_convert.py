@@ -24,7 +24,7 @@ from tests.golden import image, parameter
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch):
     """ResNets of fewer channels, so that drawing, writing and reading take no time."""
-    module = sys.modules["gcseg.models.resnet"]  # gcseg.models has a function of that name
+    module = sys.modules["gcseg.models.resnets"]
     monkeypatch.setattr(module, "WIDTHS", (64, 72, 80, 88))
 
 

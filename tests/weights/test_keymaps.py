@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gcseg.models import gcnet
-from gcseg.models.resnet import VARIANTS
+from gcseg.models.resnets import VARIANTS
 from gcseg.weights.keymaps import (
     KEY_MAPS,
     MMPRETRAIN_RESNET,

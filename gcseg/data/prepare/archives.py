@@ -22,11 +22,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from gcseg.data.parallel import Progress
-from gcseg.download import readable_size
 from gcseg.errors import ConfigError, DataError, OutputError
+from gcseg.system.download import readable_size
 
 ProgressBar = Callable[[str], AbstractContextManager[Progress]]
-"""Opens a display of progress for a description, as `gcseg.terminal.progress_bar`; in files."""
+"""Opens a display of progress, in files, as `gcseg.system.terminal.progress_bar`."""
 
 Place = Callable[[PurePosixPath], "PurePosixPath | None"]
 """Where a file of an archive goes, relative to the dataset's folder; None if it is not wanted."""
@@ -161,8 +161,8 @@ def unpack(entries: Sequence[Entry], target: Path, place: Place, progress: Progr
 def whole(path: Path) -> Iterator[IO[bytes]]:
     """Write a file under a hidden name and rename it to its own, so that there is no half file.
 
-    Unlike `gcseg.files.atomic_write` this does not wait for the disk: with thousands of small
-    files that takes longer than everything else. Call `os.sync` after the last.
+    Unlike `gcseg.system.files.atomic_write` this does not wait for the disk: with thousands of
+    small files that takes longer than everything else. Call `os.sync` after the last.
 
     Raises:
         OutputError: It can't be written.

@@ -12,9 +12,9 @@ from typing import Protocol
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.prepare.archives import ELSEWHERE, Entry, ProgressBar, opened, silent, unpack
 from gcseg.data.prepare.places import Layout, at_one_place, check_pairs, split_of
-from gcseg.download import download as fetch
 from gcseg.errors import ConfigError, DataError, OutputError
-from gcseg.files import locked
+from gcseg.system.download import download as fetch
+from gcseg.system.files import locked
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -65,7 +65,7 @@ class Archive:
     Args:
         name: Under which it is kept in the dataset's folder.
         url: From where it comes.
-        checksum: As `gcseg.download.download` takes it.
+        checksum: As `gcseg.system.download.download` takes it.
         terms: What is said before it is fetched.
     """
 

@@ -1,0 +1,177 @@
+"""From a composed configuration to datasets and their augmentation."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from pathlib import Path
+from typing import Any
+
+import albumentations as A
+from omegaconf import DictConfig, OmegaConf
+
+from gcseg.config.checks import plain
+from gcseg.config.instantiate import call, find_target, instantiate
+from gcseg.data.augment import TrainingPipeline, evaluation_pipeline, training_pipeline
+from gcseg.data.cache import cached as decoded
+from gcseg.data.check.doctor import read_split
+from gcseg.data.class_index import class_index
+from gcseg.data.crop_fit import check_crop
+from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.label_spaces import IGNORE_INDEX
+from gcseg.data.rare import RareClasses, repeat_factors
+from gcseg.errors import ConfigError, DataError
+from gcseg.inference.predict import Fit
+from gcseg.system.terminal import announce, progress_bar
+from gcseg.zoo import catalogue
+
+
+def dataset(cfg: DictConfig, split: str) -> SegmentationDataset:
+    """Read one split of `cfg.dataset`."""
+    result: SegmentationDataset = instantiate(
+        cfg.dataset.reader, root=cfg.dataset.root, split=split
+    )
+    return result
+
+
+def examined(
+    cfg: DictConfig, split: str, *, labelled: bool
+) -> tuple[SegmentationDataset | None, list[DataError]]:
+    """Read a split of `cfg.dataset` as `gcseg.data.check.doctor.read_split` does, with its faults.
+
+    Args:
+        cfg: Gives the dataset.
+        split: Its name.
+        labelled: Whether it is a fault to have no labels.
+    """
+    read = functools.partial(instantiate, cfg.dataset.reader, root=cfg.dataset.root, split=split)
+
+    def read_collecting(faults: list[DataError]) -> Any:
+        return read(faults=faults)
+
+    own = inspect.signature(find_target(cfg.dataset.reader._target_)).parameters
+    dataset, faults = read_split(read_collecting if "faults" in own else read)
+    if labelled and dataset is not None and not dataset.has_labels:
+        faults.append(
+            DataError(
+                f"{dataset.description} has no labels",
+                "put them where conf/dataset says, dataset.reader.labels= of your own folders",
+            )
+        )
+    return dataset, faults
+
+
+def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> TrainingPipeline:
+    """Build the pipeline of `cfg.augment` and check that its crop fits the pictures.
+
+    Raises:
+        ConfigError: Even at the largest scale all pictures are smaller than the crop, or
+            albumentations refuses an extra transform.
+    """
+    crop, augment = plain(cfg.dataset.crop), plain(cfg.augment)
+    scale = augment["scale"]
+    scale["fit"] = rectangle("augment.scale.fit", scale.get("fit"))
+    padded = check_crop(train, (crop["height"], crop["width"]), scale["max"], scale["fit"])
+    if padded is not None:
+        announce(padded)
+    usual = {"_target_": "gcseg.data.colors.RandomDistort"}
+    color = augment["color"] and OmegaConf.create({**usual, **augment["color"]})
+    augment["color"] = color and instantiate(color)
+    augment["extra"] = [_transform(cfg, name) for name in augment["extra"]]
+    try:
+        on_device = cfg.get("augment_on") == "device"
+        return training_pipeline(**crop, **plain(cfg.normalize), **augment, on_device=on_device)
+    except ValueError as error:
+        raise ConfigError(f"augment: {error}", "see conf/augment/published.yaml") from None
+
+
+def _transform(cfg: DictConfig, name: str) -> Any:
+    """Build one of `cfg.augment.extra`; albumentations only warns of arguments it does not know."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            transform = _built(plain(cfg.augment.extra)[name])
+    except UserWarning as error:
+        raise ConfigError(f"augment.extra.{name}: {error}", "see its documentation") from None
+    except ConfigError as error:
+        raise ConfigError(f"augment.extra.{name}: {error.cause}", error.remedy) from None
+    if not isinstance(transform, A.BasicTransform | A.BaseCompose):
+        raise ConfigError(
+            f"augment.extra.{name} is no transform of albumentations",
+            "give {_target_: albumentations.NAME, ...}",
+        )
+    return transform
+
+
+def _built(settings: Any) -> Any:
+    """Build a transform, with those inside it, as of `albumentations.OneOf`."""
+    if isinstance(settings, list):
+        return [_built(one) for one in settings]
+    if not isinstance(settings, dict) or "_target_" not in settings:
+        return settings
+    # What a rotation brings in from outside the picture has no class. Under what a dropout hides,
+    # labels stay, as the library's None says; fill_mask=255 ignores them.
+    own = inspect.signature(find_target(settings["_target_"])).parameters.get("fill_mask")
+    fills = own is not None and own.default is not None and "fill_mask" not in settings
+    filling = {"fill_mask": IGNORE_INDEX} if fills else {}
+    inside = {key: _built(value) for key, value in settings.items() if key != "_target_"}
+    return call(settings["_target_"], {**filling, **inside})
+
+
+def evaluation_preprocessing(cfg: DictConfig) -> Any:
+    """Build the preprocessing of evaluation: normalisation and, by protocol, padding."""
+    none = {"height": 0, "width": 0}
+    pad = cfg.dataset.get("pad", none) if cfg.protocol.resize == "pad" else none
+    return evaluation_pipeline(
+        **plain(cfg.normalize), pad_height=pad["height"], pad_width=pad["width"]
+    )
+
+
+def rectangle(key: str, sizes: Any) -> Fit | None:
+    """A rectangle to fit images into; null, or two nulls, stand for their own size."""
+    if sizes is None or sizes == {"long": None, "short": None}:
+        return None
+    try:
+        return Fit(**sizes)
+    except TypeError:
+        raise ConfigError(f"{key}={sizes}", "give {long: pixels, short: pixels} or null") from None
+
+
+def cached(cfg: DictConfig, dataset: SegmentationDataset) -> SegmentationDataset:
+    """Read a split through the cache of `cfg.dataset.cache`, which is made where it is missing.
+
+    Raises:
+        OutputError: The cache has no room, or can't be written.
+        DataError: A picture or a label is wrong.
+    """
+    with progress_bar("decoding") as progress:
+        return decoded(
+            dataset, cfg.dataset.cache, cache_folder(cfg), progress=progress, say=announce
+        )
+
+
+def cache_folder(cfg: DictConfig) -> Path:
+    """Where decoded pictures are kept."""
+    own = cfg.dataset.cache_folder
+    return catalogue.cache_folder() / "decoded" if own is None else Path(own).expanduser()
+
+
+def sampling(cfg: DictConfig, train: SegmentationDataset) -> dict[str, Any]:
+    """What `cfg.sampling` brings into training: `repeats` and `rare` of the data module, if any.
+
+    Raises:
+        DataError: A label is wrong.
+        OutputError: The class index can't be written.
+    """
+    settings = plain(cfg.sampling)
+    threshold, temperature = settings.pop("repeat_threshold"), settings.pop("temperature")
+    if not threshold and not any(settings.values()):
+        return {}
+    with progress_bar("indexing classes") as progress:
+        index = class_index(train, cache_folder(cfg), progress=progress, say=announce)
+    crop, paste = settings["rare_crop"], settings["copy_paste"]
+    return {
+        "repeats": repeat_factors(index, threshold) if threshold else None,
+        "rare": RareClasses(index, crop, paste, temperature) if crop or paste else None,
+    }

@@ -1,0 +1,105 @@
+"""From a composed configuration to the network and what evaluation does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from omegaconf import DictConfig
+from torch import nn
+
+from gcseg.builders.data import rectangle
+from gcseg.config.checks import plain
+from gcseg.config.instantiate import instantiate
+from gcseg.engine.module import SegmentationModule
+from gcseg.errors import ConfigError
+from gcseg.inference.predict import Augmentation, Fit, SlidingWindow
+from gcseg.models import Segmentor
+from gcseg.models.contract import check_backbone, check_head
+
+
+def model(cfg: DictConfig, num_classes: int) -> Segmentor:
+    """Build the network of `cfg.backbone`, `cfg.head` and `cfg.auxiliary_head`.
+
+    Raises:
+        ConfigError: A setting is wrong, or a part of the user's own does not fit the others.
+    """
+    memory = {"checkpoint_activations": True} if cfg.get("checkpoint_activations") else {}
+    backbone = instantiate(cfg.backbone, without=("name", "pretrained"), **memory)
+    check_backbone(backbone)
+    head = instantiate(
+        cfg.head,
+        without=("name", "align_corners"),  # of the whole network
+        in_channels=backbone.channels[3],
+        num_classes=num_classes,
+    )
+    auxiliary_head = instantiate(
+        cfg.auxiliary_head, in_channels=backbone.channels[2], num_classes=num_classes
+    )
+    check_head("head", head, backbone.channels[3], num_classes)
+    check_head("auxiliary_head", auxiliary_head, backbone.channels[2], num_classes)
+    align_corners = cfg.head.get("align_corners", False)
+    return Segmentor(backbone, head, auxiliary_head, align_corners=align_corners)
+
+
+def fit(cfg: DictConfig) -> Fit | None:
+    """Into what the protocol resizes images of this dataset, or None for their own size."""
+    if cfg.protocol.resize != "fit":
+        return None
+    return rectangle("dataset.fit", plain(cfg.dataset).get("fit"))
+
+
+def modes(cfg: DictConfig) -> dict[str, Augmentation]:
+    """The modes of test-time augmentation of `cfg.tta`."""
+    return {name: Augmentation(**mode) for name, mode in plain(cfg.tta)["modes"].items()}
+
+
+def window(cfg: DictConfig) -> SlidingWindow | None:
+    """The sliding window of `cfg.inference`, or None for whole images."""
+    if cfg.inference.window is None:
+        return None
+    sizes = plain(cfg.inference.window)
+    for side in ("height", "width"):
+        if sizes[f"stride_{side}"] is None:
+            sizes[f"stride_{side}"] = max(round(sizes[side] * 2 / 3), 1)
+    return SlidingWindow(**sizes)
+
+
+def module(cfg: DictConfig, classes: tuple[str, ...]) -> SegmentationModule:
+    """Build the LightningModule, with an optimizer if the configuration has one."""
+    network = model(cfg, len(classes))
+    if cfg.get("compile"):
+        network.compile()
+
+    def optimizer(parameters: Iterable[nn.Parameter]) -> Any:
+        return instantiate(cfg.optim, parameters=parameters, iters=cfg.iters)
+
+    return SegmentationModule(
+        network,
+        classes,
+        optimizer=optimizer if "optim" in cfg else None,
+        auxiliary_weight=cfg.get("auxiliary_weight", 0.0),
+        class_weights=class_weights(cfg, classes),
+        count_ignored=cfg.get("count_ignored", False),
+        average=cfg.tta.average,
+        window=window(cfg),
+        fit=fit(cfg),
+        channels_last=cfg.channels_last,
+    )
+
+
+def class_weights(cfg: DictConfig, classes: tuple[str, ...]) -> list[float] | None:
+    """The loss's weights of the classes, or None.
+
+    Raises:
+        ConfigError: There is not one for each class.
+    """
+    weights = cfg.get("class_weights")
+    if weights is None:
+        return None
+    if len(weights) != len(classes):
+        raise ConfigError(
+            f"class_weights has {len(weights)} numbers for {len(classes)} classes",
+            f"give one each for {', '.join(classes)}",
+        )
+    return [float(weight) for weight in weights]

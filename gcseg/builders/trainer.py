@@ -1,0 +1,351 @@
+"""From a composed configuration to Lightning's Trainer and what a training adds to it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy
+
+from gcseg.builders import data as build_data
+from gcseg.config.checks import plain
+from gcseg.config.instantiate import instantiate
+from gcseg.data.augment import TrainingPipeline
+from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.parallel import available_cores
+from gcseg.engine.callbacks.ema import MovingAverage
+from gcseg.engine.callbacks.finite_loss import FiniteLoss
+from gcseg.engine.callbacks.leave import Leave
+from gcseg.engine.callbacks.panel import Panel
+from gcseg.engine.callbacks.progress import RunProgress
+from gcseg.engine.callbacks.step_metrics import StepMetrics
+from gcseg.engine.callbacks.step_seed import StepSeed
+from gcseg.engine.checkpoints import (
+    AtomicCheckpointIO,
+    RunRecord,
+    ValidateAtEnd,
+    checkpoint_callbacks,
+)
+from gcseg.engine.cost import optimizer_states
+from gcseg.engine.data import SegmentationData
+from gcseg.engine.distributed.fully_sharded import FullyShardedStrategy
+from gcseg.engine.distributed.sync_batchnorm import CPUSyncBatchNorm
+from gcseg.engine.loggers.metrics_csv import ContinuedCurves, MetricsCSV
+from gcseg.engine.module import SegmentationModule
+from gcseg.engine.summary import TrainingPlan
+from gcseg.errors import ConfigError
+from gcseg.runs.folder import RunFolder
+from gcseg.system.ranks import check_launch
+from gcseg.system.signals import Signals
+
+
+def data(
+    cfg: DictConfig,
+    evaluation: SegmentationDataset,
+    train: SegmentationDataset | None,
+    pipeline: TrainingPipeline,
+) -> SegmentationData:
+    """Build the data module of a training.
+
+    Args:
+        cfg: The configuration.
+        evaluation: The split that is scored.
+        train: The split that is trained on; None if training is over.
+        pipeline: Its augmentation.
+
+    Raises:
+        OutputError: A cache can't be written.
+        DataError: A picture or a label is wrong.
+    """
+    training: dict[str, Any] = {}
+    if train is not None:
+        training = {
+            "train": build_data.cached(cfg, train),
+            "train_pipeline": pipeline,
+            "batch_size": images_per_pass(cfg),
+            **build_data.sampling(cfg, train),
+        }
+    return SegmentationData(
+        build_data.cached(cfg, evaluation),
+        build_data.evaluation_preprocessing(cfg),
+        **training,
+        seed=cfg.seed,
+        num_workers=worker_count(cfg),
+        prefetch=cfg.prefetch,
+    )
+
+
+def training(
+    cfg: DictConfig,
+    folder: RunFolder,
+    val_set: SegmentationDataset,
+    progress: RunProgress,
+    signals: Signals,
+    sweep: str | None = None,
+) -> L.Trainer:
+    """Build the Trainer of a training, which scores its end too.
+
+    Args:
+        cfg: The configuration.
+        folder: The run folder.
+        val_set: What is scored.
+        progress: What shows how far it is.
+        signals: What makes it leave.
+        sweep: The sweep that the training is a job of, if any.
+
+    Raises:
+        ConfigError: The devices are not there, or an argument of the Trainer is wrong.
+    """
+    config = plain(cfg)
+    curves = MetricsCSV(folder.metrics)
+    finite_loss = FiniteLoss(folder.not_finite, cfg.skip_not_finite)
+    return trainer(
+        cfg,
+        callbacks=[
+            StepSeed(cfg.seed),
+            finite_loss,
+            *moving_average(cfg, finite_loss),
+            StepMetrics(),
+            progress,
+            *panel(cfg, val_set),
+            ValidateAtEnd(),
+            RunRecord(config, val_set.label_space),
+            ContinuedCurves(curves),
+            Leave(folder.last, signals),
+            *checkpoint_callbacks(folder.checkpoints),
+        ],
+        loggers=[curves, *loggers(cfg, folder.path, config, sweep)],
+        max_steps=cfg.iters,
+        max_epochs=-1,
+        accumulate_grad_batches=cfg.accumulate,
+        val_check_interval=cfg.val_every * cfg.accumulate,
+        check_val_every_n_epoch=None,
+        log_every_n_steps=cfg.log_every,
+        default_root_dir=folder.path,
+        extra=config["trainer"],
+    )
+
+
+def training_plan(cfg: DictConfig, module: SegmentationModule) -> TrainingPlan:
+    """What the summary of a training names of its settings."""
+    logger = cfg.logger._target_
+    name = str(logger).rpartition(".")[2].removesuffix("_logger")
+    optimizer, _ = instantiate(cfg.optim, parameters=module.parameters(), iters=cfg.iters)
+    return TrainingPlan(
+        backbone=cfg.backbone.name,
+        head=cfg.head.name,
+        variant=cfg.backbone.get("variant"),
+        output_stride=cfg.backbone.get("output_stride"),
+        dataset=cfg.dataset.name,
+        root=str(cfg.dataset.root),
+        iters=cfg.iters,
+        batch_size=cfg.batch_size,
+        processes=process_count(cfg),
+        accumulate=cfg.accumulate,
+        height=cfg.dataset.crop.height,
+        width=cfg.dataset.crop.width,
+        precision=str(cfg.precision),
+        seed=cfg.seed,
+        optimizer_states=optimizer_states(optimizer),
+        ema=cfg.ema.decay is not None,
+        logs=("metrics.csv", *([] if logger is None else [name])),
+    )
+
+
+def moving_average(cfg: DictConfig, finite_loss: FiniteLoss) -> list[L.Callback]:
+    """The callback of `cfg.ema`, or nothing."""
+    if cfg.ema.decay is None:
+        return []
+    return [MovingAverage(cfg.ema.decay, warmup=cfg.ema.warmup, changed=lambda: finite_loss.finite)]
+
+
+def panel(cfg: DictConfig, val_set: SegmentationDataset) -> list[L.Callback]:
+    """What hands pictures to the logger of `cfg.logger`, or nothing."""
+    if cfg.logger.get("panel") is None:
+        return []
+    settings = plain(cfg.logger)["panel"]
+    validations = math.ceil(cfg.iters / cfg.val_every)
+    return [Panel(val_set, validations=validations, **settings)]
+
+
+def loggers(
+    cfg: DictConfig, folder: Path, config: dict[str, Any], sweep: str | None
+) -> list[Logger]:
+    """The loggers of `cfg.logger`, beside metrics.csv."""
+    if cfg.logger._target_ is None:
+        return []
+    return [
+        instantiate(
+            cfg.logger, without=("name", "panel"), folder=folder, config=config, sweep=sweep
+        )
+    ]
+
+
+def worker_count(cfg: DictConfig) -> int:
+    """Loader processes per training process."""
+    if cfg.num_workers != "auto":
+        return int(cfg.num_workers)
+    return max(1, min(8, available_cores() // device_count(cfg)))
+
+
+def device_count(cfg: DictConfig) -> int:
+    """Devices on this machine that the run uses.
+
+    Raises:
+        ConfigError: There are fewer, or the accelerator is missing.
+    """
+    gpus = torch.cuda.device_count()
+    on_gpu = device(cfg).type == "cuda"
+    devices = cfg.get("devices", 1)
+    if devices == "auto":
+        return gpus if on_gpu else 1
+    if on_gpu and devices > gpus:
+        raise ConfigError(f"devices={devices}, but there are {gpus} GPUs", f"give at most {gpus}")
+    return int(devices)
+
+
+def device(cfg: DictConfig) -> torch.device:
+    """The device of a command that uses only one.
+
+    Raises:
+        ConfigError: The accelerator is missing.
+    """
+    gpus = torch.cuda.device_count()
+    if cfg.accelerator in ("gpu", "cuda") and not gpus:
+        raise ConfigError(f"accelerator={cfg.accelerator}, but there is no GPU", "use cpu")
+    if cfg.accelerator == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("accelerator=mps, but there is no Apple GPU", "use cpu")
+    if gpus and cfg.accelerator in ("auto", "gpu", "cuda"):
+        return torch.device("cuda")
+    on_mps = cfg.accelerator in ("auto", "mps") and torch.backends.mps.is_available()
+    return torch.device("mps" if on_mps else "cpu")
+
+
+def images_per_pass(cfg: DictConfig) -> int:
+    """Images per device and forward pass, of the global batch.
+
+    Raises:
+        ConfigError: The batch does not divide over devices and accumulated passes.
+    """
+    processes = process_count(cfg)
+    parts = processes * int(cfg.accumulate)
+    if cfg.batch_size % parts:
+        raise ConfigError(
+            f"batch_size={cfg.batch_size} does not divide over {processes} devices x "
+            f"{cfg.accumulate} accumulated passes",
+            f"give a multiple of {parts}",
+        )
+    return int(cfg.batch_size) // parts
+
+
+def node_count(cfg: DictConfig) -> int:
+    """Machines that the run uses."""
+    return int(cfg.get("num_nodes", 1))
+
+
+def process_count(cfg: DictConfig) -> int:
+    """Processes that the run has, over all machines.
+
+    Raises:
+        ConfigError: The devices are not there, or a launcher has started other processes.
+    """
+    devices, nodes = device_count(cfg), node_count(cfg)
+    check_launch(devices, nodes)
+    return devices * nodes
+
+
+def distribution(cfg: DictConfig, on_cpu: bool) -> dict[str, Any]:
+    """The Trainer's arguments about how its processes work together.
+
+    Batch norm is over the images of all of them. Buffers, which are then alike, are not handed
+    round: that would be done in evaluation too, where processes have different numbers of images.
+    """
+    if process_count(cfg) == 1:
+        return {"strategy": "auto"}
+    sharded = cfg.get("strategy") == "fsdp"
+    # From three processes on, gloo adds gradients in another order after the first step, unless
+    # unused parameters are looked for; an interruption would change the last bit. The warning that
+    # there are none can't be silenced.
+    same_order = on_cpu and process_count(cfg) > 2
+    copied = DDPStrategy(broadcast_buffers=False, find_unused_parameters=same_order)
+    return {
+        "strategy": FullyShardedStrategy() if sharded else copied,
+        "sync_batchnorm": not on_cpu,
+        # What is gathered for a validation is trained with afterwards.
+        "inference_mode": not sharded,
+    }
+
+
+def trainer(
+    cfg: DictConfig,
+    *,
+    callbacks: list[L.Callback],
+    loggers: list[Logger] | None = None,
+    extra: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> L.Trainer:
+    """Build the Trainer that every command uses.
+
+    Args:
+        cfg: Gives accelerator, devices and precision.
+        callbacks: Of the command.
+        loggers: Of the command.
+        extra: More arguments of the Trainer, from the user.
+        options: More arguments of the Trainer, from the command.
+
+    Raises:
+        ConfigError: The devices are not there, or an extra argument is wrong.
+    """
+    devices = device_count(cfg)
+    on_cpu = cfg.accelerator == "cpu" or not (
+        torch.cuda.is_available() or torch.backends.mps.is_available()
+    )
+    if on_cpu and str(cfg.precision) == "16-mixed":
+        raise ConfigError("precision=16-mixed needs a GPU", "use bf16-mixed or 32")
+    # Lightning greets with tips and with a deprecation of its own making.
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r"The `srun` command is available")
+    # The scores are of all processes' images already, see SegmentationModule.
+    warnings.filterwarnings("ignore", message=r".*`self\.log\('val/.*sync_dist=True")
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+    # Its successor is not in the older PyTorch that is supported.
+    warnings.filterwarnings("ignore", message=r"`broadcast_buffers` is deprecated")
+    warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
+    distributed = distribution(cfg, on_cpu)
+    settings: dict[str, Any] = {
+        "accelerator": cfg.accelerator,
+        "devices": devices,
+        "num_nodes": node_count(cfg),
+        **distributed,
+        "precision": str(cfg.precision),
+        "callbacks": callbacks,
+        "logger": loggers or False,
+        "plugins": [
+            AtomicCheckpointIO(),
+            *([CPUSyncBatchNorm()] if on_cpu and process_count(cfg) > 1 else []),
+        ],
+        "use_distributed_sampler": False,
+        "num_sanity_val_steps": 0,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        **options,
+    }
+    try:
+        built = L.Trainer(**settings, **(extra or {}))
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        raise ConfigError(f"the Trainer refuses its arguments ({error})", "change them") from None
+    # Signals are gcseg.system.signals' in a training, and the system's elsewhere. Lightning's
+    # handlers would keep an evaluation from ending, wait in them for other processes, and requeue
+    # a job of SLURM that a sweep queues again by itself.
+    built._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return built

@@ -1,0 +1,149 @@
+"""python -m gcseg.attention: where the context block of a checkpoint looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from gcseg.config.trained import Trained, output_folder, run_with_checkpoint
+from gcseg.errors import DataError, MemoryLimitError, WeightsError, is_out_of_memory
+from gcseg.system.text import say
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from gcseg.data.reading import UInt8Array
+    from gcseg.inference.predict import Fit
+    from gcseg.models import Segmentor
+    from gcseg.weights import CheckpointFile
+
+_PARTS = ("pictures",)
+_SHEET_ROWS = 8
+
+
+def show_attention(cfg: DictConfig, trained: Trained) -> None:
+    """Write each image beside its attention map, and a sheet of the first few.
+
+    They are `pictures/<name>.png` and `overview.png`. One image is in memory at a time.
+
+    Raises:
+        GcsegError: A setting, the checkpoint, an image or the output folder is wrong, or the head
+            has no attention map.
+    """
+    # Heavy imports wait until the settings are known to be right.
+    import torch
+    from PIL import Image
+
+    from gcseg.builders import data as build_data
+    from gcseg.builders import model as build
+    from gcseg.builders import trainer as build_trainer
+    from gcseg.data.datasets import images_as_dataset
+    from gcseg.data.label_spaces import CITYSCAPES
+    from gcseg.data.samples import EvaluationSamples
+    from gcseg.engine.picture_outputs import (
+        clear_partials,
+        say_what_is_older,
+        say_what_was_not_read,
+    )
+    from gcseg.system.terminal import progress_bar
+    from gcseg.visualization.attention_pictures import attention_panel, attention_sheet, shrunk
+    from gcseg.weights import load_tensors, read_weights
+
+    device = build_trainer.device(cfg)
+    checkpoint = trained.path()
+    content = read_weights(checkpoint, cfg.weights)
+    faults: list[DataError] = []
+    if cfg.images is None:
+        dataset = build_data.dataset(cfg, cfg.split)
+    else:  # nothing here depends on the classes
+        dataset = images_as_dataset(Path(cfg.images), CITYSCAPES, faults=faults, say=say)
+    if cfg.limit is not None:
+        dataset = dataset.first(cfg.limit)
+    model = build.model(cfg, _class_count(content))
+    load_tensors(model, content.tensors, content.extra, source=str(checkpoint))
+    layout = torch.channels_last if cfg.channels_last else torch.contiguous_format
+    model = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
+    fit = build.fit(cfg)
+    samples = EvaluationSamples(dataset, build_data.evaluation_preprocessing(cfg))
+    output = Path(cfg.output or output_folder(cfg, checkpoint) / "attention")
+    clear_partials(output, _PARTS)
+    rows: list[UInt8Array] = []
+    done: list[str] = []
+    named = len(faults)
+    with progress_bar("attention") as progress:
+        for index in range(len(samples)):
+            try:
+                sample = samples[index]
+            except DataError as error:
+                faults.append(error)
+                continue
+            weights = _weights(model, sample["image"], fit, sample["name"])
+            image, _ = dataset.read(index)
+            padded = tuple(sample["image"].shape[-2:])
+            picture = attention_panel(image, weights.numpy(), padded=padded)
+            _save(Image.fromarray(picture), output / f"pictures/{sample['name']}.png")
+            done.append(sample["name"])
+            if len(rows) < _SHEET_ROWS:
+                rows.append(shrunk(picture))
+            progress(index + 1, len(samples))
+    say(f"{len(done)} attention maps: {output}")
+    if rows:
+        _save(attention_sheet(rows), output / "overview.png")
+        say(f"picture: {output / 'overview.png'}")
+    say_what_is_older(output, _PARTS, done)
+    say_what_was_not_read(faults, len(samples) + named)
+
+
+def _class_count(content: CheckpointFile) -> int:
+    """How many classes a checkpoint predicts: as it says, or as its classifier shows.
+
+    Raises:
+        WeightsError: It is no whole network.
+    """
+    from gcseg.engine.checkpoints import trained_classes
+    from gcseg.weights import describe
+
+    space = trained_classes(content.extra)
+    if space is not None:
+        return space.num_classes
+    count = describe(content.tensors, content.extra).num_classes
+    if count is None:
+        raise WeightsError("the checkpoint is a backbone without a head", "give a whole network")
+    return count
+
+
+def _weights(model: Segmentor, image: Tensor, fit: Fit | None, name: str) -> Tensor:
+    """The attention map, h x w float32 on the CPU, of a prepared image 3 x H x W.
+
+    Raises:
+        MemoryLimitError: The image does not fit into memory.
+        ConfigError: The head has no attention map.
+    """
+    from gcseg.inference.predict import predict_attention
+
+    parameter = next(model.parameters())
+    height, width = image.shape[-2:]
+    try:
+        return predict_attention(model.attention, image[None].to(parameter.device), fit)[0, 0]
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryLimitError(
+            f"{name} ({height} x {width} pixels) does not fit into memory",
+            "give smaller images, or accelerator=cpu",
+        ) from None
+
+
+def _save(picture: Image, path: Path) -> None:
+    from gcseg.system.files import atomic_write
+
+    with atomic_write(path) as file:
+        picture.save(file, format="PNG")
+
+
+def main() -> None:
+    """Show where a checkpoint's context block looks."""
+    run_with_checkpoint("attention", show_attention)

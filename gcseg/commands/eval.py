@@ -1,0 +1,148 @@
+"""python -m gcseg.eval: score a checkpoint."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from gcseg.config.checks import plain
+from gcseg.config.command import source_folder
+from gcseg.config.trained import Trained, output_folder, run_folder, run_with_checkpoint
+from gcseg.system.files import sha256_of
+from gcseg.system.text import say
+from gcseg.zoo import catalogue
+from gcseg.zoo.published import IMAGES, Record
+
+if TYPE_CHECKING:
+    from gcseg.data.datasets import SegmentationDataset
+
+
+def evaluate(cfg: DictConfig, trained: Trained) -> None:
+    """Score a checkpoint under the modes of `cfg.tta`; print the table and merge results.json.
+
+    With `published=` the scores are printed beside the published ones and recorded.
+
+    Raises:
+        GcsegError: A setting, the checkpoint, the data or the output folder is wrong.
+    """
+    # Heavy imports wait until the settings are known to be right.
+    from gcseg.builders import data as build_data
+    from gcseg.builders import model as build
+    from gcseg.builders import trainer as build_trainer
+    from gcseg.engine.callbacks.progress import RunProgress
+    from gcseg.engine.checkpoints import check_classes
+    from gcseg.engine.data import SegmentationData
+    from gcseg.engine.evaluate import evaluate as score
+    from gcseg.engine.evaluate import keep
+    from gcseg.report.run.console import print_explanations
+    from gcseg.runs.results import named, print_table
+    from gcseg.weights import load_tensors, read_weights
+    from gcseg.zoo.measured import read_measurements
+
+    if trained.row is not None:
+        read_measurements(_measurements(cfg))  # a damaged file shows before the work is done
+    dataset = build_data.dataset(cfg, cfg.split).with_labels()
+    checkpoint = trained.path()
+    content = read_weights(checkpoint, cfg.weights)
+    check_classes(content.extra, dataset.label_space, checkpoint)
+    module = build.module(cfg, dataset.label_space.names)
+    load_tensors(module.model, content.tensors, content.extra, source=str(checkpoint))
+    data = SegmentationData(
+        build_data.cached(cfg, dataset),
+        build_data.evaluation_preprocessing(cfg),
+        num_workers=build_trainer.worker_count(cfg),
+    )
+    trainer = build_trainer.trainer(cfg, callbacks=[RunProgress()])
+    records = score(
+        trainer,
+        module,
+        data,
+        build.modes(cfg),
+        split=cfg.split,
+        checkpoint=checkpoint,
+        analyse=cfg.explain,
+    )
+    if trainer.is_global_zero:
+        results = output_folder(cfg, checkpoint) / "results.json"
+        evaluations = named(
+            records,
+            plain(cfg),
+            trained.config,
+            split=cfg.split,
+            checkpoint=checkpoint.stem if run_folder(checkpoint) else "best",
+        )
+        evaluations, analyses = keep(results, evaluations, module, data)
+        print_table(evaluations, title=f"{checkpoint} on {cfg.dataset.name} {cfg.split}")
+        if analyses:
+            print_explanations(analyses)
+            for evaluation in evaluations.values():
+                path = results.parent / evaluation["analysis"]
+                say(f"analysis: {path}, scores of each image: {path.with_suffix('.csv')}")
+        say(f"results: {results}")
+        if trained.row is not None:
+            evaluations = named(records, plain(cfg), trained.row, split=cfg.split)
+            record = catalogue.find(trained.row["published"]["checkpoint"])
+            _beside_published(cfg, record, evaluations, dataset, checkpoint)
+
+
+def _beside_published(
+    cfg: DictConfig,
+    record: Record,
+    evaluations: dict[str, dict[str, Any]],
+    dataset: SegmentationDataset,
+    checkpoint: Path,
+) -> None:
+    """Print and record scores beside the published ones."""
+    from gcseg.runs.folder import environment
+    from gcseg.zoo.measured import MODES, add_measurement, print_comparison
+
+    comparable = {mode: found for mode, found in evaluations.items() if mode in MODES}
+    if not comparable:
+        say(f"not comparable with the published scores: {', '.join(evaluations)}")
+        return
+    print_comparison(record, comparable)
+    if len(dataset) != IMAGES[record.dataset] and cfg.record is None:
+        say(
+            f"not recorded: these are {len(dataset)} images, the published scores are of "
+            f"{IMAGES[record.dataset]}; record=FILE records them all the same"
+        )
+        return
+    around = environment()
+    path = _measurements(cfg)
+    add_measurement(
+        path,
+        {
+            "experiment": f"published={cfg.published}",
+            "command": shlex.join(["python", "-m", "gcseg.eval", *sys.argv[1:]]),
+            "hardware": around["gpus"] or [f"{around['cpus']} CPU cores"],
+            "packages": around["packages"],
+            "weights": {"file": checkpoint.name, "sha256": sha256_of(checkpoint)},
+            "data": {"split": cfg.split, "images": len(dataset), "sha256": dataset.checksum()},
+            "published": dict(record.miou),
+            "results": {
+                "backbone": cfg.backbone.name,
+                "head": cfg.head.name,
+                "dataset": cfg.dataset.name,
+                "evaluations": comparable,
+            },
+        },
+    )
+    say(f"recorded: {path}")
+
+
+def _measurements(cfg: DictConfig) -> Path:
+    """Where measurements are kept: in the checkout, or where runs are if there is none."""
+    if cfg.record is not None:
+        return Path(cfg.record).expanduser()
+    experiments = source_folder("experiments")
+    inside = (experiments.parent / "pyproject.toml").is_file()
+    return (experiments if inside else Path(cfg.run_root)) / "results.json"
+
+
+def main() -> None:
+    """Score a checkpoint."""
+    run_with_checkpoint("eval", evaluate)

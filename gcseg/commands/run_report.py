@@ -1,0 +1,97 @@
+"""From a configuration and a run folder to the run's report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from omegaconf import DictConfig
+
+from gcseg.builders import data as build_data
+from gcseg.builders import model as build
+from gcseg.builders import trainer as build_trainer
+from gcseg.data.label_spaces import LabelSpace
+from gcseg.engine.checkpoints import check_classes
+from gcseg.errors import ConfigError, GcsegError
+from gcseg.inference.predict import Augmentation
+from gcseg.report.run.examples import pick_examples, predict_examples, read_image_scores
+from gcseg.report.run.page import write_run_report
+from gcseg.runs.folder import RunFolder
+from gcseg.runs.reading import read_run
+from gcseg.system.terminal import announce
+from gcseg.weights import load_tensors, read_weights
+
+if TYPE_CHECKING:
+    from gcseg.report.run.examples import Example
+
+
+def write_report(cfg: DictConfig, folder: Path, output: Path | None = None) -> Path:
+    """Write the report of a run folder, with pictures where checkpoint and dataset are there.
+
+    Args:
+        cfg: Settings of the training, or those that evaluation takes from it.
+        folder: The run folder.
+        output: The file; report.html in the run folder if None.
+
+    Returns:
+        The file.
+
+    Raises:
+        OutputError: It can't be written, or the run folder is damaged.
+    """
+    shown = read_run(folder).shown
+    count = cfg.get("examples", 2)
+    examples: list[Example] = []
+    space, notes = None, []
+    if count and shown is not None and shown.analysis is not None:
+        try:
+            if "@" in shown.name:  # whose weights and settings a record does not name
+                raise ConfigError(
+                    f"{shown.name} is not the training's own evaluation", "analyse one that is"
+                )
+            examples, space = _examples(cfg, RunFolder(folder), shown.record, count)
+            if not examples:
+                notes.append("There are no pictures: no image has a labelled pixel.")
+        except LookupError as error:  # by another version's hand, or left out as odd
+            notes.append(f"There are no pictures: results.json has no usable {error} of it.")
+        except (GcsegError, OSError, AttributeError, TypeError, ValueError) as error:
+            notes.append(f"There are no pictures: {' '.join(str(error).split())}.")
+    for note in notes:
+        announce(note)
+    return write_run_report(folder, examples, space=space, notes=notes, output=output)
+
+
+def _examples(
+    cfg: DictConfig, run: RunFolder, evaluation: Mapping[str, Any], count: int
+) -> tuple[list[Example], LabelSpace]:
+    """Predict the best, the median and the worst images of an evaluation once more.
+
+    Args:
+        cfg: See `write_report`.
+        run: The run folder.
+        evaluation: Its record, of the training's own protocol.
+        count: Of each kind.
+    """
+    rows = read_image_scores((run.path / evaluation["analysis"]).with_suffix(".csv"))
+    dataset = build_data.dataset(cfg, evaluation["split"]).with_labels()
+    checkpoint = run.checkpoints / evaluation["checkpoint"]
+    content = read_weights(checkpoint)
+    check_classes(content.extra, dataset.label_space, checkpoint)
+    model = build.model(cfg, dataset.label_space.num_classes)
+    load_tensors(model, content.tensors, content.extra, source=str(checkpoint))
+    if cfg.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    examples = predict_examples(
+        model,
+        dataset,
+        build_data.evaluation_preprocessing(cfg),
+        pick_examples(rows, count),
+        mode=Augmentation(evaluation["scales"], evaluation["flip"]),
+        average=evaluation["average"],
+        window=build.window(cfg),
+        fit=build.fit(cfg),
+        device=build_trainer.device(cfg),
+    )
+    return examples, dataset.label_space

@@ -1,0 +1,91 @@
+"""python -m gcseg.selftest overhead: what logging costs a training."""
+
+from __future__ import annotations
+
+import pstats
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+USUAL = {"iters": "100", "val_every": "50", "tta": "none", "report": "false", "logger": "wandb"}
+"""Settings that are not given."""
+
+PARTS = {
+    "loggers, each logged step": [("logger_connector.py", "log_metrics")],
+    "gradient norm and memory": [("step_metrics.py", "on_before_optimizer_step")],
+    "panel of pictures, each validation": [
+        ("panel.py", "on_validation_epoch_end"),
+        ("panel.py", "on_validation_batch_end"),
+    ],
+}
+"""What is timed: files and functions, none of which calls another one of the list."""
+
+WHOLE = [("training_epoch_loop.py", "run")]
+"""All steps, and the validations between them."""
+
+
+def overhead(settings: Sequence[str]) -> int:
+    """Train under Python's profiler, and say what share of the time logging takes.
+
+    The profiler slows Python down, and with it logging more than the network: the shares are
+    upper bounds. Everything is measured in one run.
+
+    Args:
+        settings: Of gcseg.train; without any, it is short, and of drawn scenes.
+
+    Returns:
+        The exit status; not 0 if the training failed, which has said why.
+    """
+    given = {setting.partition("=")[0] for setting in settings}
+    settings = [*settings, *(f"{key}={value}" for key, value in USUAL.items() if key not in given)]
+    with tempfile.TemporaryDirectory(prefix="gcseg-overhead-") as name:
+        folder = Path(name)
+        profile, runs = folder / "profile", folder / "runs"
+        command = [sys.executable, "-m", "cProfile", "-o", str(profile), "-m", "gcseg.train"]
+        child = subprocess.run([*command, *settings, f"run_root={runs}"], check=False)
+        # Under the profiler a training that failed, and said why, ends with status 0.
+        if child.returncode or not list(runs.glob("*/results.json")):
+            return child.returncode or 1
+        print_shares(shares(pstats.Stats(str(profile))))
+    return 0
+
+
+def shares(profile: pstats.Stats) -> dict[str, tuple[int, float, float]]:
+    """How often each of `PARTS` ran, its seconds, and its fraction of the training's time.
+
+    Args:
+        profile: Of the process.
+    """
+    whole = _seconds(profile, WHOLE)[1]
+    found = {}
+    for part, functions in PARTS.items():
+        calls, seconds = _seconds(profile, functions)
+        found[part] = calls, seconds, seconds / whole
+    return found
+
+
+def _seconds(profile: pstats.Stats, functions: Sequence[tuple[str, str]]) -> tuple[int, float]:
+    """Calls of the first of some functions that was called, and the seconds of all of them."""
+    calls, seconds = 0, 0.0
+    for (file, _, function), (_, count, _, cumulative, _) in profile.stats.items():  # type: ignore[attr-defined]
+        if (Path(file).name, function) in functions:
+            calls, seconds = calls or count, seconds + cumulative
+    return calls, seconds
+
+
+def print_shares(found: Mapping[str, tuple[int, float, float]]) -> None:
+    """Print them as a table."""
+    from rich.table import Table
+
+    from gcseg.system.terminal import TextConsole
+
+    title = "what logging takes of training and its validations, at most"
+    table = Table("part", "calls", "seconds", "% of the time", title=title)
+    for part, (calls, seconds, share) in found.items():
+        table.add_row(part, str(calls), f"{seconds:.3f}", f"{100 * share:.2f}")
+    total = [sum(column) for column in zip(*found.values(), strict=True)]
+    table.add_section()
+    table.add_row("all", "", f"{total[1]:.3f}", f"{100 * total[2]:.2f}")
+    TextConsole().print(table)

@@ -1,0 +1,245 @@
+"""python -m gcseg.train: train, then score the best checkpoint."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from gcseg.builders.weights import find_starting_weights, load_starting_weights
+from gcseg.config.checks import plain
+from gcseg.config.command import run_command
+from gcseg.config.seeds import expand_seeds
+from gcseg.config.trained import recorded_config
+from gcseg.errors import ConfigError, DataError, LeftEarlyError
+from gcseg.runs.name import run_name
+from gcseg.sweeps.outcome import in_sweep, sweep_of_job, tell_sweep
+from gcseg.system.signals import Signals, leaving_on_signals
+from gcseg.system.text import as_override, say
+
+if TYPE_CHECKING:
+    import pytorch_lightning as L
+
+    from gcseg.data.datasets import SegmentationDataset
+    from gcseg.engine.callbacks.progress import RunProgress
+    from gcseg.engine.data import SegmentationData
+    from gcseg.engine.module import SegmentationModule
+    from gcseg.runs.folder import RunFolder
+
+
+def train(cfg: DictConfig) -> None:
+    """Train what the configuration says and score it under the modes of `cfg.tta`.
+
+    A training that was interrupted goes on from its last checkpoint; one that is finished is
+    only scored.
+
+    Raises:
+        GcsegError: A setting, the data or the output folder is wrong.
+        LeftEarlyError: A signal came; what was trained is saved.
+    """
+    with leaving_on_signals() as signals:
+        train_and_score(cfg, signals)
+
+
+def train_and_score(cfg: DictConfig, signals: Signals) -> None:
+    """Do what `train` says, and leave when a signal comes.
+
+    Raises:
+        GcsegError: A setting, the data or the output folder is wrong.
+        LeftEarlyError: A signal came; what was trained is saved.
+    """
+    # Heavy imports wait until the settings are known to be right.
+    import pytorch_lightning as L
+
+    from gcseg.builders import data as build_data
+    from gcseg.builders import model as build
+    from gcseg.builders import trainer as build_trainer
+    from gcseg.engine.callbacks.progress import RunProgress
+    from gcseg.engine.loggers import finishing
+    from gcseg.runs import folder as run
+    from gcseg.runs.lock import hold, remove_leftovers
+    from gcseg.runs.results import read_results
+
+    build_trainer.images_per_pass(cfg)  # the batch divides over the devices
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    train_set = build_data.dataset(cfg, cfg.dataset.splits.train).with_labels()
+    val_set = build_data.dataset(cfg, cfg.dataset.splits.val).with_labels()
+    pipeline = build_data.training_augmentation(cfg, train_set)
+    module = build.module(cfg, train_set.label_space.names)
+    module.configure_optimizers()  # its settings are wrong before a run folder is made, not after
+    build.modes(cfg)  # likewise
+    check_labels(train_set, val_set)
+    weights = find_starting_weights(cfg)
+
+    folder = run.choose_folder(Path(cfg.run_root), run_name(cfg, train_set, weights), cfg.fresh)
+    with hold(folder.path, wait=in_sweep()):
+        remove_leftovers(folder)
+        tell_sweep(folder.path)
+        finished = "training" in read_results(folder.results)
+        data = build_trainer.data(cfg, val_set, None if finished else train_set, pipeline)
+        progress = RunProgress(cfg.batch_size)
+        trainer = build_trainer.training(cfg, folder, val_set, progress, signals, sweep_of_job())
+        with finishing(lambda: trainer.loggers):
+            if finished:
+                if trainer.is_global_zero:
+                    say(f"{folder.path} is trained already, and is only scored")
+            else:
+                fit(cfg, trainer, module, data, folder, weights, progress)
+                if cfg.strategy == "fsdp":  # the trained one is in pieces
+                    module = build.module(cfg, train_set.label_space.names)
+            score(cfg, trainer, module, data, folder)
+
+
+def check_labels(train_set: SegmentationDataset, val_set: SegmentationDataset) -> None:
+    """Look at the labels: what can't be learnt from or scored is refused, what is odd is told.
+
+    Raises:
+        DataError: All pixels are ignored, or one class is all that occurs in training.
+    """
+    from gcseg.data.check.survey import survey
+    from gcseg.system.ranks import is_first_process
+    from gcseg.system.terminal import announce
+
+    training, validation = survey(train_set), survey(val_set)
+    if (error := training.wrong()) is not None:
+        raise error
+    if validation.whole and not any(validation.pixels):
+        raise DataError(
+            f"all pixels of the {validation.labels:,} labels of {validation.description} are "
+            "ignored: no score of a checkpoint is defined",
+            "label the validation split",
+        )
+    for cause, remedy in training.doubts():
+        if training.loud:
+            announce(f"warning: {cause}: {remedy}")
+        elif is_first_process():
+            say(f"note: {cause}: {remedy}")
+
+
+def fit(
+    cfg: DictConfig,
+    trainer: L.Trainer,
+    module: SegmentationModule,
+    data: SegmentationData,
+    folder: RunFolder,
+    weights: dict[str, Path],
+    progress: RunProgress,
+) -> None:
+    """Train to the last step, from the newest checkpoint where there is one.
+
+    Raises:
+        GcsegError: The training can't go on.
+    """
+    from gcseg.builders import trainer as build_trainer
+    from gcseg.engine.cost import cost_record
+    from gcseg.engine.resume import keep_as_last, resume_from
+    from gcseg.engine.summary import print_start
+    from gcseg.runs.folder import describe
+    from gcseg.runs.results import merge_results
+
+    checkpoint = resume_from(folder)
+    if checkpoint is None:
+        for line in load_starting_weights(module.model, weights, cfg):
+            if trainer.is_global_zero:
+                say(line)
+    else:
+        keep_as_last(folder, checkpoint)
+    describe(folder, plain(cfg))
+    plan = build_trainer.training_plan(cfg, module)
+    if data.train is not None:
+        print_start(plan, module.model, data.train, data.evaluation, folder.path)
+    cost = {}
+    if trainer.is_global_zero:  # before the network is divided
+        cost = cost_record(module.model, plan.height, plan.width)
+    resumed = None if checkpoint is None else str(checkpoint)
+    trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
+    if trainer.global_step < cfg.iters:
+        raise ConfigError(
+            f"training stopped at step {trainer.global_step} of {cfg.iters}",
+            "give the same command again to continue it",
+        )
+    if trainer.is_global_zero:
+        merge_results(
+            folder.results,
+            {
+                "name": folder.path.name,
+                "backbone": cfg.backbone.name,
+                "head": cfg.head.name,
+                "dataset": cfg.dataset.name,
+                "iters": cfg.iters,
+                "seed": cfg.seed,
+                "model": cost,
+                "training": progress.summary(),
+            },
+        )
+        folder.previous.unlink(missing_ok=True)  # there is nothing left to go on with
+
+
+def score(
+    cfg: DictConfig,
+    trainer: L.Trainer,
+    module: SegmentationModule,
+    data: SegmentationData,
+    folder: RunFolder,
+) -> None:
+    """Score the best checkpoint under the modes of `cfg.tta`, and print and keep the scores.
+
+    Raises:
+        GcsegError: The checkpoint, the data or the output folder is wrong.
+    """
+    from gcseg.builders import model as build
+    from gcseg.engine.evaluate import evaluate, keep
+    from gcseg.engine.loggers import log_checkpoints, log_report, log_scores
+    from gcseg.engine.summary import print_end
+    from gcseg.runs.results import named, print_table
+    from gcseg.weights import load_weights
+
+    split = cfg.dataset.splits.val
+    load_weights(module.model, folder.best)
+    records = evaluate(
+        trainer,
+        module,
+        data,
+        build.modes(cfg),
+        split=split,
+        checkpoint=folder.best,
+        analyse=cfg.report,
+    )
+    if not trainer.is_global_zero:
+        return
+    config = plain(cfg)
+    trained = recorded_config(folder.best) or config
+    evaluations = named(records, config, trained, split=split)
+    evaluations, _ = keep(folder.results, evaluations, module, data)
+    by_mode = dict(zip(records, evaluations.values(), strict=True))
+    tell_sweep(folder.path, records)
+    print_table(records, title=f"{folder.path.name}, best checkpoint on {split}")
+    log_scores(trainer.loggers, by_mode, module.matrices, module.class_names, cfg.iters)
+    if cfg.report and (page := make_report(cfg, folder)) is not None:
+        log_report(trainer.loggers, page)
+    log_checkpoints(trainer.loggers, folder.best, folder.last)
+    context = getattr(module.model.head, "context", None)
+    print_end(folder.path, attention=context is not None)
+
+
+def make_report(cfg: DictConfig, folder: RunFolder) -> Path | None:
+    """Write the run's report.html; what goes wrong is told, as the training is none the worse."""
+    from gcseg.commands.run_report import write_report
+    from gcseg.system.terminal import announce
+
+    try:
+        return write_report(cfg, folder.path)
+    except LeftEarlyError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        again = shlex.quote(as_override("run", folder.path))
+        announce(f"warning: no report.html ({reason}): python -m gcseg.report {again}")
+        return None
+
+
+def main() -> None:
+    """Train, then score the best checkpoint."""
+    run_command("train", train, prepare=expand_seeds, sweeps=True)

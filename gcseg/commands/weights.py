@@ -1,0 +1,202 @@
+"""python -m gcseg.weights: list published checkpoints, say what a file holds, convert it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gcseg.commands.arguments import ArgumentParser, run_chosen
+from gcseg.errors import ConfigError
+from gcseg.system.text import say, shown
+from gcseg.zoo import catalogue
+
+MODES = ("none", "flip", "msflip")  # of test-time augmentation, as in conf/tta
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; ends the process with status 1 and one line on what the user can mend."""
+    run_chosen(_parser(), arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = ArgumentParser(
+        prog="python -m gcseg.weights",
+        description="List published checkpoints, say what a checkpoint holds, and convert it.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="{list,info,convert}")
+
+    command = commands.add_parser("list", help="list the published checkpoints")
+    command.add_argument("--dataset", help="only networks trained on it, such as cityscapes")
+    command.set_defaults(run=_list)
+
+    command = commands.add_parser("info", help="say what a checkpoint holds")
+    command.add_argument("checkpoint", help="a file, or a name of the list (downloaded once)")
+    command.set_defaults(run=_info)
+
+    command = commands.add_parser("convert", help="write a checkpoint in another format")
+    command.add_argument("source", help="a file, or a name of the list (downloaded once)")
+    command.add_argument(
+        "target",
+        type=Path,
+        help="ends in .ckpt or .safetensors (gcseg), .pdparams (PaddleSeg) or .pth "
+        "(mmsegmentation)",
+    )
+    command.add_argument("--force", action="store_true", help="write over a file that is there")
+    command.add_argument(
+        "--variant", help="of the backbone, where names and shapes fit several (vd, v1d, d)"
+    )
+    command.add_argument(
+        "--weights",
+        choices=("ema", "raw"),
+        help="of a training with ema.decay: its moving average (the default) or the raw ones",
+    )
+    command.set_defaults(run=_convert)
+    return parser
+
+
+def _list(given: argparse.Namespace) -> None:
+    from rich.table import Table
+
+    from gcseg.system.terminal import TextConsole
+
+    records = catalogue.records()
+    datasets = dict.fromkeys(record.dataset for record in records if record.kind == "network")
+    if given.dataset not in (None, *datasets):
+        raise ConfigError(f"--dataset {given.dataset}", f"use one of {', '.join(datasets)}")
+    networks = Table(title="networks, with published mIoU in percent", title_justify="left")
+    for title in ("name", "backbone"):
+        networks.add_column(title, no_wrap=True)
+    for mode in MODES:
+        networks.add_column(mode, justify="right")
+    backbones = Table(title="backbones, for backbone.pretrained=", title_justify="left")
+    for title in ("name", "backbone", "trained on"):
+        backbones.add_column(title, no_wrap=title == "name")
+    for record in records:
+        if record.kind == "network" and given.dataset in (None, record.dataset):
+            scores = (_percent(record.miou.get(mode)) for mode in MODES)
+            networks.add_row(record.name, _network(record), *scores)
+        elif record.kind == "backbone":
+            backbones.add_row(record.name, _network(record), record.dataset)
+    console = TextConsole()
+    # Names are there to be copied: rather a line too long than a name cut off.
+    wide = console.options.update(width=200)
+    console.width = max(console.width, console.measure(networks, options=wide).maximum)
+    console.print(networks)
+    if given.dataset is None:
+        console.print(backbones)
+
+
+def _info(given: argparse.Namespace) -> None:
+    from gcseg.system.files import sha256_of
+    from gcseg.weights.architecture import describe
+    from gcseg.weights.averages import is_averaged
+    from gcseg.weights.overrides import overrides
+    from gcseg.weights.reading import RAW_WEIGHTS, read_checkpoint_file
+
+    path = _file(given.checkpoint)
+    file = read_checkpoint_file(path)
+    digest = sha256_of(path)
+    record, how = _published(given.checkpoint, path, digest)
+    lines = {
+        "file": f"{path}, {path.stat().st_size / 1e6:.1f} MB",
+        "sha256": digest,
+        "format": f"{file.format}, {len(file.tensors)} tensors",
+    }
+    if file.extra:
+        lines["beside"] = _first(map(shown, file.extra), 20)
+    if is_averaged(file.extra):
+        raw = "; the raw ones are in it too" if RAW_WEIGHTS in file.extra else ""
+        lines["weights"] = f"the moving average of a training{raw}"
+    if record is not None:
+        scores = [f"{mode} {_percent(miou)}" for mode, miou in record.miou.items()]
+        lines["published"] = f"{record.name}, by its {how}; trained on {record.dataset}" + (
+            f"; mIoU in percent: {', '.join(scores)}" if scores else ""
+        )
+    _print(lines)
+    description = describe(file.tensors, file.extra, **_known(record))
+    name = f"{description.backbone['name']} {description.backbone['variant']}"
+    others = [variant for variant in description.variants if variant != name.split()[1]]
+    lines = {"names": f"of {description.keys.source}"}
+    if description.head is None:
+        lines["network"] = f"backbone {name}"
+    else:
+        head = {"gc": "GCNet", "fcn": "FCN"}[description.head["name"]]
+        lines["network"] = f"{head} with {name}, {description.num_classes} classes"
+    if others:
+        lines["network"] += f" (or variant {' or '.join(others)}, by names and shapes)"
+    lines["parameters"] = f"{description.parameters:,}"
+    settings = overrides(description)
+    if description.head is None:
+        settings.append(f"backbone.pretrained={given.checkpoint}")
+    lines["settings"] = " ".join(settings)
+    if description.unused:
+        lines["not used"] = ", ".join(map(shown, description.unused))
+    if description.unknown:
+        lines["unknown"] = _first(map(shown, description.unknown))
+    _print(lines)
+
+
+def _convert(given: argparse.Namespace) -> None:
+    from gcseg.system.files import sha256_of
+    from gcseg.weights.convert import convert
+
+    path = _file(given.source)
+    record, _ = _published(given.source, path, sha256_of(path))
+    known = _known(record)
+    if given.variant is not None:
+        known["variant"] = given.variant
+    notes = convert(path, given.target, force=given.force, kind=given.weights, **known)
+    say(f"wrote {given.target}")
+    for note in notes:
+        say(note)
+
+
+def _file(given: str) -> Path:
+    """A file, a run folder's best checkpoint, or a file of the list."""
+    best = Path(given).expanduser() / "checkpoints" / "best.ckpt"
+    return best if best.is_file() else catalogue.resolve(given)
+
+
+def _published(given: str, path: Path, digest: str) -> tuple[catalogue.Record | None, str]:
+    """The published checkpoint that a file is, and what that shows by."""
+    if not Path(given).expanduser().exists():
+        return catalogue.find(given), "name"
+    records = catalogue.records()
+    for record in records:
+        if record.sha256 is not None and digest.startswith(record.sha256):
+            return record, "checksum"
+    named = catalogue.by_file_name(path)
+    if named is not None and named.sha256 is None:
+        return named, "file name"
+    return None, ""
+
+
+def _known(record: catalogue.Record | None) -> dict[str, Any]:
+    """What the list says of a network and its weights do not show."""
+    architecture = {} if record is None else record.architecture
+    return {key: architecture[key] for key in ("variant", "align_corners") if key in architecture}
+
+
+def _network(record: catalogue.Record) -> str:
+    """A record's backbone, as `r50 vd`."""
+    architecture = record.architecture
+    backbone = architecture.get("backbone") or f"r{architecture['depth']}"
+    return f"{backbone} {architecture['variant']}"
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def _first(names: Iterable[str], count: int = 5) -> str:
+    """The first of many names."""
+    names = list(names)
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
+def _print(lines: Mapping[str, str]) -> None:
+    for key, value in lines.items():
+        say(f"{key:<12}{value}")

@@ -1,0 +1,177 @@
+"""What values settings may have; checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from gcseg.config.row import Row, as_given, is_name
+from gcseg.config.rules import RULES
+from gcseg.config.table import TABLE
+from gcseg.errors import ConfigError
+
+_FEW = 12
+"""Settings of a group that a message lists."""
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """A configuration as plain, resolved Python values."""
+    return cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits of plain values, the same for any order of their names."""
+    canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+def leaves(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    """The name of every setting that is not a group of settings."""
+    for key in cfg:
+        node = cfg._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+            yield from leaves(node, f"{prefix}{key!s}.")
+        else:
+            yield f"{prefix}{key!s}"
+
+
+def check(cfg: DictConfig, command: str = "train") -> None:
+    """Check all settings of a command by the table, and by the rules between them.
+
+    Args:
+        cfg: The settings.
+        command: The command's primary configuration, as `eval`.
+
+    Raises:
+        ConfigError: A value is wrong, one is missing, or nothing reads it.
+    """
+    settings = plain(cfg)  # every interpolation resolves
+    _check_group(settings, _tree(command), "", command)
+    for rule in RULES:
+        rule(settings, command)
+
+
+def check_one(name: str, value: object, command: str = "train") -> None:
+    """Check one setting by the table.
+
+    Args:
+        name: Of a row.
+        value: What it is to be.
+        command: The command's primary configuration.
+
+    Raises:
+        ConfigError: It may not be that.
+    """
+    row = next(row for row in TABLE if row.name == name and command in row.commands)
+    _check_value(_Node(row), name, value)
+
+
+def expand_home(cfg: DictConfig, command: str) -> None:
+    """Put the user's home folder in the place of `~` at the beginning of every path.
+
+    Args:
+        cfg: Settings that are checked.
+        command: The command's primary configuration.
+    """
+    for row in TABLE:
+        if row.kind == "path" and command in row.commands:
+            value = OmegaConf.select(cfg, row.name)
+            if isinstance(value, str) and value.startswith("~"):
+                OmegaConf.update(cfg, row.name, str(Path(value).expanduser()))
+
+
+@dataclass
+class _Node:
+    """A row with the rows of what is in it, by the last part of their names."""
+
+    row: Row | None = None
+    inside: dict[str, _Node] = field(default_factory=dict)
+
+
+@cache
+def _tree(command: str) -> _Node:
+    root = _Node()
+    for row in TABLE:
+        if command in row.commands:
+            node = root
+            for part in row.name.split("."):
+                node = node.inside.setdefault(part, _Node())
+            node.row = row
+    return root
+
+
+def _check_group(settings: Mapping[str, Any], node: _Node, prefix: str, command: str) -> None:
+    """Check what is in a mapping, whose own row it fits."""
+    target = node.inside.get("_target_")
+    own = False
+    if target is not None and target.row is not None and "_target_" in settings:
+        _check_value(target, f"{prefix}_target_", settings["_target_"])
+        own = settings["_target_"] not in (*target.row.choices, *target.row.also)
+    for name, inner in node.inside.items():
+        if inner.row and inner.row.needed and name not in settings and (not own or inner.row.own):
+            raise ConfigError(
+                f"{prefix}{name} is not set", _option(inner.row) or f"give {prefix}{name}=..."
+            )
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        known = node.inside.get(str(key)) or (node.inside.get("*") if is_name(key) else None)
+        if own and not (known and known.row and known.row.own):
+            continue  # the user's own callable's
+        if known is None or known.row is None:
+            raise _unknown(name, value, node, prefix, command)
+        _check_value(known, name, value)
+        if known.row.kind == "settings" and isinstance(value, Mapping):
+            _check_group(value, known, f"{name}.", command)
+
+
+def _check_value(node: _Node, name: str, value: object) -> None:
+    row = node.row
+    if row is None or row.takes(value):
+        return
+    remedy = row.wanted(value)
+    if row.kind == "settings":
+        inside = [f"{name}.{part}" for part in node.inside if part not in ("_target_", "*")]
+        remedy = _option(row) or (f"set {', '.join(inside[:_FEW])}" if inside else remedy)
+        remedy += ", or null" if None in row.also else ""
+    raise ConfigError(f"{name}={as_given(value)}", remedy)
+
+
+def _option(row: Row) -> str:
+    """The remedy that names an option of a group, with which the group's meaning ends, if any."""
+    option = row.meaning.rpartition(": ")[2]
+    return f"choose one, as {option}" if option.startswith(f"{row.name}=") else ""
+
+
+def _unknown(name: str, value: object, node: _Node, prefix: str, command: str) -> ConfigError:
+    """The error for a setting that no row is about."""
+    here = [f"{prefix}{known}" for known in node.inside]
+    close = difflib.get_close_matches(name.rpartition(".")[2], node.inside, n=3, cutoff=0.6)
+    if elsewhere := readers_of(name):
+        remedy = f"leave it out; it is one of {elsewhere}"
+    elif close:
+        remedy = f"did you mean {' or '.join(f'{prefix}{one}' for one in close)}?"
+    elif prefix and len(here) <= _FEW:
+        remedy = f"use one of {', '.join(here)}"
+    else:
+        remedy = "leave it out; --cfg job lists what there is"
+    return ConfigError(
+        f"{name}={as_given(value)} is no setting that {_modules([command])} reads", remedy
+    )
+
+
+def readers_of(name: str) -> str:
+    """The commands that read a setting, by the names of their modules; empty if none does."""
+    return _modules(user for row in TABLE if row.name == name for user in row.commands)
+
+
+def _modules(commands: Iterable[str]) -> str:
+    """Commands by the names of their modules."""
+    return ", ".join(sorted({f"gcseg.{command.partition('_')[0]}" for command in commands}))

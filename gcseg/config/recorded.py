@@ -1,0 +1,178 @@
+"""Settings that a file records: data, which act only as far as conf/ and the user allow.
+
+A checkpoint or a run folder may be a stranger's. Its settings are taken as plain values; what they
+call is one of the callables that conf/ itself names in that place, unless the user trusts the file.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gcseg.config.command import asks_for_information, source_folder
+from gcseg.config.command_line import given, overrides_of
+from gcseg.errors import ConfigError, WeightsError
+from gcseg.system.records import LARGEST_YAML, RecordError, parse_yaml, plain_values, read_text
+from gcseg.system.text import shown
+
+GROUPS = ("backbone", "head", "auxiliary_head", "dataset", "protocol", "normalize", "inference")
+"""Config groups that evaluation takes from the checkpoint, as the option `trained`."""
+
+NEEDED = {
+    "backbone": ("name", "_target_"),
+    "head": ("name", "_target_"),
+    "auxiliary_head": ("_target_",),
+    "dataset": ("name", "root", "reader", "reader._target_", "splits", "splits.train",
+                "splits.val", "pad", "pad.height", "pad.width"),
+    "protocol": ("mean", "std", "average", "scales", "resize"),
+    "normalize": ("mean", "std"),
+    "inference": ("window",),
+}  # fmt: skip
+"""Settings that each group has, where a file records it at all."""
+
+DRAWING = "gcseg.data.scenes.dataset.scenes"
+"""The reader that writes what is not there."""
+
+
+def checked(config: object, source: Path) -> dict[str, Any]:
+    """Recorded settings as plain values.
+
+    Args:
+        config: As read from the file.
+        source: The file, for messages.
+
+    Raises:
+        WeightsError: They are not what gcseg writes: resolved settings of a training.
+    """
+
+    def refuse(reason: str) -> WeightsError:
+        return WeightsError(
+            f"the settings in {source} are refused: {reason}",
+            "gcseg writes no such settings, so do not trust the file",
+        )
+
+    try:
+        settings = plain_values(config)
+    except RecordError as error:
+        raise refuse(str(error)) from None
+    if not isinstance(settings, dict):
+        raise refuse("they are no names with values")
+    for group in GROUPS:
+        node = settings.get(group)
+        if node is None:
+            continue
+        if not isinstance(node, dict):
+            raise refuse(f"{group} is {shown(str(node))} and no names with values")
+        if "defaults" in node:
+            raise refuse(f"{group} asks Hydra for further files with defaults")
+        for name, value in _walk(node, group):
+            last = name.rpartition(".")[2]
+            if last.startswith("_") and last != "_target_":
+                raise refuse(f"{shown(name)} is a word of Hydra's")
+            if isinstance(value, str) and ("${" in value or value == "???"):
+                raise refuse(f"{shown(name)} is not resolved ({shown(value)})")
+        there = {name for name, _ in _walk(node, group)}
+        for needed in NEEDED[group]:
+            if f"{group}.{needed}" not in there:
+                raise refuse(f"{group}.{needed} is missing")
+    return settings
+
+
+def read_recorded(path: Path) -> dict[str, Any]:
+    """The settings of a run folder's config.yaml, see `checked`.
+
+    Raises:
+        WeightsError: It can't be read, or is not what gcseg writes.
+    """
+    try:
+        content = parse_yaml(read_text(path, LARGEST_YAML))
+        if not isinstance(content, dict):
+            raise RecordError("no names with values")
+    except (FileNotFoundError, RecordError) as error:
+        raise WeightsError(
+            f"{path} is damaged ({error})",
+            "move it away: the checkpoints next to it hold the same settings",
+        ) from None
+    return checked(content, path)
+
+
+def allowed(
+    config: Mapping[str, Any], arguments: Sequence[str], source: object
+) -> dict[str, dict[str, Any]]:
+    """The groups of recorded settings as they may be composed.
+
+    Args:
+        config: Of `checked`.
+        arguments: The command line: it may choose something else, or say `trust=true`.
+        source: The checkpoint or run folder, for messages.
+
+    Returns:
+        The settings of each of `GROUPS`; empty where none are recorded.
+
+    Raises:
+        ConfigError: They name a callable that conf/ does not, and the command line has neither
+            another one nor `trust=true`.
+    """
+    trusted = given(arguments, "trust") is True
+    groups = {group: dict(config.get(group) or {}) for group in GROUPS}
+    for group, node in groups.items():
+        if trusted or _is_replaced(arguments, group):
+            continue
+        known = _callables(group)
+        for name, target in _walk(node, group):
+            if name.rpartition(".")[2] != "_target_" or target in known.get(name, ()):
+                continue
+            if given(arguments, name) is None and not asks_for_information(arguments):
+                option = f"{group}=<option of --config-dir>"
+                raise ConfigError(
+                    f"{source} says {name}={shown(str(target))}, which is none of gcseg's own and "
+                    "is not called on a file's word",
+                    f"if it is yours, give {option} or {name}=... on the command line, or "
+                    "trust=true to run what the file says",
+                )
+            _replace(node, name.split(".")[1:], "???")  # that of the command line comes here
+    reader = groups["dataset"].get("reader")
+    if not trusted and isinstance(reader, dict) and reader.get("_target_") == DRAWING:
+        groups["dataset"] = {**groups["dataset"], "reader": {**reader, "draw": False}}
+    return groups
+
+
+def _walk(node: object, name: str) -> Iterator[tuple[str, Any]]:
+    """Every value below a node with its full name, mappings and lists among them."""
+    if isinstance(node, dict):
+        inner = [(f"{name}.{key}", value) for key, value in node.items()]
+    elif isinstance(node, list):
+        inner = [(f"{name}.{index}", value) for index, value in enumerate(node)]
+    else:
+        return
+    for inner_name, value in inner:
+        yield inner_name, value
+        yield from _walk(value, inner_name)
+
+
+def _is_replaced(arguments: Sequence[str], group: str) -> bool:
+    """Whether the command line chooses another option of a group than `trained`."""
+    options = [one.value() for one in overrides_of(arguments, group) if not one.is_sweep_override()]
+    return bool(options) and isinstance(options[-1], str) and options[-1] != "trained"
+
+
+def _replace(node: dict[str, Any], path: list[str], value: object) -> None:
+    for key in path[:-1]:
+        node[key] = dict(node[key])
+        node = node[key]
+    node[path[-1]] = value
+
+
+@functools.cache
+def _callables(group: str) -> dict[str, set[str | None]]:
+    """The callables that conf/ names in a group, by the place of their `_target_`."""
+    found: dict[str, set[str | None]] = {}
+    for path in sorted((source_folder("conf") / group).glob("*.yaml")):
+        for name, value in _walk(yaml.safe_load(path.read_text()), group):
+            if name.rpartition(".")[2] == "_target_":
+                found.setdefault(name, set()).add(value)
+    return found

@@ -1,0 +1,206 @@
+"""One setting: what values it may have, and what to say of another one."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gcseg.system.text import printable
+
+Kind = Literal["whole number", "number", "switch", "choice", "text", "name", "pattern", "path",
+               "callable", "transform", "anything", "settings"]  # fmt: skip
+
+MANY = 10**6
+"""A bound from here on only keeps nonsense out: who is below the other one need not hear of it."""
+LARGEST_NUMBER = 1e100
+"""Beyond it products of two or three are infinite."""
+LONGEST_NAME = 255
+"""Bytes of a file's name."""
+LONGEST = 60
+"""Characters of a value that a message shows."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A setting, or several that `*` in a part of the name stands for.
+
+    Args:
+        name: As on the command line.
+        kind: Of its value; of each in a list. `settings` has rows for what is in it.
+        meaning: What it does, in a few words.
+        least: The smallest number.
+        most: The largest number.
+        unit: What is counted.
+        open: Which of the two bounds are themselves too small or too large.
+        choices: The values of a choice, or conf/'s own of a callable.
+        also: Values that may stand in place of all this, as None.
+        listed: Whether a list of such values is wanted ("must"), or may be given ("may").
+        count: The fewest and the most values of a list, or settings in a mapping.
+        needed: Whether a command needs it.
+        added: Whether it is not in conf/, and given with `+`.
+        own: Whether gcseg reads it also where the group's `_target_` is a callable of the user's.
+        commands: The configurations that have it.
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+    least: float = -math.inf
+    most: float = math.inf
+    unit: str = ""
+    open: Literal["", "least", "most", "both"] = ""
+    choices: tuple[Any, ...] = ()
+    also: tuple[Any, ...] = ()
+    listed: Literal["", "may", "must"] = ""
+    count: tuple[int, int] = (1, 1000)
+    needed: bool = False
+    added: bool = False
+    own: bool = False
+    commands: tuple[str, ...] = ()
+
+    def takes(self, value: object) -> bool:
+        """Whether it may have this value."""
+        if any(value is other or (type(value) is str and value == other) for other in self.also):
+            return True
+        if isinstance(value, list):
+            fewest, most = self.count
+            return (
+                self.listed != "" and fewest <= len(value) <= most and all(map(self._is_one, value))
+            )
+        return self.listed != "must" and self._is_one(value)
+
+    def _is_one(self, value: object) -> bool:
+        if not _KINDS[self.kind](value):
+            return False
+        if self.kind in ("whole number", "number"):
+            return self._is_between(value)  # type: ignore[arg-type]
+        if self.kind == "choice":
+            return value in self.choices
+        if self.kind == "settings":
+            return self.count[0] <= len(value) <= self.count[1]  # type: ignore[arg-type]
+        return True
+
+    def _is_between(self, number: float) -> bool:
+        above = number > self.least if self.open in ("least", "both") else number >= self.least
+        below = number < self.most if self.open in ("most", "both") else number <= self.most
+        return above and below
+
+    def wanted(self, value: object = None, *, in_full: bool = False) -> str:
+        """What it may have, as a request.
+
+        Args:
+            value: What it has; of two bounds far apart, only the one that this is beyond is named.
+            in_full: Name both.
+        """
+        others = "".join(f", or {as_given(other)}" for other in self.also)
+        if self.kind == "choice":
+            *first, last = dict.fromkeys(map(as_given, self.choices))
+            listed = f"{first[0]} or {last}" if len(first) == 1 else f"one of {', '.join(first)}"
+            return f"use {listed}{f', {last}' if len(first) > 1 else ''}{others}"
+        one, several = _NOUNS[self.kind]
+        if self.kind in ("whole number", "number"):
+            of = f" of {self.unit}" if self.unit else ""
+            too_large = isinstance(value, (int, float)) and value > self.most
+            span = self._span(too_large=too_large, in_full=in_full)
+            one, several = (f"{noun}{of}{span}" for noun in (one, several))
+        fewest, most = self.count
+        several = f"a list of {f'{fewest} ' if fewest == most else ''}{several}"
+        forms = {"": (one,), "may": (one, several), "must": (several,)}[self.listed]
+        return f"give {' or '.join(forms)}{self._as_text(value)}{others}"
+
+    def _as_text(self, value: object) -> str:
+        """How a number or a switch is given where text is wanted."""
+        if isinstance(value, (bool, int, float)) and self.kind == "path":
+            return f"; one of digits alone as ./{as_given(value)}"
+        if isinstance(value, (bool, int, float)) and self.kind in ("text", "name"):
+            return f", in quotes as \"{self.name}='{as_given(value)}'\""
+        return ""
+
+    def _span(self, *, too_large: bool, in_full: bool) -> str:
+        """Its bounds in words."""
+        least, most = f"{self.least:,}", f"{self.most:,}"
+        lower = f" above {least}" if self.open in ("least", "both") else f", {least} or more"
+        upper = f" below {most}" if self.open in ("most", "both") else f", at most {most}"
+        if self.most == math.inf:
+            return "" if self.least == -math.inf else lower
+        if self.most >= MANY and not in_full:
+            return upper if too_large else lower
+        if not self.open:
+            return f", {least} to {most}"
+        if self.open == "both":
+            return f" between {least} and {most}"
+        return f"{lower}{upper}" if self.open == "least" else f", {least} up to and without {most}"
+
+
+def as_given(value: object) -> str:
+    """A value as the command line has it, shortened and safe to print."""
+    if isinstance(value, bool) or value is None:
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, Mapping):
+        text = "{" + ",".join(f"{key}: {as_given(one)}" for key, one in _few(value.items())) + "}"
+    elif isinstance(value, list | tuple):
+        text = "[" + ",".join(as_given(one) for one in _few(value)) + "]"
+    else:
+        text = str(value) if not isinstance(value, int) or abs(value) < 2**256 else "a huge number"
+    text = printable(text) if text.strip() else f"'{text}'"
+    return text if len(text) <= LONGEST else text[:LONGEST] + "..."
+
+
+def _few(values: Iterable[Any]) -> list[Any]:
+    return [one for _, one in zip(range(LONGEST), values, strict=False)]
+
+
+def _is_number(value: object) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) < LARGEST_NUMBER  # type: ignore[arg-type]  # nor NaN
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and "\0" not in value
+
+
+def _is_path(value: object) -> bool:
+    if not _is_text(value):
+        return False
+    parts = os.fsencode(str(value)).split(b"/")
+    return all(len(part) <= LONGEST_NAME for part in parts)
+
+
+def is_name(value: object) -> bool:
+    """Whether a value can be part of a file's name."""
+    return _is_path(value) and "/" not in str(value) and value not in (".", "..")
+
+
+_KINDS: Mapping[Kind, Callable[[Any], bool]] = {
+    "whole number": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "number": _is_number,
+    "switch": lambda value: isinstance(value, bool),
+    "choice": lambda value: isinstance(value, (str, int)) and not isinstance(value, bool),
+    "text": _is_text,
+    "name": is_name,
+    "pattern": lambda value: _is_text(value) and not set(value.replace("{split}", "")) & {"{", "}"},
+    "path": _is_path,
+    "callable": lambda value: _is_text(value) and re.fullmatch(r"[\w.]+", value) is not None,
+    "transform": lambda value: isinstance(value, dict) and _is_text(value.get("_target_")),
+    "anything": lambda value: True,
+    "settings": lambda value: isinstance(value, dict),
+}
+
+_NOUNS: Mapping[Kind, tuple[str, str]] = {
+    "whole number": ("a whole number", "whole numbers"),
+    "number": ("a number", "numbers"),
+    "switch": ("true or false", "true or false each"),
+    "choice": ("", ""),
+    "text": ("a name", "names"),
+    "name": ("a name without /", "names without /"),
+    "pattern": ("a folder, with {split} for the split's name", "folders"),
+    "path": ("a path", "paths"),
+    "callable": ("the dotted name of a class or function", "dotted names"),
+    "transform": ("{_target_: albumentations.NAME, ...}", "transforms"),
+    "anything": ("another value", "other values"),
+    "settings": ("settings by name", "settings"),
+}

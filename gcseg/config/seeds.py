@@ -1,0 +1,89 @@
+"""seeds=3: the same training under several seeds, as a multirun."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+from gcseg.config.checks import check_one
+from gcseg.config.command import asks_for_information, compose, source_folder
+from gcseg.config.command_line import is_override
+from gcseg.config.table import LARGEST_SEED
+from gcseg.errors import ConfigError
+
+
+def expand_seeds(arguments: Sequence[str]) -> None:
+    """Turn `seeds=3` on the command line into a multirun over `seed=0,1,2`, in `sys.argv`.
+
+    They count from `seed`. Hydra reads from the command line alone whether it is a multirun, so
+    this comes before Hydra.
+
+    Args:
+        arguments: The command line, without the command.
+
+    Raises:
+        ConfigError: The number of seeds is wrong, or something else chooses seeds already.
+        HydraException: The command line can't be read, or names what does not exist.
+    """
+    if not any(argument.lstrip("+").startswith("seeds=") for argument in arguments):
+        return
+    given = OverridesParser.create().parse_overrides(list(filter(is_override, arguments)))
+    seeds = [one for one in given if one.key_or_group == "seeds"]
+    count = seeds[-1].value()
+    rest = [one for one in arguments if one not in {seed.input_line for seed in seeds}]
+    if count is not None and not asks_for_information(arguments):
+        if seeds[-1].is_sweep_override():
+            raise ConfigError(str(seeds[-1].input_line), "give one number")
+        check_one("seeds", count)
+        assert isinstance(count, int)
+        first = _first_seed(arguments, [one for one in given if one not in seeds], count)
+        own = {one.input_line for one in given if one.key_or_group == "seed"}
+        rest = [one for one in rest if one not in own]
+        # The first override is the outermost loop: every setting once, then again.
+        place = next((i for i, one in enumerate(rest) if is_override(one)), len(rest))
+        rest.insert(place, "seed=" + ",".join(str(first + index) for index in range(count)))
+        if not {"-m", "--multirun"} & set(rest):
+            rest.append("--multirun")
+    sys.argv[1:] = rest
+
+
+def _first_seed(arguments: Sequence[str], given: Sequence[Override], count: int) -> int:
+    """The seed to count from, of the command line or a file of experiments/."""
+    for one in given:
+        if one.key_or_group == "seed" and one.is_sweep_override():
+            raise ConfigError(f"seeds={count} with {one.input_line}", "give one of the two")
+    single = [str(one.input_line) for one in given if not one.is_sweep_override()]
+    if folder := _config_dir(arguments):
+        single.append(
+            f"hydra.searchpath=['file://{source_folder('experiments')}','file://{folder}']"
+        )
+    cfg = compose("train", single, with_hydra=True)
+    sweeper = cfg.hydra.sweeper
+    if "seed" in (OmegaConf.select(sweeper, "params") or {}):
+        raise ConfigError(
+            f"seeds={count} where a file sweeps seed={sweeper.params.seed}", "give one of the two"
+        )
+    if sweeper._target_.rpartition(".")[2] != "BasicSweeper":
+        raise ConfigError(
+            f"seeds={count} with {sweeper._target_}, which would search for a seed",
+            "search first, then train what it found with seeds=",
+        )
+    first = cfg.seed
+    check_one("seed", first)
+    if first + count - 1 > LARGEST_SEED:
+        raise ConfigError(f"seeds={count} from seed={first}", f"seeds end at {LARGEST_SEED}")
+    return int(first)
+
+
+def _config_dir(arguments: Sequence[str]) -> str | None:
+    """The folder of settings of the user's own."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    folder = parser.parse_known_args(list(arguments))[0].config_dir
+    return None if folder is None else str(Path(folder).absolute())

@@ -1,0 +1,337 @@
+"""Which checkpoint a command means, and the settings that it was trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from gcseg.config.checks import fingerprint
+from gcseg.config.command import asks_for_information, compose, run_command, source_folder
+from gcseg.config.command_line import given, overrides_of
+from gcseg.config.recorded import allowed, checked, read_recorded
+from gcseg.errors import ConfigError, OutputError, WeightsError
+from gcseg.system.text import say
+from gcseg.zoo import catalogue
+
+OF_THE_MACHINE = ("cache", "cache_folder")
+"""Settings in these groups that are the training machine's and not the checkpoint's."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint as the command line names it.
+
+    Args:
+        checkpoint: A file, a run folder or a name of the catalogue; None where none was given.
+        config: Plain settings that it was trained with, as far as they are known.
+        row: Plain settings of the row that `published=` names, if any.
+    """
+
+    checkpoint: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    row: Mapping[str, Any] | None = None
+
+    def path(self) -> Path:
+        """The checkpoint's file, downloaded where it is neither here nor in the cache.
+
+        Raises:
+            WeightsError: There is none.
+            DownloadError: It can't be fetched.
+        """
+        return find_checkpoint(str(self.checkpoint))
+
+
+def run_with_checkpoint(config_name: str, task: Callable[[DictConfig, Trained], None]) -> None:
+    """Run a command whose network and dataset are those of `checkpoint=` or `published=`.
+
+    Args:
+        config_name: See `gcseg.config.command.run_command`.
+        task: What it does with the configuration and the checkpoint.
+    """
+    trained = Trained()
+
+    def prepare(arguments: list[str]) -> None:
+        nonlocal trained
+        trained = offer_trained_options(arguments)
+        if trained.checkpoint is None and not asks_for_information(arguments):
+            raise ConfigError("checkpoint is not set", "give checkpoint=...")
+
+    run_command(config_name, lambda cfg: task(cfg, trained), prepare=prepare)
+
+
+def run_with_run_folder(config_name: str, task: Callable[[DictConfig, Path], None]) -> None:
+    """Run a command about the run folder that `run=` names; it need not have a checkpoint any more.
+
+    Args:
+        config_name: See `gcseg.config.command.run_command`.
+        task: What it does with the configuration and the folder.
+    """
+    folder = Path()
+
+    def prepare(arguments: list[str]) -> None:
+        nonlocal folder
+        named = _path(arguments, "run")
+        config: Mapping[str, Any] = {}
+        if named is not None:
+            folder = Path(named).expanduser()
+            config = _of_run_folder(folder)
+        elif not asks_for_information(arguments):
+            raise ConfigError("run is not set", "give run=runs/<name>, or sweep=runs/sweeps/<name>")
+        _offer(config, arguments, folder)
+
+    run_command(config_name, lambda cfg: task(cfg, folder), prepare=prepare)
+
+
+def _of_run_folder(folder: Path) -> Mapping[str, Any]:
+    """The settings of a run folder, or of its checkpoint where it has lost its config.yaml.
+
+    Raises:
+        ConfigError: It is no run folder.
+        WeightsError: The file can't be read.
+    """
+    if (folder / "config.yaml").is_file():
+        return _complete(read_recorded(folder / "config.yaml"))
+    there = [path for name in ("best", "last")
+             if (path := folder / "checkpoints" / f"{name}.ckpt").is_file()]  # fmt: skip
+    config = recorded_config(there[0]) if there else None
+    if config is None:
+        raise ConfigError(f"run={folder} is no run folder", "give run=runs/<name>")
+    return config
+
+
+def offer_trained_options(arguments: list[str]) -> Trained:
+    """Offer the settings of the named checkpoint as option `trained` of their groups.
+
+    Hydra composes them like any other option: `dataset.root=...` changes one value,
+    `dataset=voc` takes another dataset.
+
+    Args:
+        arguments: The command line.
+
+    Raises:
+        ConfigError: Several checkpoints are given, the published row is unknown, or the dataset
+            has to be named.
+        WeightsError: The checkpoint does not exist or does not show its network.
+    """
+    trained = _trained(_path(arguments, "checkpoint"), _path(arguments, "published"))
+    known = "dataset" in trained.config or any(overrides_of(arguments, "dataset"))
+    if trained.checkpoint and not known:
+        raise ConfigError(
+            f"{trained.checkpoint} does not say which dataset it is for",
+            "add dataset=cityscapes, voc, ade20k, camvid or folder",
+        )
+    _offer(trained.config, arguments, trained.checkpoint)
+    if trained.checkpoint and not any(
+        given(arguments, key) is not None for key in ("dataset", "dataset.root", "images")
+    ):
+        _check_root(trained)
+    return trained
+
+
+def _check_root(trained: Trained) -> None:
+    """Say where the data lies that a run names by a path from another working folder.
+
+    Raises:
+        ConfigError: It is not here, but above the run folder.
+    """
+    root = (trained.config.get("dataset") or {}).get("root")
+    folder = Path(str(trained.checkpoint)).expanduser().absolute()
+    if not isinstance(root, str) or Path(root).is_absolute() or Path(root).exists():
+        return
+    for place in folder.parents:
+        if (place / root).is_dir():
+            raise ConfigError(
+                f"{trained.checkpoint} was trained on dataset.root={root}, which is not here",
+                f"give dataset.root={place / root} if that is the data",
+            )
+
+
+def _offer(config: Mapping[str, Any], arguments: Sequence[str], source: object) -> None:
+    """Offer the settings of a training as option `trained` of their groups.
+
+    Raises:
+        ConfigError: They name what is not called on a file's word.
+    """
+    store = ConfigStore.instance()
+    for group, settings in allowed(config, arguments, source).items():
+        node = {key: value for key, value in settings.items() if key not in OF_THE_MACHINE}
+        store.store(group=group, name="trained", node=node)
+
+
+def _path(arguments: Sequence[str], key: str) -> str | None:
+    """The path or name that a command line gives to a setting; None for none.
+
+    Raises:
+        ConfigError: It is something else, or there are several.
+    """
+    value = given(arguments, key)
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        raise ConfigError(f"{key}={value}", "give a path or a name; digits alone as ./2024")
+    return value
+
+
+def _trained(checkpoint: str | None, published: str | None) -> Trained:
+    row = None if published is None else published_config(published)
+    if checkpoint is None:
+        return Trained() if row is None else Trained(row["published"]["checkpoint"], row, row)
+    if not Path(checkpoint).expanduser().exists():
+        record = _find(checkpoint)
+        if row is not None and record.name != row["published"]["checkpoint"]:
+            raise ConfigError(
+                f"{checkpoint} is not what published={published} scores",
+                f"leave one of them out, or take published={record.experiment}",
+            )
+        return Trained(checkpoint, published_config(str(record.experiment)), row)
+    path = find_checkpoint(checkpoint)
+    return Trained(checkpoint, recorded_config(path) or _foreign_config(path, row), row)
+
+
+def _foreign_config(path: Path, row: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The settings of a file that does not say them.
+
+    Those of the published row, where the file is taken to be that row's or has its file's name,
+    or else what the weights show.
+    """
+    if row is not None:
+        return row
+    record = catalogue.by_file_name(path)
+    if record is not None and record.experiment is not None:
+        say(f"{path.name} is taken for {record.name}, by its name")
+        return published_config(record.experiment)
+    return described_config(path)
+
+
+def published_config(name: str) -> Mapping[str, Any]:
+    """The settings of `published=name`, resolved.
+
+    Raises:
+        ConfigError: There is no such row.
+    """
+    known = sorted(path.stem for path in (source_folder("experiments") / "published").iterdir())
+    if name not in known:
+        raise ConfigError(f"published={name} does not exist", f"use one of {', '.join(known)}")
+    return OmegaConf.to_container(compose("train", [f"published={name}"]), resolve=True)  # type: ignore[return-value]
+
+
+def find_checkpoint(path: str) -> Path:
+    """A checkpoint's file.
+
+    Args:
+        path: The file, its run folder (then `checkpoints/best.ckpt`, or `last.ckpt`), or a name
+            of the catalogue (then downloaded where it is not in the cache).
+
+    Raises:
+        WeightsError: There is none.
+        DownloadError: It can't be fetched.
+    """
+    given = Path(path).expanduser()
+    if given.is_file():
+        return given
+    if not given.is_dir():
+        return catalogue.resolve(_find(path).name)
+    candidates = [given / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise WeightsError(
+        f"there is no checkpoint {candidates[0]}", "give checkpoint= a .ckpt file or a run folder"
+    )
+
+
+def _find(checkpoint: str) -> catalogue.Record:
+    """A published network by its name.
+
+    Raises:
+        WeightsError: There is none.
+    """
+    try:
+        record = catalogue.find(checkpoint)
+    except WeightsError as error:
+        raise WeightsError(
+            f"there is no checkpoint {checkpoint}",
+            f"give checkpoint= a file, a run folder or a published name; {error.remedy}",
+        ) from None
+    if record.experiment is None:
+        raise WeightsError(
+            f"{checkpoint} is a backbone without a head",
+            f"train with backbone.pretrained={checkpoint}",
+        )
+    return record
+
+
+def recorded_config(checkpoint: Path) -> Mapping[str, Any] | None:
+    """The configuration that a checkpoint was trained with; None where it is not recorded.
+
+    From config.yaml of its run folder, or else from the checkpoint itself.
+
+    Raises:
+        WeightsError: The file can't be read.
+    """
+    beside = run_folder(checkpoint)
+    if beside is not None:
+        return _complete(read_recorded(beside / "config.yaml"))
+    from gcseg.weights import own_record, read_checkpoint_file
+
+    config = own_record(read_checkpoint_file(checkpoint).extra).get("config")
+    return _complete(checked(config, checkpoint)) if isinstance(config, Mapping) else None
+
+
+def described_config(checkpoint: Path) -> Mapping[str, Any]:
+    """The network's settings as its weights show them, and the protocol of its framework.
+
+    Raises:
+        WeightsError: It holds no network that is known.
+    """
+    from gcseg.weights import describe, network_settings, read_checkpoint_file
+
+    content = read_checkpoint_file(checkpoint)
+    try:
+        description = describe(content.tensors, content.extra)
+    except WeightsError as error:
+        raise WeightsError(f"{checkpoint}: {error.cause}", error.remedy) from error
+    return _complete(network_settings(description), protocol=description.protocol)
+
+
+def _complete(config: Mapping[str, Any], protocol: str = "paddleseg") -> Mapping[str, Any]:
+    """Settings with those of evaluation that they lack, as of other frameworks' checkpoints."""
+    if "protocol" not in config:
+        text = (source_folder("conf") / "protocol" / f"{protocol}.yaml").read_text()
+        config = {**config, "protocol": yaml.safe_load(text)}
+    facts = config["protocol"]
+    return {
+        "normalize": {"mean": facts["mean"], "std": facts["std"]},
+        "inference": {"window": None},
+        **config,
+    }
+
+
+def output_folder(cfg: DictConfig, checkpoint: Path) -> Path:
+    """Where what comes of a checkpoint goes: its run folder, or one under `run_root`.
+
+    Raises:
+        OutputError: A link in the run folder leads what is written there elsewhere.
+    """
+    folder = run_folder(checkpoint)
+    if folder is None:
+        path = fingerprint({"path": str(checkpoint.resolve())})  # checkpoints may share a name
+        return Path(cfg.run_root) / f"{checkpoint.stem}-{path}"
+    for entry in folder.iterdir():  # as an unpacked archive may hold them
+        if entry.name != "checkpoints" and entry.is_symlink() and entry.is_dir():
+            raise OutputError(
+                f"{entry} is a link that leads out of the run folder",
+                "remove it, or put what it leads to in its place",
+            )
+    return folder
+
+
+def run_folder(checkpoint: Path) -> Path | None:
+    """The run folder that a checkpoint lies in, or None."""
+    folder = checkpoint.resolve().parent.parent
+    inside = checkpoint.resolve().parent.name == "checkpoints"
+    return folder if inside and (folder / "config.yaml").is_file() else None

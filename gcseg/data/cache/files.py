@@ -1,0 +1,209 @@
+"""The files of the decoded cache: arrays in .npy format, named by what they were decoded from.
+
+An entry is written whole or not at all, and its name changes with its source: its path, size or
+time of change. So an entry is right if it is there and as long as its header says.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import mmap
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from gcseg.data.datasets import Pair
+from gcseg.data.reading import UInt8Array
+from gcseg.errors import DataError, OutputError
+from gcseg.system.files import atomic_write
+
+_FORMAT = b"gcseg decoded 1"
+"""Part of all names: another way of decoding or storing takes another number."""
+
+HEADER_BYTES = 128
+# Source: numpy.lib.format, version 1.0: magic, length of the rest, a Python literal, line feed.
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00v\x00\{'descr': '\|u1', 'fortran_order': False, "
+    rb"'shape': \((\d+), (\d+)(, 3)?\), \} *\n"
+)
+
+Entry = tuple[str, "str | None"]
+"""Paths of a pair's decoded image and label; no label in a split without."""
+
+Size = tuple[int, int]
+"""Height and width."""
+
+REMEDY = "free space there, or choose another folder with dataset.cache_folder="
+
+
+class SourceKeys:
+    """Digests that name decoded files: of a source's path, size and time of change.
+
+    What is the same for many files is looked up once, so use one object for all pairs of a split.
+    """
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+        self._tables: dict[int, bytes] = {}
+
+    def image(self, pair: Pair) -> str:
+        """The key of a pair's image.
+
+        Raises:
+            DataError: It is missing.
+        """
+        return self._key("image", pair.image, b"")
+
+    def label(self, pair: Pair) -> str | None:
+        """The key of a pair's label, which its label space decides too; None if it has none.
+
+        Raises:
+            DataError: It is missing.
+        """
+        if pair.label is None:
+            return None
+        space = pair.label_space
+        if id(space) not in self._tables:
+            self._tables[id(space)] = space.lookup.tobytes()
+        return self._key("label", pair.label, self._tables[id(space)])
+
+    def entry(self, folder: Path, pair: Pair) -> Entry:
+        """Where a pair's arrays are kept, whether or not they are there yet.
+
+        Raises:
+            DataError: A source is missing.
+        """
+        image, label = self.image(pair), self.label(pair)
+        return f"{folder}/image-{image}.npy", label and f"{folder}/label-{label}.npy"
+
+    def _key(self, kind: str, path: Path, table: bytes) -> str:
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        try:
+            status = path.stat()
+        except OSError as error:
+            reason = "does not exist" if isinstance(error, FileNotFoundError) else error.strerror
+            raise DataError(f"{kind} {path} {reason}", "check dataset.root") from None
+        source = f"{self._folders[folder]}/{name} {status.st_size} {status.st_mtime_ns} {kind}"
+        content = b"\0".join((_FORMAT, os.fsencode(source), table))
+        return hashlib.sha256(content).hexdigest()[:32]
+
+
+def write_array(path: str, array: UInt8Array) -> None:
+    """Write an H x W or H x W x 3 array as an entry.
+
+    Raises:
+        OutputError: The folder can't be written or the disk is full.
+    """
+    shape = f"({', '.join(map(str, array.shape))})"
+    literal = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    start = b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little")
+    with writing(Path(path)), atomic_write(Path(path)) as file:
+        file.write((start + literal).ljust(HEADER_BYTES - 1) + b"\n")
+        file.write(np.ascontiguousarray(array).data)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Give errors of writing below the cache's folder their remedy."""
+    try:
+        yield
+    except OutputError as error:
+        raise OutputError(error.cause, REMEDY) from error
+    except OSError as error:
+        raise OutputError(f"{path} can't be written ({error.strerror})", REMEDY) from error
+
+
+def array_size(path: str, channels: int) -> Size | None:
+    """Height and width of a whole entry; None if it is missing, damaged or cut off."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        header = _HEADER.fullmatch(os.read(descriptor, HEADER_BYTES))
+        if header is None or (header[3] is None) != (channels == 1):
+            return None
+        height, width = int(header[1]), int(header[2])
+        whole = os.fstat(descriptor).st_size == HEADER_BYTES + height * width * channels
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return (height, width) if whole else None
+
+
+def entry_size(files: Entry) -> Size | None:
+    """Height and width of a whole image with a whole label of the same size, else None."""
+    image, label = files
+    size = array_size(image, 3)
+    return size if label is None or array_size(label, 1) == size else None
+
+
+def open_array(path: str, shape: tuple[int, ...]) -> UInt8Array:
+    """An entry's array, not to be written, of which only what is used is read from the disk.
+
+    Args:
+        path: Of an entry whose size is known.
+        shape: (H, W) or (H, W, 3).
+
+    Raises:
+        DataError: The entry is gone or was cut off in the meantime.
+    """
+    size = shape[0] * shape[1] * (3 if len(shape) == 3 else 1)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            pages = mmap.mmap(descriptor, HEADER_BYTES + size, access=mmap.ACCESS_READ)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} of the decoded cache was removed or changed ({error})",
+            "start again: what is missing is decoded anew",
+        ) from None
+    array: UInt8Array = np.ndarray(shape, np.uint8, pages, HEADER_BYTES)
+    return array
+
+
+@contextmanager
+def building(folder: Path, say: Callable[[str], object]) -> Iterator[None]:
+    """Be the only process that writes below a folder, and remove what killed ones have left.
+
+    Args:
+        folder: Of the cache; made if it is missing.
+        say: Told for whom this process waits, if it has to.
+
+    Raises:
+        OutputError: The folder can't be made, written or locked.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        # A file and not the folder itself, because network file systems lock nothing else.
+        lock = (folder / ".lock").open("a+")
+    with lock:
+        with writing(folder):
+            _wait_for(lock.fileno(), folder, say)
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+            lock.flush()
+            for kind in ("image", "label"):
+                for leftover in folder.glob(f".{kind}-*.partial"):
+                    leftover.unlink(missing_ok=True)
+        yield
+
+
+def _wait_for(lock: int, folder: Path, say: Callable[[str], object]) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, 1000, 0).decode(errors="replace") or "another process"
+        say(f"waiting for {holder}, which is at work in {folder}")
+        fcntl.flock(lock, fcntl.LOCK_EX)

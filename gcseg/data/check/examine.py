@@ -1,0 +1,222 @@
+"""Everything that one pair of files shows: what training would meet, and what it would not see."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from gcseg.data.check.alignment import Outline, outline
+from gcseg.data.check.findings import Finding
+from gcseg.data.datasets import Pair, SegmentationDataset
+from gcseg.data.faults import FileError
+from gcseg.data.images import ORIENTATION
+from gcseg.data.label_spaces import IGNORE_INDEX
+from gcseg.data.reading import UInt8Array, count_values, read_image, read_label
+from gcseg.errors import DataError
+
+_ANIMATED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
+"""Formats of several pictures; a JPEG has its depth or thumbnail as a second one."""
+_Result = TypeVar("_Result")
+
+
+@dataclass
+class Examination:
+    """What was seen of one pair.
+
+    Args:
+        findings: What is wrong with it.
+        digest: Of the picture's size and pixels; None if it can't be read.
+        counts: Pixels of the label by value (256); None without a readable label.
+        outline: For finding exchanged labels; None if that can't be told.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    digest: bytes | None = None
+    counts: npt.NDArray[np.int64] | None = None
+    outline: Outline | None = None
+
+
+def examine(dataset: SegmentationDataset, split: str, index: int) -> Examination:
+    """Read one pair as training would, once, and look at it from all sides.
+
+    Whatever fails becomes a finding of this pair.
+    """
+    pair = dataset.pairs[index]
+    seen = Examination()
+    try:
+        _examine(dataset, split, index, seen)
+    except Exception as error:  # one file must not end the check of all others
+        remedy = error.remedy if isinstance(error, DataError) else "see whether the file is whole"
+        kind = "reading" if isinstance(error, DataError) else "unexpected"
+        cause = error.cause if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+        files = tuple(path for path in (pair.image, pair.label) if path is not None)
+        message = cause if str(pair.image) in cause else f"{pair.image}: {cause}"
+        seen.findings.append(Finding(kind, split, message, remedy, files))
+    return seen
+
+
+def _examine(dataset: SegmentationDataset, split: str, index: int, seen: Examination) -> None:
+    pair = dataset.pairs[index]
+    image: UInt8Array | None
+    label: UInt8Array | None
+    try:
+        image, label = dataset.read(index)
+        whole = True
+    except FileError as error:
+        image, label = _examine_apart(pair, split, error, seen)
+        whole = False
+    if label is not None:
+        seen.counts = count_values(label)
+        if pair.label is not None and seen.counts[IGNORE_INDEX] == label.size:
+            seen.findings.append(
+                Finding(
+                    "ignored label",
+                    split,
+                    f"label {pair.label} is ignored in all its pixels",
+                    "label the image, or leave it out",
+                    (pair.label,),
+                )
+            )
+    if image is not None:
+        digest = hashlib.sha1(str(image.shape).encode(), usedforsecurity=False)  # the fastest
+        digest.update(np.ascontiguousarray(image).data)
+        seen.digest = digest.digest()
+        _examine_header(pair, split, image, label, seen)
+    if whole and image is not None and label is not None:
+        seen.outline = outline(image, label)
+
+
+def _examine_apart(
+    pair: Pair, split: str, error: FileError, seen: Examination
+) -> tuple[UInt8Array | None, UInt8Array | None]:
+    """Look at both files of a refused pair by themselves: each may have its own fault."""
+    errors: list[FileError] = []
+    image = _attempt(lambda: read_image(pair.image), errors)
+    label = None
+    if (path := pair.label) is not None:
+        label = _attempt(lambda: read_label(path, pair.label_space), errors)
+        if label is None and image is not None and _are_swapped(pair, path):
+            seen.findings.append(
+                Finding(
+                    "swapped files",
+                    split,
+                    f"image {pair.image} is a mask and label {path} is a picture",
+                    "put each in the other's place",
+                    (pair.image, path),
+                )
+            )
+            return None, None
+    for one in errors or [error]:
+        seen.findings.append(from_error(one, split))
+    return image, label
+
+
+def _attempt(read: Callable[[], _Result], errors: list[FileError]) -> _Result | None:
+    try:
+        return read()
+    except FileError as error:
+        errors.append(error)
+        return None
+
+
+def _are_swapped(pair: Pair, label: Path) -> bool:
+    """Whether the image can be read as the label, and the label as an image."""
+    errors: list[FileError] = []
+    _attempt(lambda: read_label(pair.image, pair.label_space), errors)
+    _attempt(lambda: read_image(label), errors)
+    return not errors
+
+
+def from_error(error: DataError, split: str) -> Finding:
+    """The finding that an error of a reader or of a file amounts to."""
+    if not isinstance(error, FileError):
+        return Finding("reading", split, error.cause, error.remedy)
+    pixels = sum(error.values.values())
+    message = f"{error.cause} ({pixels:,} pixels)" if pixels else error.cause
+    return Finding(error.kind, split, message, error.remedy, error.files, values=error.values)
+
+
+class _Header(NamedTuple):
+    height: int
+    width: int
+    sixteen_bits: bool
+    frames: int
+    orientation: int
+    transparent: float
+
+
+def _examine_header(
+    pair: Pair, split: str, image: UInt8Array, label: UInt8Array | None, seen: Examination
+) -> None:
+    """Find what reading an image as 8-bit RGB passes over."""
+
+    def add(kind: str, message: str, remedy: str) -> None:
+        seen.findings.append(Finding(kind, split, message, remedy, (pair.image,)))
+
+    if (header := _header(pair.image)) is None:
+        return
+    if header.sixteen_bits:
+        message = f"image {pair.image} has 16 bits per channel, of which the upper 8 are read"
+        add("16-bit image", message, "convert it to 8 bits in a way that keeps what matters")
+    if header.frames > 1:
+        message = f"image {pair.image} has {header.frames} frames, of which the first is read"
+        add("several frames", message, "store as files those that should be read")
+    if header.transparent:
+        share = f"{100 * header.transparent:.2g} %"
+        message = f"image {pair.image} is transparent in {share} of its pixels, which is left out"
+        add("transparent image", message, "draw it on a background")
+    if header.orientation != 1:
+        _add_rotation(pair, split, header, image, label, seen)
+
+
+def _add_rotation(
+    pair: Pair,
+    split: str,
+    header: _Header,
+    image: UInt8Array,
+    label: UInt8Array | None,
+    seen: Examination,
+) -> None:
+    stored, read = f"{header.height}x{header.width}", f"{image.shape[0]}x{image.shape[1]}"
+    message = f"image {pair.image} has EXIF orientation {header.orientation}: stored as {stored}"
+    message += f" and turned to {read}"
+    files, severity = [pair.image], ""
+    if pair.label is not None and label is not None:
+        files.append(pair.label)
+        message += f", its label is {label.shape[0]}x{label.shape[1]} (height x width)"
+    if any(finding.kind == "size mismatch" for finding in seen.findings):
+        seen.findings = [one for one in seen.findings if one.kind != "size mismatch"]
+        severity = "error"
+    remedy = "labels must be drawn on the turned image: save the image upright, without the tag"
+    seen.findings.append(
+        Finding("rotated image", split, message, remedy, tuple(files), severity or "warning")
+    )
+
+
+def _header(path: Path) -> _Header | None:
+    """What Pillow knows of an image before it is decoded; None for formats that it can't read."""
+    try:
+        with Image.open(path) as file:
+            # Pillow decodes a whole PNG to look for EXIF behind its pixels.
+            may_turn = file.format != "PNG" or "exif" in file.info
+            orientation = int(file.getexif().get(ORIENTATION, 1)) if may_turn else 1
+            # The mode of 16-bit colours is RGB: only how they are stored tells.
+            raw_modes = [
+                tile.args[0] if isinstance(tile.args, tuple) else tile.args for tile in file.tile
+            ]
+            sixteen_bits = any("16" in str(mode) for mode in (file.mode, *raw_modes))
+            frames = getattr(file, "n_frames", 1) if file.format in _ANIMATED else 1
+            transparent = 0.0
+            if "A" in file.getbands() or "transparency" in file.info:
+                alpha = np.asarray(file.convert("RGBA"))[..., 3]
+                transparent = float((alpha < 255).mean())
+            return _Header(file.height, file.width, sixteen_bits, frames, orientation, transparent)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None

@@ -1,0 +1,132 @@
+"""Leave out steps whose loss is no number any more, or stop the training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from gcseg.errors import TrainingError
+from gcseg.system.terminal import announce
+
+
+class FiniteLoss(L.Callback):
+    """Keeps a loss of NaN or infinity out of the weights.
+
+    The first steps with such a loss, as many as are allowed, are left out: weights, running
+    statistics and the optimizer's state stay as they were, while the step counts, so that the
+    learning rate and the order of the pictures go on as planned. Before the next such step the
+    training stops. The state before that step is saved to a file of its own: it may be what is
+    broken, so last.ckpt stays.
+
+    With half precision, a gradient that is not finite though the loss is one is the gradient
+    scaler's: it leaves such steps out by itself, and they are not counted here.
+
+    Args:
+        path: The checkpoint to save.
+        allowed: How many steps may be left out in the whole training.
+    """
+
+    def __init__(self, path: Path, allowed: int = 0) -> None:
+        self.path = path
+        self.allowed = allowed
+        self.skipped = 0
+        self._step: int | None = None
+        self._finite = True
+        self._names: list[str] = []
+        self._statistics: list[Tensor] = []
+
+    @property
+    def finite(self) -> bool:
+        """Whether the last step was made."""
+        return self._finite
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Forget the steps of an earlier training."""
+        self._step = None
+        self._statistics = []
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: dict[str, Any], *_: Any
+    ) -> None:
+        """Note what the batch holds, and the running statistics at the first pass of a step.
+
+        Every forward pass changes these, before anything is known of its loss.
+        """
+        self._names = list(batch["name"])
+        if trainer.global_step != self._step:
+            self._step = trainer.global_step
+            self._finite = True
+            if self._statistics:
+                _copy(pl_module.buffers(), self._statistics)
+            else:
+                self._statistics = [buffer.clone() for buffer in pl_module.buffers()]
+
+    def on_before_backward(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor
+    ) -> None:
+        """Look at the loss, on all processes together, as what follows takes them all.
+
+        Raises:
+            TrainingError: It is not finite on one of them, and no more steps may be left out.
+            OutputError: The checkpoint can't be written.
+        """
+        finite = bool(torch.isfinite(loss))
+        if trainer.strategy.reduce_boolean_decision(finite, all=True):
+            return
+        found: list[tuple[float, list[str]] | None] = [
+            None if finite else (float(loss.detach()), self._names)
+        ]
+        if trainer.world_size > 1:
+            found *= trainer.world_size
+            torch.distributed.all_gather_object(found, found[0])
+        bad = [entry for entry in found if entry is not None]
+        names = ", ".join(name for _, of_one in bad for name in of_one)
+        left_out = f", after {self.skipped} left out" if self.skipped else ""
+        cause = f"the loss is {bad[0][0]} in step {trainer.global_step + 1}{left_out}, on {names}"
+        if not self._finite:  # by an earlier pass of the same step
+            announce(f"warning: {cause}: part of the same step")
+            return
+        if self.skipped >= self.allowed:
+            _copy(self._statistics, pl_module.buffers())
+            trainer.save_checkpoint(self.path)
+            raise TrainingError(
+                cause,
+                "look at these files, lower optim.lr, use precision=32, or leave such steps out "
+                f"with skip_not_finite={self.skipped + 10} (weights and optimizer as they were "
+                f"are in {self.path})",
+            )
+        self._finite = False
+        self.skipped += 1
+        announce(f"warning: {cause}: step left out ({self.skipped} of at most {self.allowed})")
+
+    def on_before_optimizer_step(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Leave a step out.
+
+        The backward pass is made all the same, so that the processes of a training keep together.
+        An optimizer passes over parameters without a gradient, with its state for them.
+        """
+        if not self._finite:
+            optimizer.zero_grad(set_to_none=True)
+            _copy(self._statistics, pl_module.buffers())
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many steps were left out."""
+        return {"skipped": self.skipped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.skipped = state_dict["skipped"]
+
+
+@torch.no_grad()
+def _copy(source: Iterable[Tensor], target: Iterable[Tensor]) -> None:
+    for theirs, ours in zip(source, target, strict=True):
+        ours.copy_(theirs)

@@ -1,0 +1,166 @@
+"""Leave a training on a signal with nothing lost, and go on as if nothing had been."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+
+from gcseg.errors import LeftEarlyError
+from gcseg.system.signals import Signals
+
+SECONDS_TO_END = 20
+"""How long the first process of a training waits for another one that leaves too."""
+
+
+class Leave(L.Callback):
+    """Saves and leaves when a signal has come: before the next step, or out of a validation.
+
+    All processes of a training agree on it, whichever of them got the signal. A validation that is
+    left is made anew, and first of all, when the training goes on. It has to come after every
+    callback that begins something in `on_train_start`.
+
+    Args:
+        path: The checkpoint to save.
+        signals: What has come.
+    """
+
+    def __init__(self, path: Path, signals: Signals) -> None:
+        self.path = path
+        self.signals = signals
+        self._to_validate = False
+        self._saved = 0
+        self._step: int | None = None
+        self._before_validation: dict[str, Any] = {}
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Tell the signals where the training's other processes are."""
+        launcher = trainer.strategy.launcher
+        if isinstance(launcher, _SubprocessScriptLauncher):
+            self.signals.tell_others = launcher.kill
+            self.signals.kill_others = lambda: _kill(launcher)
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Have Lightning begin to fit though all steps are done, if the validation is not."""
+        if self._to_validate:
+            trainer.fit_loop.epoch_loop.max_steps += 1
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note signals from now on, and make the validation that was left."""
+        self._step = None
+        self._saved = trainer.global_step
+        self.signals.noting = True
+        if self._to_validate:
+            epoch_loop = trainer.fit_loop.epoch_loop
+            epoch_loop.max_steps -= 1
+            self._to_validate = False
+            trainer.validating = True
+            epoch_loop.val_loop.run()
+            trainer.training = True
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """Leave between two steps.
+
+        Raises:
+            LeftEarlyError: A signal has come to one of the processes.
+            OutputError: The checkpoint can't be written.
+        """
+        if trainer.global_step == self._step:  # still accumulating
+            return
+        self._step = trainer.global_step
+        if number := self._agreed(trainer):
+            progress = trainer.fit_loop.epoch_loop.batch_progress
+            progress.total.ready -= 1  # the batch of the step that is not made
+            progress.current.ready -= 1
+            self._leave(trainer, number)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note where Lightning's count of the images stands."""
+        self._before_validation = trainer.fit_loop.epoch_loop.val_loop.batch_progress.state_dict()
+
+    def on_validation_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """End this process's part of the validation early; the others may know nothing of it.
+
+        Raises:
+            StopIteration: A signal has come, while training.
+        """
+        if self.signals.noting and self.signals.received is not None:
+            raise StopIteration
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Leave before anything is made of the scores, where one of the processes stopped.
+
+        Raises:
+            LeftEarlyError: A signal has come to one of the processes, while training.
+            OutputError: The checkpoint can't be written.
+        """
+        if trainer.state.fn == "fit" and (number := self._agreed(trainer)):
+            val_loop = trainer.fit_loop.epoch_loop.val_loop
+            val_loop.batch_progress.load_state_dict(self._before_validation)
+            self._to_validate = True
+            self._leave(trainer, number)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note that there is a checkpoint of this step, which Lightning writes now."""
+        self._saved = trainer.global_step
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Leave at once from now on.
+
+        Raises:
+            LeftEarlyError: A signal has come to one of the processes.
+        """
+        if number := self._agreed(trainer):
+            self._leave(trainer, number)
+        self.signals.noting = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whether a validation is to be made before the next step."""
+        return {"to_validate": self._to_validate}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what the checkpoint says."""
+        self._to_validate = state_dict["to_validate"]
+
+    def _agreed(self, trainer: L.Trainer) -> int:
+        """The signal that has come to one of the processes; 0 for none."""
+        number = self.signals.received or 0
+        if trainer.world_size > 1:
+            highest = torch.tensor(int(number), device=trainer.strategy.root_device)
+            torch.distributed.all_reduce(highest, torch.distributed.ReduceOp.MAX)
+            number = int(highest)
+        return int(number)
+
+    def _leave(self, trainer: L.Trainer, number: int) -> None:
+        self.signals.saving = True
+        launcher = trainer.strategy.launcher
+        if isinstance(launcher, _SubprocessScriptLauncher):
+            others = launcher.procs[:]
+            launcher.procs.clear()  # or Lightning kills this process when another one is gone first
+            self.signals.wait_for_others = lambda: _wait(others)
+        if trainer.global_step != self._saved:
+            trainer.save_checkpoint(self.path)
+        raise LeftEarlyError(signal.Signals(number), trainer.global_step)
+
+
+def _wait(others: list[subprocess.Popen[bytes]]) -> None:
+    """Wait for processes that are about to end, and may still have memory of a GPU."""
+    for process in others:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(SECONDS_TO_END)
+
+
+def _kill(launcher: _SubprocessScriptLauncher) -> None:
+    """End the other processes, which hold nothing that could be lost."""
+    launcher.kill(signal.SIGKILL)
+    launcher.procs.clear()

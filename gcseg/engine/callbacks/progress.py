@@ -1,0 +1,186 @@
+"""Progress of a run: bars on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gcseg.system.terminal import TextConsole
+
+ONE_LINE = 110
+"""Columns of a terminal from which on bar, time left and all numbers have room in one line."""
+
+SECONDS_BETWEEN_LINES = 30.0
+"""Of an evaluation, in a log."""
+
+
+class RunProgress(L.Callback):
+    """Shows step, loss, learning rate, images/s, time left and the last and best mIoU.
+
+    Quiet on all processes but the first.
+
+    Args:
+        batch_size: Images per optimizer step over all processes, in training.
+        line_every: Optimizer steps between plain lines.
+    """
+
+    def __init__(self, batch_size: int = 1, line_every: int = 50) -> None:
+        self.batch_size = batch_size
+        self.line_every = line_every
+        self.seconds = 0.0
+        self.steps = 0
+        self._step = 0
+        self._mark = 0.0
+        self._best = 0.0
+        self._console = TextConsole()
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}", markup=False),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}", markup=False),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._train = self._bars.add_task("train", total=None, visible=False, text="")
+        self._evaluate = self._bars.add_task("evaluate", total=None, visible=False, text="")
+        self._score = ""
+        self._images = 0
+        self._begun = self._told = 0.0
+
+    @property
+    def images_per_second(self) -> float:
+        """Training speed of this process group, validation left out."""
+        return self.steps * self.batch_size / self.seconds if self.seconds else 0.0
+
+    def summary(self) -> dict[str, Any]:
+        """The finished training as results.json holds it."""
+        return {
+            "iters": self.steps,
+            "seconds": round(self.seconds, 3),
+            "images_per_second": round(self.images_per_second, 3),
+            "peak_memory_bytes": peak_memory(),
+        }
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show the bar and start the clock; say so if the training goes on."""
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        self._step = trainer.global_step
+        self._mark = time.monotonic()
+        if trainer.is_global_zero:
+            if self._step:
+                self._console.print(f"goes on from step {self._step}/{trainer.max_steps}")
+            self._bars.start()
+            self._bars.update(
+                self._train, total=trainer.max_steps, completed=self._step, visible=True
+            )
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """Advance after an optimizer step."""
+        if trainer.global_step == self._step:  # still accumulating
+            return
+        now = time.monotonic()
+        self.seconds += now - self._mark
+        self._mark = now
+        self._step = trainer.global_step
+        self.steps += 1
+        pl_module.log("train/images_per_second", self.images_per_second)
+        line_due = self._step % self.line_every == 0 or self._step == trainer.max_steps
+        if not trainer.is_global_zero or (self._bars.disable and not line_due):
+            return
+        learning = (
+            f"loss {float(trainer.callback_metrics['train/loss']):.3f}"
+            f"  lr {float(trainer.callback_metrics['train/learning_rate']):.1e}"
+        )
+        speed = f"{self.images_per_second:.1f} images/s{self._score}"
+        narrow = not self._bars.disable and self._console.width < ONE_LINE
+        text = f"{learning}\n{speed}" if narrow else f"{learning}  {speed}"
+        self._bars.update(self._train, completed=self._step, text=text)
+        if self._bars.disable:
+            left = (trainer.max_steps - self._step) * self.seconds / self.steps
+            self._console.print(
+                f"step {self._step}/{trainer.max_steps}  {text}  {_clock(left)} left"
+            )
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show the evaluation's own bar."""
+        self._images = 0
+        self._begun = self._told = time.monotonic()
+        if trainer.is_global_zero:
+            self._bars.start()
+            self._bars.reset(self._evaluate, total=int(trainer.num_val_batches[0]), visible=True)
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """Advance by an image; in a log, a line now and then."""
+        self._bars.advance(self._evaluate)
+        self._images += 1
+        now = time.monotonic()
+        silent = not trainer.is_global_zero or not self._bars.disable
+        if silent or now - self._told < SECONDS_BETWEEN_LINES:
+            return
+        self._told = now
+        total = int(trainer.num_val_batches[0])
+        left = (total - self._images) * (now - self._begun) / self._images
+        what = "validating" if trainer.state.fn == "fit" else "scoring"
+        self._console.print(f"{what} image {self._images}/{total}  {_clock(left)} left")
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Hide the bar and note the score."""
+        self._bars.update(self._evaluate, visible=False)
+        self._mark = time.monotonic()
+        if trainer.state.fn != "fit":
+            self._bars.stop()
+            return
+        miou = float(trainer.callback_metrics["val/miou"])
+        self._best = max(self._best, miou)
+        now = "not defined" if math.isnan(miou) else f"{100 * miou:.2f} %"
+        self._score = f"  mIoU {now} (best {100 * self._best:.2f} %)"
+        if trainer.is_global_zero:
+            self._console.print(
+                f"step {trainer.global_step}/{trainer.max_steps}  validation{self._score}"
+            )
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Leave the terminal as it was."""
+        self._bars.stop()
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave the terminal as it was."""
+        self._bars.stop()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a continued run adds to: seconds, steps and the best score."""
+        return {"seconds": self.seconds, "steps": self.steps, "best": self._best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue an interrupted run's clock."""
+        self.seconds = state_dict["seconds"]
+        self.steps = state_dict["steps"]
+        self._best = state_dict["best"]
+
+
+def peak_memory() -> int:
+    """Most memory that this process has used: on the GPU if there is one, in bytes."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds + 0.5), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

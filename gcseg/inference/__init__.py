@@ -1,0 +1,1 @@
+"""From an image or a batch to scores: whole, sliding, augmented, in strips."""

@@ -1,0 +1,174 @@
+"""What prediction does when memory runs out: the same protocol in smaller parts, never another.
+
+A ladder of steps; each needs less memory than the one before and more time, and gives the same
+scores within rounding. What was done is counted, for the record of an evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gcseg.errors import MemoryLimitError, is_out_of_memory
+from gcseg.inference.network_strips import runs_in_strips
+from gcseg.inference.predict import (
+    Augmentation,
+    Average,
+    Fit,
+    Model,
+    SlidingWindow,
+    predict_confidence,
+    predict_labels,
+    predict_scores,
+)
+from gcseg.inference.strips import predict_labels_in_strips
+from gcseg.system.terminal import announce
+
+
+@dataclass(frozen=True)
+class Step:
+    """One way to predict an image.
+
+    Args:
+        description: What it does otherwise than the first.
+        network_strips: In how many strips of rows the network runs; None for the first step,
+            which computes everything whole.
+    """
+
+    description: str
+    network_strips: int | None
+
+
+STEPS = (
+    Step("everything whole", None),
+    Step("scores added up in strips of rows", 1),
+    Step("network in 4 strips of rows, scores added up in strips", 4),
+    Step("network in 16 strips of rows, scores added up in strips", 16),
+)
+
+
+class MemoryLadder:
+    """Predicts labels by the first step that fits into memory, and counts what it did.
+
+    An image whose step is known by an earlier one, no larger, that needed it does not try what
+    failed then; smaller images are not slowed down.
+
+    Attributes:
+        images: How many images each of `STEPS` predicted.
+    """
+
+    def __init__(self) -> None:
+        self.images = [0] * len(STEPS)
+        self._steps: dict[int, int] = {}  # by the number of pixels of the images that needed them
+
+    def labels(
+        self,
+        model: Model,
+        images: Tensor,
+        modes: Mapping[str, Augmentation],
+        *,
+        height: int,
+        width: int,
+        average: Average = "logits",
+        window: SlidingWindow | None = None,
+        fit: Fit | None = None,
+        align_corners: bool = False,
+        confidences: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """Class indices of images under several modes of test-time augmentation at once.
+
+        Args:
+            model: See `predict_scores`. The network runs in strips where `runs_in_strips` says
+                that it can; another skips these steps.
+            images: See `predict_scores`.
+            modes: See `predict_scores`.
+            height: Of the images without padding, in pixels.
+            width: Likewise.
+            average: See `predict_scores`.
+            window: See `predict_scores`.
+            fit: See `predict_scores`.
+            align_corners: See `predict_scores`.
+            confidences: Where given, `predict_confidence` of each mode is put into it.
+
+        Returns:
+            By mode, N x height x width int64.
+
+        Raises:
+            MemoryLimitError: The last step does not fit into memory either.
+        """
+        pixels = images.shape[0] * images.shape[-2] * images.shape[-1]
+        last = len(STEPS) if runs_in_strips(model) else 2
+        first = max((step for size, step in self._steps.items() if size <= pixels), default=0)
+        for number in range(min(first, last - 1), last):
+            strips = STEPS[number].network_strips
+            try:
+                if strips is None:
+                    scores = predict_scores(
+                        model,
+                        images,
+                        modes,
+                        average=average,
+                        window=window,
+                        fit=fit,
+                        align_corners=align_corners,
+                    )
+                    labels = {}
+                    for name in modes:
+                        total = scores.pop(name)
+                        labels[name] = predict_labels(total, height, width)
+                        if confidences is not None:
+                            sure = predict_confidence(total, height, width, average)
+                            confidences[name] = sure
+                else:
+                    labels = predict_labels_in_strips(
+                        model,
+                        images,
+                        modes,
+                        height=height,
+                        width=width,
+                        network_strips=strips,
+                        average=average,
+                        window=window,
+                        fit=fit,
+                        align_corners=align_corners,
+                        confidences=confidences,
+                    )
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = " ".join(str(error).split())
+            else:
+                self.images[number] += 1
+                return labels
+            # The error is gone by now, and with it what its frames held.
+            if images.is_cuda:
+                torch.cuda.empty_cache()
+            size = f"{images.shape[-2]} x {images.shape[-1]} pixels"
+            if number + 1 < last:
+                self._steps[pixels] = number + 1
+                announce(
+                    f"out of memory on an image of {size}: from now on "
+                    f"{STEPS[number + 1].description}, which gives the same within rounding"
+                )
+        raise MemoryLimitError(
+            f"an image of {size} does not fit into memory, even with {STEPS[last - 1].description} "
+            f"({reason})",
+            "free memory, use precision=bf16-mixed, or (another protocol, with other scores) "
+            "smaller scales or inference=slide",
+        )
+
+
+def report(images: Sequence[int]) -> list[str]:
+    """What was done otherwise than asked, in words.
+
+    Args:
+        images: How many images each of `STEPS` predicted.
+    """
+    return [
+        f"{step.description}: {count} image{'s' * (count != 1)}"
+        for step, count in zip(STEPS[1:], images[1:], strict=True)
+        if count
+    ]

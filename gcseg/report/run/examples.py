@@ -1,0 +1,239 @@
+"""A split's best, median and worst images, predicted once more to be looked at."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal
+
+import albumentations as A
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.label_spaces import IGNORE_INDEX
+from gcseg.data.reading import UInt8Array
+from gcseg.data.samples import EvaluationSamples
+from gcseg.errors import ConfigError, OutputError, is_out_of_memory
+from gcseg.inference.memory_ladder import MemoryLadder
+from gcseg.inference.predict import Augmentation, Average, Fit, SlidingWindow, predict_attention
+from gcseg.models import Segmentor
+from gcseg.runs.shapes import COUNT, FRACTION
+from gcseg.system.records import LARGEST_TABLE, RecordError, read_text
+from gcseg.system.text import shown
+from gcseg.visualization.attention_pictures import relative_weights
+
+Kind = Literal["best", "median", "worst"]
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """An image of an evaluation.
+
+    Args:
+        index: Its place in the split.
+        name: Of the image.
+        miou: Over the image alone, a fraction; None where it has no labelled pixel.
+    """
+
+    index: int
+    name: str
+    miou: float | None
+
+
+@dataclass(frozen=True)
+class Pick:
+    """An image to be looked at, and why."""
+
+    kind: Kind
+    score: ImageScore
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image with what a network makes of it, at the image's own size.
+
+    Args:
+        kind: Why it is shown.
+        name: Of the image.
+        miou: Over the image alone, a fraction, of the evaluation that it was picked from.
+        image: H x W x 3 RGB.
+        truth: H x W class indices, 255 ignored; all ignored where the image has no label.
+        prediction: H x W class indices.
+        attention: H x W weights of the context block's map as multiples of a uniform map's; None
+            where the network has no such block.
+    """
+
+    kind: Kind
+    name: str
+    miou: float | None
+    image: UInt8Array
+    truth: UInt8Array
+    prediction: UInt8Array
+    attention: npt.NDArray[np.float32] | None = None
+
+
+def read_image_scores(path: Path) -> list[ImageScore]:
+    """Read the table of images that an evaluation with analysis writes.
+
+    Raises:
+        OutputError: The file is missing or no such table.
+    """
+    remedy = "evaluate again with explain=true"
+    try:
+        table = csv.DictReader(StringIO(read_text(path, LARGEST_TABLE, errors="replace")))
+        return [_image_score(row) for row in table]
+    except FileNotFoundError:
+        raise OutputError(f"{path} does not exist", remedy) from None
+    except (RecordError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise OutputError(f"{path} is damaged ({shown(str(error))})", remedy) from error
+
+
+def _image_score(row: Mapping[str, Any]) -> ImageScore:
+    """A row of the table.
+
+    Raises:
+        ValueError: It is none; other errors likewise.
+    """
+    index, name, miou = int(row["index"]), str(row["name"]), _fraction(row["miou"])
+    if not COUNT.fits(index):
+        raise ValueError(f"index {row['index']}")
+    if miou is not None and not FRACTION.fits(miou):
+        raise ValueError(f"mIoU {row['miou']}")
+    return ImageScore(index, name, miou)
+
+
+def pick_examples(scores: Sequence[ImageScore], count: int = 2) -> list[Pick]:
+    """Pick the best, the median and the worst images by mIoU, each image once.
+
+    Args:
+        scores: Of a split's images, in any order; those without a score are left out.
+        count: How many of each kind; fewer where there are not enough images.
+
+    Returns:
+        The best, the best first; the median; the worst, the worst last.
+    """
+    scored = [(one.miou, one) for one in scores if one.miou is not None]
+    order = [one for _, one in sorted(scored, key=lambda pair: (-pair[0], pair[1].index))]
+    # In turns, so that few images are shared out among the kinds.
+    turns = [kind for _ in range(count) for kind in ("best", "worst", "median")][: len(order)]
+    best, worst, median = (turns.count(kind) for kind in ("best", "worst", "median"))
+    between = range(best, len(order) - worst)
+    middle = (len(order) - 1) / 2
+    nearest = sorted(sorted(between, key=lambda place: abs(place - middle))[:median])
+    return [
+        *(Pick("best", one) for one in order[:best]),
+        *(Pick("median", order[place]) for place in nearest),
+        *(Pick("worst", one) for one in order[len(order) - worst :]),
+    ]
+
+
+def predict_examples(
+    model: Segmentor,
+    dataset: SegmentationDataset,
+    pipeline: A.Compose,
+    picks: Sequence[Pick],
+    *,
+    mode: Augmentation,
+    average: Average,
+    window: SlidingWindow | None,
+    fit: Fit | None,
+    device: torch.device | str,
+) -> list[Example]:
+    """Predict images as an evaluation does, and ask where the context block looks.
+
+    Args:
+        model: The network; it is put on the device and into evaluation mode.
+        dataset: The split that the picks are of.
+        pipeline: From `gcseg.data.augment.evaluation_pipeline`.
+        picks: The images; those beyond the dataset's end are left out.
+        mode: Of test-time augmentation. The attention is that of the image as it is.
+        average: See `gcseg.inference.predict.predict_scores`.
+        window: Likewise. The attention is that of the whole image all the same.
+        fit: See `gcseg.inference.predict.predict_scores`.
+        device: Where to compute.
+
+    Raises:
+        DataError: An image or label can't be read.
+        MemoryLimitError: An image does not fit into memory.
+    """
+    samples = EvaluationSamples(dataset, pipeline)
+    model = model.to(device).eval()
+    ladder = MemoryLadder()
+    return [
+        _example(
+            model, dataset, samples, pick, ladder,
+            mode=mode, average=average, window=window, fit=fit, device=device,
+        )
+        for pick in picks
+        if 0 <= pick.score.index < len(dataset)
+    ]  # fmt: skip
+
+
+def _example(
+    model: Segmentor,
+    dataset: SegmentationDataset,
+    samples: EvaluationSamples,
+    pick: Pick,
+    ladder: MemoryLadder,
+    *,
+    mode: Augmentation,
+    average: Average,
+    window: SlidingWindow | None,
+    fit: Fit | None,
+    device: torch.device | str,
+) -> Example:
+    index = pick.score.index
+    image, truth = dataset.read(index)
+    height, width = truth.shape if truth is not None else image.shape[:2]
+    images = samples[index]["image"][None].to(device)
+    labels = ladder.labels(
+        model,
+        images,
+        {"mode": mode},
+        height=height,
+        width=width,
+        average=average,
+        window=window,
+        fit=fit,
+        align_corners=model.align_corners,
+    )["mode"]
+    return Example(
+        pick.kind,
+        dataset.pairs[index].name,
+        pick.score.miou,
+        image,
+        np.full((height, width), IGNORE_INDEX, np.uint8) if truth is None else np.array(truth),
+        labels[0].to("cpu", torch.uint8).numpy(),
+        _attention(model, images, fit, height, width),
+    )
+
+
+def _attention(
+    model: Segmentor, images: Tensor, fit: Fit | None, height: int, width: int
+) -> npt.NDArray[np.float32] | None:
+    """The attention map of an image, its padding cut off, as multiples of a uniform map's.
+
+    None where there is none, or no memory for it: unlike the labels, it can't be had in strips.
+    """
+    padded_height, padded_width = images.shape[-2:]
+    try:
+        weights = predict_attention(model.attention, images, fit)[0, 0].numpy()
+    except ConfigError:
+        return None
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+    return relative_weights(weights, height, width, padded=(padded_height, padded_width))
+
+
+def _fraction(cell: str) -> float | None:
+    number = math.nan if cell == "" else float(cell)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,200 @@
+"""report.html of a run: what it is, what became of it, and how to get it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gcseg.data.label_spaces import LabelSpace
+from gcseg.errors import GcsegError
+from gcseg.report.run.analysis import boundary_parts, calibration_parts, convention_parts, missing
+from gcseg.report.run.curves import best_validation, curve_parts
+from gcseg.report.run.facts import (
+    command_parts,
+    duration,
+    environment_parts,
+    has_attention,
+    plain,
+    setting_parts,
+    speed_parts,
+)
+from gcseg.report.run.pictures import attention_parts, example_parts
+from gcseg.report.run.published import published_parts
+from gcseg.report.run.scores import class_parts, confusion_parts, score_parts
+from gcseg.runs.reading import RunFiles, read_run
+from gcseg.runs.shown import mapping, number
+from gcseg.visualization.html import Document, Markup, facts, notice, text
+
+if TYPE_CHECKING:
+    from gcseg.report.run.examples import Example
+
+FILE = "report.html"
+"""In the run folder."""
+
+
+def write_run_report(
+    folder: Path,
+    examples: Sequence[Example] = (),
+    *,
+    space: LabelSpace | None = None,
+    notes: Sequence[str] = (),
+    output: Path | None = None,
+) -> Path:
+    """Write the report of a run folder: one file that needs nothing else.
+
+    Files that are missing or damaged leave gaps, which the report names.
+
+    Args:
+        folder: The run folder.
+        examples: Images to show, of the first evaluation that was analysed.
+        space: Names and colours of the classes in them; colours are made up where None.
+        notes: Why there are no examples, where they were wanted.
+        output: The file; `FILE` in the run folder if None.
+
+    Returns:
+        The file.
+
+    Raises:
+        OutputError: There is no such folder, or the file can't be written.
+    """
+    run = read_run(folder)
+    name = str(run.results.get("name") or folder.resolve().name)
+    document = Document(name, "training report")
+    document.add("Summary", *_summary(run), *(notice(note) for note in run.notices))
+    _add(document, run, "Scores", score_parts, note="mIoU and the like in percent.")
+    _add(document, run, "Beside published scores", published_parts)
+    _add(document, run, "Curves", _curves)
+    _add(document, run, "Classes", class_parts)
+    _add(document, run, "Confusions", confusion_parts)
+    _add(
+        document,
+        run,
+        "Best, median and worst images",
+        lambda run: _images(run, examples, space, notes),
+    )
+    _add(document, run, "Boundaries", boundary_parts)
+    _add(document, run, "Calibration", calibration_parts)
+    _add(
+        document, run, "Conventions", convention_parts,
+        note="The same predictions, counted as each framework counts them.",
+    )  # fmt: skip
+    _add(document, run, "Attention", lambda run: _attention(run, examples, notes))
+    _add(document, run, "Speed and memory", speed_parts)
+    _add(document, run, "Environment", environment_parts)
+    _add(document, run, "Settings", setting_parts)
+    _add(document, run, "Commands", command_parts)
+    return document.write(output or folder / FILE)
+
+
+def _add(
+    document: Document,
+    run: RunFiles,
+    title: str,
+    build: Callable[[RunFiles], Sequence[str]],
+    *,
+    note: str = "",
+) -> None:
+    """Add a section; what it can't make of a file's contents, it says."""
+    try:
+        parts = build(run)
+    except (
+        GcsegError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError
+    ) as error:  # fmt: skip
+        # Files are read as they are, which may be by another version's hand: the rest is shown.
+        reason = f"{type(error).__name__}: {error}"
+        parts = [notice(f"The run folder's files hold what can't be shown here ({reason}).")]
+    document.add(title, *parts, note=note)
+
+
+def _summary(run: RunFiles) -> list[str]:
+    parts: list[str] = []
+    scores = [(number(one.record, "miou"), one) for one in run.main or run.evaluations]
+    entries = "".join(
+        f"<div><b>{100 * miou:.2f} %</b><span>mIoU, {text(one.title)}</span></div>\n"
+        for miou, one in scores
+        if miou is not None
+    )
+    if entries:
+        parts.append(Markup(f'<div class="big">\n{entries}</div>'))
+    else:
+        parts.append(notice("This run has no scores yet."))
+    results, config = run.results, run.config
+    shown = run.shown
+    record = {} if shown is None else shown.record
+    best = best_validation(run.curves)
+    crop = mapping(config, "dataset", "crop")
+    size = "{} x {} (height x width)".format(crop.get("height", "?"), crop.get("width", "?"))
+    pairs = {
+        "network": " ".join(str(results.get(key) or mapping(config, key).get("name") or "?")
+                            for key in ("backbone", "head")),
+        "dataset": str(results.get("dataset") or mapping(config, "dataset").get("name") or "?"),
+        "evaluated on": f"{record['split']}, {record.get('images', '?')} images"
+                        if "split" in record else "",
+        "iterations": plain(results.get("iters", config.get("iters"))),
+        "batch size": plain(config.get("batch_size")),
+        "crop": size if crop else "",
+        "seed": plain(results.get("seed", config.get("seed"))),
+        "pixel accuracy": _percent(number(record, "pixel_accuracy")),
+        "boundary mIoU": _percent(number(record, "boundary_miou")),
+        "best in training": "" if best is None
+                            else f"{100 * best[1]:.2f} % after {best[0]} steps",
+        "trained in": duration(number(results, "training", "seconds")),
+    }  # fmt: skip
+    parts.append(facts({key: value for key, value in pairs.items() if value}))
+    return parts
+
+
+def _curves(run: RunFiles) -> Sequence[str]:
+    return curve_parts(run) or [notice("There are no curves: metrics.csv has no numbers.")]
+
+
+def _images(
+    run: RunFiles,
+    examples: Sequence[Example],
+    space: LabelSpace | None,
+    reasons: Sequence[str],
+) -> Sequence[str]:
+    if not examples:
+        if reasons:
+            return [notice(reason) for reason in reasons]
+        shown = run.shown
+        if shown is None or shown.analysis is None:
+            return [missing(run, "single images")]
+        return [
+            notice(
+                f"No pictures were made. To add them: python -m gcseg.report {run.argument('run')}"
+            )
+        ]
+    if space is None:
+        shown = run.shown
+        names = mapping(shown.record, "class_iou") if shown else {}
+        most = max(int(one.prediction.max(initial=0)) for one in examples) + 1
+        space = LabelSpace(tuple(names) or tuple(f"class {index}" for index in range(most)))
+    return example_parts(examples, space)
+
+
+def _attention(run: RunFiles, examples: Sequence[Example], reasons: Sequence[str]) -> Sequence[str]:
+    parts = attention_parts(examples)
+    if parts:
+        return [
+            "Where the global context block looks: the weight of each position in the context that "
+            "is added to all of them, as the image at scale 1 gives it. Dark is none, bright is "
+            "the most.",
+            *parts,
+        ]
+    if examples:
+        return [
+            "There is no attention map: the head has no global context block that pools by "
+            "attention, or there was no memory for it."
+        ]
+    if reasons:
+        return [notice(reason) for reason in reasons]
+    if not has_attention(run):
+        return ["The head has no global context block that pools by attention."]
+    line = f"python -m gcseg.attention {run.argument('checkpoint')}"
+    return [notice(f"No attention maps were made. To see them: {line}")]
+
+
+def _percent(fraction: float | None) -> str:
+    return "" if fraction is None else f"{100 * fraction:.2f} %"

@@ -1,0 +1,98 @@
+"""A run's scores beside published ones, for its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gcseg.runs.reading import RunFiles
+from gcseg.runs.shown import mapping, number
+from gcseg.visualization.html import command, table
+from gcseg.zoo import catalogue
+from gcseg.zoo.measured import MODES
+from gcseg.zoo.published import IMAGES, Record
+
+
+def published_parts(run: RunFiles) -> list[str]:
+    """A table of published scores for the dataset beside the run's own; or one line on why not."""
+    dataset = str(run.results.get("dataset") or mapping(run.config, "dataset").get("name") or "")
+    known = [one for one in catalogue.records() if one.kind == "network"]
+    there = [one for one in known if one.dataset == dataset]
+    if not there:
+        datasets = ", ".join(dict.fromkeys(one.dataset for one in known))
+        return [
+            f"Nothing is published for {dataset or 'this dataset'}: "
+            f"there are GCNets for {datasets} only."
+        ]
+    records, selection = _chosen(run, there)
+    measured = {one.name: number(one.record, "miou") for one in run.main}
+    rows: list[list[str]] = []
+    bold = set()
+    for record in records:
+        for mode, title in MODES.items():
+            published = record.miou.get(mode)
+            own = measured.get(mode)
+            if published is None and (own is None or record is not records[0]):
+                continue
+            corrected = record.corrected.get(mode)
+            aim = published if corrected is None else corrected
+            difference = "" if own is None or aim is None else f"{100 * (own - aim):+.2f}"
+            bold |= {(len(rows), 5)} if difference else set()
+            cells = [percent(published), percent(corrected), percent(own), difference]
+            rows.append([record.name, title, *cells])
+    header = [
+        "published checkpoint",
+        "mode",
+        "published",
+        "corrected",
+        "measured here",
+        "difference",
+    ]
+    parts: list[str] = [table(header, rows, bold=bold, texts=2), selection]
+    parts += _reservations(run, records[0])
+    if records[0].experiment:
+        line = f"python -m gcseg.eval published={records[0].experiment} dataset.root=..."
+        parts += ["The published weights themselves are scored by:", command(line)]
+    return parts
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction in percent, as tables have it."""
+    return "" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def _chosen(run: RunFiles, records: Sequence[Record]) -> tuple[list[Record], str]:
+    """The records that compare best, the run's own first, and what they were chosen by."""
+    own = mapping(run.config, "published").get("checkpoint")
+    backbone = run.results.get("backbone") or mapping(run.config, "backbone").get("name")
+    framework = mapping(run.config, "protocol").get("name")
+    same = [one for one in records if one.architecture.get("backbone") == backbone]
+    wanted = {
+        "dataset": list(records),
+        "dataset and framework": [one for one in records if one.framework == framework],
+        "dataset and backbone": same,
+        "dataset, backbone and framework": [one for one in same if one.framework == framework],
+    }
+    words, chosen = [(words, found) for words, found in wanted.items() if found][-1]
+    chosen = [one for one in records if one.name == own] + [
+        one for one in chosen if one.name != own
+    ]
+    text = f"mIoU in percent; published checkpoints of the same {words}"
+    if own is not None and chosen[0].name == own:
+        text += ", that of this run's recipe first"
+    if any(one.corrected for one in chosen):
+        text += "; corrected: published anew after a fault in how it was measured was mended"
+    return chosen, f"{text}. The difference is from the corrected score where there is one."
+
+
+def _reservations(run: RunFiles, record: Record) -> list[str]:
+    """What the comparison leaves out."""
+    said = []
+    head = run.results.get("head")
+    if head not in (None, "gc"):
+        said.append(f"the head here is {head}, published are GCNets (gc)")
+    images = {int(count) for one in run.main if (count := number(one.record, "images")) is not None}
+    theirs = IMAGES.get(record.dataset)
+    if theirs is not None and images - {theirs}:
+        counts = " or ".join(map(str, sorted(images)))
+        said.append(f"measured on {counts} images, published on {theirs}")
+    return [f"Mind: {'; '.join(said)}."] if said else []

@@ -1,0 +1,239 @@
+"""report.html of a sweep: its settings side by side, on one page that needs nothing else."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from urllib.parse import quote
+
+from gcseg.report.sweep.charts import cost_charts, curves_chart, length_charts, settings_chart
+from gcseg.report.sweep.scores import Setting, best, modes, overrides, settings, varying
+from gcseg.report.sweep.sections import add_classes, add_differences, add_extras, folded
+from gcseg.report.sweep.sheets import Sheet, percent, summary
+from gcseg.report.sweep.tables import MOST_SETTINGS, label, mode_name, of_setting
+from gcseg.report.sweep.trainings import Training, read_trainings
+from gcseg.runs.shapes import MULTIRUN
+from gcseg.runs.shown import mapping, number, shown_record
+from gcseg.sweeps.ledger import Job
+from gcseg.visualization.html import (
+    Document,
+    Markup,
+    command,
+    details,
+    facts,
+    grid,
+    notice,
+    table,
+    text,
+)
+
+_FEW = 8
+"""Lines on what is not finished that are shown unasked."""
+
+_NOISE = (
+    "Intervals of the mean are Student's, those of differences Welch's; a difference whose "
+    "interval holds 0 is within the noise."
+)
+_BANDS = "Bands reach from the lowest to the highest seed, and lines are their means."
+_ALONE = "What stands alone has a mark for the lowest seed, the mean and the highest seed."
+
+
+def write_sweep_report(
+    folder: Path, jobs: Sequence[Job], output: Path | None = None, notices: Sequence[str] = ()
+) -> Path:
+    """Write the page that compares the runs of a sweep.
+
+    What is missing, because a run is not finished, was removed or is damaged, is told there.
+
+    Args:
+        folder: The sweep's.
+        jobs: All of its jobs, finished or not.
+        output: The page; report.html in the sweep's folder by default.
+        notices: On what is left out of the jobs.
+
+    Returns:
+        The page.
+
+    Raises:
+        OutputError: It can't be written.
+    """
+    output = folder / "report.html" if output is None else output
+    rows, columns = settings(jobs), modes(jobs)
+    columns = [mode for mode in columns if any(row.in_mode(mode) for row in rows)]
+    trainings = read_trainings(folder, jobs)
+    page = Document(f"Sweep {folder.absolute().name}", _subtitle(rows, jobs))
+    sheets, unfinished = summary(jobs)
+    _add_scores(page, rows, columns, jobs, sheets[:1], [*unfinished, *notices])
+    for sheet in sheets[1:]:
+        shown = folded(_sheet(sheet), len(sheet.rows))
+        page.add("Noise of seeds", shown, note=f"{sheet.title}. {_NOISE}")
+    if columns:
+        _add_charts(page, rows, columns, trainings)
+    else:
+        _add_curves(page, rows, "none", trainings)
+    if columns:
+        add_classes(page, rows, columns[0], trainings)
+        add_extras(page, rows, columns, trainings)
+    add_differences(page, rows, columns, trainings)
+    _add_runs(page, rows, trainings, output)
+    _add_command(page, folder, jobs)
+    return page.write(output)
+
+
+def _subtitle(rows: Sequence[Setting], jobs: Sequence[Job]) -> str:
+    """What was varied."""
+    words = []
+    for name in varying(jobs):
+        values = list(dict.fromkeys(overrides(job, [name])[name] or "-" for job in jobs))
+        more = f", ... ({len(values)})" if len(values) > MOST_SETTINGS else ""
+        words.append(f"{name}: {', '.join(values[:MOST_SETTINGS])}{more}")
+    return "; ".join(words) or (rows[0].name if rows else "")
+
+
+def _add_scores(
+    page: Document,
+    rows: Sequence[Setting],
+    columns: Sequence[str],
+    jobs: Sequence[Job],
+    sheets: Sequence[Sheet],
+    unfinished: Sequence[str],
+) -> None:
+    """The table of mIoU, and which jobs are missing in it."""
+    states = Counter(str(job.state) for job in jobs)
+    told = ", ".join(f"{count} {state}" for state, count in states.items())
+    known = {"jobs": f"{len(jobs)} ({told})" if jobs else "0", "settings": str(len(rows))}
+    for mode in columns:
+        winner = best(rows, mode)
+        if winner is not None and len(rows) > 1:
+            score = percent(fmean(winner.in_mode(mode)))
+            known[f"best, {mode_name(mode)}"] = f"{label(winner)}: {score} %"
+    parts: list[str] = [facts(known)]
+    if not columns:
+        parts.append(notice("No job has a score yet." if jobs else "The sweep has no jobs."))
+    if unfinished:
+        lines = Markup(f"<ul>{''.join(f'<li>{text(line)}</li>' for line in unfinished)}</ul>")
+        missing = f"{len(jobs) - states['done']} of {len(jobs)} jobs are not finished."
+        few = len(unfinished) <= _FEW
+        parts += [notice(missing), lines if few else details("Which, and why", lines)]
+    parts += [_sheet(sheet) for sheet in sheets]
+    note = f"{sheets[0].title}; the best of each column is bold." if sheets else ""
+    page.add("Scores", *parts, note=note)
+
+
+def _add_charts(
+    page: Document,
+    rows: Sequence[Setting],
+    columns: Sequence[str],
+    trainings: Mapping[str, Training],
+) -> None:
+    lengths = length_charts(rows, columns)
+    bars = settings_chart(rows, columns[0])
+    costs = cost_charts(rows, trainings, columns[0])
+    if lengths:
+        page.add("Length of training", grid(*lengths), note=_about_bands(rows))
+    elif bars is not None:  # all train equally long
+        page.add("Settings", bars)
+    if costs:
+        page.add("Cost of training", grid(*costs), note=_about_bands(rows, _ALONE))
+    _add_curves(page, rows, columns[0], trainings)
+
+
+def _add_curves(
+    page: Document, rows: Sequence[Setting], mode: str, trainings: Mapping[str, Training]
+) -> None:
+    chart = curves_chart(rows, trainings, mode)
+    if chart is not None:
+        note = f"Validations in training, without augmentation. {_about_bands(rows)}"
+        page.add("Curves", chart, note=note.strip())
+
+
+def _about_bands(rows: Sequence[Setting], more: str = "") -> str:
+    """What the bands of charts are; empty where no setting has several trainings."""
+    several = any(len({job.training for job in row.jobs}) > 1 for row in rows)
+    return f"{_BANDS} {more}".strip() if several else ""
+
+
+def _add_runs(
+    page: Document, rows: Sequence[Setting], trainings: Mapping[str, Training], output: Path
+) -> None:
+    """A row for each training, with a link to its own report."""
+    names = list(rows[0].values) if rows else []
+    cells = []
+    seen = set()
+    for setting in rows:
+        for training in of_setting(setting, trainings):
+            if id(training) in seen:  # of another setting of evaluation
+                continue
+            seen.add(id(training))
+            remarks = [*training.lost, *(job.error for job in training.jobs)]
+            parameters = number(training.results, "model", "parameters")
+            cells.append([
+                *(value or "-" for value in setting.values.values()),
+                training.seed,
+                training.state,
+                _link(training, output),
+                "; ".join(dict.fromkeys(remark for remark in remarks if remark)),
+                "" if parameters is None else f"{parameters / 1e6:.2f}",
+                _rounded(training.hours),
+                _rounded(training.petaflop),
+            ])  # fmt: skip
+    if cells:
+        header = [*names, "seed", "state", "run", "remark"]
+        header += ["parameters, M", "device hours", "PFLOP"]
+        lost = sum(bool(training.lost) for training in trainings.values())
+        page.add(
+            "Runs",
+            notice(f"Of {lost} runs files are gone or damaged, see the remarks.") if lost else "",
+            folded(table(header, cells, texts=len(names) + 4), len(cells)),
+            note="A link leads to a run's own report, where it has one. Device hours and PFLOP "
+            "are those of training.",
+        )
+
+
+def _add_command(page: Document, folder: Path, jobs: Sequence[Job]) -> None:
+    words = _words(folder)
+    if words is not None:
+        page.add("Command", command(shlex.join(["python", "-m", "gcseg.train", "-m", *words])))
+    elif jobs:
+        common = [one for one in jobs[0].overrides if all(one in job.overrides for job in jobs)]
+        page.add(
+            "Command",
+            f"The sweep's multirun.yaml can't be read. All jobs have: {' '.join(common) or '-'}",
+        )
+
+
+def _words(folder: Path) -> list[str] | None:
+    """The overrides of the command line, as Hydra has noted them; None where it has not."""
+    odd: list[str] = []
+    given = mapping(shown_record(folder, "multirun.yaml", MULTIRUN, odd), "hydra", "overrides")
+    if odd or not {"task", "hydra"} <= given.keys():
+        return None
+    hydra = [one for one in given["hydra"] if not one.startswith("hydra.mode=")]
+    return [*given["task"], *hydra]
+
+
+def _link(training: Training, output: Path) -> str:
+    """A run's name, leading to its report if there is one."""
+    if training.folder is None:
+        return "-"
+    page = training.folder / "report.html"
+    if not page.is_file():
+        return training.folder.name
+    # Not resolved: a browser goes up the folders of the address, not those of links.
+    there = os.path.relpath(page.absolute(), output.parent.absolute())
+    return Markup(f'<a href="{quote(os.fsencode(there))}">{text(training.folder.name)}</a>')
+
+
+def _rounded(cost: float | None) -> str:
+    """A cost with three digits, or all those before the point."""
+    if cost is None:
+        return ""
+    return f"{cost:.0f}" if cost >= 1000 else f"{cost:.3g}"
+
+
+def _sheet(sheet: Sheet) -> Markup:
+    return table(sheet.header, sheet.rows, bold=sheet.bold, texts=sheet.texts)

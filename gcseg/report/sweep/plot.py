@@ -1,0 +1,312 @@
+"""A sweep's plot: mIoU against the length of training, or against what else was varied."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gcseg.report.sweep.scores import MODES, Setting
+from gcseg.report.sweep.statistics import mean
+from gcseg.system.files import atomic_write
+from gcseg.system.text import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MOST_LINES = 24
+"""More can't be told apart; the settings are then written below each other."""
+_MOST_ROWS = 60
+_COLUMNS = 4
+_LOG_RATIO = 20
+"""From here on an axis of positive numbers is logarithmic."""
+_NAME_LENGTH = 48
+_COLORS = ("#4269d0", "#e0850b", "#3ca951", "#d0413f", "#8a5bd6", "#1d9fb0", "#97603b", "#d3529e")
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
+_MARKERS = "osD"
+
+_BEYOND = 1.0
+"""Percent of mIoU that an axis goes on below 0 and above 100, for the marks there."""
+
+# In inches.
+_PANEL = 3.5
+_HEIGHT = 3.4
+_ROW = 0.24
+_CHARACTER = 0.075
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Settings that differ in the number of the horizontal axis alone."""
+
+    name: str
+    points: Sequence[tuple[float, Setting]]
+
+
+def write_plot(folder: Path, settings: Sequence[Setting], modes: Sequence[str]) -> list[Path]:
+    """Write sweep.png and sweep.svg: a panel for each mode, with 95 % intervals over seeds.
+
+    Args:
+        folder: Made if it is missing.
+        settings: Those that have no score are left out.
+        modes: Of test-time augmentation, in the order of the panels.
+
+    Returns:
+        The files; none where nothing has a score.
+
+    Raises:
+        OutputError: The folder can't be written.
+    """
+    modes = [mode for mode in modes if any(setting.in_mode(mode) for setting in settings)]
+    missing = Counter(
+        job.state for setting in settings for job in setting.jobs if job.evaluations is None
+    )
+    settings = [setting for setting in settings if any(map(setting.in_mode, modes))]
+    if not modes:
+        return []
+    # Figure alone, without pyplot: no display, no state shared with a caller's own plots.
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    paths = [folder / "sweep.png", folder / "sweep.svg"]
+    # The salt keeps the SVG's names, and so the file, the same for the same scores.
+    with rc_context({"svg.hashsalt": "gcseg"}), warnings.catch_warnings():
+        # A name in a script that the font lacks shows as boxes; the scores are still right.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        axis = _axis(settings)
+        if axis is None:
+            figure = _rows(Figure, settings, modes)
+        else:
+            figure = _lines(Figure, settings, modes, axis)
+        if missing:
+            states = ", ".join(f"{count} {state}" for state, count in missing.items())
+            figure.supxlabel(f"not drawn: {states}", fontsize=8, color="0.4", x=0.01, ha="left")
+        for path in paths:
+            metadata = {"Date": None} if path.suffix == ".svg" else {}
+            with atomic_write(path) as file:
+                figure.savefig(file, format=path.suffix[1:], dpi=120, metadata=metadata)
+    return paths
+
+
+def _axis(settings: Sequence[Setting]) -> str | None:
+    """The setting of numbers to plot against: iters, or the first with which lines can be drawn."""
+    names = sorted(settings[0].values, key=lambda name: name != "iters")
+    for name in names:
+        numbers = {_number(setting.values[name]) for setting in settings}
+        if None in numbers or len(numbers) < 2:
+            continue
+        lines = _split(settings, name)
+        # A random search has hardly two settings on a line.
+        if len(lines) <= _MOST_LINES and 2 * len(lines) <= len(settings):
+            return name
+    return None
+
+
+def _split(settings: Sequence[Setting], axis: str) -> list[_Line]:
+    """One line for each combination of the other settings."""
+    names = _varying(settings)
+    lines: dict[str, list[tuple[float, Setting]]] = {}
+    for setting in settings:
+        number = _number(setting.values[axis]) or 0.0
+        others = [name for name in names if name != axis]
+        lines.setdefault(_label(setting, others), []).append((number, setting))
+    return [
+        _Line(name, sorted(points, key=lambda point: point[0])) for name, points in lines.items()
+    ]
+
+
+def _lines(
+    figure: type[Figure], settings: Sequence[Setting], modes: Sequence[str], axis: str
+) -> Figure:
+    """Curves against a number."""
+    lines = _split(settings, axis)
+    several = len(lines) > 1
+    columns = min(len(modes), _COLUMNS)
+    panels = -(-len(modes) // columns)
+    names = [_short(line.name) for line in lines]
+    titles = ", ".join(name for name in _varying(settings) if name != axis)
+    legend = _CHARACTER * max(map(len, [*names, titles])) + 0.9 if several else 0.0
+    height = max(_HEIGHT * panels, 0.21 * len(lines) + 0.6 if several else 0.0)
+    drawn = figure(
+        (_PANEL * columns + 0.5 + legend, height), layout="constrained", facecolor="white"
+    )
+    grid = drawn.subplots(panels, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    numbers = sorted({number for line in lines for number, _ in line.points})
+    for mode, axes in zip(modes, grid, strict=False):
+        for place, line in enumerate(lines):
+            _line(axes, line, mode, place)
+        _frame(axes, mode)
+        axes.set_xlabel(axis, parse_math=False)
+        if numbers[0] > 0 and numbers[-1] / numbers[0] >= _LOG_RATIO:
+            axes.set_xscale("log")
+        elif min(b - a for a, b in pairwise(numbers)) > 0.15 * (numbers[-1] - numbers[0]):
+            axes.set_xticks(numbers, [f"{number:g}" for number in numbers])
+        axes.margins(x=0.08)
+    low, high = grid[0].get_ylim()
+    grid[0].set_ylim(*_possible(low, high))
+    for axes in grid[::columns]:
+        axes.set_ylabel("mIoU, %")
+    for axes in grid[len(modes) :]:
+        axes.set_axis_off()
+    _title(drawn, settings, modes)
+    if several:
+        handles = grid[0].get_lines()
+        handles = [handle for handle in handles if handle.get_gid() == "mean"]
+        box = drawn.legend(
+            handles, names, loc="outside right upper", fontsize=8, frameon=False, title=titles,
+            title_fontsize=8,
+        )  # fmt: skip
+        for text in [*box.get_texts(), box.get_title()]:
+            text.set_parse_math(False)
+    return drawn
+
+
+def _line(axes: Axes, line: _Line, mode: str, place: int) -> None:
+    """One line's means, their interval as a band, and the single scores as dots."""
+    style = {
+        "color": _COLORS[place % len(_COLORS)],
+        "linestyle": _DASHES[place // len(_COLORS) % len(_DASHES)],
+        "marker": _MARKERS[place // len(_COLORS) % len(_MARKERS)],
+    }
+    points = [(x, setting.in_mode(mode)) for x, setting in line.points if setting.in_mode(mode)]
+    means = [(x, mean(scores)) for x, scores in points]
+    axes.plot(
+        [x for x, _ in means], [100 * one.value for _, one in means], gid="mean",
+        linewidth=1.6, markersize=4.5, **style,
+    )  # fmt: skip
+    sure = [(x, one.value, one.margin) for x, one in means if one.margin is not None]
+    if not sure:
+        return
+    low = [100 * (value - margin) for _, value, margin in sure]
+    high = [100 * (value + margin) for _, value, margin in sure]
+    # The band of few seeds is many times wider than they scatter, and may not hide the means.
+    axes.fill_between([x for x, *_ in sure], low, high, color=style["color"], alpha=0.13, lw=0)
+    axes.vlines([x for x, *_ in sure], low, high, color=style["color"], alpha=0.45, lw=1)
+    for x, scores in points:
+        if len(scores) > 1:
+            axes.plot(
+                [x] * len(scores), [100 * score for score in scores],
+                ".", color=style["color"], markersize=3.5, alpha=0.6,
+            )  # fmt: skip
+
+
+def _rows(figure: type[Figure], settings: Sequence[Setting], modes: Sequence[str]) -> Figure:
+    """Settings below each other, for what is no number."""
+    shown = settings
+    if len(settings) > _MOST_ROWS:  # the best of them, in their order
+        order = sorted(settings, key=lambda setting: -_highest(setting, modes))[:_MOST_ROWS]
+        shown = [setting for setting in settings if setting in order]
+    varied = _varying(settings)
+    names = [_short(_label(setting, varied) or setting.name) for setting in shown]
+    columns = min(len(modes), _COLUMNS)
+    panels = -(-len(modes) // columns)
+    width = _PANEL * columns + _CHARACTER * max(map(len, names)) + 0.5
+    height = panels * (_ROW * len(shown) + 0.9) + 0.6
+    drawn = figure((width, height), layout="constrained", facecolor="white")
+    grid = drawn.subplots(panels, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for place, (mode, axes) in enumerate(zip(modes, grid, strict=False)):
+        for row, setting in enumerate(shown):
+            _row(axes, row, setting.in_mode(mode), _COLORS[place % len(_COLORS)])
+        _frame(axes, mode)
+        axes.set_xlabel("mIoU, %")
+        axes.tick_params(labelbottom=True)
+        axes.margins(x=0.08)
+        axes.set_yticks(range(len(shown)), names, parse_math=False)
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+    left, right = grid[0].get_xlim()
+    grid[0].set_xlim(*_possible(left, right))
+    for axes in grid[::columns]:
+        axes.set_ylabel(", ".join(varied), parse_math=False)
+    for axes in grid[len(modes) :]:
+        axes.set_axis_off()
+    _title(drawn, settings, modes, len(shown))
+    return drawn
+
+
+def _row(axes: Axes, row: int, scores: Sequence[float], color: str) -> None:
+    """One setting's mean with its interval, and the single scores as dots."""
+    if not scores:
+        axes.text(
+            0.5, row, "no score", transform=axes.get_yaxis_transform(), fontsize=7, color="0.5",
+            ha="center", va="center",
+        )  # fmt: skip
+        return
+    of = mean(scores)
+    if of.margin is not None:
+        axes.plot([100 * score for score in scores], [row] * len(scores), ".", color="0.45", ms=4)
+        reach = 100 * of.margin
+        axes.errorbar(100 * of.value, row, xerr=reach, color=color, capsize=2.5, linewidth=1.2)
+    axes.plot(100 * of.value, row, "o", color=color, markersize=5)
+
+
+def _frame(axes: Axes, mode: str) -> None:
+    axes.set_title(MODES.get(mode, mode), fontsize=10, parse_math=False)
+    axes.grid(color="0.9", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _title(
+    figure: Figure, settings: Sequence[Setting], modes: Sequence[str], shown: int | None = None
+) -> None:
+    """What the sweep is of, and what the bands are."""
+    first = settings[0].jobs[0].settings
+    fixed = [
+        str(first[key])
+        for key in ("backbone", "head", "dataset")
+        if key in first and key not in settings[0].values
+    ]
+    parts = [" ".join(fixed)] if fixed else []
+    seeds = {len(setting.in_mode(mode)) for setting in settings for mode in modes} - {0}
+    if max(seeds) > 1:
+        count = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"{max(seeds)}"
+        parts.append(f"mean and 95 % interval of {count} seeds")
+    if shown is not None and shown < len(settings):
+        parts.append(f"the best {shown} of {len(settings)} settings")
+    if parts:
+        figure.suptitle(", ".join(parts), fontsize=10, parse_math=False)
+
+
+def _highest(setting: Setting, modes: Sequence[str]) -> float:
+    return max(mean(setting.in_mode(mode)).value for mode in modes if setting.in_mode(mode))
+
+
+def _possible(low: float, high: float) -> tuple[float, float]:
+    """The part of an axis that mIoU can be in: intervals that reach beyond leave the picture."""
+    return max(low, -_BEYOND), min(high, 100 + _BEYOND)
+
+
+def _varying(settings: Sequence[Setting]) -> list[str]:
+    """The names of what differs among the settings that are drawn."""
+    names = settings[0].values
+    return [name for name in names if len({setting.values[name] for setting in settings}) > 1]
+
+
+def _label(setting: Setting, names: Sequence[str]) -> str:
+    """A setting's values; numbers and the like, which do not tell it, with their names."""
+    words = []
+    for name in names:
+        value = setting.values[name] or "-"
+        telling = _number(value) is None and value not in ("true", "false", "null", "-")
+        words.append(value if telling else f"{name.rpartition('.')[2]} {value}")
+    return ", ".join(words)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _short(name: str) -> str:
+    name = printable(name)
+    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"

@@ -1,0 +1,143 @@
+"""The scores of a sweep's jobs, by setting: jobs that differ in nothing but seed and tta."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gcseg.report.sweep.statistics import Difference, difference, paired_difference
+from gcseg.runs.shapes import is_finite
+
+if TYPE_CHECKING:
+    from gcseg.sweeps.ledger import Job
+
+MODES = {"none": "plain", "flip": "flip", "msflip": "ms+flip"}
+"""Modes of test-time augmentation and their names in tables; those of users keep theirs."""
+
+_WITHIN_SETTINGS = ("seed", "tta")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Jobs that differ in nothing but seed and mode of test-time augmentation.
+
+    Args:
+        values: What sets them apart from the sweep's other jobs, by name of the setting.
+        jobs: By number.
+        scores: By mode, then by training: mIoU as a fraction. Two jobs that score the same
+            weights in the same mode have one score.
+    """
+
+    values: Mapping[str, str]
+    jobs: Sequence[Job]
+    scores: Mapping[str, Mapping[str, float]]
+
+    @property
+    def name(self) -> str:
+        """The values in one line, as `r50, 20`; network, data and length where there are none."""
+        if self.values:
+            return ", ".join(value or "-" for value in self.values.values())
+        known = self.jobs[0].settings
+        parts = [str(known[key]) for key in ("backbone", "head", "dataset") if key in known]
+        return " ".join([*parts, f"{known['iters']}it"] if "iters" in known else parts)
+
+    def in_mode(self, mode: str) -> list[float]:
+        """The scores of one mode, one for each training that has one."""
+        return list(self.scores.get(mode, {}).values())
+
+    def expected(self, mode: str) -> list[Job]:
+        """The jobs that score a mode, or would have; of some it is not known which they would."""
+        return [job for job in self.jobs if mode in (job_modes(job) or [mode])]
+
+
+def varying(jobs: Sequence[Job]) -> list[str]:
+    """The names of the settings in whose overrides jobs differ, in the order they are given."""
+    tables = [_overrides(job) for job in jobs]
+    names = dict.fromkeys(name for table in tables for name in table)
+    return [name for name in names if len({table.get(name) for table in tables}) > 1]
+
+
+def overrides(job: Job, names: Iterable[str]) -> dict[str, str]:
+    """What a job sets some settings to; empty for those that it leaves alone."""
+    table = _overrides(job)
+    return {name: table.get(name, "") for name in names}
+
+
+def settings(jobs: Sequence[Job]) -> list[Setting]:
+    """The settings of a sweep, in the order of their first jobs."""
+    names = [name for name in varying(jobs) if name not in _WITHIN_SETTINGS]
+    groups: dict[tuple[str, ...], list[Job]] = {}
+    for job in sorted(jobs, key=lambda job: job.number):
+        groups.setdefault(tuple(overrides(job, names).values()), []).append(job)
+    return [
+        Setting(dict(zip(names, values, strict=True)), group, _scores(group))
+        for values, group in groups.items()
+    ]
+
+
+def modes(jobs: Iterable[Job]) -> list[str]:
+    """The modes of all jobs: plain, flip, ms+flip, then others in the order they come."""
+    return order_modes(mode for job in jobs for mode in job_modes(job))
+
+
+def order_modes(names: Iterable[str]) -> list[str]:
+    """Modes once each: plain, flip, ms+flip, then others in the order they come."""
+    found = list(dict.fromkeys(names))
+    return [mode for mode in MODES if mode in found] + [one for one in found if one not in MODES]
+
+
+def job_modes(job: Job) -> list[str]:
+    """The modes that a job scores, or those that it has scored where nothing else is known."""
+    return list(dict.fromkeys([*job.settings.get("modes", ()), *(job.evaluations or {})]))
+
+
+def miou(evaluation: Mapping[str, Any] | None) -> float | None:
+    """An evaluation's mIoU as a fraction; None if there is none, as without labelled pixels."""
+    value = (evaluation or {}).get("miou")
+    return value if is_finite(value) else None
+
+
+def best(all_settings: Sequence[Setting], mode: str) -> Setting | None:
+    """The setting of the highest mean in a mode; None if nothing is scored in it."""
+    scored = [setting for setting in all_settings if setting.in_mode(mode)]
+    return max(scored, key=lambda one: math.fsum(one.in_mode(mode)) / len(one.in_mode(mode)),
+               default=None)  # fmt: skip
+
+
+def compare(first: Setting, second: Setting, mode: str) -> Difference:
+    """How much higher a setting scores than another.
+
+    Settings of evaluation alone score the same trainings, which are compared one by one.
+    """
+    ours, theirs = first.scores[mode], second.scores[mode]
+    if ours.keys() == theirs.keys():
+        return paired_difference(list(ours.values()), [theirs[training] for training in ours])
+    return difference(list(ours.values()), list(theirs.values()))
+
+
+def _scores(jobs: Sequence[Job]) -> dict[str, dict[str, float]]:
+    scores: dict[str, dict[str, float]] = {}
+    for job in jobs:
+        for mode, evaluation in (job.evaluations or {}).items():
+            value = miou(evaluation)
+            if value is not None:
+                scores.setdefault(mode, {})[job.training] = value
+    return scores
+
+
+def _overrides(job: Job) -> dict[str, str]:
+    """A job's overrides by name of the setting; one that is removed is set to `removed`."""
+    table = {}
+    for override in job.overrides:
+        name, _, value = override.partition("=")
+        if name.startswith("~"):
+            value = "removed"
+        table[name.lstrip("+~")] = _unquoted(value)
+    return table
+
+
+def _unquoted(value: str) -> str:
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    return value[1:-1] if quoted else value

@@ -1,0 +1,273 @@
+"""What a sweep says at its end: sweep.csv with everything, sweep.txt to read, a plot, a page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.styled import Styled
+from rich.table import Table
+
+from gcseg.errors import GcsegError
+from gcseg.report.sweep.plot import write_plot
+from gcseg.report.sweep.scores import (
+    MODES,
+    Setting,
+    best,
+    compare,
+    job_modes,
+    miou,
+    modes,
+    overrides,
+    settings,
+    varying,
+)
+from gcseg.report.sweep.statistics import mean
+from gcseg.runs.shapes import RESULTS
+from gcseg.sweeps.ledger import Job
+from gcseg.system.files import atomic_write
+from gcseg.system.terminal import TextConsole, announce
+from gcseg.system.text import printable
+
+_NUMBERS_NAMED = 8
+"""Jobs of one note that are named by their numbers."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table to print or write: cells are texts; those of `bold` are (row, column)."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: int  # the first columns, which are no numbers
+    bold: frozenset[tuple[int, int]] = frozenset()
+
+
+def write_summary(folder: Path, jobs: Sequence[Job]) -> None:
+    """Write sweep.csv, sweep.txt, the plot and report.html, then print the table of a sweep.
+
+    Args:
+        folder: The sweep's.
+        jobs: All of its jobs, finished or not.
+
+    Raises:
+        OutputError: The folder can't be written.
+    """
+    sheets, lines = summary(jobs)
+    with atomic_write(folder / "sweep.csv") as file:
+        file.write(_csv(jobs).encode())
+    with atomic_write(folder / "sweep.txt") as file:
+        text = [f"{printable(sheet.title)}\n\n{_markdown(sheet)}" for sheet in sheets]
+        file.write(("\n\n".join([*text, "\n".join(map(printable, lines))]).strip() + "\n").encode())
+    write_plot(folder, settings(jobs), modes(jobs))
+    from gcseg.report.sweep.page import write_sweep_report  # which has these tables, too
+
+    try:
+        write_sweep_report(folder, jobs)
+    except (OSError, GcsegError) as error:
+        announce(f"no report of the sweep: {error}")
+    try:
+        print_sheets(sheets, lines)
+    except (BrokenPipeError, SystemExit):  # as of head, which has read enough; rich would leave
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def summary(jobs: Sequence[Job]) -> tuple[list[Sheet], list[str]]:
+    """The tables of a sweep's scores, and lines on the jobs that have none."""
+    rows, columns = settings(jobs), modes(jobs)
+    sheets = []
+    if rows and columns:
+        sheets.append(_scores(rows, columns))
+        if any(len(setting.in_mode(mode)) > 1 for setting in rows for mode in columns):
+            sheets.append(_noise(rows, columns))
+    return sheets, _unfinished(jobs)
+
+
+def print_sheets(sheets: Iterable[Sheet], lines: Iterable[str] = ()) -> None:
+    """Print tables in their full width, and lines below."""
+    console = TextConsole()
+    for sheet in sheets:
+        table = Table(title=sheet.title, title_justify="left")
+        for place, name in enumerate(sheet.header):
+            justify = "left" if place < sheet.texts else "right"
+            table.add_column(name, no_wrap=True, justify=justify)  # type: ignore[arg-type]
+        for row, cells in enumerate(sheet.rows):
+            table.add_row(
+                *(
+                    Styled(cell, "bold") if (row, column) in sheet.bold else cell
+                    for column, cell in enumerate(cells)
+                )
+            )
+        wide = console.options.update(width=10_000)  # rather a line too long than a number cut off
+        console.width = max(console.width, console.measure(table, options=wide).maximum)
+        console.print(table)
+    for line in lines:
+        console.print(line)
+
+
+def percent(fraction: float, sign: str = "") -> str:
+    """A fraction in percent, without its sign of percent."""
+    return f"{100 * fraction:{sign}.2f}"
+
+
+def _scores(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
+    """A row per setting and a column per mode, the best of each column in bold."""
+    names = list(rows[0].values)
+    winners = {mode: best(rows, mode) for mode in columns}
+    bold = {
+        (row, len(names or [""]) + column)
+        for row, setting in enumerate(rows)
+        for column, mode in enumerate(columns)
+        if setting is winners[mode] and len(rows) > 1
+    }
+    several = any(len(setting.in_mode(mode)) > 1 for setting in rows for mode in columns)
+    return Sheet(
+        "mIoU in percent" + (", mean ± standard deviation over seeds" if several else ""),
+        [*(names or ["setting"]), *(MODES.get(mode, mode) for mode in columns)],
+        [[*_named(setting), *(_cell(setting, mode) for mode in columns)] for setting in rows],
+        len(names or [""]),
+        frozenset(bold),
+    )
+
+
+def _noise(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
+    """A row per mode and setting: how sure its mean is, and its difference from the best."""
+    names = list(rows[0].values) or ["setting"]
+    header = ["mode", *names, "seeds", "mean", "sd", "95 % interval"]
+    if len(rows) > 1:
+        header += ["to the best", "95 % interval", "which is"]
+    lines = []
+    for mode in columns:
+        winner = best(rows, mode)
+        for setting in rows:
+            if not setting.in_mode(mode) or winner is None:
+                continue
+            of = mean(setting.in_mode(mode))
+            line = [MODES.get(mode, mode), *_named(setting), str(of.count), percent(of.value)]
+            line.append("" if of.deviation is None else percent(of.deviation))
+            line.append(interval(of.value, of.margin))
+            if len(rows) > 1:
+                line += _to_the_best(setting, winner, mode)
+            lines.append(line)
+    return Sheet("mIoU in percent over seeds", header, lines, 1 + len(names))
+
+
+def interval(value: float, margin: float | None, sign: str = "") -> str:
+    """The interval around a fraction, in percent; empty without one."""
+    if margin is None:
+        return ""
+    return f"{percent(value - margin, sign)} to {percent(value + margin, sign)}"
+
+
+def _to_the_best(setting: Setting, winner: Setting, mode: str) -> list[str]:
+    if setting is winner:
+        return ["", "", "the best"]
+    change = compare(winner, setting, mode)
+    unknown = "unknown: one seed" if change.margin is None else "unknown: equal scores"
+    verdict = {True: "within the noise", False: "more than noise", None: unknown}
+    return [
+        percent(change.value, "+"),
+        interval(change.value, change.margin, "+"),
+        verdict[change.in_the_noise],
+    ]
+
+
+def _named(setting: Setting) -> list[str]:
+    return [value or "-" for value in setting.values.values()] or [setting.name]
+
+
+def _cell(setting: Setting, mode: str) -> str:
+    """A mean, with what is missing of it; or why there is none."""
+    scores, jobs = setting.in_mode(mode), setting.expected(mode)
+    if not scores:
+        missing = next((job for job in jobs if job.state != "done"), None)
+        return missing.state if missing else "no score" if jobs else ""
+    of = mean(scores)
+    text = percent(of.value)
+    if of.deviation is not None:
+        text += f" ± {percent(of.deviation)}"
+    wanted = len({job.training for job in jobs})
+    return text if wanted == of.count else f"{text} ({of.count} of {wanted})"
+
+
+def _unfinished(jobs: Sequence[Job]) -> list[str]:
+    """Lines on jobs without result: what they are, why, and where to read more."""
+    groups: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        if job.state != "done":
+            groups.setdefault((job.state, job.error or ""), []).append(job)
+    names = varying(jobs)
+    lines = []
+    for (state, error), group in groups.items():
+        if len(group) == 1:
+            values = " ".join(f"{k}={v}" for k, v in overrides(group[0], names).items() if v)
+            who = f"job {group[0].number}" + (f" ({values})" if values else "")
+        else:
+            numbers = ", ".join(str(job.number) for job in group[:_NUMBERS_NAMED])
+            more = ", ..." if len(group) > _NUMBERS_NAMED else ""
+            who = f"{len(group)} jobs ({numbers}{more})"
+        line = f"{state}: {who}" + (f": {error}" if error else "")
+        log = next((job.log for job in group if job.log is not None), None)
+        lines.append(line + (f"; log: {log}" if log is not None and state != "pending" else ""))
+    return lines
+
+
+def _csv(jobs: Sequence[Job]) -> str:
+    """A row per job and mode, scores as fractions in full precision."""
+    names = varying(jobs)
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ["number", *names, "state", "run", "mode", "miou", "pixel_accuracy", "training_seconds",
+         "evaluation_seconds", "images_per_second", "error"]
+    )  # fmt: skip
+    for job in jobs:
+        training = _training(job)
+        for mode in job_modes(job) or [""]:
+            record = (job.evaluations or {}).get(mode, {})
+            writer.writerow(
+                [job.number, *overrides(job, names).values(), job.state, job.run, mode,
+                 miou(record), record.get("pixel_accuracy"), training.get("seconds"),
+                 record.get("seconds"), training.get("images_per_second"), job.error]
+            )  # fmt: skip
+    return file.getvalue()
+
+
+def _training(job: Job) -> Mapping[str, Any]:
+    """What the run folder says of the training's time; nothing where it is gone or damaged."""
+    if job.run is None:
+        return {}
+    from gcseg.runs.shown import mapping, shown_record
+
+    return mapping(shown_record(Path(job.run), "results.json", RESULTS), "training")
+
+
+def _markdown(sheet: Sheet) -> str:
+    """A table in Markdown whose columns are aligned."""
+    cells = [[_escaped(cell) for cell in line] for line in [sheet.header, *sheet.rows]]
+    for row, column in sheet.bold:
+        cells[row + 1][column] = f"**{cells[row + 1][column]}**"
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    rule = [
+        "-" * width if place < sheet.texts else "-" * (width - 1) + ":"
+        for place, width in enumerate(widths)
+    ]
+    lines = []
+    for line in [cells[0], rule, *cells[1:]]:
+        padded = [
+            cell.ljust(width) if place < sheet.texts else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        lines.append(f"| {' | '.join(padded)} |")
+    return "\n".join(lines)
+
+
+def _escaped(cell: str) -> str:
+    return printable(" ".join(cell.replace("|", "\\|").split()))

@@ -1,0 +1,143 @@
+"""What the run folders of a sweep know beside its scores: settings, cost and curves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gcseg.runs.shapes import ANYTHING, ENVIRONMENT, FRACTION, RESULTS
+from gcseg.runs.shown import number, shown_curves, shown_record
+
+if TYPE_CHECKING:
+    from gcseg.sweeps.ledger import Job
+
+_SECONDS_PER_HOUR = 3600.0
+_PETA = 1e15
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a sweep, as far as its files can be read.
+
+    Args:
+        jobs: That score it, by number.
+        folder: Its run folder; None if there is none, or it is gone.
+        config: Its resolved settings; empty where they can't be read.
+        results: The content of results.json; empty where it can't be read.
+        environment: The content of environment.json; empty where it can't be read.
+        lost: What can't be read or shown, in words.
+    """
+
+    jobs: Sequence[Job]
+    folder: Path | None
+    config: Mapping[str, Any]
+    results: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    lost: Sequence[str]
+
+    @property
+    def seed(self) -> str:
+        """Its seed."""
+        return str(self.jobs[0].settings.get("seed", "-"))
+
+    @property
+    def state(self) -> str:
+        """Of its jobs, each state once."""
+        return ", ".join(dict.fromkeys(job.state for job in self.jobs))
+
+    @property
+    def device(self) -> str | None:
+        """`GPU` or `CPU`; None where that is not known."""
+        gpus = self.environment.get("gpus")  # those of CUDA
+        accelerator = self.config.get("accelerator", "auto")
+        if accelerator != "auto":
+            return "CPU" if accelerator == "cpu" else "GPU"
+        return None if not isinstance(gpus, list) else "GPU" if gpus else "CPU"
+
+    @property
+    def hours(self) -> float | None:
+        """Hours of training times devices; None where either is not known."""
+        seconds, devices = number(self.results, "training", "seconds"), self._devices()
+        if seconds is None or devices is None or seconds <= 0:
+            return None
+        return number(seconds * devices / _SECONDS_PER_HOUR)
+
+    @property
+    def petaflop(self) -> float | None:
+        """Computed in training, 10^15 multiplications and additions; None where it is not known."""
+        flops = number(self.results, "model", "training_flops")
+        steps = number(self.results, "training", "iters")
+        images = number(self.config, "batch_size")
+        if flops is None or steps is None or images is None:
+            return None
+        return number(flops * steps * images / _PETA) or None
+
+    def evaluation(self, mode: str) -> Mapping[str, Any]:
+        """The record of a mode: the sweep's, and what later evaluations have added to the run's.
+
+        Empty where there is none.
+        """
+        ours = next((job.evaluations[mode] for job in self.jobs
+                     if job.evaluations is not None and mode in job.evaluations), {})  # fmt: skip
+        evaluations = self.results.get("evaluations")
+        later = evaluations.get(mode) if isinstance(evaluations, Mapping) else None
+        return {**later, **ours} if isinstance(later, Mapping) else ours
+
+    def curve(self) -> dict[int, float]:
+        """Validation mIoU as a fraction by optimizer steps done; empty where it can't be read."""
+        if self.folder is None:
+            return {}
+        steps, values = shown_curves(self.folder, only=["val/miou"]).get("val/miou", ([], []))
+        found = {step: value for step, value in zip(steps, values, strict=True)
+                 if FRACTION.fits(value)}  # fmt: skip
+        return dict(sorted(found.items()))
+
+    def _devices(self) -> int | None:
+        """All devices of the training; None where they can't be told."""
+        devices = self.config.get("devices", 1)
+        if devices == "auto":
+            gpus = self.environment.get("gpus")
+            on_gpu = self.device == "GPU" and isinstance(gpus, list)
+            devices = len(gpus) if on_gpu and gpus else 1
+        count, nodes = number(devices), number(self.config.get("num_nodes", 1))
+        if count is None or nodes is None or min(count, nodes) < 1:
+            return None
+        return int(count) * int(nodes)
+
+
+def read_trainings(folder: Path, jobs: Sequence[Job]) -> dict[str, Training]:
+    """The trainings of a sweep, by their fingerprints, in the order of their first jobs.
+
+    A run folder that was moved together with the sweep's is found beside it.
+
+    Args:
+        folder: The sweep's.
+        jobs: All of its jobs, finished or not.
+    """
+    groups: dict[str, list[Job]] = {}
+    for job in sorted(jobs, key=lambda job: job.number):
+        groups.setdefault(job.training, []).append(job)
+    return {training: _read(folder, group) for training, group in groups.items()}
+
+
+def _read(sweep: Path, jobs: Sequence[Job]) -> Training:
+    told = list(dict.fromkeys(job.run for job in jobs if job.run))
+    places = [place for run in told for place in (Path(run), sweep.parent.parent / Path(run).name)]
+    # Which takes names of any length.
+    folder = next((place for place in places if os.path.isdir(place)), None)  # noqa: PTH112
+    results: Mapping[str, Any] = {}
+    environment: Mapping[str, Any] = {}
+    config: Mapping[str, Any] = {}
+    lost = [] if folder or not told else [f"the run folder {Path(told[0]).name} is gone"]
+    if folder is not None:
+        config = shown_record(folder, "config.yaml", ANYTHING, lost)
+        environment = shown_record(folder, "environment.json", ENVIRONMENT)
+        scored = any(job.state == "done" for job in jobs)
+        results = shown_record(folder, "results.json", RESULTS, lost if scored else None)
+        lost = [remark.removesuffix(".") for remark in lost]
+    for job in jobs:  # what the job was given, where the training has not come to writing it
+        config = config or shown_record(sweep / "jobs" / str(job.number), "config.yaml", ANYTHING)
+    return Training(jobs, folder, config, results, environment, lost)

@@ -1,0 +1,71 @@
+"""Confusion matrices of a run's evaluations, as files."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from gcseg.system.files import atomic_write, locked
+
+FOLDER = "confusion"
+"""Where they are, beside results.json."""
+
+LONGEST = 80
+"""Characters of an evaluation's name that its file's name may have."""
+
+
+def keep_confusion(
+    results: Path,
+    evaluations: Mapping[str, Mapping[str, Any]],
+    matrices: Mapping[str, Tensor],
+    class_names: Sequence[str],
+) -> dict[str, dict[str, Any]]:
+    """Write the matrix of each evaluation to a CSV file that its record then names.
+
+    The files have a row per true class and a column per predicted one, each with its name, of
+    counts of pixels.
+
+    Args:
+        results: The results.json that the records are for.
+        evaluations: Records by name.
+        matrices: C x C integers, in the order of the records.
+        class_names: The C names.
+
+    Returns:
+        The records, each with `confusion`, the file as seen from the folder of results.json.
+
+    Raises:
+        OutputError: A file can't be written.
+    """
+    records = {}
+    with locked(results):  # whoever removes what was left half written holds it too
+        for (name, record), matrix in zip(evaluations.items(), matrices.values(), strict=True):
+            file_name = f"{FOLDER}/{safe_name(name)}.csv"
+            with atomic_write(results.parent / file_name) as file:
+                file.write(_table(matrix, class_names).encode())
+            records[name] = {**record, "confusion": file_name}
+    return records
+
+
+def safe_name(name: str) -> str:
+    """A name that any file system takes, another one for each evaluation."""
+    safe = re.sub(r"[^A-Za-z0-9.-]+", "_", name)[:LONGEST]
+    if safe == name:
+        return name
+    return f"{safe}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _table(matrix: Tensor, class_names: Sequence[str]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["true \\ predicted", *class_names])
+    for name, row in zip(class_names, matrix.tolist(), strict=True):
+        writer.writerow([name, *row])
+    return text.getvalue()

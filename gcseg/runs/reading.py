@@ -1,0 +1,157 @@
+"""What a run folder holds, read leniently: what is there is shown, and what is not is said."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gcseg.errors import OutputError
+from gcseg.runs.shapes import ANALYSIS, ANYTHING, ENVIRONMENT, LARGEST, RESULTS
+from gcseg.runs.shown import Curve, mapping, parsed, shown_curves, shown_record, shown_text
+from gcseg.system.records import LARGEST_YAML
+from gcseg.system.text import as_override
+from gcseg.zoo.measured import MODES
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A confusion matrix.
+
+    Args:
+        names: The C classes.
+        counts: C x C pixels, rows true classes, columns predicted ones.
+    """
+
+    names: Sequence[str]
+    counts: npt.NDArray[np.int64]
+
+
+@dataclass
+class Evaluation:
+    """One entry of results.json.
+
+    Args:
+        name: As there: a mode of test-time augmentation, and after "@" what is unusual.
+        record: Its values.
+        analysis: Of its file; None where there is none.
+        confusion: Likewise.
+    """
+
+    name: str
+    record: Mapping[str, Any]
+    analysis: Mapping[str, Any] | None = None
+    confusion: Confusion | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is called in tables."""
+        mode, *more = self.name.split("@")
+        return ", ".join([MODES.get(mode, mode), *more])
+
+
+@dataclass
+class RunFiles:
+    """A run folder's files.
+
+    Args:
+        folder: The run folder.
+        config: Of config.yaml; empty where it can't be read.
+        config_text: That file as it is.
+        environment: Of environment.json, likewise.
+        results: Of results.json, likewise.
+        evaluations: Of results.json, those of the training's own protocol first.
+        curves: Of metrics.csv by name.
+        notices: On files that are missing or damaged.
+    """
+
+    folder: Path
+    config: Mapping[str, Any] = field(default_factory=dict)
+    config_text: str = ""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict)
+    evaluations: Sequence[Evaluation] = ()
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def place(self) -> Path:
+        """The folder as commands given here name it."""
+        path, here = self.folder.resolve(), Path.cwd()
+        return path.relative_to(here) if path.is_relative_to(here) else self.folder
+
+    def argument(self, key: str) -> str:
+        """The folder as the value of a command's setting, to be pasted."""
+        return shlex.quote(as_override(key, self.place))
+
+    @property
+    def main(self) -> list[Evaluation]:
+        """The evaluations of the training's own protocol: those whose names are modes alone."""
+        return [one for one in self.evaluations if "@" not in one.name]
+
+    @property
+    def shown(self) -> Evaluation | None:
+        """The evaluation shown in detail: the first that was analysed, or else the first."""
+        analysed = [one for one in self.evaluations if one.analysis is not None]
+        return next(iter([*analysed, *self.evaluations]), None)
+
+
+def read_run(folder: Path) -> RunFiles:
+    """Read the files of a run folder; what is missing or damaged becomes a notice.
+
+    Raises:
+        OutputError: There is no such folder.
+    """
+    if not os.path.isdir(folder):  # noqa: PTH112  # which takes any name for one
+        raise OutputError(f"{folder} is no run folder", "give runs/<name>")
+    run = RunFiles(folder)
+    run.config_text = shown_text(folder, "config.yaml", run.notices, LARGEST_YAML) or ""
+    run.config = parsed("config.yaml", run.config_text, ANYTHING, run.notices)
+    run.environment = shown_record(folder, "environment.json", ENVIRONMENT, run.notices)
+    run.results = shown_record(folder, "results.json", RESULTS, run.notices)
+    run.evaluations = _evaluations(run)
+    run.curves = shown_curves(folder, run.notices)
+    return run
+
+
+def _evaluations(run: RunFiles) -> list[Evaluation]:
+    found = []
+    for name, record in mapping(run.results, "evaluations").items():
+        one = Evaluation(name, record)
+        if path := record.get("analysis"):
+            one.analysis = shown_record(run.folder, path, ANALYSIS, run.notices) or None
+        if path := record.get("confusion"):
+            one.confusion = _confusion(run, path)
+        found.append(one)
+    order = list(MODES)
+    usual = {one.name: order.index(one.name) for one in found if one.name in order}
+    return sorted(found, key=lambda one: ("@" in one.name, usual.get(one.name, len(order))))
+
+
+def _confusion(run: RunFiles, path: str) -> Confusion | None:
+    content = shown_text(run.folder, path, run.notices)
+    if content is None:
+        return None
+    try:
+        (_, *names), *rows = csv.reader(StringIO(content, newline=""))
+        counts = np.array([[int(cell) for cell in row[1:]] for row in rows if row], np.int64)
+    except (ValueError, OverflowError, csv.Error):
+        counts, names = np.zeros((0, 0), np.int64), []
+    # Sums of counts must not leave what an integer holds either.
+    if (
+        not names
+        or counts.shape != (len(names), len(names))
+        or counts.min() < 0
+        or counts.sum(dtype=np.float64) >= LARGEST
+    ):
+        run.notices.append(f"{path} is damaged: it is no table of as many rows as columns.")
+        return None
+    return Confusion(names, counts)

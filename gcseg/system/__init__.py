@@ -1,0 +1,1 @@
+"""Files, downloads, processes, signals and text: nothing about segmentation."""

@@ -1,0 +1,81 @@
+"""What commands print with rich: text as it is, and progress as a bar or as lines in a log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from gcseg.system.ranks import is_first_process
+from gcseg.system.text import printable
+
+SECONDS_BETWEEN_LINES = 10.0
+"""In a log, where a bar would be noise."""
+
+
+class TextConsole(Console):
+    """A console on which text is text, in lines and in the cells and titles of tables.
+
+    Brackets are no markup, `:car:` is no picture, and control characters become escapes, so that
+    names of classes, files and runs show as they are. Styles are given by `style=`.
+
+    Args:
+        options: Of `rich.console.Console`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        plain = {"markup": False, "emoji": False, "highlight": False, "soft_wrap": True}
+        super().__init__(**{**plain, **options})
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """What rich calls for every text that it is given."""
+        return super().render_str(printable(text), **options)
+
+
+def announce(text: str) -> None:
+    """Print a line on stderr; quiet on all processes of a training but the first."""
+    if is_first_process():
+        TextConsole(stderr=True).print(text)
+
+
+@contextmanager
+def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far something is, on stderr; quiet on all processes of a training but the first.
+
+    Args:
+        description: What is being done.
+
+    Returns:
+        What takes the number of things that are done and of all.
+    """
+    if not is_first_process():
+        yield lambda done, total: None
+        return
+    console = TextConsole(stderr=True)
+    if console.is_terminal:
+        bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        with bar:
+            task = bar.add_task(printable(description), total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+
+    def line(done: int, total: int) -> None:
+        nonlocal next_line
+        if time.monotonic() >= next_line:
+            next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+            console.print(f"{description} {done}/{total}")
+
+    yield line

@@ -1,0 +1,1 @@
+"""The drawing kit: pictures, charts, SVG, HTML."""

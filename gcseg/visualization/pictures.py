@@ -1,0 +1,81 @@
+"""Images, labels and predictions side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
+from gcseg.data.reading import UInt8Array
+from gcseg.system.text import printable
+
+_GAP = 4
+_LEGEND_ROW = 18
+
+
+def overlay(image: UInt8Array, label: UInt8Array, space: LabelSpace) -> UInt8Array:
+    """Lay the classes' colours over an image; ignored pixels stay as they are.
+
+    Args:
+        image: H x W x 3 RGB.
+        label: H x W class indices.
+        space: Gives the colours.
+
+    Returns:
+        H x W x 3 RGB.
+    """
+    mixed = cv2.addWeighted(image, 0.3, space.palette[label], 0.7, 0)
+    return np.where((label == IGNORE_INDEX)[..., None], image, mixed).astype(np.uint8)
+
+
+def panel(
+    image: UInt8Array, label: UInt8Array | None, prediction: UInt8Array, space: LabelSpace
+) -> UInt8Array:
+    """Image, truth (where there is one) and prediction in a row.
+
+    Args:
+        image: H x W x 3 RGB.
+        label: H x W class indices, or None.
+        prediction: H x W class indices.
+        space: Gives the colours.
+
+    Returns:
+        H x (2 or 3 widths and gaps) x 3 RGB.
+    """
+    parts = [image, *(overlay(image, x, space) for x in (label, prediction) if x is not None)]
+    gap = np.full((image.shape[0], _GAP, 3), 255, np.uint8)
+    return np.hstack([x for part in parts for x in (gap, part)][1:])
+
+
+def contact_sheet(
+    panels: Sequence[UInt8Array], space: LabelSpace, width: int = 1280
+) -> Image.Image:
+    """Panels below each other at one width, with a legend of the classes.
+
+    Args:
+        panels: H x W x 3 RGB, of any sizes; at least one.
+        space: Names and colours of the legend.
+        width: In pixels.
+    """
+    rows = []
+    for row in panels:
+        height = max(1, round(row.shape[0] * width / row.shape[1]))
+        rows += [cv2.resize(row, (width, height), interpolation=cv2.INTER_AREA),
+                 np.full((_GAP, width, 3), 255, np.uint8)]  # fmt: skip
+    return Image.fromarray(np.vstack([*rows, _legend(space, width)]))
+
+
+def _legend(space: LabelSpace, width: int) -> UInt8Array:
+    column = 160
+    per_row = max(1, width // column)
+    lines = -(-space.num_classes // per_row)
+    canvas = Image.new("RGB", (width, lines * _LEGEND_ROW + _GAP), "white")
+    draw = ImageDraw.Draw(canvas)
+    for index, (name, color) in enumerate(zip(space.names, space.colors, strict=True)):
+        x, y = index % per_row * column, index // per_row * _LEGEND_ROW + _GAP
+        draw.rectangle((x + 2, y, x + 14, y + 12), fill=color, outline="black")
+        draw.text((x + 20, y), printable(name), fill="black")
+    return np.asarray(canvas, np.uint8)

@@ -1,0 +1,133 @@
+"""Published checkpoints by name: what they are, and their files, downloaded into a cache once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from gcseg.errors import DownloadError, OutputError, WeightsError
+from gcseg.system.download import download
+from gcseg.zoo.published import RECORDS, Record
+
+__all__ = ["Record", "by_file_name", "cache_folder", "find", "records", "resolve"]
+
+HUB = "https://huggingface.co/"
+SECONDS_TO_CONNECT = 5.0
+"""To the hub's server."""
+
+
+def records() -> tuple[Record, ...]:
+    """All published checkpoints that are known, networks first."""
+    return RECORDS
+
+
+def find(name: str) -> Record:
+    """A published checkpoint by its name, or by the part of it before a dot if that is enough.
+
+    Raises:
+        WeightsError: There is none, with the names that may have been meant.
+    """
+    found = [record for record in RECORDS if record.name == name]
+    found = found or [record for record in RECORDS if record.name.startswith(f"{name}.")]
+    if len(found) != 1:
+        raise WeightsError(f"there is no published checkpoint {name}", _suggestion(name))
+    return found[0]
+
+
+def by_file_name(path: Path) -> Record | None:
+    """The published checkpoint whose file has this name; None if there is none or several."""
+    named = [record for record in RECORDS if PurePosixPath(record.url).name == path.name]
+    return named[0] if len(named) == 1 else None
+
+
+def resolve(name_or_path: str | Path) -> Path:
+    """The file of a checkpoint: as it is, or by its name from the cache or the web.
+
+    Args:
+        name_or_path: A file, or a name of `records()`.
+
+    Raises:
+        WeightsError: It is neither.
+        DownloadError: It can't be fetched; the message says from where to where it goes.
+        OutputError: The cache can't be written.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return path
+    try:
+        record = find(str(name_or_path))
+    except WeightsError as error:
+        state = "a folder" if path.is_dir() else "neither a file nor a published checkpoint"
+        raise WeightsError(f"{name_or_path} is {state}", error.remedy) from None
+    cached = _cached(record)
+    if record.url.startswith(HUB) and not cached.exists():
+        return _from_hub(record, cached)
+    try:
+        download(record.url, cached, sha256=record.sha256)
+    except OutputError as error:
+        raise OutputError(error.cause, f"{error.remedy}; GCSEG_CACHE sets the folder") from error
+    return cached
+
+
+def cache_folder() -> Path:
+    """Where checkpoints are downloaded to: `$GCSEG_CACHE`, or `gcseg` in the user's cache."""
+    if own := os.environ.get("GCSEG_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gcseg"
+
+
+def _cached(record: Record) -> Path:
+    name = PurePosixPath(record.url).name
+    suffix = ".tar.gz" if name.endswith(".tar.gz") else PurePosixPath(name).suffix
+    return cache_folder() / f"{record.name}{suffix}"
+
+
+def _from_hub(record: Record, by_hand: Path) -> Path:
+    """A file of the Hugging Face Hub, from the hub's own cache, which other libraries share."""
+    otherwise = f"fetch {record.url} and put it at {by_hand}"
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+        from huggingface_hub.errors import LocalEntryNotFoundError
+    except ImportError:
+        raise DownloadError(
+            f"{record.name} needs the package huggingface_hub",
+            f"pip install 'gcseg[hub]', or {otherwise}",
+        ) from None
+    repository, file = record.url.removeprefix(HUB).split("/resolve/main/")
+    try:
+        with suppress(LocalEntryNotFoundError):
+            return Path(hf_hub_download(repository, file, local_files_only=True))
+        if not HF_HUB_OFFLINE:
+            _check_reachable(ENDPOINT)
+        return Path(hf_hub_download(repository, file))
+    except Exception as error:  # of the hub's, its web client's or the file system's many types
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DownloadError(f"{record.url} can't be fetched ({reason})", otherwise) from error
+
+
+def _check_reachable(address: str) -> None:
+    """Fail at once where there is no network: the hub's package would try for half a minute.
+
+    Raises:
+        OSError: The server can't be reached.
+    """
+    server = urlsplit(address)
+    host = server.hostname or ""
+    if getproxies().keys() & {"http", "https", "all"} and not proxy_bypass(host):
+        return  # it may be reached through one all the same
+    port = server.port or (80 if server.scheme == "http" else 443)
+    socket.create_connection((host, port), timeout=SECONDS_TO_CONNECT).close()
+
+
+def _suggestion(name: str) -> str:
+    names = [record.name for record in RECORDS]
+    close = [full for full in names if full.startswith(f"{name}.") or full.split("/")[1] == name]
+    close = close or difflib.get_close_matches(name, names, n=3)
+    meant = f"did you mean {' or '.join(close)}? " if close else ""
+    return f"{meant}python -m gcseg.weights list shows all names"

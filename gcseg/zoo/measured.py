@@ -1,0 +1,160 @@
+"""What was measured beside what was published: records, and tables of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from gcseg.errors import OutputError
+from gcseg.runs.shapes import MEASUREMENT, Several, cleaned, in_words
+from gcseg.system.files import locked, write_json
+from gcseg.system.records import RecordError, read_json
+from gcseg.system.terminal import TextConsole
+from gcseg.zoo.published import Record
+
+MODES = {"none": "plain", "flip": "flip", "msflip": "multi-scale + flip"}
+"""Modes of test-time augmentation and their names in tables."""
+
+Measurement = Mapping[str, Any]
+"""One entry of experiments/results.json."""
+
+
+def read_measurements(path: Path, odd: list[str] | None = None) -> list[Measurement]:
+    """Read a list of measurements; empty where there is none.
+
+    Args:
+        path: The file.
+        odd: Gets a few words on each entry that is left out; without, none is.
+
+    Raises:
+        OutputError: The file is there but is no such list; it is left as it is.
+    """
+    wrong: list[str] = []
+    try:
+        content = read_json(path)
+        if not isinstance(content, list):
+            raise RecordError("it is no list")
+        found: list[Measurement] = cleaned(content, Several(MEASUREMENT), wrong)
+        if wrong and odd is None:
+            raise RecordError(in_words(wrong))
+    except FileNotFoundError:
+        return []
+    except RecordError as error:
+        raise OutputError(
+            f"{path} is damaged ({error})", "move it away, and run this again"
+        ) from None
+    if odd is None:
+        return content
+    odd += wrong
+    return found
+
+
+def add_measurement(path: Path, measurement: Measurement) -> None:
+    """Add a measurement to a list, in the place of one of the same weights and data.
+
+    Evaluations of other modes of test-time augmentation are kept.
+
+    Raises:
+        OutputError: The file is damaged or can't be written.
+    """
+    with locked(path):
+        entries = read_measurements(path)
+        for index, entry in enumerate(entries):
+            if _identity(entry) == _identity(measurement):
+                before = entry["results"]["evaluations"]
+                results = measurement["results"]
+                evaluations = {**before, **results["evaluations"]}
+                entries[index] = {**measurement, "results": {**results, "evaluations": evaluations}}
+                break
+        else:
+            entries.append(measurement)
+        write_json(path, entries)
+
+
+def _identity(entry: Measurement) -> tuple[Any, ...]:
+    return entry["experiment"], entry.get("weights"), entry.get("data")
+
+
+def print_comparison(record: Record, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print measured mIoU against published, with the difference, for each mode."""
+    table = Table(title=f"{record.name}, mIoU in percent", title_justify="left")
+    for column in ("", "published", "measured", "difference"):
+        table.add_column(column, justify="right" if column else "left")
+    for mode, evaluation in evaluations.items():
+        measured = evaluation["miou"]
+        rows = {MODES[mode]: record.miou.get(mode)}
+        if mode in record.corrected:
+            rows[f"{MODES[mode]}, corrected"] = record.corrected[mode]
+        for title, published in rows.items():
+            known = published is not None and measured is not None
+            difference = f"{100 * (measured - published):+.2f}" if known else ""
+            table.add_row(title, _percent(published), _percent(measured), difference)
+    TextConsole().print(table)
+
+
+def published_table(records: Sequence[Record], measurements: Sequence[Measurement]) -> str:
+    """A Markdown table of the published networks, with what was measured of them."""
+    rows = []
+    for record in records:
+        if record.experiment is None:
+            continue
+        scores = _scores(f"published={record.experiment}", measurements)
+        network = "{backbone}-{variant}".format(**record.architecture).upper()
+        rows.append(
+            [
+                *(f"`{record.experiment}`", network.replace("VD", "vd").replace("V1C", "v1c")),
+                *(_published(record, mode) for mode in MODES),
+                *(_percent(scores.get(mode)) for mode in MODES),
+            ]
+        )
+    header = ["`published=`", "backbone", *MODES.values()]
+    return _markdown([*header, *(f"measured: {mode}" for mode in MODES.values())], rows)
+
+
+def measured_table(measurements: Sequence[Measurement]) -> str:
+    """A Markdown table of the trainings that were measured here."""
+    rows = []
+    for entry in measurements:
+        results = entry["results"]
+        training = results.get("training")
+        if training is None:
+            continue
+        evaluations = results["evaluations"]
+        steps, seconds = training.get("iters", "?"), training.get("seconds")
+        minutes = "?" if seconds is None else round(seconds / 60)
+        rows.append(
+            [
+                *(results.get("dataset", "?"), f"`{entry.get('command', '?')}`"),
+                f"{steps} steps, {minutes} minutes",
+                *(_percent(evaluations.get(mode, {}).get("miou")) for mode in MODES),
+            ]
+        )
+    return _markdown(["dataset", "command", "training", *MODES.values()], rows)
+
+
+def _scores(experiment: str, measurements: Sequence[Measurement]) -> dict[str, float]:
+    """The newest measured mIoU of an experiment by mode."""
+    scores: dict[str, float] = {}
+    for entry in measurements:
+        if entry["experiment"] == experiment:
+            evaluations = entry["results"]["evaluations"]
+            scores |= {mode: evaluation["miou"] for mode, evaluation in evaluations.items()}
+    return scores
+
+
+def _published(record: Record, mode: str) -> str:
+    """A published score, with its later correction in brackets."""
+    published, corrected = _percent(record.miou.get(mode)), record.corrected.get(mode)
+    return published if corrected is None else f"{published} ({_percent(corrected)})"
+
+
+def _percent(fraction: float | None) -> str:
+    return "" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

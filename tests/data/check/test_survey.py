@@ -1,0 +1,130 @@
+"""Labels from which nothing can be learnt are refused, odd ones are told."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from gcseg.data.check.survey import survey
+from gcseg.data.folder import folder
+from tests.running import SMALL
+
+OWN = ("dataset=folder", "backbone._target_=tests.tiny.backbone", *SMALL,
+       "iters=1", "val_every=1")  # fmt: skip
+
+
+def tree(root, values, classes=("background", "road"), split="train", count=3):
+    """Pictures whose masks hold the values in equal shares."""
+    for kind in ("images", "labels"):
+        (root / kind / split).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        picture = rng.integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(picture).save(root / "images" / split / f"{index}.png")
+        mask = np.resize(np.repeat(values, 4), (64, 64)).astype(np.uint8)
+        Image.fromarray(mask).save(root / "labels" / split / f"{index}.png")
+    (root / "classes.yaml").write_text(yaml.safe_dump({"classes": list(classes)}))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "message"),
+    [
+        ([0, 255], ("background", "road"), "only class background occurs in the 3 labels of "),
+        ([255], ("background", "road"), "all pixels of the 3 labels of "),
+        ([1, 1, 255], ("background", "road"), "only class road occurs in the 3 labels of "),
+    ],
+)
+def test_nothing_to_learn(values, classes, message, tmp_path):
+    error = survey(folder(tree(tmp_path, values, classes), "train")).wrong()
+    assert error.cause.startswith(message)
+
+
+def test_the_remedy_can_be_written_as_it_stands(tmp_path):
+    error = survey(folder(tree(tmp_path, [0, 255]), "train")).wrong()
+    assert "50.0 % of the pixels are ignored" in error.cause
+    assert "if 255 means road, write {name: road, value: 255} in the class list" in error.remedy
+    (tmp_path / "classes.yaml").write_text("classes: [background, {name: road, value: 255}]\n")
+    mended = survey(folder(tmp_path, "train"))
+    assert mended.wrong() is None and mended.doubts() == []
+    assert mended.pixels == (3 * 2048, 3 * 2048) and mended.ignored == 0
+
+
+def test_absent_and_ignored(tmp_path):
+    absent = survey(folder(tree(tmp_path / "a", [0, 1], ("a", "b", "c")), "train"))
+    ((cause, _),) = absent.doubts()
+    assert absent.wrong() is None and "1 of 3 classes never occur in the 3 labels" in cause
+    ignored = survey(folder(tree(tmp_path / "b", [0, 1, 255, 255, 255]), "train"))
+    ((cause, _),) = ignored.doubts()
+    assert "much is ignored in the 3 labels" in cause and "of the pixels are ignored" in cause
+    usual = survey(folder(tree(tmp_path / "c", [0, 1, 0, 1, 255]), "train"))
+    assert usual.wrong() is None and usual.doubts() == []
+
+
+def test_a_part_of_many_is_said_to_be_one(tmp_path):
+    dataset = folder(tree(tmp_path, [0, 255], count=9), "train")
+    seen = survey(dataset, most=4)
+    assert (seen.looked_at, seen.labels, seen.whole) == (4, 9, False)
+    assert seen.wrong() is None
+    ((cause, _),) = seen.doubts()
+    assert cause.startswith("only class background occurs in 4 of 9 labels of ") and seen.loud
+
+
+def test_one_class_of_which_all_is_labelled_is_told(tmp_path):
+    """As of a try with one picture: nothing is hidden, but its score is worth nothing."""
+    seen = survey(folder(tree(tmp_path, [1]), "train"))
+    ((cause, _),) = seen.doubts()
+    assert seen.wrong() is None and seen.loud
+    assert cause.startswith("only class road occurs in the 3 labels of ") and "100" in cause
+
+
+def test_a_training_says_so(run, tmp_path):
+    root = tree(tree(tmp_path / "data", [0, 255]), [0, 255], split="val")
+    own = (*OWN, f"dataset.root={root}")
+    error = run("train", *own).error
+    assert "only class background occurs in the 3 labels" in error and "value: 255}" in error
+    assert not (tmp_path / "runs").exists()
+    checked = run("data", "check", *own, "fail_on=error")
+    assert checked.status == 1 and "value: 255}" in checked.out
+    (root / "classes.yaml").write_text(
+        "classes: [background, {name: road, value: 255}, {name: sky, value: 1}]\n"
+    )
+    outcome = run("train", *own)
+    assert outcome.status == 0, outcome.err
+    assert "note: 1 of 3 classes never occur in the 3 labels" in outcome.out
+    again = run("train", *own)
+    assert again.status == 0 and "is trained already" in again.out
+
+
+def test_a_training_warns_of_much_that_is_ignored(run, tmp_path):
+    root = tree(tree(tmp_path / "data", [0, 1, 255, 255, 255]), [0, 1], split="val")
+    outcome = run("train", *OWN, f"dataset.root={root}")
+    assert outcome.status == 0, outcome.err
+    assert "warning: much is ignored in the 3 labels" in outcome.err
+
+
+def test_a_split_that_scores_nothing(run, tmp_path):
+    root = tree(tree(tmp_path / "data", [0, 1]), [255], split="val")
+    error = run("train", *OWN, f"dataset.root={root}").error
+    assert "no score of a checkpoint is defined" in error
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_score_without_labels_is_not_defined(run, tmp_path):
+    """In the table, in results.json and in the report, as it is of no use as a number."""
+    root = tree(tree(tmp_path / "data", [0, 1]), [0, 1], split="val")
+    own = (*OWN, f"dataset.root={root}")
+    assert run("train", *own).status == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    for mask in (root / "labels" / "val").iterdir():
+        Image.fromarray(np.full((64, 64), 255, np.uint8)).save(mask)
+    scored = run("eval", f"checkpoint={folder}", "accelerator=cpu", "explain=true", "tta=none")
+    assert scored.status == 0, scored.err
+    assert scored.out.count("not defined") >= 2
+    record = json.loads((folder / "results.json").read_text())["evaluations"]["none"]
+    assert record["miou"] is None and record["pixel_accuracy"] is None
+    reported = run("report", f"run={folder}", "accelerator=cpu")
+    assert reported.status == 0, reported.err
+    assert "0.00 %" not in (folder / "report.html").read_text()
