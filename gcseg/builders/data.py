@@ -11,8 +11,8 @@ from typing import Any
 import albumentations as A
 from omegaconf import DictConfig, OmegaConf
 
-from gcseg.config.checks import plain
 from gcseg.config.instantiate import call, find_target, instantiate
+from gcseg.config.plain import plain
 from gcseg.data.augment import TrainingPipeline, evaluation_pipeline, training_pipeline
 from gcseg.data.cache import cached as decoded
 from gcseg.data.check.doctor import read_split
@@ -21,8 +21,8 @@ from gcseg.data.crop_fit import check_crop
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.rare import RareClasses, repeat_factors
+from gcseg.data.resize import Fit
 from gcseg.errors import ConfigError, DataError
-from gcseg.inference.predict import Fit
 from gcseg.system.terminal import announce, progress_bar
 from gcseg.zoo import catalogue
 

@@ -9,11 +9,12 @@ from omegaconf import DictConfig
 from torch import nn
 
 from gcseg.builders.data import rectangle
-from gcseg.config.checks import plain
 from gcseg.config.instantiate import instantiate
+from gcseg.config.plain import plain
+from gcseg.data.resize import Fit
 from gcseg.engine.module import SegmentationModule
 from gcseg.errors import ConfigError
-from gcseg.inference.predict import Augmentation, Fit, SlidingWindow
+from gcseg.inference.predict import Augmentation, SlidingWindow
 from gcseg.models import Segmentor
 from gcseg.models.contract import check_backbone, check_head
 

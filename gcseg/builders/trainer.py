@@ -14,14 +14,21 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.strategies import DDPStrategy
 
 from gcseg.builders import data as build_data
-from gcseg.config.checks import plain
+from gcseg.builders.devices import (
+    device_count,
+    distribution,
+    images_per_pass,
+    node_count,
+    process_count,
+    worker_count,
+)
 from gcseg.config.instantiate import instantiate
+from gcseg.config.plain import plain
 from gcseg.data.augment import TrainingPipeline
 from gcseg.data.datasets import SegmentationDataset
-from gcseg.data.parallel import available_cores
+from gcseg.engine.callbacks.checkpoints import RunRecord, ValidateAtEnd, checkpoint_callbacks
 from gcseg.engine.callbacks.ema import MovingAverage
 from gcseg.engine.callbacks.finite_loss import FiniteLoss
 from gcseg.engine.callbacks.leave import Leave
@@ -29,22 +36,15 @@ from gcseg.engine.callbacks.panel import Panel
 from gcseg.engine.callbacks.progress import RunProgress
 from gcseg.engine.callbacks.step_metrics import StepMetrics
 from gcseg.engine.callbacks.step_seed import StepSeed
-from gcseg.engine.checkpoints import (
-    AtomicCheckpointIO,
-    RunRecord,
-    ValidateAtEnd,
-    checkpoint_callbacks,
-)
+from gcseg.engine.checkpoints import AtomicCheckpointIO
 from gcseg.engine.cost import optimizer_states
 from gcseg.engine.data import SegmentationData
-from gcseg.engine.distributed.fully_sharded import FullyShardedStrategy
 from gcseg.engine.distributed.sync_batchnorm import CPUSyncBatchNorm
 from gcseg.engine.loggers.metrics_csv import ContinuedCurves, MetricsCSV
 from gcseg.engine.module import SegmentationModule
 from gcseg.engine.summary import TrainingPlan
 from gcseg.errors import ConfigError
 from gcseg.runs.folder import RunFolder
-from gcseg.system.ranks import check_launch
 from gcseg.system.signals import Signals
 
 
@@ -188,101 +188,6 @@ def loggers(
             cfg.logger, without=("name", "panel"), folder=folder, config=config, sweep=sweep
         )
     ]
-
-
-def worker_count(cfg: DictConfig) -> int:
-    """Loader processes per training process."""
-    if cfg.num_workers != "auto":
-        return int(cfg.num_workers)
-    return max(1, min(8, available_cores() // device_count(cfg)))
-
-
-def device_count(cfg: DictConfig) -> int:
-    """Devices on this machine that the run uses.
-
-    Raises:
-        ConfigError: There are fewer, or the accelerator is missing.
-    """
-    gpus = torch.cuda.device_count()
-    on_gpu = device(cfg).type == "cuda"
-    devices = cfg.get("devices", 1)
-    if devices == "auto":
-        return gpus if on_gpu else 1
-    if on_gpu and devices > gpus:
-        raise ConfigError(f"devices={devices}, but there are {gpus} GPUs", f"give at most {gpus}")
-    return int(devices)
-
-
-def device(cfg: DictConfig) -> torch.device:
-    """The device of a command that uses only one.
-
-    Raises:
-        ConfigError: The accelerator is missing.
-    """
-    gpus = torch.cuda.device_count()
-    if cfg.accelerator in ("gpu", "cuda") and not gpus:
-        raise ConfigError(f"accelerator={cfg.accelerator}, but there is no GPU", "use cpu")
-    if cfg.accelerator == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("accelerator=mps, but there is no Apple GPU", "use cpu")
-    if gpus and cfg.accelerator in ("auto", "gpu", "cuda"):
-        return torch.device("cuda")
-    on_mps = cfg.accelerator in ("auto", "mps") and torch.backends.mps.is_available()
-    return torch.device("mps" if on_mps else "cpu")
-
-
-def images_per_pass(cfg: DictConfig) -> int:
-    """Images per device and forward pass, of the global batch.
-
-    Raises:
-        ConfigError: The batch does not divide over devices and accumulated passes.
-    """
-    processes = process_count(cfg)
-    parts = processes * int(cfg.accumulate)
-    if cfg.batch_size % parts:
-        raise ConfigError(
-            f"batch_size={cfg.batch_size} does not divide over {processes} devices x "
-            f"{cfg.accumulate} accumulated passes",
-            f"give a multiple of {parts}",
-        )
-    return int(cfg.batch_size) // parts
-
-
-def node_count(cfg: DictConfig) -> int:
-    """Machines that the run uses."""
-    return int(cfg.get("num_nodes", 1))
-
-
-def process_count(cfg: DictConfig) -> int:
-    """Processes that the run has, over all machines.
-
-    Raises:
-        ConfigError: The devices are not there, or a launcher has started other processes.
-    """
-    devices, nodes = device_count(cfg), node_count(cfg)
-    check_launch(devices, nodes)
-    return devices * nodes
-
-
-def distribution(cfg: DictConfig, on_cpu: bool) -> dict[str, Any]:
-    """The Trainer's arguments about how its processes work together.
-
-    Batch norm is over the images of all of them. Buffers, which are then alike, are not handed
-    round: that would be done in evaluation too, where processes have different numbers of images.
-    """
-    if process_count(cfg) == 1:
-        return {"strategy": "auto"}
-    sharded = cfg.get("strategy") == "fsdp"
-    # From three processes on, gloo adds gradients in another order after the first step, unless
-    # unused parameters are looked for; an interruption would change the last bit. The warning that
-    # there are none can't be silenced.
-    same_order = on_cpu and process_count(cfg) > 2
-    copied = DDPStrategy(broadcast_buffers=False, find_unused_parameters=same_order)
-    return {
-        "strategy": FullyShardedStrategy() if sharded else copied,
-        "sync_batchnorm": not on_cpu,
-        # What is gathered for a validation is trained with afterwards.
-        "inference_mode": not sharded,
-    }
 
 
 def trainer(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gcseg.data.reading import UInt8Array
-    from gcseg.inference.predict import Fit
+    from gcseg.data.resize import Fit
     from gcseg.models import Segmentor
     from gcseg.weights import CheckpointFile
 
@@ -38,8 +38,8 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
     from PIL import Image
 
     from gcseg.builders import data as build_data
+    from gcseg.builders import devices
     from gcseg.builders import model as build
-    from gcseg.builders import trainer as build_trainer
     from gcseg.data.datasets import images_as_dataset
     from gcseg.data.label_spaces import CITYSCAPES
     from gcseg.data.samples import EvaluationSamples
@@ -52,7 +52,7 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
     from gcseg.visualization.attention_pictures import attention_panel, attention_sheet, shrunk
     from gcseg.weights import load_tensors, read_weights
 
-    device = build_trainer.device(cfg)
+    device = devices.device(cfg)
     checkpoint = trained.path()
     content = read_weights(checkpoint, cfg.weights)
     faults: list[DataError] = []
@@ -68,7 +68,7 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
     model = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
     fit = build.fit(cfg)
     samples = EvaluationSamples(dataset, build_data.evaluation_preprocessing(cfg))
-    output = Path(cfg.output or output_folder(cfg, checkpoint) / "attention")
+    output = Path(cfg.output or output_folder(cfg, checkpoint).path / "attention")
     clear_partials(output, _PARTS)
     rows: list[UInt8Array] = []
     done: list[str] = []
@@ -103,7 +103,7 @@ def _class_count(content: CheckpointFile) -> int:
     Raises:
         WeightsError: It is no whole network.
     """
-    from gcseg.engine.checkpoints import trained_classes
+    from gcseg.runs.classes import trained_classes
     from gcseg.weights import describe
 
     space = trained_classes(content.extra)

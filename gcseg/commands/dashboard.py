@@ -8,8 +8,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from gcseg.config.checks import plain
 from gcseg.config.command import run_command
+from gcseg.config.plain import plain
 from gcseg.errors import ConfigError
 from gcseg.system.files import write_json
 from gcseg.system.text import say

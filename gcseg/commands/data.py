@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from gcseg.config.checks import plain
 from gcseg.config.command import run_command
+from gcseg.config.plain import plain
 from gcseg.errors import ConfigError, DataError
 from gcseg.system.text import say
 
 if TYPE_CHECKING:
     from gcseg.data.datasets import SegmentationDataset
     from gcseg.data.samples import TrainingSamples
-    from gcseg.report.data.browse import BrowseSample
+    from gcseg.report.data.browse_page import BrowseSample
 
 
 def main() -> None:
@@ -161,7 +161,7 @@ def _as_seen(cfg: DictConfig, samples: TrainingSamples, counter: int, index: int
     import torch
 
     from gcseg.data.samples import collate
-    from gcseg.report.data.browse import BrowseSample
+    from gcseg.report.data.browse_page import BrowseSample
 
     batch = collate([samples[counter, index]])
     if samples.pipeline.device is not None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from gcseg.config.checks import plain
-from gcseg.config.command import source_folder
-from gcseg.config.trained import Trained, output_folder, run_folder, run_with_checkpoint
+from gcseg.config.compose import source_folder
+from gcseg.config.plain import plain
+from gcseg.config.trained import Trained, output_folder, run_with_checkpoint
+from gcseg.runs.folder import run_folder_of
 from gcseg.system.files import sha256_of
 from gcseg.system.text import say
 from gcseg.zoo import catalogue
@@ -31,15 +32,17 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
     """
     # Heavy imports wait until the settings are known to be right.
     from gcseg.builders import data as build_data
+    from gcseg.builders import devices
     from gcseg.builders import model as build
     from gcseg.builders import trainer as build_trainer
     from gcseg.engine.callbacks.progress import RunProgress
-    from gcseg.engine.checkpoints import check_classes
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.evaluate import evaluate as score
     from gcseg.engine.evaluate import keep
     from gcseg.report.run.console import print_explanations
-    from gcseg.runs.results import named, print_table
+    from gcseg.runs.classes import check_classes
+    from gcseg.runs.evaluation_names import named
+    from gcseg.runs.results import print_table
     from gcseg.weights import load_tensors, read_weights
     from gcseg.zoo.measured import read_measurements
 
@@ -54,7 +57,7 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
     data = SegmentationData(
         build_data.cached(cfg, dataset),
         build_data.evaluation_preprocessing(cfg),
-        num_workers=build_trainer.worker_count(cfg),
+        num_workers=devices.worker_count(cfg),
     )
     trainer = build_trainer.trainer(cfg, callbacks=[RunProgress()])
     records = score(
@@ -67,13 +70,13 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
         analyse=cfg.explain,
     )
     if trainer.is_global_zero:
-        results = output_folder(cfg, checkpoint) / "results.json"
+        results = output_folder(cfg, checkpoint).results
         evaluations = named(
             records,
             plain(cfg),
             trained.config,
             split=cfg.split,
-            checkpoint=checkpoint.stem if run_folder(checkpoint) else "best",
+            checkpoint=checkpoint.stem if run_folder_of(checkpoint) else "best",
         )
         evaluations, analyses = keep(results, evaluations, module, data)
         print_table(evaluations, title=f"{checkpoint} on {cfg.dataset.name} {cfg.split}")
@@ -97,10 +100,11 @@ def _beside_published(
     checkpoint: Path,
 ) -> None:
     """Print and record scores beside the published ones."""
-    from gcseg.runs.folder import environment
-    from gcseg.zoo.measured import MODES, add_measurement, print_comparison
+    from gcseg.runs.environment import environment
+    from gcseg.runs.modes import MODE_TITLES
+    from gcseg.zoo.measured import add_measurement, print_comparison
 
-    comparable = {mode: found for mode, found in evaluations.items() if mode in MODES}
+    comparable = {mode: found for mode, found in evaluations.items() if mode in MODE_TITLES}
     if not comparable:
         say(f"not comparable with the published scores: {', '.join(evaluations)}")
         return

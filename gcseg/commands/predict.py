@@ -32,13 +32,13 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     from gcseg.data.datasets import images_as_dataset
     from gcseg.engine.callbacks.predictions import PARTS, PredictionWriter, file_values
     from gcseg.engine.callbacks.progress import RunProgress
-    from gcseg.engine.checkpoints import check_classes, trained_classes
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.picture_outputs import (
         clear_partials,
         say_what_is_older,
         say_what_was_not_read,
     )
+    from gcseg.runs.classes import check_classes, trained_classes
     from gcseg.weights import load_tensors, read_weights
 
     if len(cfg.tta.modes) != 1:
@@ -66,7 +66,7 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     module = build.module(cfg, space.names)
     load_tensors(module.model, content.tensors, content.extra, source=str(checkpoint))
     module.set_modes(build.modes(cfg))
-    output = Path(cfg.output or output_folder(cfg, checkpoint) / "predictions")
+    output = Path(cfg.output or output_folder(cfg, checkpoint).path / "predictions")
     clear_partials(output, PARTS)
     data = SegmentationData(dataset, build_data.evaluation_preprocessing(cfg), num_workers=1)
     writer = PredictionWriter(output, dataset, space, values)

@@ -12,9 +12,11 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from gcseg.commands.arguments import ArgumentParser
-from gcseg.config.command import compose, errors_in_one_line
+from gcseg.config.compose import compose
+from gcseg.config.messages import errors_in_one_line
 from gcseg.config.trained import published_config
 from gcseg.errors import ConfigError
+from gcseg.runs.folder import RunFolder
 from gcseg.system.records import RecordError, read_yaml
 from gcseg.system.text import say
 
@@ -78,7 +80,7 @@ def settings(recipe: str) -> Mapping[str, Any]:
         return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
     path = Path(recipe)
     if os.path.exists(path):  # noqa: PTH110  # which takes any text for a name
-        path = path / "config.yaml" if path.is_dir() else path
+        path = RunFolder(path).config if path.is_dir() else path
         try:
             content = read_yaml(path)
         except (FileNotFoundError, RecordError) as error:

@@ -10,14 +10,14 @@ import torch
 from omegaconf import DictConfig
 
 from gcseg.builders import data as build_data
+from gcseg.builders import devices
 from gcseg.builders import model as build
-from gcseg.builders import trainer as build_trainer
 from gcseg.data.label_spaces import LabelSpace
-from gcseg.engine.checkpoints import check_classes
 from gcseg.errors import ConfigError, GcsegError
 from gcseg.inference.predict import Augmentation
 from gcseg.report.run.examples import pick_examples, predict_examples, read_image_scores
 from gcseg.report.run.page import write_run_report
+from gcseg.runs.classes import check_classes
 from gcseg.runs.folder import RunFolder
 from gcseg.runs.reading import read_run
 from gcseg.system.terminal import announce
@@ -92,6 +92,6 @@ def _examples(
         average=evaluation["average"],
         window=build.window(cfg),
         fit=build.fit(cfg),
-        device=build_trainer.device(cfg),
+        device=devices.device(cfg),
     )
     return examples, dataset.label_space

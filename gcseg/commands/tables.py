@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from gcseg.commands.arguments import ArgumentParser
-from gcseg.config.command import source_folder
+from gcseg.config.compose import source_folder
 from gcseg.errors import ConfigError, GcsegError
 from gcseg.runs.shapes import in_words
 from gcseg.system.files import atomic_write

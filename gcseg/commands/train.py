@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from gcseg.builders.weights import find_starting_weights, load_starting_weights
-from gcseg.config.checks import plain
-from gcseg.config.command import run_command
+from gcseg.config.command import Multirun, run_command
+from gcseg.config.plain import plain
 from gcseg.config.seeds import expand_seeds
 from gcseg.config.trained import recorded_config
 from gcseg.errors import ConfigError, DataError, LeftEarlyError
 from gcseg.runs.name import run_name
-from gcseg.sweeps.outcome import in_sweep, sweep_of_job, tell_sweep
+from gcseg.sweeps.outcome import in_sweep, leave_with_sweep, sweep_of_job, tell_sweep
 from gcseg.system.signals import Signals, leaving_on_signals
 from gcseg.system.text import as_override, say
 
@@ -54,6 +55,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
     import pytorch_lightning as L
 
     from gcseg.builders import data as build_data
+    from gcseg.builders import devices
     from gcseg.builders import model as build
     from gcseg.builders import trainer as build_trainer
     from gcseg.engine.callbacks.progress import RunProgress
@@ -62,7 +64,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
     from gcseg.runs.lock import hold, remove_leftovers
     from gcseg.runs.results import read_results
 
-    build_trainer.images_per_pass(cfg)  # the batch divides over the devices
+    devices.images_per_pass(cfg)  # the batch divides over the devices
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     train_set = build_data.dataset(cfg, cfg.dataset.splits.train).with_labels()
     val_set = build_data.dataset(cfg, cfg.dataset.splits.val).with_labels()
@@ -73,7 +75,9 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
     check_labels(train_set, val_set)
     weights = find_starting_weights(cfg)
 
-    folder = run.choose_folder(Path(cfg.run_root), run_name(cfg, train_set, weights), cfg.fresh)
+    folder = run.choose_folder(
+        Path(cfg.run_root), run_name(plain(cfg), train_set, weights), cfg.fresh
+    )
     with hold(folder.path, wait=in_sweep()):
         remove_leftovers(folder)
         tell_sweep(folder.path)
@@ -136,7 +140,7 @@ def fit(
     from gcseg.engine.cost import cost_record
     from gcseg.engine.resume import keep_as_last, resume_from
     from gcseg.engine.summary import print_start
-    from gcseg.runs.folder import describe
+    from gcseg.runs.environment import write_settings
     from gcseg.runs.results import merge_results
 
     checkpoint = resume_from(folder)
@@ -146,7 +150,7 @@ def fit(
                 say(line)
     else:
         keep_as_last(folder, checkpoint)
-    describe(folder, plain(cfg))
+    write_settings(folder, plain(cfg))
     plan = build_trainer.training_plan(cfg, module)
     if data.train is not None:
         print_start(plan, module.model, data.train, data.evaluation, folder.path)
@@ -193,7 +197,8 @@ def score(
     from gcseg.engine.evaluate import evaluate, keep
     from gcseg.engine.loggers import log_checkpoints, log_report, log_scores
     from gcseg.engine.summary import print_end
-    from gcseg.runs.results import named, print_table
+    from gcseg.runs.evaluation_names import named
+    from gcseg.runs.results import print_table
     from gcseg.weights import load_weights
 
     split = cfg.dataset.splits.val
@@ -242,4 +247,19 @@ def make_report(cfg: DictConfig, folder: RunFolder) -> Path | None:
 
 def main() -> None:
     """Train, then score the best checkpoint."""
-    run_command("train", train, prepare=expand_seeds, sweeps=True)
+    multirun = Multirun(_run_job, _end_sweep, leave_with_sweep)
+    run_command("train", train, prepare=expand_seeds, multirun=multirun)
+
+
+def _run_job(cfg: DictConfig, problem: str | None) -> float | None:
+    from gcseg.sweeps.job import run_job
+
+    return run_job(cfg, problem)
+
+
+def _end_sweep() -> None:
+    if "gcseg.sweeps.sweep" in sys.modules:  # or there was no multirun
+        from gcseg.report.sweep.write import write_summary
+        from gcseg.sweeps.sweep import end
+
+        end(write_summary)

@@ -9,10 +9,10 @@ from typing import Any
 
 from gcseg.commands.arguments import ArgumentParser, run_chosen
 from gcseg.errors import ConfigError
-from gcseg.system.text import say, shown
+from gcseg.runs.folder import RunFolder
+from gcseg.runs.modes import MODE_TITLES
+from gcseg.system.text import percent, say, shown
 from gcseg.zoo import catalogue
-
-MODES = ("none", "flip", "msflip")  # of test-time augmentation, as in conf/tta
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -68,14 +68,14 @@ def _list(given: argparse.Namespace) -> None:
     networks = Table(title="networks, with published mIoU in percent", title_justify="left")
     for title in ("name", "backbone"):
         networks.add_column(title, no_wrap=True)
-    for mode in MODES:
+    for mode in MODE_TITLES:
         networks.add_column(mode, justify="right")
     backbones = Table(title="backbones, for backbone.pretrained=", title_justify="left")
     for title in ("name", "backbone", "trained on"):
         backbones.add_column(title, no_wrap=title == "name")
     for record in records:
         if record.kind == "network" and given.dataset in (None, record.dataset):
-            scores = (_percent(record.miou.get(mode)) for mode in MODES)
+            scores = (percent(record.miou.get(mode), "-") for mode in MODE_TITLES)
             networks.add_row(record.name, _network(record), *scores)
         elif record.kind == "backbone":
             backbones.add_row(record.name, _network(record), record.dataset)
@@ -110,7 +110,7 @@ def _info(given: argparse.Namespace) -> None:
         raw = "; the raw ones are in it too" if RAW_WEIGHTS in file.extra else ""
         lines["weights"] = f"the moving average of a training{raw}"
     if record is not None:
-        scores = [f"{mode} {_percent(miou)}" for mode, miou in record.miou.items()]
+        scores = [f"{mode} {percent(miou, '-')}" for mode, miou in record.miou.items()]
         lines["published"] = f"{record.name}, by its {how}; trained on {record.dataset}" + (
             f"; mIoU in percent: {', '.join(scores)}" if scores else ""
         )
@@ -155,7 +155,7 @@ def _convert(given: argparse.Namespace) -> None:
 
 def _file(given: str) -> Path:
     """A file, a run folder's best checkpoint, or a file of the list."""
-    best = Path(given).expanduser() / "checkpoints" / "best.ckpt"
+    best = RunFolder(Path(given).expanduser()).best
     return best if best.is_file() else catalogue.resolve(given)
 
 
@@ -184,10 +184,6 @@ def _network(record: catalogue.Record) -> str:
     architecture = record.architecture
     backbone = architecture.get("backbone") or f"r{architecture['depth']}"
     return f"{backbone} {architecture['variant']}"
-
-
-def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def _first(names: Iterable[str], count: int = 5) -> str:

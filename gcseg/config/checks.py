@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from gcseg.config.plain import plain
 from gcseg.config.row import Row, as_given, is_name
 from gcseg.config.rules import RULES
 from gcseg.config.table import TABLE
@@ -20,27 +19,6 @@ from gcseg.errors import ConfigError
 
 _FEW = 12
 """Settings of a group that a message lists."""
-
-
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A configuration as plain, resolved Python values."""
-    return cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
-
-
-def fingerprint(settings: Mapping[str, Any]) -> str:
-    """Eight hexadecimal digits of plain values, the same for any order of their names."""
-    canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
-
-
-def leaves(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
-    """The name of every setting that is not a group of settings."""
-    for key in cfg:
-        node = cfg._get_node(key)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-            yield from leaves(node, f"{prefix}{key!s}.")
-        else:
-            yield f"{prefix}{key!s}"
 
 
 def check(cfg: DictConfig, command: str = "train") -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
-from gcseg.config.checks import plain
+from gcseg.config.plain import plain
 from gcseg.errors import ConfigError
 
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import yaml
 
-from gcseg.config.command import asks_for_information, source_folder
+from gcseg.config.command import asks_for_information
 from gcseg.config.command_line import given, overrides_of
+from gcseg.config.compose import source_folder
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.system.records import LARGEST_YAML, RecordError, parse_yaml, plain_values, read_text
 from gcseg.system.text import shown

@@ -11,11 +11,13 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from gcseg.config.checks import fingerprint
-from gcseg.config.command import asks_for_information, compose, run_command, source_folder
+from gcseg.config.command import asks_for_information, run_command
 from gcseg.config.command_line import given, overrides_of
+from gcseg.config.compose import compose, source_folder
 from gcseg.config.recorded import allowed, checked, read_recorded
 from gcseg.errors import ConfigError, OutputError, WeightsError
+from gcseg.runs.folder import RunFolder, run_folder_of
+from gcseg.runs.name import fingerprint
 from gcseg.system.text import say
 from gcseg.zoo import catalogue
 
@@ -95,11 +97,11 @@ def _of_run_folder(folder: Path) -> Mapping[str, Any]:
         ConfigError: It is no run folder.
         WeightsError: The file can't be read.
     """
-    if (folder / "config.yaml").is_file():
-        return _complete(read_recorded(folder / "config.yaml"))
-    there = [path for name in ("best", "last")
-             if (path := folder / "checkpoints" / f"{name}.ckpt").is_file()]  # fmt: skip
-    config = recorded_config(there[0]) if there else None
+    run = RunFolder(folder)
+    if run.config.is_file():
+        return _complete(read_recorded(run.config))
+    checkpoint = run.best_or_last()
+    config = None if checkpoint is None else recorded_config(checkpoint)
     if config is None:
         raise ConfigError(f"run={folder} is no run folder", "give run=runs/<name>")
     return config
@@ -235,13 +237,13 @@ def find_checkpoint(path: str) -> Path:
         return given
     if not given.is_dir():
         return catalogue.resolve(_find(path).name)
-    candidates = [given / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise WeightsError(
-        f"there is no checkpoint {candidates[0]}", "give checkpoint= a .ckpt file or a run folder"
-    )
+    run = RunFolder(given)
+    found = run.best_or_last()
+    if found is None:
+        raise WeightsError(
+            f"there is no checkpoint {run.best}", "give checkpoint= a .ckpt file or a run folder"
+        )
+    return found
 
 
 def _find(checkpoint: str) -> catalogue.Record:
@@ -273,9 +275,9 @@ def recorded_config(checkpoint: Path) -> Mapping[str, Any] | None:
     Raises:
         WeightsError: The file can't be read.
     """
-    beside = run_folder(checkpoint)
-    if beside is not None:
-        return _complete(read_recorded(beside / "config.yaml"))
+    run = run_folder_of(checkpoint)
+    if run is not None:
+        return _complete(read_recorded(run.config))
     from gcseg.weights import own_record, read_checkpoint_file
 
     config = own_record(read_checkpoint_file(checkpoint).extra).get("config")
@@ -311,27 +313,20 @@ def _complete(config: Mapping[str, Any], protocol: str = "paddleseg") -> Mapping
     }
 
 
-def output_folder(cfg: DictConfig, checkpoint: Path) -> Path:
+def output_folder(cfg: DictConfig, checkpoint: Path) -> RunFolder:
     """Where what comes of a checkpoint goes: its run folder, or one under `run_root`.
 
     Raises:
         OutputError: A link in the run folder leads what is written there elsewhere.
     """
-    folder = run_folder(checkpoint)
-    if folder is None:
+    run = run_folder_of(checkpoint)
+    if run is None:
         path = fingerprint({"path": str(checkpoint.resolve())})  # checkpoints may share a name
-        return Path(cfg.run_root) / f"{checkpoint.stem}-{path}"
-    for entry in folder.iterdir():  # as an unpacked archive may hold them
-        if entry.name != "checkpoints" and entry.is_symlink() and entry.is_dir():
+        return RunFolder(Path(cfg.run_root) / f"{checkpoint.stem}-{path}")
+    for entry in run.path.iterdir():  # as an unpacked archive may hold them
+        if entry != run.checkpoints and entry.is_symlink() and entry.is_dir():
             raise OutputError(
                 f"{entry} is a link that leads out of the run folder",
                 "remove it, or put what it leads to in its place",
             )
-    return folder
-
-
-def run_folder(checkpoint: Path) -> Path | None:
-    """The run folder that a checkpoint lies in, or None."""
-    folder = checkpoint.resolve().parent.parent
-    inside = checkpoint.resolve().parent.name == "checkpoints"
-    return folder if inside and (folder / "config.yaml").is_file() else None
+    return run

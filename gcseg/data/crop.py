@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.reading import UInt8Array, count_values
-from gcseg.inference.predict import Fit, scaled_size
+from gcseg.data.resize import Fit, scaled_size
 
 MAX_REDRAWS = 10
 """How often a window that one class dominates is drawn again, as mmsegmentation's RandomCrop."""

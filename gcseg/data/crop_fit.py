@@ -9,8 +9,8 @@ from PIL import Image
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.images import ORIENTATION
 from gcseg.data.parallel import in_parallel
+from gcseg.data.resize import Fit, scaled_size
 from gcseg.errors import ConfigError
-from gcseg.inference.predict import Fit, scaled_size
 
 SAMPLED = 64
 """Pictures that are looked at, spread over the split; all of them before a crop is refused."""

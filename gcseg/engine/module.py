@@ -15,9 +15,10 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from gcseg.data.label_spaces import IGNORE_INDEX
+from gcseg.data.resize import Fit
 from gcseg.errors import ConfigError
 from gcseg.inference.memory_ladder import MemoryLadder, report
-from gcseg.inference.predict import Augmentation, Average, Fit, SlidingWindow
+from gcseg.inference.predict import Augmentation, Average, SlidingWindow
 from gcseg.losses import cross_entropy, summed_weight
 from gcseg.metrics.counts import Analysis, Counts, merged
 from gcseg.metrics.scores import Scores, scores

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gcseg.data.resize import Fit
 from gcseg.errors import MemoryLimitError, is_out_of_memory
 from gcseg.inference.network_strips import runs_in_strips
 from gcseg.inference.predict import (
     Augmentation,
     Average,
-    Fit,
     Model,
     SlidingWindow,
     predict_confidence,

@@ -14,17 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gcseg.data.resize import Fit, scaled_size
 from gcseg.inference.network_strips import logits_in_strips
 from gcseg.inference.predict import (
     Augmentation,
     Average,
-    Fit,
     Model,
     SlidingWindow,
     all_views,
     predict_confidence,
     predict_labels,
-    scaled_size,
     view_of,
 )
 from gcseg.models import Segmentor

@@ -17,10 +17,8 @@ from gcseg.metrics.conventions import cityscapes_categories, conventions
 from gcseg.metrics.counts import Counts
 from gcseg.metrics.scores import area_scores
 from gcseg.runs.confusion import safe_name
+from gcseg.runs.folder import ANALYSIS_FOLDER
 from gcseg.system.files import atomic_write, locked, write_json
-
-FOLDER = "analysis"
-"""Where they are, beside results.json."""
 
 
 def analysis(
@@ -80,7 +78,7 @@ def keep_analyses(
         for (name, record), content, of in zip(
             evaluations.items(), analyses.values(), counts.values(), strict=True
         ):
-            stem = f"{FOLDER}/{safe_name(name)}"
+            stem = f"{ANALYSIS_FOLDER}/{safe_name(name)}"
             with atomic_write(results.parent / f"{stem}.csv") as file:
                 file.write(_table(of, content["classes"], image_names).encode(errors="replace"))
             write_json(results.parent / f"{stem}.json", {**content, "images": f"{stem}.csv"})

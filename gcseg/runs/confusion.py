@@ -12,10 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
+from gcseg.runs.folder import CONFUSION_FOLDER
 from gcseg.system.files import atomic_write, locked
-
-FOLDER = "confusion"
-"""Where they are, beside results.json."""
 
 LONGEST = 80
 """Characters of an evaluation's name that its file's name may have."""
@@ -47,7 +45,7 @@ def keep_confusion(
     records = {}
     with locked(results):  # whoever removes what was left half written holds it too
         for (name, record), matrix in zip(evaluations.items(), matrices.values(), strict=True):
-            file_name = f"{FOLDER}/{safe_name(name)}.csv"
+            file_name = f"{CONFUSION_FOLDER}/{safe_name(name)}.csv"
             with atomic_write(results.parent / file_name) as file:
                 file.write(_table(matrix, class_names).encode())
             records[name] = {**record, "confusion": file_name}

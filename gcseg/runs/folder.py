@@ -1,33 +1,32 @@
-"""A training's identity and its folder."""
+"""The folder of a training: the name of every file in it."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
-import subprocess
-import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-import yaml
-from pytorch_lightning.utilities import rank_zero_only
 
 from gcseg.errors import ConfigError
-from gcseg.runs.confusion import FOLDER
-from gcseg.system.files import atomic_write, write_json
 from gcseg.system.ranks import launched
 
+CONFIG_FILE = "config.yaml"
+"""The resolved settings."""
+ENVIRONMENT_FILE = "environment.json"
+"""Versions and hardware."""
+METRICS_FILE = "metrics.csv"
+"""The curves of the training."""
+RESULTS_FILE = "results.json"
+"""The scores."""
+REPORT_FILE = "report.html"
+"""The report, of a training or of a sweep."""
+CONFUSION_FOLDER = "confusion"
+"""The folder of the evaluations' confusion matrices."""
+ANALYSIS_FOLDER = "analysis"
+"""The folder of the evaluations' analyses, and of the scores of their images."""
+
+_CHECKPOINTS = "checkpoints"
 _FOLDER_VARIABLE = "GCSEG_RUN_FOLDER"
 """Tells the other processes of a training which folder the first one chose."""
-
-
-def previous_to(last: Path) -> Path:
-    """Where the checkpoint stays that `last.ckpt` replaces."""
-    return last.with_name("previous.ckpt")
 
 
 @dataclass(frozen=True)
@@ -42,18 +41,18 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The resolved configuration."""
-        return self.path / "config.yaml"
+        """The resolved settings."""
+        return self.path / CONFIG_FILE
 
     @property
     def environment(self) -> Path:
         """Versions and hardware."""
-        return self.path / "environment.json"
+        return self.path / ENVIRONMENT_FILE
 
     @property
     def checkpoints(self) -> Path:
         """Where last.ckpt, previous.ckpt and best.ckpt are."""
-        return self.path / "checkpoints"
+        return self.path / _CHECKPOINTS
 
     @property
     def last(self) -> Path:
@@ -70,6 +69,10 @@ class RunFolder:
         """The checkpoint with the highest validation mIoU."""
         return self.checkpoints / "best.ckpt"
 
+    def best_or_last(self) -> Path | None:
+        """The best checkpoint, or the newest where there is no best one; None without any."""
+        return next((path for path in (self.best, self.last) if path.is_file()), None)
+
     @property
     def not_finite(self) -> Path:
         """The state before the step whose loss was NaN or infinite, if there was one."""
@@ -78,17 +81,34 @@ class RunFolder:
     @property
     def metrics(self) -> Path:
         """The curves."""
-        return self.path / "metrics.csv"
+        return self.path / METRICS_FILE
 
     @property
     def results(self) -> Path:
         """The scores."""
-        return self.path / "results.json"
+        return self.path / RESULTS_FILE
 
     @property
     def confusion(self) -> Path:
         """The folder of the scores' confusion matrices."""
-        return self.path / FOLDER
+        return self.path / CONFUSION_FOLDER
+
+    @property
+    def report(self) -> Path:
+        """The report of the training."""
+        return self.path / REPORT_FILE
+
+
+def previous_to(last: Path) -> Path:
+    """Where the checkpoint stays that `last.ckpt` replaces."""
+    return last.with_name("previous.ckpt")
+
+
+def run_folder_of(checkpoint: Path) -> RunFolder | None:
+    """The run folder that a checkpoint lies in; None for a checkpoint elsewhere."""
+    folder = RunFolder(checkpoint.resolve().parent.parent)
+    inside = checkpoint.resolve().parent.name == _CHECKPOINTS
+    return folder if inside and folder.config.is_file() else None
 
 
 def choose_folder(root: Path, name: str, fresh: bool) -> RunFolder:
@@ -114,53 +134,3 @@ def choose_folder(root: Path, name: str, fresh: bool) -> RunFolder:
         number += 1
     os.environ[_FOLDER_VARIABLE] = str(path.absolute())
     return RunFolder(path)
-
-
-@rank_zero_only
-def describe(folder: RunFolder, config: Mapping[str, Any]) -> None:
-    """Write config.yaml and environment.json.
-
-    Raises:
-        OutputError: The folder can't be written.
-    """
-    with atomic_write(folder.config) as file:
-        file.write(yaml.safe_dump(dict(config), sort_keys=False).encode())
-    write_json(folder.environment, environment())
-
-
-def environment() -> dict[str, Any]:
-    """Versions, hardware and command of this process."""
-    packages = ("torch", "pytorch-lightning", "torchmetrics", "albumentations", "numpy",
-                "opencv-python-headless", "hydra-core", "gcseg")  # fmt: skip
-    return {
-        "command": [sys.executable, *sys.argv],
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in packages},
-        "git_commit": _git_commit(),
-        "platform": platform.platform(),
-        "host": platform.node(),
-        "cpus": os.cpu_count(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    """The commit of the checkout that this package runs from; None where it is installed."""
-    checkout = Path(__file__).resolve().parents[2]
-    if not (checkout / ".git").exists():
-        return None
-    try:
-        answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=checkout, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() or None

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gcseg.errors import OutputError
+from gcseg.runs.folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
+from gcseg.runs.modes import MODE_TITLES
 from gcseg.runs.shapes import ANALYSIS, ANYTHING, ENVIRONMENT, LARGEST, RESULTS
 from gcseg.runs.shown import Curve, mapping, parsed, shown_curves, shown_record, shown_text
 from gcseg.system.records import LARGEST_YAML
 from gcseg.system.text import as_override
-from gcseg.zoo.measured import MODES
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Evaluation:
     def title(self) -> str:
         """What it is called in tables."""
         mode, *more = self.name.split("@")
-        return ", ".join([MODES.get(mode, mode), *more])
+        return ", ".join([MODE_TITLES.get(mode, mode), *more])
 
 
 @dataclass
@@ -113,10 +114,10 @@ def read_run(folder: Path) -> RunFiles:
     if not os.path.isdir(folder):  # noqa: PTH112  # which takes any name for one
         raise OutputError(f"{folder} is no run folder", "give runs/<name>")
     run = RunFiles(folder)
-    run.config_text = shown_text(folder, "config.yaml", run.notices, LARGEST_YAML) or ""
-    run.config = parsed("config.yaml", run.config_text, ANYTHING, run.notices)
-    run.environment = shown_record(folder, "environment.json", ENVIRONMENT, run.notices)
-    run.results = shown_record(folder, "results.json", RESULTS, run.notices)
+    run.config_text = shown_text(folder, CONFIG_FILE, run.notices, LARGEST_YAML) or ""
+    run.config = parsed(CONFIG_FILE, run.config_text, ANYTHING, run.notices)
+    run.environment = shown_record(folder, ENVIRONMENT_FILE, ENVIRONMENT, run.notices)
+    run.results = shown_record(folder, RESULTS_FILE, RESULTS, run.notices)
     run.evaluations = _evaluations(run)
     run.curves = shown_curves(folder, run.notices)
     return run
@@ -131,7 +132,7 @@ def _evaluations(run: RunFiles) -> list[Evaluation]:
         if path := record.get("confusion"):
             one.confusion = _confusion(run, path)
         found.append(one)
-    order = list(MODES)
+    order = list(MODE_TITLES)
     usual = {one.name: order.index(one.name) for one in found if one.name in order}
     return sorted(found, key=lambda one: ("@" in one.name, usual.get(one.name, len(order))))
 

@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from gcseg.runs.folder import METRICS_FILE
 from gcseg.runs.shapes import LARGEST, Shape, cleaned, in_words, is_finite
 from gcseg.system.records import (
     LARGEST_TABLE,
@@ -68,7 +69,7 @@ def shown_curves(
         only: The names of the columns; all if empty.
     """
     notices = [] if notices is None else notices
-    content = shown_text(folder, "metrics.csv", notices, LARGEST_TABLE)
+    content = shown_text(folder, METRICS_FILE, notices, LARGEST_TABLE)
     if content is None:
         return {}
     rows = csv.reader(StringIO(content.replace("\0", ""), newline=""))
@@ -77,7 +78,7 @@ def shown_curves(
     try:
         header = next(rows)
         if "step" not in header:
-            notices.append("metrics.csv is damaged: it has no column step.")
+            notices.append(f"{METRICS_FILE} is damaged: it has no column step.")
             return {}
         place = header.index("step")
         wanted = [(at, name) for at, name in enumerate(header)
@@ -99,10 +100,10 @@ def shown_curves(
                     steps.append(int(step) + 1)
                     values.append(value)
     except csv.Error as error:
-        notices.append(f"metrics.csv is damaged ({error}).")
+        notices.append(f"{METRICS_FILE} is damaged ({error}).")
         return curves
     if damaged:
-        notices.append(f"metrics.csv has {damaged} damaged places, which are left out.")
+        notices.append(f"{METRICS_FILE} has {damaged} damaged places, which are left out.")
     return curves
 
 
@@ -144,3 +145,9 @@ def _number(cell: str, kind: type[int] | type[float]) -> float | None:
         return kind(cell)
     except ValueError:
         return None
+
+
+def miou(evaluation: Mapping[str, Any] | None) -> float | None:
+    """An evaluation's mIoU as a fraction; None if there is none, as without labelled pixels."""
+    value = (evaluation or {}).get("miou")
+    return value if is_finite(value) else None

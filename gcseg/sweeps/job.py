@@ -16,8 +16,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gcseg.config.checks import fingerprint, plain
+from gcseg.config.plain import plain
 from gcseg.errors import LEFT_EARLY, OutputError
+from gcseg.runs.folder import CONFIG_FILE, RESULTS_FILE
+from gcseg.runs.name import fingerprint
 from gcseg.sweeps.attempt import Attempt, job_folder
 from gcseg.sweeps.ledger import Job, Ledger
 from gcseg.sweeps.plan import describe, of_the_work
@@ -61,14 +63,14 @@ def run_job(cfg: DictConfig, problem: str | None = None) -> float | None:
     if problem is not None or not is_left_to_do(job, cfg.retry_failed):
         return miou(ledger, job)
     # Written before it is claimed, as another process may have to do it.
-    with atomic_write(job_folder(folder, job) / "config.yaml") as file:
+    with atomic_write(job_folder(folder, job) / CONFIG_FILE) as file:
         file.write(yaml.safe_dump(plain(cfg), sort_keys=False).encode())
     if not ledger.claim(job.key, log=job_folder(folder, job) / "console.log"):
         announce(f"job {job.number} is left to the one that trains for it")
         return None
     _work(ledger, job, plain(cfg), folder, working_folder)
     while (other := ledger.take_over(job.key)) is not None:
-        settings = _given(job_folder(folder, other) / "config.yaml")
+        settings = _given(job_folder(folder, other) / CONFIG_FILE)
         _work(ledger, other, settings, folder, working_folder)
     return miou(ledger, job)
 
@@ -123,7 +125,7 @@ def is_left_to_do(job: Job, retry_failed: bool) -> bool:
     if job.state == "failed":
         return retry_failed
     if job.state == "done":  # unless what it made was removed since
-        results = "" if job.run is None else os.path.join(job.run, "results.json")  # noqa: PTH118
+        results = "" if job.run is None else os.path.join(job.run, RESULTS_FILE)  # noqa: PTH118
         return not os.path.isfile(results)  # noqa: PTH113  # which takes names of any length
     return job.state != "pruned"
 

@@ -16,7 +16,6 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from gcseg.errors import OutputError
-from gcseg.report.sweep.scores import miou
 from gcseg.runs.shapes import (
     COUNT,
     FRACTION,
@@ -28,6 +27,7 @@ from gcseg.runs.shapes import (
     in_words,
     is_finite,
 )
+from gcseg.runs.shown import miou
 from gcseg.sweeps.database import TABLES, check_file, check_tables, connected, journal
 from gcseg.system.files import output_error
 from gcseg.system.records import RecordError, parse_json

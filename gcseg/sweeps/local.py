@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from gcseg.config.checks import plain
+from gcseg.config.plain import plain
 from gcseg.errors import ConfigError
 from gcseg.sweeps.attempt import Attempt, job_folder
 from gcseg.sweeps.job import enter, forwarding, is_left_to_do, miou

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig
 
-from gcseg.config.checks import fingerprint, plain
-from gcseg.runs.name import leave_out_neutral, training_settings
-
-NOT_THE_WORK = ("run_root", "retry_failed", "job_timeout")
-"""Settings that do not change what a sweep does, only where and how."""
+from gcseg.config.plain import plain
+from gcseg.config.sweep_name import NOT_THE_WORK
+from gcseg.runs.name import fingerprint, leave_out_neutral, training_settings
 
 
 def of_the_work(overrides: Iterable[str]) -> list[str]:
@@ -20,35 +17,13 @@ def of_the_work(overrides: Iterable[str]) -> list[str]:
     return [one for one in overrides if one.lstrip("+~").partition("=")[0] not in NOT_THE_WORK]
 
 
-def sweep_name(arguments: Iterable[str]) -> str:
-    """The name of a command line's sweep: what varies, and a fingerprint of it all.
-
-    The same for any order of the arguments, and whatever launcher runs it.
-    """
-    told = []
-    varied = []
-    for argument in sorted(arguments):
-        key, _, value = argument.lstrip("+~").partition("=")
-        hydra = key.startswith(("hydra/", "hydra.")) and not key.startswith(
-            ("hydra/sweeper", "hydra.sweeper")
-        )
-        if argument in ("-m", "--multirun") or key in NOT_THE_WORK or hydra:
-            continue
-        told.append(argument)
-        if key == "sweep":
-            varied.append(value)
-        elif "," in re.sub(r"\[[^]]*\]|\{[^}]*\}", "", value) or re.match(r"\w+\(", value):
-            varied.append(key.rpartition(".")[2])
-    prefix = re.sub(r"[^\w-]+", "", "-".join(varied))[:40] or "sweep"
-    return f"{prefix}-{fingerprint({'arguments': told})}"
-
-
 def describe(cfg: DictConfig, overrides: Iterable[str]) -> dict[str, Any]:
     """What a ledger's entry of a job says: key, overrides, training and settings."""
-    config = leave_out_neutral(plain(cfg))
+    settings = plain(cfg)
+    config = leave_out_neutral(settings)
     work = {key: value for key, value in config.items() if key not in NOT_THE_WORK}
     training = {
-        **training_settings(cfg),
+        **training_settings(settings),
         "root": config["dataset"].get("root"),
         "weights": [config["checkpoint"], config["strict"], config["backbone"].get("pretrained")],
     }

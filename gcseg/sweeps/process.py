@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from gcseg.errors import LEFT_EARLY
+from gcseg.runs.folder import CONFIG_FILE
 from gcseg.runs.shapes import FRACTION, OUTCOME, cleaned
 from gcseg.sweeps.ledger import State
 from gcseg.sweeps.outcome import JOB, VARIABLE
@@ -112,7 +113,7 @@ class JobProcess:
         self._stopped: State | None = None
         self._why: str | None = None
         self._kill_at: float | None = None
-        with atomic_write(folder / "config.yaml") as file:
+        with atomic_write(folder / CONFIG_FILE) as file:
             file.write(yaml.safe_dump(dict(config), sort_keys=False).encode())
         inherited = {name: value for name, value in os.environ.items() if name != JOB}
         try:
@@ -122,7 +123,7 @@ class JobProcess:
             with self.log.open("ab") as log:
                 self._log_start = self._read_to = log.tell()
                 self._child = subprocess.Popen(
-                    [*COMMAND, folder / "config.yaml"],
+                    [*COMMAND, folder / CONFIG_FILE],
                     stdin=subprocess.PIPE,  # which closes when this process ends, however it does
                     stdout=log,
                     stderr=subprocess.STDOUT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from gcseg.config.checks import check_one
+from gcseg.config.sweep_name import NOT_THE_WORK
 from gcseg.errors import ConfigError, GcsegError
+from gcseg.runs.folder import REPORT_FILE
 from gcseg.runs.lock import hold
-from gcseg.sweeps.ledger import Ledger
-from gcseg.sweeps.plan import NOT_THE_WORK
+from gcseg.sweeps.ledger import Job, Ledger
 from gcseg.system.terminal import announce
 from gcseg.system.text import say
 
@@ -92,8 +94,11 @@ def _begin(folder: Path) -> None:
     _begun.append((folder, held))
 
 
-def end() -> None:
+def end(summarise: Callable[[Path, Sequence[Job]], None]) -> None:
     """Sum up the sweep that this process has begun, whatever it came to.
+
+    Args:
+        summarise: Writes what is to be read of a sweep: takes its folder and all of its jobs.
 
     Raises:
         SystemExit: Jobs have failed; a line for each is printed.
@@ -102,15 +107,13 @@ def end() -> None:
         return
     folder, held = _begun.pop()
     with held:
-        from gcseg.report.sweep.sheets import write_summary
-
         jobs = Ledger(folder / "ledger.sqlite").jobs()
         if not jobs:  # nothing could be composed: nothing stays
             for name in ("ledger.sqlite", "multirun.yaml"):
                 (folder / name).unlink(missing_ok=True)
             return
-        write_summary(folder, jobs)
-        announce(f"sweep: {folder}, to look at: {folder / 'report.html'}")
+        summarise(folder, jobs)
+        announce(f"sweep: {folder}, to look at: {folder / REPORT_FILE}")
         left = [job for job in jobs if job.state in ("pending", "running", "interrupted")]
         failed = [job for job in jobs if job.state == "failed"]
         if left:

@@ -29,6 +29,17 @@ def shown(value: object) -> str:
     return printable(text)
 
 
+def percent(fraction: float | None, absent: str = "", *, sign: str = "") -> str:
+    """A fraction in percent with two decimals, without the sign of percent.
+
+    Args:
+        fraction: 0.5 for 50 %; None where it is not known or not defined.
+        absent: The text for None.
+        sign: "+" to write the sign of positive numbers too.
+    """
+    return absent if fraction is None else f"{100 * fraction:{sign}.2f}"
+
+
 def as_override(key: str, value: object) -> str:
     """A setting of a command line with a value that Hydra takes for text as it is.
 

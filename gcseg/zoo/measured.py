@@ -9,14 +9,13 @@ from typing import Any
 from rich.table import Table
 
 from gcseg.errors import OutputError
+from gcseg.runs.modes import MODE_TITLES
 from gcseg.runs.shapes import MEASUREMENT, Several, cleaned, in_words
 from gcseg.system.files import locked, write_json
 from gcseg.system.records import RecordError, read_json
 from gcseg.system.terminal import TextConsole
+from gcseg.system.text import percent
 from gcseg.zoo.published import Record
-
-MODES = {"none": "plain", "flip": "flip", "msflip": "multi-scale + flip"}
-"""Modes of test-time augmentation and their names in tables."""
 
 Measurement = Mapping[str, Any]
 """One entry of experiments/results.json."""
@@ -85,13 +84,13 @@ def print_comparison(record: Record, evaluations: Mapping[str, Mapping[str, Any]
         table.add_column(column, justify="right" if column else "left")
     for mode, evaluation in evaluations.items():
         measured = evaluation["miou"]
-        rows = {MODES[mode]: record.miou.get(mode)}
+        rows = {MODE_TITLES[mode]: record.miou.get(mode)}
         if mode in record.corrected:
-            rows[f"{MODES[mode]}, corrected"] = record.corrected[mode]
+            rows[f"{MODE_TITLES[mode]}, corrected"] = record.corrected[mode]
         for title, published in rows.items():
             known = published is not None and measured is not None
             difference = f"{100 * (measured - published):+.2f}" if known else ""
-            table.add_row(title, _percent(published), _percent(measured), difference)
+            table.add_row(title, percent(published), percent(measured), difference)
     TextConsole().print(table)
 
 
@@ -106,12 +105,12 @@ def published_table(records: Sequence[Record], measurements: Sequence[Measuremen
         rows.append(
             [
                 *(f"`{record.experiment}`", network.replace("VD", "vd").replace("V1C", "v1c")),
-                *(_published(record, mode) for mode in MODES),
-                *(_percent(scores.get(mode)) for mode in MODES),
+                *(_published(record, mode) for mode in MODE_TITLES),
+                *(percent(scores.get(mode)) for mode in MODE_TITLES),
             ]
         )
-    header = ["`published=`", "backbone", *MODES.values()]
-    return _markdown([*header, *(f"measured: {mode}" for mode in MODES.values())], rows)
+    header = ["`published=`", "backbone", *MODE_TITLES.values()]
+    return _markdown([*header, *(f"measured: {mode}" for mode in MODE_TITLES.values())], rows)
 
 
 def measured_table(measurements: Sequence[Measurement]) -> str:
@@ -129,10 +128,10 @@ def measured_table(measurements: Sequence[Measurement]) -> str:
             [
                 *(results.get("dataset", "?"), f"`{entry.get('command', '?')}`"),
                 f"{steps} steps, {minutes} minutes",
-                *(_percent(evaluations.get(mode, {}).get("miou")) for mode in MODES),
+                *(percent(evaluations.get(mode, {}).get("miou")) for mode in MODE_TITLES),
             ]
         )
-    return _markdown(["dataset", "command", "training", *MODES.values()], rows)
+    return _markdown(["dataset", "command", "training", *MODE_TITLES.values()], rows)
 
 
 def _scores(experiment: str, measurements: Sequence[Measurement]) -> dict[str, float]:
@@ -147,12 +146,8 @@ def _scores(experiment: str, measurements: Sequence[Measurement]) -> dict[str, f
 
 def _published(record: Record, mode: str) -> str:
     """A published score, with its later correction in brackets."""
-    published, corrected = _percent(record.miou.get(mode)), record.corrected.get(mode)
-    return published if corrected is None else f"{published} ({_percent(corrected)})"
-
-
-def _percent(fraction: float | None) -> str:
-    return "" if fraction is None else f"{100 * fraction:.2f}"
+    published, corrected = percent(record.miou.get(mode)), record.corrected.get(mode)
+    return published if corrected is None else f"{published} ({percent(corrected)})"
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

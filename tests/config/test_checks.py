@@ -3,7 +3,8 @@
 import pytest
 from omegaconf import OmegaConf
 
-from gcseg.config.checks import check, expand_home, leaves, plain
+from gcseg.config.checks import check, expand_home
+from gcseg.config.plain import leaves, plain
 from gcseg.config.row import as_given
 from gcseg.errors import ConfigError
 from tests.running import compose

@@ -14,21 +14,22 @@ from omegaconf import OmegaConf
 
 from gcseg.builders import data as build_data
 from gcseg.builders import model as build
-from gcseg.config.checks import check, plain
-from gcseg.config.command import source_folder
+from gcseg.config.checks import check
+from gcseg.config.compose import source_folder
 from gcseg.config.instantiate import instantiate
+from gcseg.config.plain import plain
 from gcseg.config.recorded import GROUPS
 from gcseg.config.trained import (
     described_config,
     find_checkpoint,
     offer_trained_options,
     recorded_config,
-    run_folder,
 )
 from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.label_spaces import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC
 from gcseg.engine.callbacks.panel import Panel
 from gcseg.errors import ConfigError, WeightsError
+from gcseg.runs.folder import RunFolder, run_folder_of
 from gcseg.runs.name import run_name
 from tests.running import TINY, compose, start
 
@@ -182,7 +183,7 @@ def test_the_command_line_wins_over_an_experiment():
 
 def name_of(cfg, pictures=("a", "b"), space=CITYSCAPES, weights=None):
     pairs = [Pair(name, Path(name), None, space) for name in pictures]
-    return run_name(cfg, SegmentationDataset(pairs, space, "somewhere"), weights or {})
+    return run_name(plain(cfg), SegmentationDataset(pairs, space, "somewhere"), weights or {})
 
 
 def test_other_pictures_or_classes_another_name(tiny_name):
@@ -302,9 +303,9 @@ def test_finding_checkpoints(tmp_path):
     best.touch()
     assert find_checkpoint(str(folder)) == best
     assert find_checkpoint(str(last)) == last
-    assert run_folder(best) is None, "without its config.yaml it is no run folder"
+    assert run_folder_of(best) is None, "without its config.yaml it is no run folder"
     (folder / "config.yaml").write_text("iters: 3\n")
-    assert run_folder(best) == folder
+    assert run_folder_of(best) == RunFolder(folder)
     assert recorded_config(best)["iters"] == 3
 
 

@@ -6,8 +6,9 @@ import runpy
 import pytest
 import yaml
 
-from gcseg.config.checks import check, plain
-from gcseg.config.command import source_folder
+from gcseg.config.checks import check
+from gcseg.config.compose import source_folder
+from gcseg.config.plain import plain
 from gcseg.config.recorded import GROUPS
 from gcseg.config.table import TABLE
 from gcseg.config.trained import offer_trained_options

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gcseg.builders import data as build_data
+from gcseg.config.plain import plain
 from gcseg.data.augment import evaluation_pipeline, training_pipeline
 from gcseg.data.colors import RandomDistort
 from gcseg.data.crop import RandomScaledCrop
@@ -438,8 +439,8 @@ def test_a_training_is_told_by_its_fit_where_it_is_used():
     fit = ("dataset=cityscapes", "dataset.fit.long=2049", "dataset.fit.short=1025")
     for augment, told in (("published", False), ("mmseg", True)):
         chosen = f"augment={augment}"
-        usual = training_settings(compose("train", chosen, "dataset=cityscapes"))
-        assert (training_settings(compose("train", chosen, *fit)) != usual) == told
+        usual = training_settings(plain(compose("train", chosen, "dataset=cityscapes")))
+        assert (training_settings(plain(compose("train", chosen, *fit))) != usual) == told
 
 
 def test_the_other_colours_can_be_chosen(tmp_path):

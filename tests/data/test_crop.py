@@ -14,7 +14,7 @@ import pytest
 
 from gcseg.data.crop import RandomScaledCrop
 from gcseg.data.label_spaces import VOC
-from gcseg.inference.predict import Fit
+from gcseg.data.resize import Fit
 from tests.data import trees
 from tests.data.draws import SEEDS, assert_uniform, coordinates, draws, states
 

@@ -11,15 +11,10 @@ import torch
 
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.engine import checkpoints
-from gcseg.engine.checkpoints import (
-    AtomicCheckpointIO,
-    RunRecord,
-    check_classes,
-    checkpoint_callbacks,
-    read_checkpoint,
-    trained_classes,
-)
+from gcseg.engine.callbacks.checkpoints import RunRecord, checkpoint_callbacks
+from gcseg.engine.checkpoints import AtomicCheckpointIO, read_checkpoint
 from gcseg.errors import DataError, OutputError, WeightsError
+from gcseg.runs.classes import check_classes, trained_classes
 
 SPACE = LabelSpace(("sea", "land"), ((0, 0, 255), (0, 255, 0)))
 

@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from gcseg.data.resize import Fit
 from gcseg.errors import MemoryLimitError, is_out_of_memory
 from gcseg.inference import strips as inference_strips
 from gcseg.inference.memory_ladder import STEPS, MemoryLadder, report
-from gcseg.inference.predict import Augmentation, Fit, SlidingWindow, predict_labels, predict_scores
+from gcseg.inference.predict import Augmentation, SlidingWindow, predict_labels, predict_scores
 from gcseg.inference.strips import predict_labels_in_strips, resized_rows
 from gcseg.models import gcnet
 from tests.golden import golden_model, image

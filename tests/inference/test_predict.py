@@ -7,8 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from gcseg.data.resize import Fit
 from gcseg.errors import ConfigError
-from gcseg.inference.predict import Augmentation, Fit, SlidingWindow, predict_labels, predict_scores
+from gcseg.inference.predict import Augmentation, SlidingWindow, predict_labels, predict_scores
 from tests.golden import expected, golden_model, image
 
 NONE = Augmentation()

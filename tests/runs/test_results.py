@@ -9,7 +9,8 @@ import pytest
 from gcseg.errors import OutputError
 from gcseg.inference.predict import Augmentation, SlidingWindow
 from gcseg.metrics.scores import Scores
-from gcseg.runs.results import evaluation_record, merge_results, named, print_table, read_results
+from gcseg.runs.evaluation_names import named
+from gcseg.runs.results import evaluation_record, merge_results, print_table, read_results
 
 
 def record(

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from gcseg.config.command import compose
+from gcseg.config.compose import compose
 from gcseg.sweeps.sweep import quiet_search
 from tests.running import REPOSITORY, child_environment
 

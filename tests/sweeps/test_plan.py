@@ -1,9 +1,10 @@
 import pytest
 
-from gcseg.config.checks import plain
+from gcseg.config.plain import plain
+from gcseg.config.sweep_name import sweep_name
 from gcseg.sweeps.job import enter
 from gcseg.sweeps.ledger import Ledger
-from gcseg.sweeps.plan import describe, merged, sweep_name
+from gcseg.sweeps.plan import describe, merged
 from tests.running import compose
 
 

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 
 from gcseg.commands.weights import main
 from gcseg.data.label_spaces import LabelSpace
-from gcseg.engine.checkpoints import check_classes, trained_classes
 from gcseg.errors import WeightsError
+from gcseg.runs.classes import check_classes, trained_classes
 from gcseg.weights import describe, network_settings, own_record, read_checkpoint_file
 from tests.commands.test_weights import narrow, network  # noqa: F401
 from tests.weights.files import LEGACY

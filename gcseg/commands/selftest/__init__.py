@@ -20,6 +20,7 @@ from typing import Any
 
 from gcseg.commands.selftest.overhead import overhead
 from gcseg.errors import ConfigError, GcsegError, TrainingError
+from gcseg.runs.folder import RunFolder
 from gcseg.runs.shown import shown_curves
 from gcseg.system.text import say
 
@@ -266,11 +267,11 @@ def compare(first: Path, second: Path) -> dict[str, str]:
             values = [content.pop(key) for content in contents]
             found[f"{name}: {label}"] = difference(values[0], values[1], f"{name}: {key}")
         found[f"{name}: the rest"] = difference(contents[0], contents[1], name)
-    lines = [(folder / "metrics.csv").read_text().splitlines() for folder in (first, second)]
+    lines = [RunFolder(folder).metrics.read_text().splitlines() for folder in (first, second)]
     found["metrics.csv"] = difference(lines[0], lines[1], "metrics.csv: lines")
     scores = []
     for folder in (first, second):
-        evaluations = json.loads((folder / "results.json").read_text())["evaluations"]
+        evaluations = json.loads(RunFolder(folder).results.read_text())["evaluations"]
         scores.append({name: _untimed(record) for name, record in evaluations.items()})
     found["results.json: scores"] = difference(scores[0], scores[1], "results.json")
     return found
@@ -280,7 +281,7 @@ def load_checkpoint(folder: Path, name: str) -> dict[str, Any]:
     """A checkpoint of a run folder, on the CPU."""
     import torch
 
-    path = folder / "checkpoints" / name
+    path = RunFolder(folder).checkpoints / name
     content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return content
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from PIL import Image, ImageDraw
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
 from gcseg.errors import ConfigError
-from gcseg.report.data.browse_page import Page, striped, striped_palette
+from gcseg.report.data.browse_page import BrowseSample, Page, striped, striped_palette
 from gcseg.system.files import atomic_write
 from gcseg.visualization.html import one_line
 from gcseg.visualization.pictures import contact_sheet, overlay
@@ -25,29 +24,6 @@ MOST_COLUMNS = 16
 _WIDTH = 1600
 _GAP = 4
 _LINE = 16
-
-
-@dataclass(frozen=True)
-class BrowseSample:
-    """One augmented sample, and what it was made from.
-
-    Args:
-        name: Of the picture.
-        counter: The sample's number in the training.
-        image: H x W x 3 uint8 RGB, as the network sees it, normalisation undone.
-        label: H x W uint8 class indices; 255 where ignored or padded.
-        original_image: The picture before augmentation, of any size.
-        original_label: Its label.
-        text: What was drawn for it, in one line.
-    """
-
-    name: str
-    counter: int
-    image: UInt8Array
-    label: UInt8Array
-    original_image: UInt8Array | None = None
-    original_label: UInt8Array | None = None
-    text: str = ""
 
 
 def write_pages(

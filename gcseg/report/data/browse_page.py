@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from html import escape
 from io import BytesIO
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,9 +17,6 @@ from PIL import Image
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
 from gcseg.visualization.html import one_line
-
-if TYPE_CHECKING:
-    from gcseg.report.data.browse import BrowseSample
 
 _STRIPE = IGNORE_INDEX - 1  # of every other stripe; no class has this index
 _DARK, _BRIGHT = (70, 70, 70), (225, 225, 225)
@@ -37,6 +34,29 @@ _JPEG_BYTES_PER_PIXEL = 0.25
 
 _OPEN_CHIPS = 16
 """Up to so many classes are listed below a sample without being asked for."""
+
+
+@dataclass(frozen=True)
+class BrowseSample:
+    """One augmented sample, and what it was made from.
+
+    Args:
+        name: Of the picture.
+        counter: The sample's number in the training.
+        image: H x W x 3 uint8 RGB, as the network sees it, normalisation undone.
+        label: H x W uint8 class indices; 255 where ignored or padded.
+        original_image: The picture before augmentation, of any size.
+        original_label: Its label.
+        text: What was drawn for it, in one line.
+    """
+
+    name: str
+    counter: int
+    image: UInt8Array
+    label: UInt8Array
+    original_image: UInt8Array | None = None
+    original_label: UInt8Array | None = None
+    text: str = ""
 
 
 def striped(label: UInt8Array) -> UInt8Array:

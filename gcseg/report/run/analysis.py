@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gcseg.report.run.published import percent
 from gcseg.runs.reading import Evaluation, RunFiles
 from gcseg.runs.shown import mapping, number
+from gcseg.system.text import percent
 from gcseg.visualization.charts import reliability_chart
 from gcseg.visualization.html import Markup, definitions, figure, grid, notice, table
 

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from gcseg.system.terminal import TextConsole
+from gcseg.system.text import percent
 
 
 def print_explanations(analyses: Mapping[str, Mapping[str, Any]]) -> None:
@@ -24,22 +25,20 @@ def print_explanations(analyses: Mapping[str, Mapping[str, Any]]) -> None:
         table.add_column(name, justify="right")
     for convention in first["conventions"]:
         found = [analysis["conventions"][convention]["miou"] for analysis in analyses.values()]
-        table.add_row(convention, *map(_percent, found))
+        table.add_row(convention, *(percent(one, "-") for one in found))
     if first["categories"]:
         table.add_section()
         for category in first["categories"]:
             found = [analysis["categories"][category] for analysis in analyses.values()]
-            table.add_row(f"category {category}", *map(_percent, found))
+            table.add_row(f"category {category}", *(percent(one, "-") for one in found))
     table.add_section()
     for title, group, key in (
         ("boundary IoU", "boundary", "miou"),
         ("expected calibration error", "calibration", "ece"),
     ):
-        table.add_row(title, *(_percent(analysis[group][key]) for analysis in analyses.values()))
+        table.add_row(
+            title, *(percent(analysis[group][key], "-") for analysis in analyses.values())
+        )
     console.print(table)
     for convention, entry in first["conventions"].items():
         console.print(f"{convention}: {entry['reason']}")
-
-
-def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.2f}"

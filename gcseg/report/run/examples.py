@@ -19,10 +19,11 @@ from torch import Tensor
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.reading import UInt8Array
+from gcseg.data.resize import Fit
 from gcseg.data.samples import EvaluationSamples
 from gcseg.errors import ConfigError, OutputError, is_out_of_memory
 from gcseg.inference.memory_ladder import MemoryLadder
-from gcseg.inference.predict import Augmentation, Average, Fit, SlidingWindow, predict_attention
+from gcseg.inference.predict import Augmentation, Average, SlidingWindow, predict_attention
 from gcseg.models import Segmentor
 from gcseg.runs.shapes import COUNT, FRACTION
 from gcseg.system.records import LARGEST_TABLE, RecordError, read_text

@@ -22,14 +22,15 @@ from gcseg.report.run.facts import (
 from gcseg.report.run.pictures import attention_parts, example_parts
 from gcseg.report.run.published import published_parts
 from gcseg.report.run.scores import class_parts, confusion_parts, score_parts
+from gcseg.runs.folder import REPORT_FILE
 from gcseg.runs.reading import RunFiles, read_run
 from gcseg.runs.shown import mapping, number
+from gcseg.system.text import percent
 from gcseg.visualization.html import Document, Markup, facts, notice, text
 
 if TYPE_CHECKING:
     from gcseg.report.run.examples import Example
 
-FILE = "report.html"
 """In the run folder."""
 
 
@@ -50,7 +51,7 @@ def write_run_report(
         examples: Images to show, of the first evaluation that was analysed.
         space: Names and colours of the classes in them; colours are made up where None.
         notes: Why there are no examples, where they were wanted.
-        output: The file; `FILE` in the run folder if None.
+        output: The file; `REPORT_FILE` in the run folder if None.
 
     Returns:
         The file.
@@ -84,7 +85,7 @@ def write_run_report(
     _add(document, run, "Environment", environment_parts)
     _add(document, run, "Settings", setting_parts)
     _add(document, run, "Commands", command_parts)
-    return document.write(output or folder / FILE)
+    return document.write(output or folder / REPORT_FILE)
 
 
 def _add(
@@ -197,4 +198,4 @@ def _attention(run: RunFiles, examples: Sequence[Example], reasons: Sequence[str
 
 
 def _percent(fraction: float | None) -> str:
-    return "" if fraction is None else f"{100 * fraction:.2f} %"
+    return "" if fraction is None else f"{percent(fraction)} %"

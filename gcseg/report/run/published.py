@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gcseg.runs.modes import MODE_TITLES
 from gcseg.runs.reading import RunFiles
 from gcseg.runs.shown import mapping, number
+from gcseg.system.text import percent
 from gcseg.visualization.html import command, table
 from gcseg.zoo import catalogue
-from gcseg.zoo.measured import MODES
 from gcseg.zoo.published import IMAGES, Record
 
 
@@ -28,7 +29,7 @@ def published_parts(run: RunFiles) -> list[str]:
     rows: list[list[str]] = []
     bold = set()
     for record in records:
-        for mode, title in MODES.items():
+        for mode, title in MODE_TITLES.items():
             published = record.miou.get(mode)
             own = measured.get(mode)
             if published is None and (own is None or record is not records[0]):
@@ -53,11 +54,6 @@ def published_parts(run: RunFiles) -> list[str]:
         line = f"python -m gcseg.eval published={records[0].experiment} dataset.root=..."
         parts += ["The published weights themselves are scored by:", command(line)]
     return parts
-
-
-def percent(fraction: float | None) -> str:
-    """A fraction in percent, as tables have it."""
-    return "" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def _chosen(run: RunFiles, records: Sequence[Record]) -> tuple[list[Record], str]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gcseg.report.run.published import percent
 from gcseg.runs.reading import Confusion, Evaluation, RunFiles
 from gcseg.runs.shown import mapping, number
+from gcseg.system.text import percent
 from gcseg.visualization.charts import bar_chart, heatmap
 from gcseg.visualization.html import Markup, details, figure, grid, notice, one_line, table
 

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from gcseg.errors import ConfigError, OutputError
-from gcseg.report.sweep.scores import MODES, miou, order_modes, settings
-from gcseg.report.sweep.sheets import Sheet, interval, percent
+from gcseg.report.sweep.scores import order_modes, settings
+from gcseg.report.sweep.sheets import Sheet, interval
 from gcseg.report.sweep.statistics import difference, mean
+from gcseg.runs.folder import CONFIG_FILE, RESULTS_FILE, RunFolder
+from gcseg.runs.modes import SHORT_MODE_TITLES
 from gcseg.runs.shapes import RESULTS, cleaned, in_words
-from gcseg.runs.shown import mapping
+from gcseg.runs.shown import mapping, miou
 from gcseg.sweeps.ledger import Job, shown_jobs
 from gcseg.system.records import RecordError, read_json
+from gcseg.system.text import percent
 
 LEDGER = "ledger.sqlite"
 _SHARED = ("backbone", "head", "dataset", "iters")
@@ -107,11 +110,11 @@ def compare_sides(first: Side, second: Side, mode: str | None = None) -> tuple[S
             of = mean(values)
             deviation = "" if of.deviation is None else percent(of.deviation)
             numbers = [percent(of.value), deviation, interval(of.value, of.margin)]
-            rows.append([MODES.get(one, one), side, str(of.count), *numbers])
+            rows.append([SHORT_MODE_TITLES.get(one, one), side, str(of.count), *numbers])
         change = difference(*scores)
         between = interval(change.value, change.margin, "+")
-        rows.append(["", "B - A", "", percent(change.value, "+"), "", between])
-        lines.append(f"{MODES.get(one, one)}: {_sentence(*scores)}")
+        rows.append(["", "B - A", "", percent(change.value, sign="+"), "", between])
+        lines.append(f"{SHORT_MODE_TITLES.get(one, one)}: {_sentence(*scores)}")
     header = ["mode", "", "runs", "mean", "sd", "95 % interval"]
     compared = both if mode is None else [mode]
     return Sheet("mIoU in percent", header, rows, 2), [*lines, *_doubts(first, second, compared)]
@@ -178,7 +181,7 @@ def _of_runs(given: str, notices: list[str]) -> Side:
     scores: dict[str, dict[str, float]] = {}
     runs = []
     for folder in folders:
-        results = _read(folder / "results.json", notices)
+        results = _read(RunFolder(folder).results, notices)
         runs.append(results)
         for mode, evaluation in mapping(results, "evaluations").items():
             value = miou(evaluation)
@@ -198,8 +201,7 @@ def _scored(runs: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, set[st
 
 
 def _is_run(folder: Path) -> bool:
-    return any(os.path.isfile(folder / name)  # noqa: PTH113
-               for name in ("results.json", "config.yaml"))  # fmt: skip
+    return any(os.path.isfile(folder / name) for name in (RESULTS_FILE, CONFIG_FILE))  # noqa: PTH113
 
 
 def _is_sweep(folder: Path) -> bool:
@@ -229,7 +231,7 @@ def _doubts(first: Side, second: Side, compared: Sequence[str]) -> list[str]:
         for mode in compared:
             count, scored = len(side.runs), len(side.scores[mode])
             if scored < count:
-                where = MODES.get(mode, mode)
+                where = SHORT_MODE_TITLES.get(mode, mode)
                 missing = f"{count - scored} of the {count} runs of {name}"
                 lines.append(f"note: without a score in {where}: {missing}")
         for key in _SHARED:
@@ -246,7 +248,7 @@ def _doubts(first: Side, second: Side, compared: Sequence[str]) -> list[str]:
     for mode in compared:
         splits = sorted(first.scored[mode] | second.scored[mode])
         if len(splits) > 1:
-            where = MODES.get(mode, mode)
+            where = SHORT_MODE_TITLES.get(mode, mode)
             lines.append(f"note: in {where} not all are scored on the same: {', '.join(splits)}")
     if (ours := _values(first, "dataset")) != (theirs := _values(second, "dataset")):
         lines.append(f"note: A is of {', '.join(ours)}, B of {', '.join(theirs)}")

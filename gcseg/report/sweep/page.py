@@ -13,12 +13,14 @@ from urllib.parse import quote
 from gcseg.report.sweep.charts import cost_charts, curves_chart, length_charts, settings_chart
 from gcseg.report.sweep.scores import Setting, best, modes, overrides, settings, varying
 from gcseg.report.sweep.sections import add_classes, add_differences, add_extras, folded
-from gcseg.report.sweep.sheets import Sheet, percent, summary
+from gcseg.report.sweep.sheets import Sheet, summary
 from gcseg.report.sweep.tables import MOST_SETTINGS, label, mode_name, of_setting
 from gcseg.report.sweep.trainings import Training, read_trainings
+from gcseg.runs.folder import REPORT_FILE
 from gcseg.runs.shapes import MULTIRUN
 from gcseg.runs.shown import mapping, number, shown_record
 from gcseg.sweeps.ledger import Job
+from gcseg.system.text import percent
 from gcseg.visualization.html import (
     Document,
     Markup,
@@ -61,7 +63,7 @@ def write_sweep_report(
     Raises:
         OutputError: It can't be written.
     """
-    output = folder / "report.html" if output is None else output
+    output = folder / REPORT_FILE if output is None else output
     rows, columns = settings(jobs), modes(jobs)
     columns = [mode for mode in columns if any(row.in_mode(mode) for row in rows)]
     trainings = read_trainings(folder, jobs)
@@ -220,7 +222,7 @@ def _link(training: Training, output: Path) -> str:
     """A run's name, leading to its report if there is one."""
     if training.folder is None:
         return "-"
-    page = training.folder / "report.html"
+    page = training.folder / REPORT_FILE
     if not page.is_file():
         return training.folder.name
     # Not resolved: a browser goes up the folders of the address, not those of links.

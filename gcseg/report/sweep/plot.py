@@ -11,8 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gcseg.report.sweep.scores import MODES, Setting
+from gcseg.report.sweep.scores import Setting
 from gcseg.report.sweep.statistics import mean
+from gcseg.runs.modes import SHORT_MODE_TITLES
 from gcseg.system.files import atomic_write
 from gcseg.system.text import printable
 
@@ -246,7 +247,7 @@ def _row(axes: Axes, row: int, scores: Sequence[float], color: str) -> None:
 
 
 def _frame(axes: Axes, mode: str) -> None:
-    axes.set_title(MODES.get(mode, mode), fontsize=10, parse_math=False)
+    axes.set_title(SHORT_MODE_TITLES.get(mode, mode), fontsize=10, parse_math=False)
     axes.grid(color="0.9", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gcseg.report.sweep.statistics import Difference, difference, paired_difference
-from gcseg.runs.shapes import is_finite
+from gcseg.runs.modes import MODE_TITLES
+from gcseg.runs.shown import miou
 
 if TYPE_CHECKING:
     from gcseg.sweeps.ledger import Job
 
-MODES = {"none": "plain", "flip": "flip", "msflip": "ms+flip"}
-"""Modes of test-time augmentation and their names in tables; those of users keep theirs."""
 
 _WITHIN_SETTINGS = ("seed", "tta")
 
@@ -85,18 +84,14 @@ def modes(jobs: Iterable[Job]) -> list[str]:
 def order_modes(names: Iterable[str]) -> list[str]:
     """Modes once each: plain, flip, ms+flip, then others in the order they come."""
     found = list(dict.fromkeys(names))
-    return [mode for mode in MODES if mode in found] + [one for one in found if one not in MODES]
+    return [mode for mode in MODE_TITLES if mode in found] + [
+        one for one in found if one not in MODE_TITLES
+    ]
 
 
 def job_modes(job: Job) -> list[str]:
     """The modes that a job scores, or those that it has scored where nothing else is known."""
     return list(dict.fromkeys([*job.settings.get("modes", ()), *(job.evaluations or {})]))
-
-
-def miou(evaluation: Mapping[str, Any] | None) -> float | None:
-    """An evaluation's mIoU as a fraction; None if there is none, as without labelled pixels."""
-    value = (evaluation or {}).get("miou")
-    return value if is_finite(value) else None
 
 
 def best(all_settings: Sequence[Setting], mode: str) -> Setting | None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
 from gcseg.report.sweep.scores import Setting
-from gcseg.report.sweep.sheets import percent
 from gcseg.report.sweep.tables import (
     MOST_SETTINGS,
     by_spread,
@@ -19,6 +18,7 @@ from gcseg.report.sweep.tables import (
     short_label,
 )
 from gcseg.report.sweep.trainings import Training
+from gcseg.system.text import percent
 from gcseg.visualization.html import Document, Markup, details, table, text
 
 _MANY_CLASSES = 40

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from rich.styled import Styled
 from rich.table import Table
 
-from gcseg.errors import GcsegError
-from gcseg.report.sweep.plot import write_plot
 from gcseg.report.sweep.scores import (
-    MODES,
     Setting,
     best,
     compare,
-    job_modes,
-    miou,
     modes,
     overrides,
     settings,
     varying,
 )
 from gcseg.report.sweep.statistics import mean
-from gcseg.runs.shapes import RESULTS
+from gcseg.runs.modes import SHORT_MODE_TITLES
 from gcseg.sweeps.ledger import Job
-from gcseg.system.files import atomic_write
-from gcseg.system.terminal import TextConsole, announce
-from gcseg.system.text import printable
+from gcseg.system.terminal import TextConsole
+from gcseg.system.text import percent, printable
 
 _NUMBERS_NAMED = 8
 """Jobs of one note that are named by their numbers."""
@@ -48,35 +36,6 @@ class Sheet:
     rows: Sequence[Sequence[str]]
     texts: int  # the first columns, which are no numbers
     bold: frozenset[tuple[int, int]] = frozenset()
-
-
-def write_summary(folder: Path, jobs: Sequence[Job]) -> None:
-    """Write sweep.csv, sweep.txt, the plot and report.html, then print the table of a sweep.
-
-    Args:
-        folder: The sweep's.
-        jobs: All of its jobs, finished or not.
-
-    Raises:
-        OutputError: The folder can't be written.
-    """
-    sheets, lines = summary(jobs)
-    with atomic_write(folder / "sweep.csv") as file:
-        file.write(_csv(jobs).encode())
-    with atomic_write(folder / "sweep.txt") as file:
-        text = [f"{printable(sheet.title)}\n\n{_markdown(sheet)}" for sheet in sheets]
-        file.write(("\n\n".join([*text, "\n".join(map(printable, lines))]).strip() + "\n").encode())
-    write_plot(folder, settings(jobs), modes(jobs))
-    from gcseg.report.sweep.page import write_sweep_report  # which has these tables, too
-
-    try:
-        write_sweep_report(folder, jobs)
-    except (OSError, GcsegError) as error:
-        announce(f"no report of the sweep: {error}")
-    try:
-        print_sheets(sheets, lines)
-    except (BrokenPipeError, SystemExit):  # as of head, which has read enough; rich would leave
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def summary(jobs: Sequence[Job]) -> tuple[list[Sheet], list[str]]:
@@ -112,11 +71,6 @@ def print_sheets(sheets: Iterable[Sheet], lines: Iterable[str] = ()) -> None:
         console.print(line)
 
 
-def percent(fraction: float, sign: str = "") -> str:
-    """A fraction in percent, without its sign of percent."""
-    return f"{100 * fraction:{sign}.2f}"
-
-
 def _scores(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
     """A row per setting and a column per mode, the best of each column in bold."""
     names = list(rows[0].values)
@@ -130,7 +84,7 @@ def _scores(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
     several = any(len(setting.in_mode(mode)) > 1 for setting in rows for mode in columns)
     return Sheet(
         "mIoU in percent" + (", mean ± standard deviation over seeds" if several else ""),
-        [*(names or ["setting"]), *(MODES.get(mode, mode) for mode in columns)],
+        [*(names or ["setting"]), *(SHORT_MODE_TITLES.get(mode, mode) for mode in columns)],
         [[*_named(setting), *(_cell(setting, mode) for mode in columns)] for setting in rows],
         len(names or [""]),
         frozenset(bold),
@@ -150,7 +104,12 @@ def _noise(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
             if not setting.in_mode(mode) or winner is None:
                 continue
             of = mean(setting.in_mode(mode))
-            line = [MODES.get(mode, mode), *_named(setting), str(of.count), percent(of.value)]
+            line = [
+                SHORT_MODE_TITLES.get(mode, mode),
+                *_named(setting),
+                str(of.count),
+                percent(of.value),
+            ]
             line.append("" if of.deviation is None else percent(of.deviation))
             line.append(interval(of.value, of.margin))
             if len(rows) > 1:
@@ -163,7 +122,7 @@ def interval(value: float, margin: float | None, sign: str = "") -> str:
     """The interval around a fraction, in percent; empty without one."""
     if margin is None:
         return ""
-    return f"{percent(value - margin, sign)} to {percent(value + margin, sign)}"
+    return f"{percent(value - margin, sign=sign)} to {percent(value + margin, sign=sign)}"
 
 
 def _to_the_best(setting: Setting, winner: Setting, mode: str) -> list[str]:
@@ -173,7 +132,7 @@ def _to_the_best(setting: Setting, winner: Setting, mode: str) -> list[str]:
     unknown = "unknown: one seed" if change.margin is None else "unknown: equal scores"
     verdict = {True: "within the noise", False: "more than noise", None: unknown}
     return [
-        percent(change.value, "+"),
+        percent(change.value, sign="+"),
         interval(change.value, change.margin, "+"),
         verdict[change.in_the_noise],
     ]
@@ -217,36 +176,6 @@ def _unfinished(jobs: Sequence[Job]) -> list[str]:
         log = next((job.log for job in group if job.log is not None), None)
         lines.append(line + (f"; log: {log}" if log is not None and state != "pending" else ""))
     return lines
-
-
-def _csv(jobs: Sequence[Job]) -> str:
-    """A row per job and mode, scores as fractions in full precision."""
-    names = varying(jobs)
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        ["number", *names, "state", "run", "mode", "miou", "pixel_accuracy", "training_seconds",
-         "evaluation_seconds", "images_per_second", "error"]
-    )  # fmt: skip
-    for job in jobs:
-        training = _training(job)
-        for mode in job_modes(job) or [""]:
-            record = (job.evaluations or {}).get(mode, {})
-            writer.writerow(
-                [job.number, *overrides(job, names).values(), job.state, job.run, mode,
-                 miou(record), record.get("pixel_accuracy"), training.get("seconds"),
-                 record.get("seconds"), training.get("images_per_second"), job.error]
-            )  # fmt: skip
-    return file.getvalue()
-
-
-def _training(job: Job) -> Mapping[str, Any]:
-    """What the run folder says of the training's time; nothing where it is gone or damaged."""
-    if job.run is None:
-        return {}
-    from gcseg.runs.shown import mapping, shown_record
-
-    return mapping(shown_record(Path(job.run), "results.json", RESULTS), "training")
 
 
 def _markdown(sheet: Sheet) -> str:

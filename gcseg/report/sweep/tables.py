@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from gcseg.report.sweep.scores import MODES, Setting
+from gcseg.report.sweep.scores import Setting
 from gcseg.report.sweep.trainings import Training
+from gcseg.runs.modes import SHORT_MODE_TITLES
 from gcseg.runs.shown import number
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def short_label(setting: Setting, names: Collection[str] | None = None) -> str:
 
 def mode_name(mode: str) -> str:
     """What tables call a mode of test-time augmentation."""
-    return MODES.get(mode, mode)
+    return SHORT_MODE_TITLES.get(mode, mode)
 
 
 def _config(setting: Setting, trainings: Mapping[str, Training]) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gcseg.runs.folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
 from gcseg.runs.shapes import ANYTHING, ENVIRONMENT, FRACTION, RESULTS
 from gcseg.runs.shown import number, shown_curves, shown_record
 
@@ -133,11 +134,11 @@ def _read(sweep: Path, jobs: Sequence[Job]) -> Training:
     config: Mapping[str, Any] = {}
     lost = [] if folder or not told else [f"the run folder {Path(told[0]).name} is gone"]
     if folder is not None:
-        config = shown_record(folder, "config.yaml", ANYTHING, lost)
-        environment = shown_record(folder, "environment.json", ENVIRONMENT)
+        config = shown_record(folder, CONFIG_FILE, ANYTHING, lost)
+        environment = shown_record(folder, ENVIRONMENT_FILE, ENVIRONMENT)
         scored = any(job.state == "done" for job in jobs)
-        results = shown_record(folder, "results.json", RESULTS, lost if scored else None)
+        results = shown_record(folder, RESULTS_FILE, RESULTS, lost if scored else None)
         lost = [remark.removesuffix(".") for remark in lost]
     for job in jobs:  # what the job was given, where the training has not come to writing it
-        config = config or shown_record(sweep / "jobs" / str(job.number), "config.yaml", ANYTHING)
+        config = config or shown_record(sweep / "jobs" / str(job.number), CONFIG_FILE, ANYTHING)
     return Training(jobs, folder, config, results, environment, lost)

@@ -13,7 +13,8 @@ from PIL import Image
 
 from gcseg.data.label_spaces import CAMVID, LabelSpace
 from gcseg.errors import ConfigError, OutputError
-from gcseg.report.data.browse import BrowseSample, write_pages
+from gcseg.report.data.browse import write_pages
+from gcseg.report.data.browse_page import BrowseSample
 from gcseg.visualization.pictures import overlay
 
 VOID = {"meta", "link", "img", "input", "br"}

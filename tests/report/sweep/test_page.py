@@ -13,7 +13,7 @@ import yaml
 from gcseg.errors import OutputError
 from gcseg.report.sweep import page as report
 from gcseg.report.sweep.page import write_sweep_report
-from gcseg.report.sweep.sheets import write_summary
+from gcseg.report.sweep.write import write_summary
 from tests.sweeps.jobs import grid
 
 CLASSES = ("road", "building", "sky", "pole")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from gcseg.errors import OutputError
-from gcseg.report.sweep.sheets import write_summary
+from gcseg.report.sweep.write import write_summary
 from gcseg.sweeps.ledger import Job
 from tests.sweeps.jobs import MODES, grid
 

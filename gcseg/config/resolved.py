@@ -1,0 +1,70 @@
+"""Run a command with settings that are resolved already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from gcseg.config.checks import check, expand_home
+from gcseg.config.compose import compose
+from gcseg.config.messages import errors_in_one_line, full_errors
+from gcseg.errors import ConfigError
+from gcseg.system.records import RecordError, read_yaml
+from gcseg.system.text import say
+
+
+def run_resolved(
+    config_name: str,
+    task: Callable[[DictConfig], None],
+    arguments: list[str],
+    begin: Callable[[], None],
+) -> None:
+    """Run a command with the settings of a file that are resolved already, without Hydra.
+
+    Args:
+        config_name: The command's primary configuration.
+        task: What it does with the checked settings.
+        arguments: The file, then overrides of single settings.
+        begin: Called once the arguments are seen to be right, before the file is read.
+    """
+    with errors_in_one_line(config_name, full_errors()):
+        if not arguments or not all("=" in argument for argument in arguments[1:]):
+            given = " ".join(arguments) or "nothing"
+            raise ConfigError(
+                f"--resolved is given {given}",
+                "give it a file, as config.yaml of a run folder, and then key=value if you like",
+            )
+        begin()
+        cfg = _read_resolved(Path(arguments[0]), config_name)
+        cfg.merge_with_dotlist(arguments[1:])
+        check(cfg, config_name)
+        expand_home(cfg, config_name)
+        task(cfg)
+
+
+def _read_resolved(path: Path, config_name: str) -> DictConfig:
+    """Settings of a YAML file; those that have come after it was written are as usual.
+
+    Raises:
+        ConfigError: There is no such file, or it has no settings.
+    """
+    try:
+        content = read_yaml(path)
+    except (FileNotFoundError, RecordError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"{path} can't be read ({reason})", "give config.yaml of a run folder"
+        ) from None
+    if not isinstance(content, dict) or "tta" not in content:
+        raise ConfigError(
+            f"{path} holds no settings of a training", "give config.yaml of a run folder"
+        )
+    usual = compose(config_name, [])
+    missing = [str(key) for key in usual if key not in content]
+    if missing:
+        say(f"as usual, since {path} does not have them: {', '.join(missing)}", error=True)
+    cfg = OmegaConf.create({**{key: usual._get_node(key) for key in missing}, **content})
+    OmegaConf.set_struct(cfg, True)  # a setting that is missing is an error and not None
+    return cfg

@@ -1,0 +1,34 @@
+"""The name of a multirun's sweep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from gcseg.runs.name import fingerprint
+
+NOT_THE_WORK = ("run_root", "retry_failed", "job_timeout")
+"""Settings that do not change what a sweep does, only where and how."""
+
+
+def sweep_name(arguments: Iterable[str]) -> str:
+    """The name of a command line's sweep: what varies, and a fingerprint of it all.
+
+    The same for any order of the arguments, and whatever launcher runs it.
+    """
+    told = []
+    varied = []
+    for argument in sorted(arguments):
+        key, _, value = argument.lstrip("+~").partition("=")
+        hydra = key.startswith(("hydra/", "hydra.")) and not key.startswith(
+            ("hydra/sweeper", "hydra.sweeper")
+        )
+        if argument in ("-m", "--multirun") or key in NOT_THE_WORK or hydra:
+            continue
+        told.append(argument)
+        if key == "sweep":
+            varied.append(value)
+        elif "," in re.sub(r"\[[^]]*\]|\{[^}]*\}", "", value) or re.match(r"\w+\(", value):
+            varied.append(key.rpartition(".")[2])
+    prefix = re.sub(r"[^\w-]+", "", "-".join(varied))[:40] or "sweep"
+    return f"{prefix}-{fingerprint({'arguments': told})}"

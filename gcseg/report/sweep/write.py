@@ -1,0 +1,88 @@
+"""What a sweep writes at its end: sweep.csv with everything, sweep.txt to read, a plot, a page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gcseg.errors import GcsegError
+from gcseg.report.sweep.plot import write_plot
+from gcseg.report.sweep.scores import (
+    job_modes,
+    modes,
+    overrides,
+    settings,
+    varying,
+)
+from gcseg.report.sweep.sheets import _markdown, print_sheets, summary
+from gcseg.runs.folder import RESULTS_FILE
+from gcseg.runs.shapes import RESULTS
+from gcseg.runs.shown import miou
+from gcseg.sweeps.ledger import Job
+from gcseg.system.files import atomic_write
+from gcseg.system.terminal import announce
+from gcseg.system.text import printable
+
+
+def write_summary(folder: Path, jobs: Sequence[Job]) -> None:
+    """Write sweep.csv, sweep.txt, the plot and report.html, then print the table of a sweep.
+
+    Args:
+        folder: The sweep's.
+        jobs: All of its jobs, finished or not.
+
+    Raises:
+        OutputError: The folder can't be written.
+    """
+    sheets, lines = summary(jobs)
+    with atomic_write(folder / "sweep.csv") as file:
+        file.write(_csv(jobs).encode())
+    with atomic_write(folder / "sweep.txt") as file:
+        text = [f"{printable(sheet.title)}\n\n{_markdown(sheet)}" for sheet in sheets]
+        file.write(("\n\n".join([*text, "\n".join(map(printable, lines))]).strip() + "\n").encode())
+    write_plot(folder, settings(jobs), modes(jobs))
+    from gcseg.report.sweep.page import write_sweep_report  # which has these tables, too
+
+    try:
+        write_sweep_report(folder, jobs)
+    except (OSError, GcsegError) as error:
+        announce(f"no report of the sweep: {error}")
+    try:
+        print_sheets(sheets, lines)
+    except (BrokenPipeError, SystemExit):  # as of head, which has read enough; rich would leave
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _csv(jobs: Sequence[Job]) -> str:
+    """A row per job and mode, scores as fractions in full precision."""
+    names = varying(jobs)
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ["number", *names, "state", "run", "mode", "miou", "pixel_accuracy", "training_seconds",
+         "evaluation_seconds", "images_per_second", "error"]
+    )  # fmt: skip
+    for job in jobs:
+        training = _training(job)
+        for mode in job_modes(job) or [""]:
+            record = (job.evaluations or {}).get(mode, {})
+            writer.writerow(
+                [job.number, *overrides(job, names).values(), job.state, job.run, mode,
+                 miou(record), record.get("pixel_accuracy"), training.get("seconds"),
+                 record.get("seconds"), training.get("images_per_second"), job.error]
+            )  # fmt: skip
+    return file.getvalue()
+
+
+def _training(job: Job) -> Mapping[str, Any]:
+    """What the run folder says of the training's time; nothing where it is gone or damaged."""
+    if job.run is None:
+        return {}
+    from gcseg.runs.shown import mapping, shown_record
+
+    return mapping(shown_record(Path(job.run), RESULTS_FILE, RESULTS), "training")

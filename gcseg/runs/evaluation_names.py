@@ -1,0 +1,96 @@
+"""The names of evaluations in results.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def named(
+    records: Mapping[str, dict[str, Any]],
+    cfg: Mapping[str, Any],
+    trained: Mapping[str, Any],
+    *,
+    split: str,
+    checkpoint: str = "best",
+) -> dict[str, dict[str, Any]]:
+    """Give evaluations the names that they have in results.json.
+
+    The mode alone for what the training itself ends in: its best checkpoint and validation split
+    under its protocol. Anything else is added to the name, so that no evaluation takes another's
+    place.
+
+    Args:
+        records: By mode.
+        cfg: Plain settings of the evaluation.
+        trained: Plain settings of the training, as far as they are known.
+        split: That was evaluated.
+        checkpoint: Of the training that was evaluated, as its file is named without suffix.
+    """
+    parts = _differences(cfg, {**cfg, "precision": 32, **trained}, split)
+    if "dataset" not in trained:  # another framework's file, which may be for any
+        parts.insert(0, cfg["dataset"]["name"])
+    trained = {**cfg, **trained}
+    if checkpoint != "best":
+        parts.insert(0, checkpoint)
+    return {
+        "@".join([mode, *_unusual(mode, record, cfg, trained), *parts]): record
+        for mode, record in records.items()
+    }
+
+
+def _unusual(
+    mode: str, record: Mapping[str, Any], cfg: Mapping[str, Any], trained: Mapping[str, Any]
+) -> list[str]:
+    """What sets one mode apart from that of the training's protocol."""
+    parts = []
+    if record["scales"] != (trained["protocol"]["scales"] if mode == "msflip" else [1.0]):
+        parts.append(",".join(map(str, record["scales"])))
+    if record["average"] != trained["protocol"]["average"]:
+        parts.append(record["average"])
+    if record["flip"] and mode not in ("flip", "msflip"):
+        parts.append("flip")
+    if mode in ("flip", "msflip") and not record["flip"]:
+        parts.append("noflip")
+    if cfg["inference"] != trained["inference"]:
+        window = record["window"]
+        parts.append("slide" + "x".join(map(str, window.values())) if window else "whole")
+    return parts
+
+
+def _differences(cfg: Mapping[str, Any], trained: Mapping[str, Any], split: str) -> list[str]:
+    """What sets an evaluation's settings apart from those of the training's own."""
+    dataset, usual = cfg["dataset"], trained["dataset"]
+    parts = []
+    for group in ("backbone", "head"):
+        parts += _changed(group, cfg[group], trained[group])
+    if dataset["name"] == usual["name"]:
+        parts += _changed("reader", dataset["reader"], usual["reader"])
+    if split != usual["splits"]["val"]:
+        parts.append(split)
+    if dataset["name"] != usual["name"]:
+        parts.append(dataset["name"])
+    resize = cfg["protocol"]["resize"]
+    changed = resize != trained["protocol"]["resize"]
+    if resize == "pad" and (changed or dataset["pad"] != usual["pad"]):
+        parts.append("pad{height}x{width}".format(**dataset["pad"]))
+    sizes = dataset.get("fit") or {}
+    if resize == "fit" and (changed or sizes != (usual.get("fit") or {})):
+        parts.append("fit{long}x{short}".format(**sizes) if sizes.get("long") else "native")
+    if cfg["normalize"] != trained["normalize"]:
+        parts.append("mean{mean}std{std}".format(**cfg["normalize"]).replace(" ", ""))
+    averaged = (trained.get("ema") or {}).get("decay") is not None
+    if averaged and cfg.get("weights") == "raw":
+        parts.append("raw")
+    if str(cfg["precision"]) != str(trained["precision"]):
+        parts.append(str(cfg["precision"]))
+    return parts
+
+
+def _changed(group: str, settings: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
+    """Settings that differ, but for those that scores do not depend on."""
+    return [
+        f"{group}.{key}={value}"
+        for key, value in settings.items()
+        if key not in ("name", "pretrained", "dropout") and value != usual.get(key, value)
+    ]
