@@ -44,7 +44,7 @@ from gcseg.engine.loggers.metrics_csv import ContinuedCurves, MetricsCSV
 from gcseg.engine.module import SegmentationModule
 from gcseg.engine.summary import TrainingPlan
 from gcseg.errors import ConfigError
-from gcseg.runs.folder import RunFolder
+from gcseg.runs.folder import METRICS_FILE, RunFolder
 from gcseg.system.signals import Signals
 
 
@@ -157,7 +157,7 @@ def training_plan(cfg: DictConfig, module: SegmentationModule) -> TrainingPlan:
         seed=cfg.seed,
         optimizer_states=optimizer_states(optimizer),
         ema=cfg.ema.decay is not None,
-        logs=("metrics.csv", *([] if logger is None else [name])),
+        logs=(METRICS_FILE, *([] if logger is None else [name])),
     )
 
 

@@ -60,7 +60,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
     from gcseg.builders import trainer as build_trainer
     from gcseg.engine.callbacks.progress import RunProgress
     from gcseg.engine.loggers import finishing
-    from gcseg.runs import folder as run
+    from gcseg.runs.folder import choose_folder
     from gcseg.runs.lock import hold, remove_leftovers
     from gcseg.runs.results import read_results
 
@@ -75,9 +75,8 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
     check_labels(train_set, val_set)
     weights = find_starting_weights(cfg)
 
-    folder = run.choose_folder(
-        Path(cfg.run_root), run_name(plain(cfg), train_set, weights), cfg.fresh
-    )
+    name = run_name(plain(cfg), train_set, weights)
+    folder = choose_folder(Path(cfg.run_root), name, cfg.fresh)
     with hold(folder.path, wait=in_sweep()):
         remove_leftovers(folder)
         tell_sweep(folder.path)

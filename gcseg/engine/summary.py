@@ -15,8 +15,9 @@ from gcseg.models import Segmentor
 from gcseg.system.ranks import is_first_process
 from gcseg.system.terminal import TextConsole
 from gcseg.system.text import as_override
+from gcseg.runs.folder import METRICS_FILE, REPORT_FILE, RESULTS_FILE
 
-FILES = ("report.html", "results.json", "metrics.csv", "checkpoints/best.ckpt")
+FILES = (REPORT_FILE, RESULTS_FILE, METRICS_FILE, "checkpoints/best.ckpt")
 """Of a run folder, in the order in which a reader wants them."""
 
 
@@ -60,7 +61,7 @@ class TrainingPlan:
     seed: int
     optimizer_states: int
     ema: bool = False
-    logs: Sequence[str] = ("metrics.csv",)
+    logs: Sequence[str] = (METRICS_FILE,)
 
 
 def print_start(
@@ -126,7 +127,7 @@ def end_lines(folder: Path, *, attention: bool = True) -> dict[str, str]:
     there = [name for name in FILES if (folder / name).is_file()]
     lines = {Path(name).name: str(folder / name) for name in there}
     checkpoint = shlex.quote(as_override("checkpoint", folder))
-    if "report.html" not in there:  # which has it all
+    if REPORT_FILE not in there:  # which has it all
         lines["explain"] = f"python -m gcseg.eval {checkpoint} explain=true"
     lines["predict"] = f"python -m gcseg.predict {checkpoint} limit=8"
     lines["report"] = f"python -m gcseg.report {shlex.quote(as_override('run', folder))}"

@@ -20,7 +20,7 @@ from gcseg.engine import loggers
 from gcseg.engine.callbacks.panel import PanelImage
 from gcseg.engine.loggers import wandb as wandb_logger
 from gcseg.errors import LeftEarlyError
-from tests.engine.conftest import nobody_logged_in
+from tests.engine.loggers.conftest import nobody_logged_in
 from tests.running import REPOSITORY, TINY, compose
 from tests.wandb_files import offline_runs
 from tests.wandb_server import wandb_server
