@@ -83,6 +83,49 @@ def test_imports_point_downward(file):
         assert other == room or floor_of(other) < floor_of(room), f"{file} imports {name}"
 
 
+def at_import(file: str) -> set[str]:
+    """The modules that are imported when a file is, those that functions import left out."""
+    found = set()
+    waiting = list(ast.parse((PACKAGE / file).read_text()).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                found.add(name if is_module(name) else node.module)
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            checking = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            waiting += [] if checking else list(ast.iter_child_nodes(node))
+    around = set(files_of("gcseg." + file.removesuffix(".py").replace("/", "."))) - {file}
+    needed = set()
+    for name in found:
+        *packages, target = files_of(name) or ["__init__.py"]
+        needed |= {*packages} - around | {target}  # what a file is in is imported before it
+    return needed - {file}
+
+
+def is_module(name: str) -> bool:
+    path = name.removeprefix("gcseg.").replace(".", "/")
+    return f"{path}.py" in FILES or f"{path}/__init__.py" in FILES
+
+
+def files_of(name: str) -> list[str]:
+    """A module's file, after those of the packages that it is in, which are imported with it."""
+    parts = name.split(".")[1:] if name.startswith("gcseg.") else []
+    packages = ["/".join([*parts[:end], "__init__.py"]) for end in range(1, len(parts) + 1)]
+    return [file for file in [*packages, "/".join(parts) + ".py"] if file in FILES]
+
+
+def test_imports_go_in_no_circle():
+    imports = {file: at_import(file) for file in FILES}
+    while imports:  # take away what waits for nothing, until nothing is left
+        ready = {file for file, needed in imports.items() if not needed & imports.keys()}
+        assert ready, f"these import each other: {sorted(imports)}"
+        imports = {file: needed for file, needed in imports.items() if file not in ready}
+
+
 @pytest.mark.parametrize("file", sorted(STUBS))
 def test_stubs_only_start_a_command(file):
     name = file.removesuffix("/__main__.py").removesuffix(".py")

@@ -14,14 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 from gcseg.config.instantiate import call, find_target, instantiate
 from gcseg.config.plain import plain
 from gcseg.data.augment import TrainingPipeline, evaluation_pipeline, training_pipeline
-from gcseg.data.cache import cached as decoded
+from gcseg.data.cache.cached import cached as decoded
 from gcseg.data.check.doctor import read_split
 from gcseg.data.class_index import class_index
 from gcseg.data.crop_fit import check_crop
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.rare import RareClasses, repeat_factors
-from gcseg.data.resize import Fit
+from gcseg.data.resize import ResizeToFit
 from gcseg.errors import ConfigError, DataError
 from gcseg.system.terminal import announce, progress_bar
 from gcseg.zoo import catalogue
@@ -128,12 +128,12 @@ def evaluation_preprocessing(cfg: DictConfig) -> Any:
     )
 
 
-def rectangle(key: str, sizes: Any) -> Fit | None:
+def rectangle(key: str, sizes: Any) -> ResizeToFit | None:
     """A rectangle to fit images into; null, or two nulls, stand for their own size."""
     if sizes is None or sizes == {"long": None, "short": None}:
         return None
     try:
-        return Fit(**sizes)
+        return ResizeToFit(**sizes)
     except TypeError:
         raise ConfigError(f"{key}={sizes}", "give {long: pixels, short: pixels} or null") from None
 

@@ -11,10 +11,10 @@ from torch import nn
 from gcseg.builders.data import rectangle
 from gcseg.config.instantiate import instantiate
 from gcseg.config.plain import plain
-from gcseg.data.resize import Fit
+from gcseg.data.resize import ResizeToFit
 from gcseg.engine.module import SegmentationModule
 from gcseg.errors import ConfigError
-from gcseg.inference.predict import Augmentation, SlidingWindow
+from gcseg.inference.protocol import Augmentation, Average, Protocol, SlidingWindow
 from gcseg.models import Segmentor
 from gcseg.models.contract import check_backbone, check_head
 
@@ -43,19 +43,34 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     return Segmentor(backbone, head, auxiliary_head, align_corners=align_corners)
 
 
-def fit(cfg: DictConfig) -> Fit | None:
-    """Into what the protocol resizes images of this dataset, or None for their own size."""
-    if cfg.protocol.resize != "fit":
-        return None
-    return rectangle("dataset.fit", plain(cfg.dataset).get("fit"))
-
-
 def modes(cfg: DictConfig) -> dict[str, Augmentation]:
     """The modes of test-time augmentation of `cfg.tta`."""
     return {name: Augmentation(**mode) for name, mode in plain(cfg.tta)["modes"].items()}
 
 
-def window(cfg: DictConfig) -> SlidingWindow | None:
+def protocol(cfg: DictConfig, average: Average | None = None) -> Protocol:
+    """What images of this dataset are predicted with, in every mode of test-time augmentation.
+
+    Args:
+        cfg: Gives it.
+        average: What is averaged over the views; `cfg.tta.average` if None.
+    """
+    return Protocol(
+        average or cfg.tta.average,
+        sliding_window(cfg),
+        eval_resize(cfg),
+        cfg.head.get("align_corners", False),
+    )
+
+
+def eval_resize(cfg: DictConfig) -> ResizeToFit | None:
+    """The size that the protocol resizes images of this dataset to; None for their own size."""
+    if cfg.protocol.resize != "fit":
+        return None
+    return rectangle("dataset.fit", plain(cfg.dataset).get("fit"))
+
+
+def sliding_window(cfg: DictConfig) -> SlidingWindow | None:
     """The sliding window of `cfg.inference`, or None for whole images."""
     if cfg.inference.window is None:
         return None
@@ -82,9 +97,7 @@ def module(cfg: DictConfig, classes: tuple[str, ...]) -> SegmentationModule:
         auxiliary_weight=cfg.get("auxiliary_weight", 0.0),
         class_weights=class_weights(cfg, classes),
         count_ignored=cfg.get("count_ignored", False),
-        average=cfg.tta.average,
-        window=window(cfg),
-        fit=fit(cfg),
+        protocol=protocol(cfg),
         channels_last=cfg.channels_last,
     )
 

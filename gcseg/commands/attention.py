@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gcseg.data.reading import UInt8Array
-    from gcseg.data.resize import Fit
+    from gcseg.inference.protocol import Protocol
     from gcseg.models import Segmentor
     from gcseg.weights import CheckpointFile
 
@@ -66,7 +66,7 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
     load_tensors(model, content.tensors, content.extra, source=str(checkpoint))
     layout = torch.channels_last if cfg.channels_last else torch.contiguous_format
     model = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
-    fit = build.fit(cfg)
+    protocol = build.protocol(cfg, "logits")  # of which only the size counts
     samples = EvaluationSamples(dataset, build_data.evaluation_preprocessing(cfg))
     output = Path(cfg.output or output_folder(cfg, checkpoint).path / "attention")
     clear_partials(output, _PARTS)
@@ -80,7 +80,7 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
             except DataError as error:
                 faults.append(error)
                 continue
-            weights = _weights(model, sample["image"], fit, sample["name"])
+            weights = _weights(model, sample["image"], protocol, sample["name"])
             image, _ = dataset.read(index)
             padded = tuple(sample["image"].shape[-2:])
             picture = attention_panel(image, weights.numpy(), padded=padded)
@@ -115,7 +115,7 @@ def _class_count(content: CheckpointFile) -> int:
     return count
 
 
-def _weights(model: Segmentor, image: Tensor, fit: Fit | None, name: str) -> Tensor:
+def _weights(model: Segmentor, image: Tensor, protocol: Protocol, name: str) -> Tensor:
     """The attention map, h x w float32 on the CPU, of a prepared image 3 x H x W.
 
     Raises:
@@ -127,7 +127,7 @@ def _weights(model: Segmentor, image: Tensor, fit: Fit | None, name: str) -> Ten
     parameter = next(model.parameters())
     height, width = image.shape[-2:]
     try:
-        return predict_attention(model.attention, image[None].to(parameter.device), fit)[0, 0]
+        return predict_attention(model.attention, image[None].to(parameter.device), protocol)[0, 0]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

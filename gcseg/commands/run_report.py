@@ -14,7 +14,7 @@ from gcseg.builders import devices
 from gcseg.builders import model as build
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.errors import ConfigError, GcsegError
-from gcseg.inference.predict import Augmentation
+from gcseg.inference.protocol import Augmentation
 from gcseg.report.run.examples import pick_examples, predict_examples, read_image_scores
 from gcseg.report.run.page import write_run_report
 from gcseg.runs.classes import check_classes
@@ -89,9 +89,7 @@ def _examples(
         build_data.evaluation_preprocessing(cfg),
         pick_examples(rows, count),
         mode=Augmentation(evaluation["scales"], evaluation["flip"]),
-        average=evaluation["average"],
-        window=build.window(cfg),
-        fit=build.fit(cfg),
+        protocol=build.protocol(cfg, evaluation["average"]),
         device=devices.device(cfg),
     )
     return examples, dataset.label_space

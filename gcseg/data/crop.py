@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.reading import UInt8Array, count_values
-from gcseg.data.resize import Fit, scaled_size
+from gcseg.data.resize import ResizeToFit, scaled_size
 
 MAX_REDRAWS = 10
 """How often a window that one class dominates is drawn again, as mmsegmentation's RandomCrop."""
@@ -78,7 +78,7 @@ class RandomScaledCrop(KeepsViews):
         scale_min: float = 0.5,
         scale_max: float = 2.0,
         scale_step: float = 0.25,
-        fit: Fit | None = None,
+        fit: ResizeToFit | None = None,
         cat_max_ratio: float = 1.0,
         p: float = 1.0,
     ) -> None:

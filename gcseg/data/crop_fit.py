@@ -9,7 +9,7 @@ from PIL import Image
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.images import ORIENTATION
 from gcseg.data.parallel import in_parallel
-from gcseg.data.resize import Fit, scaled_size
+from gcseg.data.resize import ResizeToFit, scaled_size
 from gcseg.errors import ConfigError
 
 SAMPLED = 64
@@ -23,7 +23,7 @@ Size = tuple[int, int]
 
 
 def check_crop(
-    train: SegmentationDataset, crop: Size, largest_scale: float, fit: Fit | None
+    train: SegmentationDataset, crop: Size, largest_scale: float, fit: ResizeToFit | None
 ) -> str | None:
     """Check that a crop is not larger than all pictures; smaller ones among them are padded.
 

@@ -9,7 +9,7 @@ from gcseg.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Fit:
+class ResizeToFit:
     """The size at which an image is predicted: as large as fits into a rectangle, either way up.
 
     Source: mmsegmentation's `Resize(scale=(long, short), keep_ratio=True)`.
@@ -38,7 +38,9 @@ class Fit:
         return min(long / max(height, width), short / min(height, width))
 
 
-def scaled_size(height: int, width: int, scale: float, fit: Fit | None = None) -> tuple[int, int]:
+def scaled_size(
+    height: int, width: int, scale: float, fit: ResizeToFit | None = None
+) -> tuple[int, int]:
     """The height and width in pixels that an image is resized to.
 
     Args:

@@ -11,7 +11,7 @@ import pytorch_lightning as L
 
 from gcseg.engine.data import SegmentationData
 from gcseg.engine.module import SegmentationModule
-from gcseg.inference.predict import Augmentation
+from gcseg.inference.protocol import Augmentation
 from gcseg.runs.analysis import analysis, keep_analyses
 from gcseg.runs.confusion import keep_confusion
 from gcseg.runs.results import evaluation_record, merge_results
@@ -52,9 +52,7 @@ def evaluate(
         name: evaluation_record(
             module.scores[name],
             mode,
-            average=module.average,
-            window=module.window,
-            fit=module.fit,
+            module.protocol,
             split=split,
             images=len(data.evaluation),
             seconds=seconds,

@@ -15,10 +15,9 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from gcseg.data.label_spaces import IGNORE_INDEX
-from gcseg.data.resize import Fit
 from gcseg.errors import ConfigError
 from gcseg.inference.memory_ladder import MemoryLadder, report
-from gcseg.inference.predict import Augmentation, Average, SlidingWindow
+from gcseg.inference.protocol import Augmentation, Protocol
 from gcseg.losses import cross_entropy, summed_weight
 from gcseg.metrics.counts import Analysis, Counts, merged
 from gcseg.metrics.scores import Scores, scores
@@ -40,9 +39,7 @@ class SegmentationModule(L.LightningModule):
         auxiliary_weight: Of the auxiliary head's loss.
         class_weights: Of the loss, one per class; all 1 where None.
         count_ignored: Whether ignored pixels count in the mean of the loss.
-        average: What test-time augmentation averages.
-        window: Sliding window for evaluation; whole images where None.
-        fit: Into what evaluation resizes images; their own size where None.
+        protocol: What evaluation predicts with; `Protocol()` where None.
         channels_last: Whether convolutions run in that memory format.
     """
 
@@ -55,9 +52,7 @@ class SegmentationModule(L.LightningModule):
         auxiliary_weight: float = 0.4,
         class_weights: Sequence[float] | None = None,
         count_ignored: bool = False,
-        average: Average = "logits",
-        window: SlidingWindow | None = None,
-        fit: Fit | None = None,
+        protocol: Protocol | None = None,
         channels_last: bool = True,
     ) -> None:
         super().__init__()
@@ -73,9 +68,7 @@ class SegmentationModule(L.LightningModule):
         self._outside: Tensor
         self.register_buffer("class_weights", weights, persistent=False)
         self.register_buffer("_outside", torch.zeros((), dtype=torch.int64), persistent=False)
-        self.average = average
-        self.window = window
-        self.fit = fit
+        self.protocol = protocol or Protocol()
         self.scores: dict[str, Scores] = {}
         self.memory: list[str] = []
         self.matrices: dict[str, Tensor] = {}
@@ -231,12 +224,9 @@ class SegmentationModule(L.LightningModule):
             self.model,
             batch["image"].contiguous(memory_format=self.memory_format),
             self.modes,
+            self.protocol,
             height=height,
             width=width,
-            average=self.average,
-            window=self.window,
-            fit=self.fit,
-            align_corners=self.model.align_corners,
             confidences=confidences,
         )
 

@@ -6,24 +6,16 @@ scores within rounding. What was done is counted, for the record of an evaluatio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gcseg.data.resize import Fit
 from gcseg.errors import MemoryLimitError, is_out_of_memory
 from gcseg.inference.network_strips import runs_in_strips
-from gcseg.inference.predict import (
-    Augmentation,
-    Average,
-    Model,
-    SlidingWindow,
-    predict_confidence,
-    predict_labels,
-    predict_scores,
-)
+from gcseg.inference.predict import predict_confidence, predict_labels, predict_scores
+from gcseg.inference.protocol import Model, Modes, Protocol
 from gcseg.inference.strips import predict_labels_in_strips
 from gcseg.system.terminal import announce
 
@@ -68,14 +60,11 @@ class MemoryLadder:
         self,
         model: Model,
         images: Tensor,
-        modes: Mapping[str, Augmentation],
+        modes: Modes,
+        protocol: Protocol | None = None,
         *,
         height: int,
         width: int,
-        average: Average = "logits",
-        window: SlidingWindow | None = None,
-        fit: Fit | None = None,
-        align_corners: bool = False,
         confidences: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Class indices of images under several modes of test-time augmentation at once.
@@ -85,13 +74,10 @@ class MemoryLadder:
                 that it can; another skips these steps.
             images: See `predict_scores`.
             modes: See `predict_scores`.
-            height: Of the images without padding, in pixels.
-            width: Likewise.
-            average: See `predict_scores`.
-            window: See `predict_scores`.
-            fit: See `predict_scores`.
-            align_corners: See `predict_scores`.
-            confidences: Where given, `predict_confidence` of each mode is put into it.
+            protocol: See `predict_scores`.
+            height: Height of the images without padding, in pixels.
+            width: Width of the images without padding, in pixels.
+            confidences: Gets `predict_confidence` of each mode, where it is given.
 
         Returns:
             By mode, N x height x width int64.
@@ -99,43 +85,23 @@ class MemoryLadder:
         Raises:
             MemoryLimitError: The last step does not fit into memory either.
         """
+        protocol = protocol or Protocol()
         pixels = images.shape[0] * images.shape[-2] * images.shape[-1]
+        size = f"{images.shape[-2]} x {images.shape[-1]} pixels"
         last = len(STEPS) if runs_in_strips(model) else 2
         first = max((step for size, step in self._steps.items() if size <= pixels), default=0)
         for number in range(min(first, last - 1), last):
             strips = STEPS[number].network_strips
             try:
                 if strips is None:
-                    scores = predict_scores(
-                        model,
-                        images,
-                        modes,
-                        average=average,
-                        window=window,
-                        fit=fit,
-                        align_corners=align_corners,
+                    labels = _labels_at_once(
+                        model, images, modes, protocol, height, width, confidences
                     )
-                    labels = {}
-                    for name in modes:
-                        total = scores.pop(name)
-                        labels[name] = predict_labels(total, height, width)
-                        if confidences is not None:
-                            sure = predict_confidence(total, height, width, average)
-                            confidences[name] = sure
                 else:
                     labels = predict_labels_in_strips(
-                        model,
-                        images,
-                        modes,
-                        height=height,
-                        width=width,
-                        network_strips=strips,
-                        average=average,
-                        window=window,
-                        fit=fit,
-                        align_corners=align_corners,
-                        confidences=confidences,
-                    )
+                        model, images, modes, protocol, height=height, width=width,
+                        network_strips=strips, confidences=confidences,
+                    )  # fmt: skip
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -146,7 +112,6 @@ class MemoryLadder:
             # The error is gone by now, and with it what its frames held.
             if images.is_cuda:
                 torch.cuda.empty_cache()
-            size = f"{images.shape[-2]} x {images.shape[-1]} pixels"
             if number + 1 < last:
                 self._steps[pixels] = number + 1
                 announce(
@@ -159,6 +124,26 @@ class MemoryLadder:
             "free memory, use precision=bf16-mixed, or (another protocol, with other scores) "
             "smaller scales or inference=slide",
         )
+
+
+def _labels_at_once(
+    model: Model,
+    images: Tensor,
+    modes: Modes,
+    protocol: Protocol,
+    height: int,
+    width: int,
+    confidences: dict[str, Tensor] | None,
+) -> dict[str, Tensor]:
+    """Do what `MemoryLadder.labels` does by its first step, everything whole."""
+    scores = predict_scores(model, images, modes, protocol)
+    labels = {}
+    for name in modes:
+        total = scores.pop(name)  # so that one mode's is held while the next is worked on
+        labels[name] = predict_labels(total, height, width)
+        if confidences is not None:
+            confidences[name] = predict_confidence(total, height, width, protocol.average)
+    return labels
 
 
 def report(images: Sequence[int]) -> list[str]:

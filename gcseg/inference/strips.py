@@ -7,29 +7,21 @@ rows at a time is upsampled, added up and turned into labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gcseg.data.resize import Fit, scaled_size
 from gcseg.inference.network_strips import logits_in_strips
-from gcseg.inference.predict import (
-    Augmentation,
-    Average,
-    Model,
-    SlidingWindow,
-    all_views,
-    predict_confidence,
-    predict_labels,
-    view_of,
-)
+from gcseg.inference.predict import add_view, predict_confidence, predict_labels, view_of
+from gcseg.inference.protocol import Model, Modes, Protocol, all_views
 from gcseg.models import Segmentor
 
 STRIP_ELEMENTS = 2**23
-"""Of the scores of one strip and one view: 32 MiB in float32."""
+"""Elements of the scores of one strip and one view: 32 MiB in float32."""
 
 Rows = Callable[[int, int], Tensor]
 """Gives rows from a first to one before a last, N x C x (last - first) x W, on the device."""
@@ -37,11 +29,32 @@ Rows = Callable[[int, int], Tensor]
 
 @dataclass(frozen=True)
 class _Window:
-    """A window of a view, and its logits in main memory: N x C x h x w, of any resolution."""
+    """A window of a view, and its logits in main memory: N x C x h x w, of any resolution.
+
+    Args:
+        rows: Where it is in the view.
+        columns: Where it is in the view.
+        logits: Logits at the resolution that the network gives.
+        corners: Whether the network upsamples them with aligned corners.
+    """
 
     rows: slice
     columns: slice
     logits: Tensor
+    corners: bool
+
+    def pixel_rows(self, first: int, last: int, device: torch.device) -> Tensor:
+        """Rows of the view within the window, upsampled: N x C x (last - first) x width."""
+        top, height = self.rows.start, self.rows.stop - self.rows.start
+        width = self.columns.stop - self.columns.start
+
+        def coarse(first: int, last: int) -> Tensor:
+            return self.logits[..., first:last, :].to(device)
+
+        coarse_size = self.logits.shape[-2], self.logits.shape[-1]
+        return resized_rows(
+            coarse, coarse_size, (height, width), first - top, last - top, self.corners
+        ).float()
 
 
 @dataclass(frozen=True)
@@ -58,20 +71,31 @@ class _View:
         """Channels of the logits."""
         return self.windows[0].logits.shape[1]
 
+    def rows(self, first: int, last: int, device: torch.device) -> Tensor:
+        """Rows of the view's logits, mirrored back: N x C x (last - first) x width float32."""
+        found = self.windows[0].logits
+        total = torch.zeros(*found.shape[:2], last - first, self.width, device=device)
+        count = torch.zeros(1, 1, last - first, self.width, device=device)
+        for window in self.windows:
+            top, bottom = max(window.rows.start, first), min(window.rows.stop, last)
+            if top < bottom:
+                part = (..., slice(top - first, bottom - first), window.columns)
+                total[part] += window.pixel_rows(top, bottom, device)
+                count[part] += 1
+        total /= count
+        return total.flip(-1) if self.flip else total
+
 
 @torch.inference_mode()
 def predict_labels_in_strips(
     model: Model,
     images: Tensor,
-    modes: Mapping[str, Augmentation],
+    modes: Modes,
+    protocol: Protocol | None = None,
     *,
     height: int,
     width: int,
     network_strips: int = 1,
-    average: Average = "logits",
-    window: SlidingWindow | None = None,
-    fit: Fit | None = None,
-    align_corners: bool = False,
     confidences: dict[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Class indices of images under several modes of test-time augmentation at once.
@@ -80,71 +104,65 @@ def predict_labels_in_strips(
         model: See `predict_scores`.
         images: See `predict_scores`.
         modes: See `predict_scores`.
-        height: Of the images without padding, in pixels.
-        width: Likewise.
+        protocol: See `predict_scores`.
+        height: Height of the images without padding, in pixels.
+        width: Width of the images without padding, in pixels.
         network_strips: How many strips the network itself runs in, see `logits_in_strips`; 1 for
             the whole.
-        average: See `predict_scores`.
-        window: See `predict_scores`.
-        fit: See `predict_scores`.
-        align_corners: See `predict_scores`.
-        confidences: Where given, `predict_confidence` of each mode is put into it.
+        confidences: Gets `predict_confidence` of each mode, where it is given.
 
     Returns:
         By mode, N x height x width int64.
     """
-    size = images.shape[-2], images.shape[-1]
-    corners = model.align_corners if isinstance(model, Segmentor) else False
-    views = {
-        (scale, flip): _predict(
-            model, images, scaled_size(*size, scale, fit), flip, window, network_strips
-        )
-        for scale, flip in all_views(modes)
-    }
-    # Of the scores for one row of the images, at the images' or at a view's own size.
-    elements = max(
-        view.classes * max(size[1], view.height * view.width // size[0]) for view in views.values()
-    )
-    step = max(STRIP_ELEMENTS // (len(images) * elements), 1)
+    protocol = protocol or Protocol()
+    size, device = (images.shape[-2], images.shape[-1]), images.device
+    views = {view: _predict(model, images, view, protocol, network_strips)
+             for view in all_views(modes)}  # fmt: skip
     shape = len(images), height, width
-    labels = {name: torch.empty(shape, dtype=torch.int64, device=images.device) for name in modes}
+    labels = {name: torch.empty(shape, dtype=torch.int64, device=device) for name in modes}
     if confidences is not None:
-        confidences.update({name: torch.empty(shape, device=images.device) for name in modes})
+        confidences.update({name: torch.empty(shape, device=device) for name in modes})
+    step = _rows_at_once(views.values(), len(images), size)
     for top in range(0, height, step):
         bottom = min(top + step, height)
         totals: dict[str, Tensor] = {}
         for key, view in views.items():
-            scores = _upsampled(view, size, top, bottom, corners, align_corners, images.device)
-            if average == "probabilities":
-                scores = scores.softmax(1)
-            for name, mode in modes.items():
-                if key in mode.views:
-                    weight = 1 / len(mode.views)
-                    if name in totals:
-                        totals[name].add_(scores, alpha=weight)
-                    else:
-                        totals[name] = scores * weight
+            rows = partial(view.rows, device=device)
+            view_size = view.height, view.width
+            logits = resized_rows(rows, view_size, size, top, bottom, protocol.align_corners)
+            add_view(totals, modes, key, protocol.scores(logits))
         for name, total in totals.items():
-            rows = bottom - top
-            labels[name][:, top:bottom] = predict_labels(total, rows, width)
+            strip = bottom - top, width
+            labels[name][:, top:bottom] = predict_labels(total, *strip)
             if confidences is not None:
-                sure = predict_confidence(total, rows, width, average)
+                sure = predict_confidence(total, *strip, protocol.average)
                 confidences[name][:, top:bottom] = sure
     return labels
+
+
+def _rows_at_once(views: Iterable[_View], images: int, size: tuple[int, int]) -> int:
+    """How many rows of images of a size fit into a strip of `STRIP_ELEMENTS`."""
+    # A row may be computed at the images' own size or at a view's.
+    elements = max(
+        view.classes * max(size[1], view.height * view.width // size[0]) for view in views
+    )
+    return max(STRIP_ELEMENTS // (images * elements), 1)
 
 
 def _predict(
     model: Model,
     images: Tensor,
-    size: tuple[int, int],
-    flip: bool,
-    window: SlidingWindow | None,
+    view: tuple[float, bool],
+    protocol: Protocol,
     network_strips: int,
 ) -> _View:
+    scale, flip = view
+    size = protocol.view_size(images.shape[-2], images.shape[-1], scale)
     images = view_of(images, size, flip)
-    places = window.places(*size) if window else [(slice(0, size[0]), slice(0, size[1]))]
+    whole = [(slice(0, size[0]), slice(0, size[1]))]
+    corners = model.align_corners if isinstance(model, Segmentor) else False
     windows = []
-    for rows, columns in places:
+    for rows, columns in protocol.window.places(*size) if protocol.window else whole:
         pixels = images[..., rows, columns]
         if not isinstance(model, Segmentor):
             logits = model(pixels)
@@ -152,59 +170,8 @@ def _predict(
             logits = model.coarse_logits(pixels)
         else:
             logits = logits_in_strips(model, pixels, network_strips)
-        windows.append(_Window(rows, columns, logits.cpu()))
+        windows.append(_Window(rows, columns, logits.cpu(), corners))
     return _View(*size, flip, windows)
-
-
-def _upsampled(
-    view: _View,
-    size: tuple[int, int],
-    first: int,
-    last: int,
-    corners: bool,
-    back_corners: bool,
-    device: torch.device,
-) -> Tensor:
-    """Rows of a view's logits at the size (height, width) of the images, in float32.
-
-    Args:
-        view: At its own size.
-        size: Of the images.
-        first: Of the rows.
-        last: One beyond them.
-        corners: Whether the network upsamples its logits with aligned corners.
-        back_corners: Whether they are resized from the view's to the images' size with these.
-        device: For the rows.
-
-    Returns:
-        N x C x (last - first) x W.
-    """
-
-    def view_rows(first: int, last: int) -> Tensor:
-        found = view.windows[0].logits
-        total = torch.zeros(*found.shape[:2], last - first, view.width, device=device)
-        count = torch.zeros(1, 1, last - first, view.width, device=device)
-        for window in view.windows:
-            top, bottom = max(window.rows.start, first), min(window.rows.stop, last)
-            if top < bottom:
-                part = (..., slice(top - first, bottom - first), window.columns)
-                total[part] += window_rows(window, top, bottom)
-                count[part] += 1
-        total /= count
-        return total.flip(-1) if view.flip else total
-
-    def window_rows(window: _Window, first: int, last: int) -> Tensor:
-        def coarse_rows(first: int, last: int) -> Tensor:
-            return window.logits[..., first:last, :].to(device)
-
-        top, height = window.rows.start, window.rows.stop - window.rows.start
-        width = window.columns.stop - window.columns.start
-        coarse_size = window.logits.shape[-2], window.logits.shape[-1]
-        return resized_rows(
-            coarse_rows, coarse_size, (height, width), first - top, last - top, corners
-        ).float()
-
-    return resized_rows(view_rows, (view.height, view.width), size, first, last, back_corners)
 
 
 def resized_rows(

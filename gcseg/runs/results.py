@@ -9,9 +9,8 @@ from typing import Any
 
 from rich.table import Table
 
-from gcseg.data.resize import Fit
 from gcseg.errors import OutputError
-from gcseg.inference.predict import Augmentation, Average, SlidingWindow
+from gcseg.inference.protocol import Augmentation, Protocol
 from gcseg.metrics.scores import Scores
 from gcseg.runs.shapes import Each, Entries, checked
 from gcseg.system.files import locked, write_json
@@ -74,10 +73,8 @@ def _analysed(before: object, record: Mapping[str, Any]) -> dict[str, Any]:
 def evaluation_record(
     scores: Scores,
     augmentation: Augmentation,
+    protocol: Protocol,
     *,
-    average: Average,
-    window: SlidingWindow | None,
-    fit: Fit | None,
     split: str,
     images: int,
     seconds: float,
@@ -93,9 +90,9 @@ def evaluation_record(
         "checkpoint": checkpoint.name,
         "scales": list(augmentation.scales),
         "flip": augmentation.flip,
-        "average": average,
-        "window": None if window is None else asdict(window),
-        "fit": None if fit is None else asdict(fit),
+        "average": protocol.average,
+        "window": None if protocol.window is None else asdict(protocol.window),
+        "fit": None if protocol.resize is None else asdict(protocol.resize),
         "miou": scores.miou,
         "pixel_accuracy": scores.pixel_accuracy,
         "class_iou": scores.class_iou,

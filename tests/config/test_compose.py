@@ -121,7 +121,7 @@ def test_every_file_composes_and_what_it_describes_is_made(name):
     inspect.signature(get_method(cfg.dataset.reader._target_)).bind(root="r", split="s", **reader)
     assert set(cfg.dataset) >= {"name", "root", "splits", "crop", "pad", "iters", "batch_size"}
     assert all(mode.scales for mode in build.modes(cfg).values())
-    window = build.window(cfg)
+    window = build.sliding_window(cfg)
     assert (window is None) == (cfg.inference.window is None)
 
 
@@ -149,7 +149,7 @@ def test_an_option_takes_the_place_of_the_trained_one(command, option):
 
 def test_sliding_window_is_the_crop_with_steps_of_two_thirds():
     cfg = compose("train", "dataset=cityscapes", "inference=slide")
-    window = build.window(cfg)
+    window = build.sliding_window(cfg)
     assert (window.height, window.width) == (512, 1024)
     assert (window.stride_height, window.stride_width) == (341, 683)
 

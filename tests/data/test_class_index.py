@@ -5,7 +5,7 @@ import pytest
 
 from gcseg.data import class_index as module
 from gcseg.data import datasets
-from gcseg.data.cache import cached
+from gcseg.data.cache.cached import cached
 from gcseg.data.cityscapes import cityscapes
 from gcseg.data.class_index import POSITIONS, class_index, summarize
 from gcseg.data.datasets import images_as_dataset

@@ -14,7 +14,7 @@ import pytest
 
 from gcseg.data.crop import RandomScaledCrop
 from gcseg.data.label_spaces import VOC
-from gcseg.data.resize import Fit
+from gcseg.data.resize import ResizeToFit
 from tests.data import trees
 from tests.data.draws import SEEDS, assert_uniform, coordinates, draws, states
 
@@ -67,14 +67,14 @@ def test_images_are_fitted_into_the_scaled_rectangle(scale, rectangle, size):
     long, short = (math.floor(side * scale) for side in rectangle)
     factor = min(long / max(size), short / min(size))
     wanted = tuple(math.floor(length * factor + 0.5) for length in size)
-    crop = RandomScaledCrop(2000, 2000, scale, scale, 0, fit=Fit(*rectangle))
+    crop = RandomScaledCrop(2000, 2000, scale, scale, 0, fit=ResizeToFit(*rectangle))
     ((image, label),) = draws(crop, 0, 1, np.zeros((*size, 3), np.uint8))
     assert image.shape[:2] == label.shape == wanted
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_scale_of_the_rectangle_is_uniform(seed):
-    crop = RandomScaledCrop(4000, 4, 0.5, 2.0, 0, fit=Fit(1000, 1000))
+    crop = RandomScaledCrop(4000, 4, 0.5, 2.0, 0, fit=ResizeToFit(1000, 1000))
     image = np.zeros((500, 2, 3), np.uint8)
     count = 400
     scales = np.sort([out.shape[0] / 1000 for out, _ in draws(crop, seed, count, image)])
@@ -264,7 +264,7 @@ SHAPES = [(1, 1), (2, 1), (3, 70), (37, 53), (64, 96), (101, 40), (150, 200), (4
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("fit", [None, Fit(160, 90)])
+@pytest.mark.parametrize("fit", [None, ResizeToFit(160, 90)])
 @pytest.mark.parametrize("scales", [STEPS, RANGE, (0.05, 4.0, 0), (1, 1, 0)])
 def test_pixels_are_those_of_resizing_the_whole(seed, scales, fit):
     """The same draws make the same labels and, but for rounding, the same pictures."""

@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from gcseg.data.resize import Fit
+from gcseg.data.resize import ResizeToFit
 from gcseg.errors import MemoryLimitError, is_out_of_memory
 from gcseg.inference import strips as inference_strips
 from gcseg.inference.memory_ladder import STEPS, MemoryLadder, report
-from gcseg.inference.predict import Augmentation, SlidingWindow, predict_labels, predict_scores
+from gcseg.inference.predict import predict_labels, predict_scores
+from gcseg.inference.protocol import Augmentation, Protocol, SlidingWindow
 from gcseg.inference.strips import predict_labels_in_strips, resized_rows
 from gcseg.models import gcnet
 from tests.golden import golden_model, image
@@ -111,16 +112,16 @@ def test_resized_rows_are_those_of_interpolate(before, after, align_corners):
 
 @pytest.mark.usefixtures("small_strips")
 @pytest.mark.parametrize("average", ["logits", "probabilities"])
-@pytest.mark.parametrize("fit", [None, Fit(90, 60)])
+@pytest.mark.parametrize("fit", [None, ResizeToFit(90, 60)])
 @pytest.mark.parametrize("window", [None, SlidingWindow(20, 24, 13, 17)])
 @pytest.mark.parametrize("size", [(40, 56), (33, 47), (7, 3)])
 def test_a_network_of_ones_own_in_strips(size, window, fit, average):
-    settings = {"average": average, "window": window, "fit": fit, "align_corners": fit is not None}
+    protocol = Protocol(average, window, fit, align_corners=fit is not None)
     for seed in range(2):
         images = image((2, 3, *size), seed=seed)
-        scores = predict_scores(Pixels(seed), images, MODES, **settings)
+        scores = predict_scores(Pixels(seed), images, MODES, protocol)
         labels = predict_labels_in_strips(
-            Pixels(seed), images, MODES, height=size[0] - 2, width=size[1] - 1, **settings
+            Pixels(seed), images, MODES, protocol, height=size[0] - 2, width=size[1] - 1
         )
         assert_same_labels(labels, scores)
 
@@ -131,11 +132,11 @@ def test_confidences_are_the_probabilities_of_the_labels(average):
     """Whole and in strips; of logits that are averaged, their softmax."""
     for seed in range(3):
         model, images = Pixels(seed), image((2, 3, 33, 47), seed=seed)
-        scores = predict_scores(model, images, MODES, average=average)
+        scores = predict_scores(model, images, MODES, Protocol(average))
         for labels_of in (MemoryLadder().labels, predict_labels_in_strips):
             found = {}
             labels = labels_of(
-                model, images, MODES, height=31, width=46, average=average, confidences=found
+                model, images, MODES, Protocol(average), height=31, width=46, confidences=found
             )
             assert list(found) == list(MODES)
             for name, sure in found.items():
@@ -152,7 +153,7 @@ def test_confidences_are_the_probabilities_of_the_labels(average):
     "settings",
     [
         {"average": "logits"},
-        {"average": "probabilities", "fit": Fit(120, 70)},
+        {"average": "probabilities", "resize": ResizeToFit(120, 70)},
         {"average": "logits", "window": SlidingWindow(48, 64, 32, 40)},
     ],
     ids=["paddleseg", "mmseg", "slide"],
@@ -161,10 +162,10 @@ def test_our_networks_in_strips(settings, align_corners, strips):
     modes = {"none": Augmentation(), "up": Augmentation((1.25,), flip=True)}
     model = trained_like(gcnet("r18", 6, channels=16, align_corners=align_corners), strips)
     images = image((1, 3, 65, 97), seed=strips)
-    settings = {**settings, "align_corners": align_corners}
-    scores = predict_scores(model, images, modes, **settings)
+    protocol = Protocol(**settings, align_corners=align_corners)
+    scores = predict_scores(model, images, modes, protocol)
     labels = predict_labels_in_strips(
-        model, images, modes, height=65, width=97, network_strips=strips, **settings
+        model, images, modes, protocol, height=65, width=97, network_strips=strips
     )
     assert_same_labels(labels, scores)
 
@@ -195,8 +196,9 @@ def test_lower_precision_rounds_as_the_whole_does():
 def test_without_need_nothing_changes(capsys):
     ladder, images = MemoryLadder(), image((1, 3, 33, 47), seed=1)
     model = trained_like(gcnet("r18", 6, channels=16), 0)
-    labels = ladder.labels(model, images, MODES, height=30, width=40, average="probabilities")
-    scores = predict_scores(model, images, MODES, average="probabilities")
+    protocol = Protocol("probabilities")
+    labels = ladder.labels(model, images, MODES, protocol, height=30, width=40)
+    scores = predict_scores(model, images, MODES, protocol)
     for name, found in labels.items():
         assert torch.equal(found, predict_labels(scores[name], 30, 40))
     assert ladder.images == [1, 0, 0, 0] and report(ladder.images) == []

@@ -7,9 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gcseg.data.resize import Fit
+from gcseg.data.resize import ResizeToFit
 from gcseg.errors import ConfigError
-from gcseg.inference.predict import Augmentation, SlidingWindow, predict_labels, predict_scores
+from gcseg.inference.predict import predict_labels, predict_scores
+from gcseg.inference.protocol import Augmentation, Protocol, SlidingWindow
 from tests.golden import expected, golden_model, image
 
 NONE = Augmentation()
@@ -59,7 +60,9 @@ def test_augmentation_is_paddlesegs(golden):
 def test_sliding_window_is_paddlesegs(golden):
     model, wanted = golden
     window = SlidingWindow(48, 64, 32, 40)
-    slid = predict_scores(model, image((1, 3, 80, 120), seed=8), {"none": NONE}, window=window)
+    slid = predict_scores(
+        model, image((1, 3, 80, 120), seed=8), {"none": NONE}, Protocol(window=window)
+    )
     assert_paddleseg(slid["none"], wanted, "slide")
 
 
@@ -70,9 +73,9 @@ def test_modes_at_once_are_each_mode_alone(size, average, window):
     images = image((2, 3, *size), seed=3)
     settings = {"average": average, "window": window}
     modes = {**MODES, "scales": Augmentation((2.0, 0.5))}
-    at_once = predict_scores(Network(), images, modes, **settings)
+    at_once = predict_scores(Network(), images, modes, Protocol(**settings))
     for name, mode in modes.items():
-        alone = predict_scores(Network(), images, {name: mode}, **settings)[name]
+        alone = predict_scores(Network(), images, {name: mode}, Protocol(**settings))[name]
         assert torch.equal(at_once[name], alone), name
         assert alone.shape == (2, 4, *size) and alone.dtype == torch.float32
 
@@ -99,7 +102,7 @@ def test_no_augmentation_is_the_model():
 @pytest.mark.parametrize("average", ["logits", "probabilities"])
 def test_views_are_averaged(average):
     images = image((2, 3, 18, 22), seed=5)
-    found = predict_scores(Network(), images, {"x": MSFLIP}, average=average)["x"]
+    found = predict_scores(Network(), images, {"x": MSFLIP}, Protocol(average=average))["x"]
     views = []
     for scale in (0.75, 1.0, 1.25):
         size = [int(length * scale + 0.5) for length in (18, 22)]
@@ -114,7 +117,7 @@ def test_views_are_averaged(average):
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES.keys())
 def test_probabilities_add_up_to_one(mode):
     images = image((2, 3, 13, 17), seed=1)
-    scores = predict_scores(Network(), images, {"x": mode}, average="probabilities")["x"]
+    scores = predict_scores(Network(), images, {"x": mode}, Protocol(average="probabilities"))["x"]
     assert (scores >= 0).all()
     torch.testing.assert_close(scores.sum(1), torch.ones(2, 13, 17))
 
@@ -131,7 +134,7 @@ def test_a_mirrored_image_gives_the_mirrored_scores():
 def test_a_window_that_covers_the_image_is_the_whole_image(window):
     images = image((2, 3, 24, 32), seed=4)
     model = Network()
-    slid = predict_scores(model, images, MODES, window=SlidingWindow(*window))
+    slid = predict_scores(model, images, MODES, Protocol(window=SlidingWindow(*window)))
     assert len(model.sizes) >= 6
     whole = predict_scores(Network(), images, {"none": NONE, "flip": FLIP})
     for name, scores in whole.items():
@@ -178,14 +181,18 @@ def test_images_are_fitted_before_the_scales(size, scale, fitted):
     """Sizes as mmsegmentation's rescale_size gives them for 2048 x 512 pixels."""
     model = Network()
     mode = Augmentation((scale,))
-    scores = predict_scores(model, image((1, 3, *size), seed=0), {"x": mode}, fit=Fit(2048, 512))
+    scores = predict_scores(
+        model, image((1, 3, *size), seed=0), {"x": mode}, Protocol(resize=ResizeToFit(2048, 512))
+    )
     assert model.sizes == [fitted]
     assert scores["x"].shape[-2:] == size
 
 
 def test_fitted_images_are_resized_once_from_their_own_size():
     images = image((1, 3, 12, 16), seed=1)
-    scores = predict_scores(Network(), images, {"x": Augmentation((0.5,))}, fit=Fit(48, 36))["x"]
+    scores = predict_scores(
+        Network(), images, {"x": Augmentation((0.5,))}, Protocol(resize=ResizeToFit(48, 36))
+    )["x"]
     resized = F.interpolate(images, (18, 24), mode="bilinear")
     wanted = F.interpolate(Network()(resized), (12, 16), mode="bilinear")
     torch.testing.assert_close(scores, wanted)
@@ -194,14 +201,16 @@ def test_fitted_images_are_resized_once_from_their_own_size():
 def test_an_image_that_fits_as_it_is_stays_as_it_is():
     images = image((1, 3, 24, 32), seed=4)
     plain = predict_scores(Network(), images, MODES)
-    for name, scores in predict_scores(Network(), images, MODES, fit=Fit(32, 24)).items():
+    for name, scores in predict_scores(
+        Network(), images, MODES, Protocol(resize=ResizeToFit(32, 24))
+    ).items():
         assert torch.equal(scores, plain[name])
 
 
 def test_logits_are_resized_with_aligned_corners_where_wanted():
     images = image((1, 3, 12, 16), seed=2)
     mode = {"x": Augmentation((0.5,))}
-    scores = predict_scores(Network(), images, mode, align_corners=True)["x"]
+    scores = predict_scores(Network(), images, mode, Protocol(align_corners=True))["x"]
     small = Network()(F.interpolate(images, (6, 8), mode="bilinear"))
     wanted = F.interpolate(small, (12, 16), mode="bilinear", align_corners=True)
     torch.testing.assert_close(scores, wanted)
@@ -211,7 +220,7 @@ def test_logits_are_resized_with_aligned_corners_where_wanted():
 @pytest.mark.parametrize("sizes", [(0, 0), (512, 2048), (-4, -8)])
 def test_rectangles_that_hold_nothing(sizes):
     with pytest.raises(ConfigError, match=r"^fit into .* pixels: give 1 <= short <= long$"):
-        Fit(*sizes)
+        ResizeToFit(*sizes)
 
 
 def test_memory_does_not_grow_with_the_views():
@@ -232,16 +241,16 @@ def test_memory_does_not_grow_with_the_views():
 @pytest.mark.parametrize("window", [None, SlidingWindow(8, 8, 8, 8)])
 def test_half_precision_models_are_averaged_in_float32(window):
     images = image((1, 3, 12, 16), seed=0)
-    scores = predict_scores(lambda x: pointwise(x).bfloat16(), images, {"x": FLIP}, window=window)[
-        "x"
-    ]
+    scores = predict_scores(
+        lambda x: pointwise(x).bfloat16(), images, {"x": FLIP}, Protocol(window=window)
+    )["x"]
     assert scores.dtype == torch.float32
     torch.testing.assert_close(scores, pointwise(images), rtol=1e-2, atol=1e-2)
 
 
 def test_the_images_are_left_alone():
     images = image((1, 3, 12, 16), seed=0)
-    predict_scores(pointwise, images, MODES, window=SlidingWindow(8, 8, 4, 4))
+    predict_scores(pointwise, images, MODES, Protocol(window=SlidingWindow(8, 8, 4, 4)))
     predict_scores(lambda x: x, images, MODES)
     assert torch.equal(images, image((1, 3, 12, 16), seed=0))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gcseg.errors import OutputError
-from gcseg.inference.predict import Augmentation, SlidingWindow
+from gcseg.inference.protocol import Augmentation, Protocol, SlidingWindow
 from gcseg.metrics.scores import Scores
 from gcseg.runs.evaluation_names import named
 from gcseg.runs.results import evaluation_record, merge_results, print_table, read_results
@@ -24,7 +24,7 @@ def record(
     return evaluation_record(
         scores,
         augmentation,
-        **{"average": "logits", "window": None, "fit": None, **options},
+        Protocol(**options),
         split="val",
         images=3,
         seconds=1.23456,

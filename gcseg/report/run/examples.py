@@ -19,11 +19,11 @@ from torch import Tensor
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.reading import UInt8Array
-from gcseg.data.resize import Fit
 from gcseg.data.samples import EvaluationSamples
 from gcseg.errors import ConfigError, OutputError, is_out_of_memory
 from gcseg.inference.memory_ladder import MemoryLadder
-from gcseg.inference.predict import Augmentation, Average, SlidingWindow, predict_attention
+from gcseg.inference.predict import predict_attention
+from gcseg.inference.protocol import Augmentation, Protocol
 from gcseg.models import Segmentor
 from gcseg.runs.shapes import COUNT, FRACTION
 from gcseg.system.records import LARGEST_TABLE, RecordError, read_text
@@ -142,9 +142,7 @@ def predict_examples(
     picks: Sequence[Pick],
     *,
     mode: Augmentation,
-    average: Average,
-    window: SlidingWindow | None,
-    fit: Fit | None,
+    protocol: Protocol,
     device: torch.device | str,
 ) -> list[Example]:
     """Predict images as an evaluation does, and ask where the context block looks.
@@ -155,9 +153,8 @@ def predict_examples(
         pipeline: From `gcseg.data.augment.evaluation_pipeline`.
         picks: The images; those beyond the dataset's end are left out.
         mode: Of test-time augmentation. The attention is that of the image as it is.
-        average: See `gcseg.inference.predict.predict_scores`.
-        window: Likewise. The attention is that of the whole image all the same.
-        fit: See `gcseg.inference.predict.predict_scores`.
+        protocol: See `gcseg.inference.predict.predict_scores`. The attention is that of the whole
+            image, whatever its window.
         device: Where to compute.
 
     Raises:
@@ -170,7 +167,7 @@ def predict_examples(
     return [
         _example(
             model, dataset, samples, pick, ladder,
-            mode=mode, average=average, window=window, fit=fit, device=device,
+            mode=mode, protocol=protocol, device=device,
         )
         for pick in picks
         if 0 <= pick.score.index < len(dataset)
@@ -185,9 +182,7 @@ def _example(
     ladder: MemoryLadder,
     *,
     mode: Augmentation,
-    average: Average,
-    window: SlidingWindow | None,
-    fit: Fit | None,
+    protocol: Protocol,
     device: torch.device | str,
 ) -> Example:
     index = pick.score.index
@@ -198,12 +193,9 @@ def _example(
         model,
         images,
         {"mode": mode},
+        protocol,
         height=height,
         width=width,
-        average=average,
-        window=window,
-        fit=fit,
-        align_corners=model.align_corners,
     )["mode"]
     return Example(
         pick.kind,
@@ -212,12 +204,12 @@ def _example(
         image,
         np.full((height, width), IGNORE_INDEX, np.uint8) if truth is None else np.array(truth),
         labels[0].to("cpu", torch.uint8).numpy(),
-        _attention(model, images, fit, height, width),
+        _attention(model, images, protocol, height, width),
     )
 
 
 def _attention(
-    model: Segmentor, images: Tensor, fit: Fit | None, height: int, width: int
+    model: Segmentor, images: Tensor, protocol: Protocol, height: int, width: int
 ) -> npt.NDArray[np.float32] | None:
     """The attention map of an image, its padding cut off, as multiples of a uniform map's.
 
@@ -225,7 +217,7 @@ def _attention(
     """
     padded_height, padded_width = images.shape[-2:]
     try:
-        weights = predict_attention(model.attention, images, fit)[0, 0].numpy()
+        weights = predict_attention(model.attention, images, protocol)[0, 0].numpy()
     except ConfigError:
         return None
     except (RuntimeError, MemoryError) as error:

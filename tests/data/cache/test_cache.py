@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gcseg.data import cache
 from gcseg.data.ade20k import ade20k
-from gcseg.data.cache import cache_size, cached
+from gcseg.data.cache import cached as cache
+from gcseg.data.cache.cached import cache_size, cached
 from gcseg.data.cityscapes import cityscapes
 from gcseg.data.datasets import SegmentationDataset, images_as_dataset
 from gcseg.data.folder import camvid, folder
@@ -348,7 +348,7 @@ def test_folder_that_can_not_be_written():
     """A complete cache serves those who may only read it; others are told."""
     script = (
         "import os, sys; from pathlib import Path\n"
-        "from gcseg.data.cache import cached; from gcseg.data.folder import camvid\n"
+        "from gcseg.data.cache.cached import cached; from gcseg.data.folder import camvid\n"
         "root, place = map(Path, sys.argv[1:])\n"
         "cached(camvid(root, 'val'), 'disk', place); place.chmod(0o555)\n"
         "os.geteuid() or os.setuid(65534)  # root may write everywhere\n"

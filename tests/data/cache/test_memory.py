@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gcseg.data import cache
-from gcseg.data.cache import cache_size, cached
+from gcseg.data.cache import cached as cache
+from gcseg.data.cache.cached import cache_size, cached
 from gcseg.data.cache.memory import available_memory
 from gcseg.data.folder import camvid, folder
 from gcseg.errors import ConfigError

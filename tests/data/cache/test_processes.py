@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gcseg.data.cache import cached
+from gcseg.data.cache.cached import cached
 from gcseg.data.cityscapes import cityscapes
 from gcseg.data.folder import folder
 from tests.data import trees

@@ -11,7 +11,7 @@ from gcseg.data.augment import evaluation_pipeline
 from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.label_spaces import CITYSCAPES, LabelSpace
 from gcseg.errors import OutputError
-from gcseg.inference.predict import Augmentation
+from gcseg.inference.protocol import Augmentation, Protocol
 from gcseg.models import FCNHead, GCHead, Segmentor
 from gcseg.report.run.examples import (
     Example,
@@ -97,7 +97,7 @@ def predict(head, data, mode=PLAIN):
     picks = pick_examples(scores(0.5, 0.25, 0.1), 1)
     examples = predict_examples(
         model, data, pipeline, picks,
-        mode=mode, average="logits", window=None, fit=None, device="cpu",
+        mode=mode, protocol=Protocol(), device="cpu",
     )  # fmt: skip
     return model, pipeline, examples
 

@@ -1,0 +1,225 @@
+"""A dataset whose decoded samples are kept: built once, read by rows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from gcseg.data.cache.files import (
+    HEADER_BYTES,
+    REMEDY,
+    Entry,
+    Size,
+    SourceKeys,
+    array_size,
+    building,
+    entry_size,
+    open_array,
+    write_array,
+    writing,
+)
+from gcseg.data.cache.memory import SharedSamples, available_memory
+from gcseg.data.class_index import Summary, combined, index_name, save, summarize
+from gcseg.data.datasets import Pair, Sample, SegmentationDataset
+from gcseg.data.parallel import Progress, available_cores, in_parallel
+from gcseg.errors import ConfigError, OutputError
+
+DISK_RESERVE = 1 << 30
+"""Bytes that stay free on the disk, for checkpoints and logs that may go to the same one."""
+
+MEMORY_RESERVE = 2 << 30
+"""Bytes of memory that stay free, for loader processes and the batches that they prepare."""
+
+_WAITING = 2
+"""Threads beyond the processor's cores, as some wait for the disk."""
+
+Say = Callable[[str], object]
+
+
+def cached(
+    dataset: SegmentationDataset,
+    mode: str,
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+    say: Say = print,
+) -> SegmentationDataset:
+    """The same samples, read from decoded arrays; those that are missing are decoded first.
+
+    On disk each picture and each label is a file in .npy format. It belongs to its source as it
+    is: a source that is replaced or touched is decoded again. Splits share what they have in
+    common, and so do processes: one decodes, others wait for it. In memory all samples are decoded
+    anew by each process of a training; its loader processes share them.
+
+    Reading gives arrays that can't be written. On disk nothing but the rows that are used is read,
+    as long as the process keeps them mapped: until the arrays are dropped.
+
+    Args:
+        dataset: The samples.
+        mode: none, ram or disk.
+        folder: Where arrays are kept on disk, those of all datasets.
+        progress: Told how many samples are done.
+        say: Told what is going to be decoded and how large it is, and what is waited for.
+
+    Raises:
+        ConfigError: There is no such mode, or memory does not suffice.
+        DataError: A picture or label is missing or wrong; what was decoded before it is kept.
+        OutputError: The folder can't be written, or the disk does not suffice.
+    """
+    if mode == "none":
+        return dataset
+    if mode == "ram":
+        return dataset.reading_with(_in_memory(dataset, progress, say))
+    if mode == "disk":
+        return dataset.reading_with(_on_disk(dataset, folder, progress, say))
+    raise ConfigError(f"dataset.cache={mode}", "give none, ram or disk")
+
+
+def cache_size(dataset: SegmentationDataset) -> int:
+    """Bytes that a split takes when it is decoded, from the headers of its pictures.
+
+    A picture without a readable header counts nothing; decoding it will say what is wrong.
+    """
+    pixels = in_parallel(_pixels, [pair.image for pair in dataset.pairs])
+    channels = [3 if pair.label is None else 4 for pair in dataset.pairs]
+    return sum(count * size for count, size in zip(pixels, channels, strict=True))
+
+
+class _Mapped:
+    """Reads samples from their decoded files, as arrays that map the files.
+
+    A file is opened for each reading: keeping thousands open would exceed what a process may.
+
+    Args:
+        entries: Files and sizes by the samples' names.
+    """
+
+    def __init__(self, entries: dict[str, tuple[Entry, Size]]) -> None:
+        self._entries = entries
+
+    def __call__(self, pair: Pair) -> Sample:
+        (image, label), size = self._entries[pair.name]
+        return open_array(image, (*size, 3)), None if label is None else open_array(label, size)
+
+
+def _on_disk(
+    dataset: SegmentationDataset, folder: Path, progress: Progress | None, say: Say
+) -> _Mapped:
+    # Absolute, so that reading does not depend on the working folder.
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100  (resolve would follow links)
+    keys = SourceKeys()
+    entries = [keys.entry(folder, pair) for pair in dataset.pairs]
+    sizes = list(map(entry_size, entries))
+    if None in sizes:
+        with building(folder, say):
+            sizes = list(map(entry_size, entries))  # another process may have been at work
+            if None in sizes:
+                sizes = _build(dataset, folder, entries, sizes, progress, say)
+    found = zip(dataset.pairs, entries, sizes, strict=True)
+    return _Mapped({pair.name: (files, size) for pair, files, size in found if size is not None})
+
+
+def _build(
+    dataset: SegmentationDataset,
+    folder: Path,
+    entries: list[Entry],
+    sizes: list[Size | None],
+    progress: Progress | None,
+    say: Say,
+) -> list[Size | None]:
+    """Decode what is missing, and index the classes while the labels are at hand.
+
+    Returns:
+        The sizes of all samples.
+    """
+    missing = [index for index, size in enumerate(sizes) if size is None]
+    _check_room(dataset, folder, entries, missing, say)
+    index_path = folder / index_name(dataset) if dataset.has_labels else None
+    indexed = index_path is None or index_path.exists()
+
+    def build(index: int) -> tuple[Size, Summary | None]:
+        image_file, label_file = entries[index]
+        size = sizes[index]
+        if size is None:
+            image, label = dataset.read(index)
+            size = (image.shape[0], image.shape[1])
+            if array_size(image_file, 3) != size:
+                write_array(image_file, image)
+            if label is not None and label_file is not None and array_size(label_file, 1) != size:
+                write_array(label_file, label)
+        elif label_file is not None:
+            label = open_array(label_file, size)
+        if indexed or label is None:
+            return size, None
+        return size, summarize(label, dataset.label_space.num_classes, dataset.pairs[index].name)
+
+    # For the index the other labels are needed too; they are there decoded.
+    todo = missing if indexed else list(range(len(dataset)))
+    workers = available_cores() + _WAITING
+    results = in_parallel(build, todo, workers=workers, progress=progress)
+    built = dict(zip(todo, results, strict=True))
+    if index_path is not None and not indexed:
+        save(combined(summary for _, summary in built.values() if summary), index_path)
+    return [built[index][0] if index in built else size for index, size in enumerate(sizes)]
+
+
+def _check_room(
+    dataset: SegmentationDataset, folder: Path, entries: list[Entry], missing: list[int], say: Say
+) -> None:
+    """Say how much will be decoded, and refuse what the disk has no room for."""
+    pixels = in_parallel(_pixels, [dataset.pairs[index].image for index in missing])
+    needed = damaged = 0
+    for index, count in zip(missing, pixels, strict=True):
+        for path, channels in zip(entries[index], (3, 1), strict=True):
+            if path is not None and array_size(path, channels) is None:
+                needed += count * channels + HEADER_BYTES
+                damaged += Path(path).exists()
+    if damaged:
+        say(f"damaged files in {folder}, to be written again: {damaged:,}")
+    say(
+        f"decoding {len(missing):,} pairs of {dataset.description} into {folder}: {_amount(needed)}"
+    )
+    with writing(folder):
+        free = shutil.disk_usage(folder).free
+    if needed + DISK_RESERVE > free:
+        raise OutputError(
+            f"{folder} has no room for the decoded cache of {dataset.description}: it takes "
+            f"{_amount(needed)}, {_amount(free)} are free and {_amount(DISK_RESERVE)} must stay so",
+            REMEDY + ", or use dataset.cache=none",
+        )
+
+
+def _in_memory(dataset: SegmentationDataset, progress: Progress | None, say: Say) -> SharedSamples:
+    needed, available = cache_size(dataset), available_memory()
+    say(f"decoding {len(dataset):,} pairs of {dataset.description} into memory: {_amount(needed)}")
+    if available is not None and needed + MEMORY_RESERVE > available:
+        raise ConfigError(
+            f"dataset.cache=ram takes {_amount(needed)} for {dataset.description}, but "
+            f"{_amount(available)} of memory are available and {_amount(MEMORY_RESERVE)} must "
+            "stay free",
+            "use dataset.cache=disk",
+        )
+    samples = in_parallel(dataset.read, range(len(dataset)), progress=progress)
+    return SharedSamples(zip(dataset.pairs, samples, strict=True))
+
+
+def _pixels(path: Path) -> int:
+    """How many pixels a picture has, by its header; 0 if that is unreadable."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size  # swapped perhaps if a camera was turned
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return 0
+    return int(width * height)
+
+
+def _amount(count: int) -> str:
+    """Bytes as text: 23.8 GB."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count} bytes"
