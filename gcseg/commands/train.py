@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,13 @@ from gcseg.config.seeds import expand_seeds
 from gcseg.config.trained import recorded_config
 from gcseg.errors import ConfigError, DataError, LeftEarlyError
 from gcseg.runs.name import run_name
-from gcseg.sweeps.outcome import in_sweep, leave_with_sweep, sweep_of_job, tell_sweep
+from gcseg.sweeps.outcome import (
+    in_sweep,
+    leave_with_sweep,
+    report_progress,
+    report_to_sweep,
+    sweep_of_job,
+)
 from gcseg.system.signals import Signals, leaving_on_signals
 from gcseg.system.text import as_override, say
 
@@ -79,10 +86,11 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
     folder = choose_folder(Path(cfg.run_root), name, cfg.fresh)
     with hold(folder.path, wait=in_sweep()):
         remove_leftovers(folder)
-        tell_sweep(folder.path)
+        report_to_sweep(folder.path)
         finished = "training" in read_results(folder.results)
         data = build_trainer.data(cfg, val_set, None if finished else train_set, pipeline)
-        progress = RunProgress(cfg.batch_size)
+        report = partial(report_progress, folder.path) if in_sweep() else None
+        progress = RunProgress(cfg.batch_size, report=report)
         trainer = build_trainer.training(cfg, folder, val_set, progress, signals, sweep_of_job())
         with finishing(lambda: trainer.loggers):
             if finished:
@@ -218,7 +226,7 @@ def score(
     evaluations = named(records, config, trained, split=split)
     evaluations, _ = keep(folder.results, evaluations, module, data)
     by_mode = dict(zip(records, evaluations.values(), strict=True))
-    tell_sweep(folder.path, records)
+    report_to_sweep(folder.path, records)
     print_table(records, title=f"{folder.path.name}, best checkpoint on {split}")
     log_scores(trainer.loggers, by_mode, module.matrices, module.class_names, cfg.iters)
     if cfg.report and (page := make_report(cfg, folder)) is not None:

@@ -32,7 +32,7 @@ def gcnet(
     Args:
         backbone: `"r18"`, `"r34"`, `"r50"`, `"r101"` or `"r152"`.
         num_classes: Channels of the logits.
-        variant: Of the ResNet, see `gcseg.models.resnet.resnet`.
+        variant: Of the ResNet, see `gcseg.models.resnets.resnet`.
         output_stride: Of the backbone's last stage: 8, 16 or 32.
         in_channels: Channels of the images.
         channels: Channels of the head.
@@ -43,7 +43,7 @@ def gcnet(
         dropout: Probability, before both classifiers.
         auxiliary: Whether to add an auxiliary head on the third stage.
         align_corners: See `Segmentor`; mmsegmentation's networks for crops of 769 pixels have it.
-        checkpoint_activations: Of the backbone, see `gcseg.models.resnet.ResNet`.
+        checkpoint_activations: Of the backbone, see `gcseg.models.resnets.ResNet`.
 
     Returns:
         A network that maps `N x in_channels x H x W` images to `N x num_classes x H x W` logits.

@@ -14,7 +14,7 @@ class Segmentor(nn.Module):
     """Semantic segmentation by a backbone and a head, at the resolution of the input.
 
     Args:
-        backbone: Maps images to the features of four stages, see `gcseg.models.resnet.ResNet`.
+        backbone: Maps images to the features of four stages, see `gcseg.models.resnets.ResNet`.
         head: Maps the last stage's features to logits.
         auxiliary_head: Maps the third stage's features to logits; `None` for none.
         align_corners: Whether logits are upsampled with the corner pixels' centres aligned, as

@@ -147,8 +147,12 @@ MEASUREMENT = Entries(
 )  # fmt: skip
 """One entry of experiments/results.json."""
 
-OUTCOME = Entries({"run": TEXT, "evaluations": Each(EVALUATION)})
-"""What a job tells its sweep."""
+OUTCOME = Entries({
+    "run": TEXT, "evaluations": Each(EVALUATION),
+    "progress": Entries({"step": COUNT, "iters": COUNT, "seconds_left": SIZE, "miou": SCORE},
+                        needed=["step", "iters"]),
+})  # fmt: skip
+"""What a job reports to its sweep."""
 
 MULTIRUN = Entries({"hydra": Entries({"overrides": Each(Several(TEXT))})})
 """multirun.yaml, which Hydra writes."""

@@ -1,4 +1,4 @@
-"""A job's side of the sweep that started it: what it tells it, and leaving when it is gone."""
+"""A job's side of the sweep that started it: what it reports, and leaving when it is gone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from gcseg.errors import OutputError
 from gcseg.system.files import write_json
 from gcseg.system.ranks import is_first_process
 from gcseg.system.text import say
@@ -58,14 +60,32 @@ def leave_with_sweep() -> None:
         threading.Thread(target=watch, daemon=True).start()
 
 
-def tell_sweep(run: Path, evaluations: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+def report_to_sweep(run: Path, evaluations: Mapping[str, Mapping[str, Any]] | None = None) -> None:
     """Tell the sweep which run folder a job trains in, and in the end its scores by mode.
 
     Nothing where no sweep asked, as in a training by itself.
 
+    Args:
+        run: The run folder.
+        evaluations: Records by mode, once they are there.
+
     Raises:
         OutputError: The file can't be written.
     """
+    _write({"run": str(run.absolute()), "evaluations": evaluations})
+
+
+def report_progress(run: Path, progress: Mapping[str, Any]) -> None:
+    """Tell the sweep how far a job is; a disk that is full for it keeps no training.
+
+    Args:
+        run: The run folder.
+        progress: Step, steps in all, seconds left and last mIoU, as `RunProgress` has them.
+    """
+    with suppress(OutputError):
+        _write({"run": str(run.absolute()), "evaluations": None, "progress": dict(progress)})
+
+
+def _write(outcome: Mapping[str, Any]) -> None:
     if in_sweep() and is_first_process():
-        outcome = {"run": str(run.absolute()), "evaluations": evaluations}
         write_json(Path(os.environ[VARIABLE]), outcome)

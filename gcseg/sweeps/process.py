@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,38 +30,25 @@ COMMAND = (sys.executable, "-m", "gcseg.train", "--resolved")
 SECONDS_TO_LEAVE = 300.0
 """For a training that is asked to save and leave, before it is killed."""
 
-_STEP = re.compile(r"step (\d+)/(\d+) ")
-_LEFT = re.compile(r"(\d+:\d\d:\d\d) left")
-_MIOU = re.compile(r"mIoU (\d+\.\d+) %")
 _CLASS = re.compile(r"^(\[rank\d+\]: *)?gcseg\.errors\.\w+: ")
 """Of an error of ours, at the end of a traceback."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is, as its console log says.
+    """How far a training is.
 
     Args:
         step: Optimizer steps done.
         iters: Optimizer steps in all.
-        left: Time until the last step, hours:minutes:seconds.
-        miou: Of the last validation, a fraction.
+        seconds_left: Seconds until the last step.
+        miou: mIoU of the last validation, a fraction.
     """
 
     step: int | None = None
     iters: int | None = None
-    left: str | None = None
+    seconds_left: float | None = None
     miou: float | None = None
-
-    def after(self, text: str) -> Progress:
-        """How far it is once it has printed more, as `gcseg.engine.callbacks.progress` words it."""
-        steps, left, miou = (pattern.findall(text) for pattern in (_STEP, _LEFT, _MIOU))
-        return Progress(
-            int(steps[-1][0]) if steps else self.step,
-            int(steps[-1][1]) if steps else self.iters,
-            left[-1] if left else self.left,
-            float(miou[-1]) / 100 if miou else self.miou,
-        )
 
 
 @dataclass(frozen=True)
@@ -109,7 +96,6 @@ class JobProcess:
         self.log = folder / "console.log"
         self.outcome = folder / "outcome.json"
         self.timeout = timeout
-        self._progress = Progress()
         self._stopped: State | None = None
         self._why: str | None = None
         self._kill_at: float | None = None
@@ -121,7 +107,7 @@ class JobProcess:
             if self.log.exists() and not self.log.is_file():  # a pipe would not open
                 raise OSError(errno.EEXIST, "it is no regular file")
             with self.log.open("ab") as log:
-                self._log_start = self._read_to = log.tell()
+                self._log_start = log.tell()
                 self._child = subprocess.Popen(
                     [*COMMAND, folder / CONFIG_FILE],
                     stdin=subprocess.PIPE,  # which closes when this process ends, however it does
@@ -183,21 +169,9 @@ class JobProcess:
             return {}
 
     def progress(self) -> Progress:
-        """How far it is, from what it has printed since this was asked last."""
-        self._progress = self._progress.after(self._new_text())
-        return self._progress
-
-    def _new_text(self) -> str:
-        """Whole lines of the console log that were not read before."""
-        try:
-            with self.log.open("rb") as log:
-                log.seek(self._read_to)
-                text = log.read()
-        except OSError:
-            return ""
-        text = text[: text.rfind(b"\n") + 1]
-        self._read_to += len(text)
-        return text.decode(errors="replace")
+        """How far it is, as it has reported last."""
+        told = self.told().get("progress") or {}
+        return Progress(*(told.get(one.name) for one in fields(Progress)))
 
     def validations(self) -> dict[int, float]:
         """Validation mIoU by optimizer steps done, as the run's metrics.csv has them."""

@@ -11,6 +11,7 @@ from rich.table import Table
 from gcseg.sweeps.ledger import Job
 from gcseg.sweeps.process import Progress
 from gcseg.system.terminal import TextConsole
+from gcseg.system.text import clock, percent
 
 _STYLES = {"running": "bold", "done": "green", "failed": "red", "interrupted": "yellow"}
 
@@ -79,8 +80,8 @@ def sweep_table(jobs: Sequence[Job], progress: Mapping[str, Progress]) -> Table:
             label,
             job.state,
             f"{here.step}/{here.iters}" if here.step is not None else "",
-            here.left or "",
-            f"{100 * miou:.2f}" if miou is not None else "",
+            "" if here.seconds_left is None else clock(here.seconds_left),
+            percent(miou),
             style=_STYLES.get(job.state),
         )
     return table

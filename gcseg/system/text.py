@@ -40,6 +40,12 @@ def percent(fraction: float | None, absent: str = "", *, sign: str = "") -> str:
     return absent if fraction is None else f"{100 * fraction:{sign}.2f}"
 
 
+def clock(seconds: float) -> str:
+    """Seconds as hours:minutes:seconds."""
+    minutes, seconds = divmod(int(seconds + 0.5), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+
+
 def as_override(key: str, value: object) -> str:
     """A setting of a command line with a value that Hydra takes for text as it is.
 

@@ -30,7 +30,7 @@ class KeyMap:
         source: The framework and network, for messages.
         modules: Rows of their module and our module; the first that matches counts.
         leaves: Rows of their and our last part of a name.
-        variants: The ResNets (see `gcseg.models.resnet.VARIANTS`) that have these names there, the
+        variants: The ResNets (see `gcseg.models.resnets.VARIANTS`) that have these names there, the
             usual one first.
         unused: Their modules that our networks do without, such as ImageNet's classifier.
     """

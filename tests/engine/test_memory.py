@@ -81,7 +81,8 @@ def test_predictions_are_the_same(copied, run, tmp_path):
 LIMITED = """
 import resource, runpy, sys
 import torch
-import gcseg.build, gcseg.build_data, gcseg.build_trainer, gcseg.engine.evaluate, gcseg.report
+import gcseg.builders.model, gcseg.builders.data, gcseg.builders.trainer, gcseg.engine.evaluate
+import gcseg.report
 torch.nn.functional.conv2d(torch.zeros(1, 3, 9, 9), torch.zeros(3, 3, 3, 3))  # starts libraries
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + int(sys.argv.pop(1)) * 2**20

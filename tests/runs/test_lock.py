@@ -17,7 +17,7 @@ from tests.running import TINY, child_environment, only_run
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from gcseg.engine.lock import hold
+from gcseg.runs.lock import hold
 with hold(Path(sys.argv[1])):
     child = os.fork() if sys.argv[2] == "fork" else None
     if not child:  # which has left the lock to its parent by now

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-from gcseg.report.sweep import page as report
-from gcseg.report.sweep import sheets as summary
+from gcseg.report.sweep import write
 from gcseg.sweeps import process
 from gcseg.sweeps.ledger import Job, Ledger
 from tests.running import REPOSITORY, child_environment
@@ -30,8 +29,8 @@ runpy.run_module("gcseg.train", run_name="__main__")
 def use_stubs(monkeypatch) -> None:
     """Have sweeps in this process run stubs, and leave out what other tests show."""
     monkeypatch.setattr(process, "COMMAND", STUB)
-    monkeypatch.setattr(summary, "write_plot", lambda *_: [])
-    monkeypatch.setattr(report, "write_sweep_report", lambda *_: None)
+    monkeypatch.setattr(write, "write_plot", lambda *_: [])
+    monkeypatch.setattr(write, "write_sweep_report", lambda *_: None)
     # Hydra's own rehearsal, in which it composes each job once more.
     monkeypatch.setattr(BasicSweeper, "validate_batch_is_legal", lambda *_: None)
 

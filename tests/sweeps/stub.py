@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from gcseg.errors import ConfigError
-from gcseg.sweeps.outcome import leave_with_sweep, tell_sweep
+from gcseg.sweeps.outcome import leave_with_sweep, report_progress, report_to_sweep
 
 
 def note(**facts):
@@ -36,9 +36,9 @@ def main():
     note(seed=seed, modes=modes, iters=cfg["iters"], gpus=gpus, event="start")
     run = Path(cfg["run_root"], f"stub-{cfg['iters']}-{seed}")
     run.mkdir(parents=True, exist_ok=True)
-    tell_sweep(run)
+    report_to_sweep(run)
     (run / "metrics.csv").write_text(f"step,val/miou\n1,0.{seed}5\n")
-    print(f"step 2/{cfg['iters']}  validation  mIoU {seed}5.00 % (best 90.00 %)")
+    report_progress(run, {"step": 2, "iters": cfg["iters"], "miou": seed / 10 + 0.05})
     if what == "crash":
         raise ValueError("the weather is bad")
     if what == "error":
@@ -61,7 +61,7 @@ def main():
     records = {mode: {"miou": round(seed / 10 + len(mode) / 100, 3)} for mode in modes}
     (run / "results.json").write_text(json.dumps({"evaluations": records}))
     if what != "quiet":
-        tell_sweep(run, records)
+        report_to_sweep(run, records)
     note(seed=seed, event="end")
 
 

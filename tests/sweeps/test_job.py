@@ -27,6 +27,7 @@ from tests.sweeps.commands import (
 )
 
 BASIC = "hydra/launcher=basic"
+HOOKS = config.Multirun(max, min, print)
 
 
 @pytest.fixture
@@ -193,6 +194,6 @@ def test_threads_leave_signals_alone(handlers):
 
 
 def test_the_task_can_be_sent_to_other_machines():
-    task = config.CheckedTask("train", print, sweeps=True, full=False)
+    task = config.CheckedTask("train", print, multirun=HOOKS, full=False)
     again = cloudpickle.loads(cloudpickle.dumps(task))
-    assert (again.config_name, again.sweeps) == ("train", True)
+    assert (again.config_name, again.multirun) == ("train", HOOKS)

@@ -1,15 +1,15 @@
 import csv
 import io
-import re
+import os
 
 import pytest
 
+from gcseg.errors import OutputError
 from gcseg.sweeps.ledger import Job
+from gcseg.sweeps.outcome import report_progress, report_to_sweep
 from gcseg.sweeps.process import Progress
 from gcseg.sweeps.table import SweepTable, sweep_table
 from gcseg.system.terminal import TextConsole
-
-VALIDATED = re.compile(r"step 2/3  validation  mIoU \d+\.\d\d % \(best \d+\.\d\d %\)$")
 
 
 def job(number, state="pending", **more):
@@ -29,7 +29,7 @@ def text(jobs, progress=None):
 
 def test_a_row_per_job():
     jobs = [job(0, "done", **DONE), job(1, "running"), job(2, "failed", error="bad luck")]
-    shown = text(jobs, {"1": Progress(step=3, iters=9, left="0:01:40", miou=0.125)})
+    shown = text(jobs, {"1": Progress(step=3, iters=9, seconds_left=100.2, miou=0.125)})
     rows = [[cell.strip() for cell in row.split("│")[1:-1]] for row in shown.splitlines()[3:-1]]
     assert rows == [
         ["0", "seed=0 tta=flip", "done", "", "", "50.00"],
@@ -76,15 +76,25 @@ def test_a_terminal_keeps_the_last_table():
     assert "50.00" in console.file.getvalue() and "pending" in console.file.getvalue()
 
 
-def test_it_follows_what_a_training_prints(training):
-    lines = training.outcome.out.splitlines()
-    shown = Progress().after(
-        "\n".join(lines[: lines.index(next(filter(VALIDATED.match, lines))) + 1])
-    )
-    assert (shown.step, shown.iters) == (2, 3)
-    last = shown.after("\n".join(lines))
-    with (training.folder / "metrics.csv").open(newline="") as file:
-        curve = [row["val/miou"] for row in csv.DictReader(file) if row.get("val/miou")]
-    assert (last.step, last.iters, last.left) == (3, 3, "0:00:00")
-    assert last.miou == pytest.approx(float(curve[-1]), abs=5e-5)
-    assert last.after("") == last
+def test_a_training_reports_how_far_it_is(train, tmp_path, monkeypatch):
+    reports = []
+    monkeypatch.setattr("gcseg.sweeps.outcome.write_json", lambda _, told: reports.append(told))
+    job = tmp_path / "sweeps" / "s" / "jobs" / "0" / "outcome.json"
+    outcome = train(GCSEG_JOB_OUTCOME=str(job), GCSEG_JOB_PROCESS=str(os.getpid()))
+    (folder,) = (tmp_path / "runs").glob("*-gc-*")
+    assert outcome.status == 0
+    assert {told["run"] for told in reports} == {str(folder)}
+    assert list(reports[-1]["evaluations"]) == ["none"], "the scores come last"
+    progress = [told["progress"] for told in reports if "progress" in told]
+    with (folder / "metrics.csv").open(newline="") as file:
+        curve = [float(row["val/miou"]) for row in csv.DictReader(file) if row.get("val/miou")]
+    assert [one["step"] for one in progress] == sorted(one["step"] for one in progress)
+    assert progress[-1] == {"step": 3, "iters": 3, "seconds_left": 0, "miou": curve[-1]}
+
+
+def test_a_report_that_cannot_be_written_keeps_no_training(tmp_path, monkeypatch):
+    monkeypatch.setenv("GCSEG_JOB_OUTCOME", str(tmp_path))  # a folder
+    monkeypatch.setenv("GCSEG_JOB_PROCESS", str(os.getpid()))
+    report_progress(tmp_path, {"step": 1, "iters": 2})
+    with pytest.raises(OutputError, match=r"can't be written"):
+        report_to_sweep(tmp_path)

@@ -6,6 +6,7 @@ import math
 import resource
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as L
@@ -13,12 +14,16 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gcseg.system.terminal import TextConsole
+from gcseg.system.text import clock
 
 ONE_LINE = 110
 """Columns of a terminal from which on bar, time left and all numbers have room in one line."""
 
 SECONDS_BETWEEN_LINES = 30.0
-"""Of an evaluation, in a log."""
+"""Seconds between the lines of an evaluation in a log."""
+
+SECONDS_BETWEEN_REPORTS = 2.0
+"""Seconds between two reports of a training to whoever asked for them."""
 
 
 class RunProgress(L.Callback):
@@ -29,9 +34,16 @@ class RunProgress(L.Callback):
     Args:
         batch_size: Images per optimizer step over all processes, in training.
         line_every: Optimizer steps between plain lines.
+        report: Gets `step`, `iters` (optimizer steps done and in all), `seconds_left` and `miou`
+            (a fraction; None before the first validation) now and then in a training.
     """
 
-    def __init__(self, batch_size: int = 1, line_every: int = 50) -> None:
+    def __init__(
+        self,
+        batch_size: int = 1,
+        line_every: int = 50,
+        report: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
         self.batch_size = batch_size
         self.line_every = line_every
         self.seconds = 0.0
@@ -52,6 +64,9 @@ class RunProgress(L.Callback):
         self._train = self._bars.add_task("train", total=None, visible=False, text="")
         self._evaluate = self._bars.add_task("evaluate", total=None, visible=False, text="")
         self._score = ""
+        self._miou: float | None = None
+        self._report = report
+        self._reported = -math.inf
         self._images = 0
         self._begun = self._told = 0.0
 
@@ -95,6 +110,7 @@ class RunProgress(L.Callback):
         self._step = trainer.global_step
         self.steps += 1
         pl_module.log("train/images_per_second", self.images_per_second)
+        self._report_now_and_then(trainer, now)
         line_due = self._step % self.line_every == 0 or self._step == trainer.max_steps
         if not trainer.is_global_zero or (self._bars.disable and not line_due):
             return
@@ -107,10 +123,27 @@ class RunProgress(L.Callback):
         text = f"{learning}\n{speed}" if narrow else f"{learning}  {speed}"
         self._bars.update(self._train, completed=self._step, text=text)
         if self._bars.disable:
-            left = (trainer.max_steps - self._step) * self.seconds / self.steps
-            self._console.print(
-                f"step {self._step}/{trainer.max_steps}  {text}  {_clock(left)} left"
-            )
+            left = clock(self._seconds_left(trainer))
+            self._console.print(f"step {self._step}/{trainer.max_steps}  {text}  {left} left")
+
+    def _seconds_left(self, trainer: L.Trainer) -> float:
+        """Seconds of training until the last step, at the speed so far."""
+        return (trainer.max_steps - self._step) * self.seconds / max(self.steps, 1)
+
+    def _report_now_and_then(self, trainer: L.Trainer, now: float) -> None:
+        """Report how far the training is, if the last time is long enough ago."""
+        due = now - self._reported >= SECONDS_BETWEEN_REPORTS or self._step == trainer.max_steps
+        if self._report is None or not due or not trainer.is_global_zero:
+            return
+        self._reported = now
+        self._report(
+            {
+                "step": self._step,
+                "iters": trainer.max_steps,
+                "seconds_left": self._seconds_left(trainer),
+                "miou": self._miou,
+            }
+        )
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Show the evaluation's own bar."""
@@ -134,7 +167,7 @@ class RunProgress(L.Callback):
         total = int(trainer.num_val_batches[0])
         left = (total - self._images) * (now - self._begun) / self._images
         what = "validating" if trainer.state.fn == "fit" else "scoring"
-        self._console.print(f"{what} image {self._images}/{total}  {_clock(left)} left")
+        self._console.print(f"{what} image {self._images}/{total}  {clock(left)} left")
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Hide the bar and note the score."""
@@ -145,12 +178,15 @@ class RunProgress(L.Callback):
             return
         miou = float(trainer.callback_metrics["val/miou"])
         self._best = max(self._best, miou)
+        self._miou = None if math.isnan(miou) else miou
         now = "not defined" if math.isnan(miou) else f"{100 * miou:.2f} %"
         self._score = f"  mIoU {now} (best {100 * self._best:.2f} %)"
         if trainer.is_global_zero:
             self._console.print(
                 f"step {trainer.global_step}/{trainer.max_steps}  validation{self._score}"
             )
+        self._reported = -math.inf
+        self._report_now_and_then(trainer, self._mark)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Leave the terminal as it was."""
@@ -179,8 +215,3 @@ def peak_memory() -> int:
         return torch.cuda.max_memory_allocated()
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds + 0.5), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

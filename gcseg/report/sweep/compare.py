@@ -137,7 +137,9 @@ def _sentence(first: Sequence[float], second: Sequence[float]) -> str:
             "is scored again, which tells nothing about noise."
         )
     if change.in_the_noise:
-        return f"the difference of {percent(change.value, '+')} is within the noise ({between})."
+        return (
+            f"the difference of {percent(change.value, sign='+')} is within the noise ({between})."
+        )
     return f"{higher} by {size}, which is more than the noise ({between})."
 
 

@@ -178,7 +178,7 @@ def _unfinished(jobs: Sequence[Job]) -> list[str]:
     return lines
 
 
-def _markdown(sheet: Sheet) -> str:
+def markdown(sheet: Sheet) -> str:
     """A table in Markdown whose columns are aligned."""
     cells = [[_escaped(cell) for cell in line] for line in [sheet.header, *sheet.rows]]
     for row, column in sheet.bold:

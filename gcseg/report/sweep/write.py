@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gcseg.errors import GcsegError
+from gcseg.report.sweep.page import write_sweep_report
 from gcseg.report.sweep.plot import write_plot
 from gcseg.report.sweep.scores import (
     job_modes,
@@ -19,7 +20,7 @@ from gcseg.report.sweep.scores import (
     settings,
     varying,
 )
-from gcseg.report.sweep.sheets import _markdown, print_sheets, summary
+from gcseg.report.sweep.sheets import markdown, print_sheets, summary
 from gcseg.runs.folder import RESULTS_FILE
 from gcseg.runs.shapes import RESULTS
 from gcseg.runs.shown import miou
@@ -43,11 +44,9 @@ def write_summary(folder: Path, jobs: Sequence[Job]) -> None:
     with atomic_write(folder / "sweep.csv") as file:
         file.write(_csv(jobs).encode())
     with atomic_write(folder / "sweep.txt") as file:
-        text = [f"{printable(sheet.title)}\n\n{_markdown(sheet)}" for sheet in sheets]
+        text = [f"{printable(sheet.title)}\n\n{markdown(sheet)}" for sheet in sheets]
         file.write(("\n\n".join([*text, "\n".join(map(printable, lines))]).strip() + "\n").encode())
     write_plot(folder, settings(jobs), modes(jobs))
-    from gcseg.report.sweep.page import write_sweep_report  # which has these tables, too
-
     try:
         write_sweep_report(folder, jobs)
     except (OSError, GcsegError) as error:

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gcseg.engine.callbacks.progress import RunProgress, _clock, peak_memory
+from gcseg.engine.callbacks.progress import RunProgress, peak_memory
+from gcseg.system.text import clock as in_words
 
 
 class Module:
@@ -152,7 +153,7 @@ def test_no_step_yet():
 
 
 def test_clock():
-    assert [_clock(s) for s in (0.4, 59.6, 3600 * 25 + 61)] == ["0:00:00", "0:01:00", "25:01:01"]
+    assert [in_words(s) for s in (0.4, 59.6, 3600 * 25 + 61)] == ["0:00:00", "0:01:00", "25:01:01"]
 
 
 @pytest.mark.parametrize(("stage", "what"), [("fit", "validating"), ("validate", "scoring")])

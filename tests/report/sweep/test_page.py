@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from gcseg.errors import OutputError
-from gcseg.report.sweep import page as report
 from gcseg.report.sweep.page import write_sweep_report
 from gcseg.report.sweep.write import write_summary
 from tests.sweeps.jobs import grid
@@ -242,7 +241,7 @@ def test_hundreds_of_jobs_and_classes(tmp_path):
 
 
 def test_the_end_of_a_sweep_writes_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("gcseg.report.sweep.sheets.write_plot", lambda *_: [])
+    monkeypatch.setattr("gcseg.report.sweep.write.write_plot", lambda *_: [])
     folder, jobs = sweep(tmp_path, modes=["none"])
     write_summary(folder, jobs)
     first = (folder / "report.html").read_bytes()
@@ -252,6 +251,6 @@ def test_the_end_of_a_sweep_writes_it(tmp_path, monkeypatch, capsys):
     def fail(*_):
         raise OutputError("report.html can't be written", "free space")
 
-    monkeypatch.setattr(report, "write_sweep_report", fail)
+    monkeypatch.setattr("gcseg.report.sweep.write.write_sweep_report", fail)
     write_summary(folder, jobs)
     assert "no report of the sweep: report.html can't be written" in capsys.readouterr().err

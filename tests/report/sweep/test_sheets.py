@@ -21,7 +21,7 @@ from tests.sweeps.jobs import MODES, grid
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
     """The page has tests of its own."""
-    monkeypatch.setattr("gcseg.report.sweep.page.write_sweep_report", lambda *_: None)
+    monkeypatch.setattr("gcseg.report.sweep.write.write_sweep_report", lambda *_: None)
 
 
 def table(folder, number=0):
