@@ -77,7 +77,9 @@ def test_a_training_goes_on(project):
     text = run(project, "train", *running.TINY, "iters=6")
     assert "goes on from step 4/" in text
     folder = project / "runs" / UNFINISHED
-    steps = [int(line.split(",")[0]) for line in (folder / "metrics.csv").read_text().split()[1:]]
+    steps = [
+        int(line.split(",")[0]) for line in (folder / "metrics.csv").read_text().splitlines()[1:]
+    ]
     assert sorted(set(steps)) == list(range(7))
     # As 0.1.0 itself went on from there, but for the machine's rounding.
     assert results(project, UNFINISHED)["evaluations"]["none"]["miou"] == pytest.approx(
