@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from gcseg.errors import WeightsError
 from gcseg.models import AuxiliaryHead, FCNHead, GCHead, Segmentor, resnet
+from gcseg.models.defaults import DEFAULTS
 from gcseg.models.resnets import DEPTHS, VARIANTS, Bottleneck
 from gcseg.system.text import shown
 from gcseg.weights.keymaps import KEY_MAPS, MMSEG_GCNET, MMSEG_GCNET_V1B, OURS, KeyMap
@@ -22,11 +23,6 @@ from gcseg.weights.records import REMEDY, own_record
 
 Node = dict[str, Any]
 Shapes = Mapping[str, torch.Size]
-
-# What conf/ sets where neither the weights nor the file say it.
-OUTPUT_STRIDE = 8
-DROPOUT = 0.1
-ALIGN_CORNERS = False
 
 PROTOCOLS = ("paddleseg", "mmseg")  # of conf/protocol
 
@@ -288,7 +284,7 @@ def _backbone(
         "_target_": "gcseg.models.resnet",
         "depth": depth,
         "variant": variant,
-        "output_stride": said.get("output_stride", OUTPUT_STRIDE),
+        "output_stride": said.get("output_stride", DEFAULTS["backbone"]["output_stride"]),
         "pretrained": None,
     }
     return node if first[1] == 3 else {**node, "in_channels": first[1]}, fitting
@@ -314,10 +310,11 @@ def _head(shapes: Shapes, said: Mapping[str, Any]) -> Node | None:
             "pooling": "attention" if "head.context.conv_mask.weight" in shapes else "average",
             "fusion": "add+multiply" if adds and multiplies else "add" if adds else "multiply",
         }
+    usual = DEFAULTS["head"]
     return node | {
         "conv_bias": "head.conv_in.0.bias" in shapes,
-        "dropout": said.get("dropout", DROPOUT),
-        "align_corners": said.get("align_corners", ALIGN_CORNERS),
+        "dropout": said.get("dropout", usual["dropout"]),
+        "align_corners": said.get("align_corners", usual["align_corners"]),
     }
 
 
@@ -330,7 +327,7 @@ def _auxiliary_head(shapes: Shapes, said: Mapping[str, Any]) -> Node:
         "_target_": "gcseg.models.AuxiliaryHead",
         "channels": None if conv[0] == conv[1] // 4 else conv[0],
         "conv_bias": "auxiliary_head.conv.0.bias" in shapes,
-        "dropout": said.get("dropout", DROPOUT),
+        "dropout": said.get("dropout", DEFAULTS["auxiliary_head"]["dropout"]),
     }
 
 

@@ -15,11 +15,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from gcseg.errors import OutputError, WeightsError
+from gcseg.models.defaults import DEFAULTS
 from gcseg.models.resnets import DEPTHS, BasicBlock
 from gcseg.system.files import atomic_write
 from gcseg.weights import digests
 from gcseg.weights.architecture import (
-    OUTPUT_STRIDE,
     Description,
     describe,
     empty_state,
@@ -232,7 +232,7 @@ def _to_paddleseg(tensors: Tensors, description: Description, extra: Mapping[str
         f"PaddleSeg: {name}",
         f"images: Normalize with mean {list(normalize['mean'])} and std {list(normalize['std'])}",
     ]
-    if backbone["output_stride"] != OUTPUT_STRIDE:
+    if backbone["output_stride"] != DEFAULTS["backbone"]["output_stride"]:
         notes.append(
             "the file does not say its output stride: in gcseg use it with "
             f"backbone.output_stride={backbone['output_stride']}"

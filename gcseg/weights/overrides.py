@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gcseg.models.defaults import DEFAULTS
 from gcseg.weights.architecture import Description
-
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "backbone": {"variant": "vd", "output_stride": 8},
-    "head": {
-        **{"channels": 512, "ratio": 0.25, "pooling": "attention", "fusion": "add"},
-        **{"conv_bias": True, "dropout": 0.1, "align_corners": False},
-    },
-    "auxiliary_head": {"channels": None, "conv_bias": True, "dropout": 0.1},
-}
-"""What conf/ sets, of the settings that a checkpoint decides."""
 
 
 def overrides(description: Description) -> list[str]:

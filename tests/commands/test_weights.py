@@ -10,9 +10,9 @@ import torch
 import yaml
 
 from gcseg.models import gcnet
+from gcseg.models.defaults import DEFAULTS
 from gcseg.weights import load_weights
 from gcseg.weights.keymaps import MMSEG_GCNET, TORCH_RESNET
-from gcseg.weights.overrides import DEFAULTS
 from gcseg.zoo import catalogue
 from tests.golden.generate import parameter
 

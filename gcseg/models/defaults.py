@@ -1,0 +1,34 @@
+"""What a network is where nothing else is said: the constructors' defaults, read from them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gcseg.models.heads import AuxiliaryHead, GCHead
+from gcseg.models.resnets import resnet
+from gcseg.models.segmentor import Segmentor
+
+_NO_SETTINGS = {"in_channels", "checkpoint_activations"}
+"""Arguments that data or memory decide, and no network's description."""
+
+
+def _defaults(constructor: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(constructor).parameters.values()
+    return {
+        parameter.name: parameter.default
+        for parameter in parameters
+        if parameter.default is not parameter.empty and parameter.name not in _NO_SETTINGS
+    }
+
+
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "backbone": _defaults(resnet),
+    "head": {
+        **_defaults(GCHead),
+        "align_corners": inspect.signature(Segmentor).parameters["align_corners"].default,
+    },
+    "auxiliary_head": _defaults(AuxiliaryHead),
+}
+"""By part of the network, as conf/ and `gcnet` have them too."""
