@@ -37,21 +37,27 @@ def expand_seeds(arguments: Sequence[str]) -> None:
     given = OverridesParser.create().parse_overrides(list(filter(is_override, arguments)))
     seeds = [one for one in given if one.key_or_group == "seeds"]
     count = seeds[-1].value()
-    rest = [one for one in arguments if one not in {seed.input_line for seed in seeds}]
-    if count is not None and not asks_for_information(arguments):
-        if seeds[-1].is_sweep_override():
-            raise ConfigError(str(seeds[-1].input_line), "give one number")
-        check_one("seeds", count)
-        assert isinstance(count, int)
-        first = _first_seed(arguments, [one for one in given if one not in seeds], count)
-        own = {one.input_line for one in given if one.key_or_group == "seed"}
-        rest = [one for one in rest if one not in own]
-        # The first override is the outermost loop: every setting once, then again.
-        place = next((i for i, one in enumerate(rest) if is_override(one)), len(rest))
-        rest.insert(place, "seed=" + ",".join(str(first + index) for index in range(count)))
-        if not {"-m", "--multirun"} & set(rest):
-            rest.append("--multirun")
+    if count is None or asks_for_information(arguments):
+        sys.argv[1:] = _without(arguments, seeds)
+        return
+    if seeds[-1].is_sweep_override():
+        raise ConfigError(str(seeds[-1].input_line), "give one number")
+    check_one("seeds", count)
+    assert isinstance(count, int)
+    first = _first_seed(arguments, [one for one in given if one not in seeds], count)
+    rest = _without(arguments, [one for one in given if one.key_or_group in ("seed", "seeds")])
+    # The first override is the outermost loop: every setting once, then again.
+    place = next((i for i, one in enumerate(rest) if is_override(one)), len(rest))
+    rest.insert(place, "seed=" + ",".join(str(first + index) for index in range(count)))
+    if not {"-m", "--multirun"} & set(rest):
+        rest.append("--multirun")
     sys.argv[1:] = rest
+
+
+def _without(arguments: Sequence[str], left_out: Sequence[Override]) -> list[str]:
+    """The command line without some of its overrides."""
+    lines = {one.input_line for one in left_out}
+    return [argument for argument in arguments if argument not in lines]
 
 
 def _first_seed(arguments: Sequence[str], given: Sequence[Override], count: int) -> int:

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import albumentations as A
@@ -139,38 +140,29 @@ def measure_all(
     }
     size = len(files)
     ways = {name: _through(drawn, size) for name, drawn in named.items()}
+    pipeline = settings["none", "cpu"].pipeline
     picture, _ = files.read(0)
     finishing = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def decode(counter: int) -> object:
+        return files.read(counter % size)
+
+    in_loader = partial(
+        per_loader, size=size, batch_size=batch_size, prefetch=prefetch, batches=batches
+    )
+    on_this_device = partial(on_device, batch_size=batch_size, batches=batches)
     return {
         "picture": {"height": picture.shape[0], "width": picture.shape[1]},
         "crop": {"height": height, "width": width},
-        "one_core": per_core(
-            {DECODING: lambda counter: files.read(counter % size), **ways},
-            samples=samples,
-            rounds=rounds,
-        ),
-        "transforms": transforms_apart(
-            files, settings["none", "cpu"].pipeline, samples=samples * rounds
-        ),
+        "one_core": per_core({DECODING: decode, **ways}, samples=samples, rounds=rounds),
+        "transforms": transforms_apart(files, pipeline, samples=samples * rounds),
         "loader": {
-            name: {
-                count: per_loader(
-                    drawn,
-                    size,
-                    batch_size=batch_size,
-                    num_workers=count,
-                    prefetch=prefetch,
-                    batches=batches,
-                )
-                for count in workers
-            }
+            name: {count: in_loader(drawn, num_workers=count) for count in workers}
             for name, drawn in named.items()
         },
         "device": {
             "name": finishing.type,
-            "samples_per_second": on_device(
-                settings["none", "device"], finishing, batch_size=batch_size, batches=batches
-            ),
+            "samples_per_second": on_this_device(settings["none", "device"], finishing),
         },
     }
 

@@ -306,6 +306,22 @@ def _checked(state: Mapping[Any, Any], size: int) -> dict[str, Tensor]:
     for name in state:
         if not isinstance(name, str):
             raise RefusedError(f"{shown(str(name))} in it is no name of a parameter")
+    tensors = _tensors_of(_without_prefix(state))
+    pieces = _pieces(tensors)
+    if sum(tensor.numel() * tensor.element_size() for tensor in pieces.values()) > size:
+        raise RefusedError(f"its tensors claim more bytes than the {size} it has")
+    broken = [name for name, tensor in pieces.items() if not _is_finite(tensor)]
+    if broken:
+        others = f", as {len(broken) - 1} more have" if len(broken) > 1 else ""
+        raise RefusedError(f"{shown(broken[0])} has NaN or infinity among its values{others}")
+    return tensors
+
+
+def _without_prefix(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The network's entries of a state dict by the network's own names.
+
+    What else a training keeps, such as the class weights of a loss, is left out.
+    """
     if state and all(name.startswith(PARALLEL_PREFIX) for name in state):
         state = {name.removeprefix(PARALLEL_PREFIX): value for name, value in state.items()}
     inner = {
@@ -313,9 +329,17 @@ def _checked(state: Mapping[Any, Any], size: int) -> dict[str, Tensor]:
         for name, value in state.items()
         if name.startswith(TRAINING_PREFIX) and isinstance(value, Tensor)
     }
-    # What else a training keeps, such as the class weights of a loss, is not the network's.
+    return inner or state
+
+
+def _tensors_of(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a network's state; what is none is left out, if it is no parameter.
+
+    Raises:
+        RefusedError: A parameter is no tensor, or of another type.
+    """
     tensors = {}
-    for name, value in (inner or state).items():
+    for name, value in state.items():
         weight = name.rpartition(".")[2] in WEIGHTS
         if isinstance(value, Tensor):
             if value.dtype not in FLOATING and (weight or value.dtype not in WHOLE):
@@ -325,18 +349,16 @@ def _checked(state: Mapping[Any, Any], size: int) -> dict[str, Tensor]:
         elif weight:
             kind = "numpy array" if isinstance(value, Array) else type(value).__name__
             raise RefusedError(f"{shown(name)} is a {kind}, no tensor")
-    # Tensors may share memory, as tied weights do; each piece of it counts once.
+    return tensors
+
+
+def _pieces(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of which each piece of memory counts once: they may share it, as tied weights."""
     pieces: dict[object, tuple[str, Tensor]] = {}
     for name, tensor in tensors.items():
         place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
         pieces.setdefault(place, (name, tensor))
-    if sum(tensor.numel() * tensor.element_size() for _, tensor in pieces.values()) > size:
-        raise RefusedError(f"its tensors claim more bytes than the {size} it has")
-    broken = [name for name, tensor in pieces.values() if not _is_finite(tensor)]
-    if broken:
-        others = f", as {len(broken) - 1} more have" if len(broken) > 1 else ""
-        raise RefusedError(f"{shown(broken[0])} has NaN or infinity among its values{others}")
-    return tensors
+    return dict(pieces.values())
 
 
 def _is_finite(tensor: Tensor) -> bool:

@@ -123,15 +123,7 @@ def prepare_voc(
             paths = []
         devkits, entries = [], []
         for path in paths:
-            every = stack.enter_context(opened(path))
-            own = at_one_place(path, every, LAYOUT, folder)
-            masks_there = sbd.at_one_place(path, every, folder / sbd.FOLDER)
-            if not own and not masks_there:
-                raise DataError(
-                    f"{path} holds neither VOCdevkit/VOC2012 nor SBD's cls/*.mat nor "
-                    f"{sbd.FOLDER}/*.png",
-                    f"give {DEVKIT.name} and {SBD.name}",
-                )
+            own, masks_there = _parts_of(path, stack.enter_context(opened(path)), folder)
             devkits.append(own)
             entries += masks_there
         check_pairs(folder, [entry for some in devkits for entry in some], (LAYOUT,))
@@ -161,6 +153,22 @@ def prepare_voc(
         _write_list(devkit.list_of(AUGMENTED), names)  # the last, as it makes the split complete
         _note_other_masks(devkit, say)
         return count(voc, root, list(IMAGES), expected, say)
+
+
+def _parts_of(path: Path, entries: list[Entry], folder: Path) -> tuple[list[Entry], list[Entry]]:
+    """What of a source is the devkit's, and what are masks of the augmented set.
+
+    Raises:
+        DataError: It holds neither.
+    """
+    devkit = at_one_place(path, entries, LAYOUT, folder)
+    masks = sbd.at_one_place(path, entries, folder / sbd.FOLDER)
+    if not devkit and not masks:
+        raise DataError(
+            f"{path} holds neither VOCdevkit/VOC2012 nor SBD's cls/*.mat nor {sbd.FOLDER}/*.png",
+            f"give {DEVKIT.name} and {SBD.name}",
+        )
+    return devkit, masks
 
 
 def _folder(root: Path) -> Path:

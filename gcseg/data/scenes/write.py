@@ -84,26 +84,40 @@ def write_scenes(
             f"there are no drawn scenes in {target}, and a checkpoint's settings draw none",
             "name dataset=scenes on the command line, or give dataset.root= where they are",
         )
-    # A finished folder appears in one step: half a dataset never bears the final name, whether
-    # this process is killed or another one writes the same.
-    draft = target.with_name(f".{name}.{uuid.uuid4().hex[:12]}.tmp")
-    try:
-        draft.mkdir(parents=True)
+
+    def write(draft: Path) -> None:
         _write_files(draft, _LISTS[layout](counts))
         for split, count in counts.items():
             for index in range(count):
                 _write_files(draft, _ENCODERS[layout](split, index, height, width, seed))
+
+    _write_folder(target, write)
+    return target
+
+
+def _write_folder(target: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder that appears in one step, when it is finished.
+
+    So half a dataset never bears the final name, whether this process is killed or another one
+    writes the same.
+
+    Raises:
+        OutputError: A file can't be written.
+    """
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        draft.mkdir(parents=True)
+        write(draft)
         draft.rename(target)
     except OSError as error:
         if _is_folder(target):  # another process was first
-            return target
+            return
         raise OutputError(
             f"the street scenes can't be written to {target} ({error.strerror or error})",
             "choose a writable folder with enough free space",
         ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return target
 
 
 def _is_folder(path: Path) -> bool:

@@ -12,6 +12,8 @@ from gcseg.visualization.html import command, table
 from gcseg.zoo import catalogue
 from gcseg.zoo.published import IMAGES, Record
 
+_HEADER = ["published checkpoint", "mode", "published", "corrected", "measured here", "difference"]
+
 
 def published_parts(run: RunFiles) -> list[str]:
     """A table of published scores for the dataset beside the run's own; or one line on why not."""
@@ -25,35 +27,36 @@ def published_parts(run: RunFiles) -> list[str]:
             f"there are GCNets for {datasets} only."
         ]
     records, selection = _chosen(run, there)
-    measured = {one.name: number(one.record, "miou") for one in run.main}
-    rows: list[list[str]] = []
-    bold = set()
-    for record in records:
-        for mode, title in MODE_TITLES.items():
-            published = record.miou.get(mode)
-            own = measured.get(mode)
-            if published is None and (own is None or record is not records[0]):
-                continue
-            corrected = record.corrected.get(mode)
-            aim = published if corrected is None else corrected
-            difference = "" if own is None or aim is None else f"{100 * (own - aim):+.2f}"
-            bold |= {(len(rows), 5)} if difference else set()
-            cells = [percent(published), percent(corrected), percent(own), difference]
-            rows.append([record.name, title, *cells])
-    header = [
-        "published checkpoint",
-        "mode",
-        "published",
-        "corrected",
-        "measured here",
-        "difference",
-    ]
-    parts: list[str] = [table(header, rows, bold=bold, texts=2), selection]
+    rows = [row for record in records for row in _rows(run, record, whole=record is records[0])]
+    bold = {(place, _HEADER.index("difference")) for place, row in enumerate(rows) if row[-1]}
+    parts: list[str] = [table(_HEADER, rows, bold=bold, texts=2), selection]
     parts += _reservations(run, records[0])
     if records[0].experiment:
         line = f"python -m gcseg.eval published={records[0].experiment} dataset.root=..."
         parts += ["The published weights themselves are scored by:", command(line)]
     return parts
+
+
+def _rows(run: RunFiles, record: Record, *, whole: bool) -> list[list[str]]:
+    """A row of the table for each mode that a checkpoint is published with.
+
+    Args:
+        run: The run, for its own scores.
+        record: The published checkpoint.
+        whole: Whether modes that only the run has get a row too.
+    """
+    measured = {one.name: number(one.record, "miou") for one in run.main}
+    rows = []
+    for mode, title in MODE_TITLES.items():
+        published, corrected = record.miou.get(mode), record.corrected.get(mode)
+        own = measured.get(mode)
+        if published is None and (own is None or not whole):
+            continue
+        aim = published if corrected is None else corrected
+        difference = None if own is None or aim is None else own - aim
+        cells = [percent(published), percent(corrected), percent(own)]
+        rows.append([record.name, title, *cells, percent(difference, sign="+")])
+    return rows
 
 
 def _chosen(run: RunFiles, records: Sequence[Record]) -> tuple[list[Record], str]:

@@ -108,22 +108,11 @@ def curves_chart(
     for setting in chosen(settings, mode):
         runs = of_setting(setting, trainings)
         key = tuple(sorted(run.jobs[0].training for run in runs))
-        curves = [] if key in seen else [curve for run in runs if (curve := run.curve())]
-        seen.add(key)  # settings of evaluation alone have one and the same curves
-        if not curves:
+        if key in seen:  # settings of evaluation alone have one and the same curves
             continue
-        steps = sorted({step for curve in curves for step in curve})
-        values = [[curve[step] for curve in curves if step in curve] for step in steps]
-        band = len(curves) > 1
-        series.append(
-            Series(
-                short_label(setting),
-                [float(step) for step in steps],
-                [fmean(one) for one in values],
-                [min(one) for one in values] if band else None,
-                [max(one) for one in values] if band else None,
-            )
-        )
+        seen.add(key)
+        if curves := [curve for run in runs if (curve := run.curve())]:
+            series.append(_mean_curve(short_label(setting), curves))
     if not series:
         return None
     chart = line_chart(
@@ -134,6 +123,20 @@ def curves_chart(
     if len(settings) > MOST_SETTINGS:
         words = f"the best {MOST_SETTINGS} of {len(settings)} settings"
     return figure(chart, words)
+
+
+def _mean_curve(name: str, curves: Sequence[Mapping[int, float]]) -> Series:
+    """The mean of curves over seeds, with a band from the least to the greatest of several."""
+    steps = sorted({step for curve in curves for step in curve})
+    values = [[curve[step] for curve in curves if step in curve] for step in steps]
+    band = len(curves) > 1
+    return Series(
+        name,
+        [float(step) for step in steps],
+        [fmean(one) for one in values],
+        [min(one) for one in values] if band else None,
+        [max(one) for one in values] if band else None,
+    )
 
 
 def _against(settings: Sequence[Setting], mode: str, place: _Place) -> list[Series]:
