@@ -54,6 +54,7 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
 
     device = devices.device(cfg)
     checkpoint = trained.path()
+    output = Path(cfg.output or output_folder(cfg, checkpoint).path / "attention")
     content = read_weights(checkpoint, cfg.weights)
     faults: list[DataError] = []
     if cfg.images is None:
@@ -68,7 +69,6 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
     model = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
     protocol = build.protocol(cfg, "logits")  # of which only the size counts
     samples = EvaluationSamples(dataset, build_data.evaluation_preprocessing(cfg))
-    output = Path(cfg.output or output_folder(cfg, checkpoint).path / "attention")
     clear_partials(output, _PARTS)
     rows: list[UInt8Array] = []
     done: list[str] = []

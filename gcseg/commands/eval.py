@@ -50,6 +50,7 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
         read_measurements(_measurements(cfg))  # a damaged file shows before the work is done
     dataset = build_data.dataset(cfg, cfg.split).with_labels()
     checkpoint = trained.path()
+    results = output_folder(cfg, checkpoint).results
     content = read_weights(checkpoint, cfg.weights)
     check_classes(content.extra, dataset.label_space, checkpoint)
     module = build.module(cfg, dataset.label_space.names)
@@ -70,7 +71,6 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
         analyse=cfg.explain,
     )
     if trainer.is_global_zero:
-        results = output_folder(cfg, checkpoint).results
         evaluations = named(
             records,
             plain(cfg),

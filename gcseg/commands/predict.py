@@ -44,6 +44,7 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     if len(cfg.tta.modes) != 1:
         raise ConfigError("tta=all predicts each picture in several ways", "choose one of them")
     checkpoint = trained.path()
+    output = Path(cfg.output or output_folder(cfg, checkpoint).path / "predictions")
     content = read_weights(checkpoint, cfg.weights)
     faults: list[DataError] = []
     if cfg.images is None:
@@ -66,7 +67,6 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     module = build.module(cfg, space.names)
     load_tensors(module.model, content.tensors, content.extra, source=str(checkpoint))
     module.set_modes(build.modes(cfg))
-    output = Path(cfg.output or output_folder(cfg, checkpoint).path / "predictions")
     clear_partials(output, PARTS)
     data = SegmentationData(dataset, build_data.evaluation_preprocessing(cfg), num_workers=1)
     writer = PredictionWriter(output, dataset, space, values)

@@ -70,6 +70,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
     from gcseg.runs.folder import choose_folder
     from gcseg.runs.lock import hold, remove_leftovers
     from gcseg.runs.results import read_results
+    from gcseg.system.links import refuse_links
 
     devices.images_per_pass(cfg)  # the batch divides over the devices
     L.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -84,6 +85,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
 
     name = run_name(plain(cfg), train_set, weights)
     folder = choose_folder(Path(cfg.run_root), name, cfg.fresh)
+    refuse_links(folder.path)
     with hold(folder.path, wait=in_sweep()):
         remove_leftovers(folder)
         report_to_sweep(folder.path)

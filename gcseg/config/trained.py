@@ -15,9 +15,10 @@ from gcseg.config.command import asks_for_information, run_command
 from gcseg.config.command_line import given, overrides_of
 from gcseg.config.compose import compose, source_folder
 from gcseg.config.recorded import allowed, checked, read_recorded
-from gcseg.errors import ConfigError, OutputError, WeightsError
+from gcseg.errors import ConfigError, WeightsError
 from gcseg.runs.folder import RunFolder, run_folder_of
 from gcseg.runs.name import fingerprint
+from gcseg.system.links import refuse_links
 from gcseg.system.text import say
 from gcseg.zoo import catalogue
 
@@ -317,16 +318,11 @@ def output_folder(cfg: DictConfig, checkpoint: Path) -> RunFolder:
     """Where what comes of a checkpoint goes: its run folder, or one under `run_root`.
 
     Raises:
-        OutputError: A link in the run folder leads what is written there elsewhere.
+        OutputError: A link in it leads out of it.
     """
     run = run_folder_of(checkpoint)
     if run is None:
         path = fingerprint({"path": str(checkpoint.resolve())})  # checkpoints may share a name
-        return RunFolder(Path(cfg.run_root) / f"{checkpoint.stem}-{path}")
-    for entry in run.path.iterdir():  # as an unpacked archive may hold them
-        if entry != run.checkpoints and entry.is_symlink() and entry.is_dir():
-            raise OutputError(
-                f"{entry} is a link that leads out of the run folder",
-                "remove it, or put what it leads to in its place",
-            )
+        run = RunFolder(Path(cfg.run_root) / f"{checkpoint.stem}-{path}")
+    refuse_links(run.path)
     return run

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gcseg.errors import ConfigError
+from gcseg.system.links import leads_out
 from gcseg.system.ranks import launched
 
 CONFIG_FILE = "config.yaml"
@@ -105,9 +106,17 @@ def previous_to(last: Path) -> Path:
 
 
 def run_folder_of(checkpoint: Path) -> RunFolder | None:
-    """The run folder that a checkpoint lies in; None for a checkpoint elsewhere."""
-    folder = RunFolder(checkpoint.resolve().parent.parent)
-    inside = checkpoint.resolve().parent.name == _CHECKPOINTS
+    """The run folder that a checkpoint lies in; None for a checkpoint elsewhere.
+
+    The path that names it decides. One that a link leads out of its folder is a checkpoint
+    elsewhere, so that a folder's links have nothing written to other run folders.
+
+    Args:
+        checkpoint: The file.
+    """
+    folder = RunFolder(checkpoint.absolute().parent.parent)
+    inside = checkpoint.absolute().parent == folder.checkpoints
+    inside = inside and not leads_out(checkpoint.absolute(), folder.path)
     return folder if inside and folder.config.is_file() else None
 
 

@@ -33,7 +33,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     temporary = path.with_name(_temporary_name(path.name))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)  # of a killed process of the same number
+        with temporary.open("xb") as file:  # which follows no link that someone has left there
             yield file
             file.flush()
             os.fsync(file.fileno())

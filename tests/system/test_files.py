@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,21 @@ def test_the_old_file_stands_until_the_end(tmp_path):
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_link_at_the_temporary_name_is_followed(tmp_path):
+    """Nor does it keep the file from being written, or what a killed process has left there."""
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    with atomic_write(tmp_path / "x") as file:
+        name = file.name
+    Path(name).symlink_to(mine)
+    write_json(tmp_path / "x", 1)
+    assert mine.read_text() == "mine"
+    assert (tmp_path / "x").read_text() == "1\n" and not (tmp_path / "x").is_symlink()
+    Path(name).write_text("half")
+    write_json(tmp_path / "x", 2)
+    assert (tmp_path / "x").read_text() == "2\n"
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])

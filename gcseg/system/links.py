@@ -1,0 +1,62 @@
+"""Links in a folder that lead out of it, as an unpacked archive may hold them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from gcseg.errors import OutputError
+from gcseg.system.files import output_error
+
+
+def leads_out(path: Path, folder: Path) -> bool:
+    """Whether a link leads a path out of the folder that it is in; it may be a link or below one.
+
+    The folder itself may be a link, and is then what that leads to.
+
+    Args:
+        path: In the folder by its name; it need not exist.
+        folder: The folder.
+    """
+    try:
+        return not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        return True
+
+
+def refuse_links(folder: Path, names: Sequence[str] | None = None) -> None:
+    """Check that a folder is written to, and its files gone on with, in that folder alone.
+
+    Args:
+        folder: The folder, which need not exist.
+        names: What of it is looked at, with all that is below; everything if None.
+
+    Raises:
+        OutputError: A link leads out of it, or it can't be read.
+    """
+    waiting = [folder]
+    if names is not None:
+        waiting = [folder / name for name in names]
+        for path in waiting:
+            _refuse(path, folder)
+    while waiting:
+        path = waiting.pop()
+        try:
+            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        _refuse(Path(entry.path), folder)
+                    elif entry.is_dir(follow_symlinks=False):
+                        waiting.append(Path(entry.path))
+        except OSError as error:
+            raise output_error(path, error) from error
+
+
+def _refuse(path: Path, folder: Path) -> None:
+    if path.is_symlink() and leads_out(path, folder):
+        raise OutputError(
+            f"{path} is a link that leads out of {folder}",
+            "remove it, or put what it leads to in its place",
+        )

@@ -1,0 +1,138 @@
+"""Links in a folder that was unpacked lead nothing out of it: no write, no removal, no record."""
+
+import json
+import shutil
+
+import pytest
+
+from gcseg.runs.folder import run_folder_of
+from gcseg.system.links import leads_out, refuse_links
+from tests.security.payloads import snapshot
+
+
+@pytest.fixture
+def folder(training, tmp_path):
+    """A run folder of a stranger's."""
+    return shutil.copytree(training.folder, tmp_path / "given")
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """A folder of one's own, with a file that a killed process seems to have left."""
+    path = tmp_path / "outside"
+    path.mkdir()
+    (path / ".mine.png.4194304.1.partial").write_text("mine")
+    return path
+
+
+def link(path, target):
+    """Put a link in the place of what is there."""
+    path.parent.mkdir(exist_ok=True)
+    if path.exists():
+        shutil.move(path, path.with_name(f"{path.name}.before"))
+    path.symlink_to(target)
+
+
+@pytest.mark.parametrize(
+    ("command", "place", "options"),
+    [
+        ("predict", "predictions", ["limit=1"]),
+        ("predict", "predictions/masks", ["limit=1"]),
+        ("predict", "predictions/pictures", ["limit=1"]),
+        ("attention", "attention/pictures", ["limit=1"]),
+        ("eval", "confusion", []),
+        ("eval", "analysis", ["explain=true"]),
+    ],
+)
+def test_no_folder_of_outputs_leads_out(command, place, options, run, folder, outside, tmp_path):
+    link(folder / place, outside)
+    before = snapshot(tmp_path)
+    error = run(command, f"checkpoint={folder}", *options).error
+    assert f"{folder / place} is a link that leads out of {folder}: remove it" in error
+    assert snapshot(tmp_path) == before
+
+
+def test_where_one_says_output_it_goes(run, folder, outside):
+    link(folder / "predictions", outside)
+    outcome = run("predict", f"checkpoint={folder}", "limit=1", f"output={outside}")
+    assert outcome.status == 0, outcome.err
+    assert (outside / "overview.png").exists()
+
+
+@pytest.mark.parametrize("settings", [True, False])
+@pytest.mark.parametrize("place", ["checkpoints", "checkpoints/best.ckpt"])
+def test_a_checkpoint_of_another_run_folder_writes_nothing_into_it(
+    place, settings, run, training, folder, tmp_path
+):
+    """As a link in the folder it is no checkpoint of that folder either."""
+    victim = shutil.copytree(training.folder, tmp_path / "victim")
+    link(folder / place, victim / place)
+    if not settings:
+        (folder / "config.yaml").unlink()
+    before = snapshot(victim, folder)
+    for command in ("eval", "predict"):
+        outcome = run(command, f"checkpoint={folder}", "run_root=mine")
+        assert outcome.status == 0, outcome.err
+    assert snapshot(victim, folder) == before
+    (mine,) = (tmp_path / "mine").iterdir()
+    assert {"results.json", "predictions"} <= {path.name for path in mine.iterdir()}
+
+
+def test_links_that_one_names_are_followed(run, training, folder, tmp_path):
+    """To a run folder as a whole; to a checkpoint alone, whose results go to run_root=."""
+    (tmp_path / "whole").symlink_to(folder)
+    outcome = run("predict", "checkpoint=whole", "limit=1")
+    assert outcome.status == 0, outcome.err
+    assert (folder / "predictions" / "overview.png").exists()
+    (tmp_path / "one.ckpt").symlink_to(folder / "checkpoints" / "best.ckpt")
+    before = snapshot(folder)
+    outcome = run("predict", "checkpoint=one.ckpt", "limit=1", "run_root=mine")
+    assert outcome.status == 0, outcome.err
+    assert snapshot(folder) == before
+    (mine,) = (tmp_path / "mine").iterdir()
+    assert mine.name.startswith("one-") and (mine / "predictions" / "overview.png").exists()
+
+
+def test_links_that_stay_in_the_folder_are_followed(folder):
+    checkpoints = folder / "checkpoints"
+    (folder / "kept").mkdir()
+    (checkpoints / "best.ckpt").rename(folder / "kept" / "best.ckpt")
+    (checkpoints / "best.ckpt").symlink_to("../kept/best.ckpt")
+    refuse_links(folder)
+    found = run_folder_of(checkpoints / "best.ckpt")
+    assert found is not None and found.path == folder
+
+
+def test_links_of_all_kinds(folder, outside):
+    (folder / "circle").symlink_to("circle")
+    assert leads_out(folder / "circle", folder)
+    (folder / "nothing").symlink_to("nowhere")
+    assert not leads_out(folder / "nothing" / "below", folder)
+    (folder / "up").symlink_to("..")
+    assert leads_out(folder / "up" / "outside", folder)
+    assert not leads_out(folder / "up" / folder.name / "config.yaml", folder)
+
+
+@pytest.mark.parametrize("place", ["checkpoints", "analysis", "confusion", "metrics.csv"])
+def test_no_training_goes_on_outside(place, train, training, outside, tmp_path):
+    """In an unfinished run folder, which the same command finds."""
+    folder = tmp_path / "runs" / training.folder.name
+    shutil.copytree(training.folder, folder)
+    (folder / "results.json").unlink()
+    if place == "metrics.csv":
+        outside = outside / "table.csv"
+        shutil.copy(folder / place, outside)
+    link(folder / place, outside)
+    before = snapshot(tmp_path)
+    error = train().error
+    assert f"{place} is a link that leads out of " in error
+    assert snapshot(tmp_path) == before
+
+
+def test_a_run_root_may_be_a_link(train, tmp_path):
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "runs").symlink_to("scratch")
+    outcome = train("iters=1")
+    assert outcome.status == 0, outcome.err
+    (folder,) = (tmp_path / "scratch").iterdir()
+    assert json.loads((folder / "results.json").read_text())["evaluations"]
