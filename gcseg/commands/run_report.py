@@ -20,6 +20,7 @@ from gcseg.report.run.page import write_run_report
 from gcseg.runs.classes import check_classes
 from gcseg.runs.folder import RunFolder
 from gcseg.runs.reading import read_run
+from gcseg.system.links import leads_out
 from gcseg.system.terminal import announce
 from gcseg.weights import load_tensors, read_weights
 
@@ -74,9 +75,15 @@ def _examples(
         evaluation: Its record, of the training's own protocol.
         count: Of each kind.
     """
-    rows = read_image_scores((run.path / evaluation["analysis"]).with_suffix(".csv"))
+    table = (run.path / evaluation["analysis"]).with_suffix(".csv")
+    rows = read_image_scores(table, run.path)
     dataset = build_data.dataset(cfg, evaluation["split"]).with_labels()
     checkpoint = run.checkpoints / evaluation["checkpoint"]
+    if leads_out(checkpoint, run.path):
+        raise ConfigError(
+            f"{checkpoint} is a link that leads out of {run.path}",
+            "put what it leads to in its place",
+        )
     content = read_weights(checkpoint)
     check_classes(content.extra, dataset.label_space, checkpoint)
     model = build.model(cfg, dataset.label_space.num_classes)

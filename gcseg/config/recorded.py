@@ -17,7 +17,7 @@ from gcseg.config.command import asks_for_information
 from gcseg.config.command_line import given, overrides_of
 from gcseg.config.compose import source_folder
 from gcseg.errors import ConfigError, WeightsError
-from gcseg.system.records import LARGEST_YAML, RecordError, parse_yaml, plain_values, read_text
+from gcseg.system.records import RecordError, plain_values, read_yaml
 from gcseg.system.text import shown
 
 GROUPS = ("backbone", "head", "auxiliary_head", "dataset", "protocol", "normalize", "inference")
@@ -90,7 +90,7 @@ def read_recorded(path: Path) -> dict[str, Any]:
         WeightsError: It can't be read, or is not what gcseg writes.
     """
     try:
-        content = parse_yaml(read_text(path, LARGEST_YAML))
+        content = read_yaml(path, within=path.parent)
         if not isinstance(content, dict):
             raise RecordError("no names with values")
     except (FileNotFoundError, RecordError) as error:

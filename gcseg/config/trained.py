@@ -18,7 +18,7 @@ from gcseg.config.recorded import allowed, checked, read_recorded
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.runs.folder import RunFolder, run_folder_of
 from gcseg.runs.name import fingerprint
-from gcseg.system.links import refuse_links
+from gcseg.system.links import leads_out, refuse_links
 from gcseg.system.text import say
 from gcseg.zoo import catalogue
 
@@ -102,7 +102,9 @@ def _of_run_folder(folder: Path) -> Mapping[str, Any]:
     if run.config.is_file():
         return _complete(read_recorded(run.config))
     checkpoint = run.best_or_last()
-    config = None if checkpoint is None else recorded_config(checkpoint)
+    config = None
+    if checkpoint is not None and not leads_out(checkpoint, folder):
+        config = recorded_config(checkpoint)
     if config is None:
         raise ConfigError(f"run={folder} is no run folder", "give run=runs/<name>")
     return config

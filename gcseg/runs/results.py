@@ -32,7 +32,7 @@ def read_results(path: Path) -> dict[str, Any]:
         OutputError: The file is there but holds no results; it is left as it is.
     """
     try:
-        content: dict[str, Any] = read_json(path)
+        content: dict[str, Any] = read_json(path, within=path.parent)
         checked(content, Entries({"evaluations": Each(Entries({}))}))
     except FileNotFoundError:
         return {}

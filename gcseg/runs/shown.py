@@ -10,6 +10,7 @@ from typing import Any
 
 from gcseg.runs.folder import METRICS_FILE
 from gcseg.runs.shapes import LARGEST, Shape, cleaned, in_words, is_finite
+from gcseg.system.links import leads_out
 from gcseg.system.records import (
     LARGEST_TABLE,
     LARGEST_TEXT,
@@ -44,7 +45,7 @@ def shown_text(folder: Path, name: str, notices: list[str], most: int = LARGEST_
     """A file's text, of at most so many bytes; None where it can't be read, which is noted."""
     path = folder / name
     try:
-        if not path.resolve().is_relative_to(folder.resolve()):
+        if leads_out(path, folder):
             notices.append(f"{name} lies outside the run folder and is left out.")
             return None
         if content := read_text(path, most, errors="replace").strip():
@@ -52,9 +53,8 @@ def shown_text(folder: Path, name: str, notices: list[str], most: int = LARGEST_
         notices.append(f"{name} is empty.")
     except FileNotFoundError:
         notices.append(f"{name} is missing.")
-    except (RecordError, OSError, RuntimeError) as error:  # links in a circle are a RuntimeError
-        reason = getattr(error, "strerror", None) or error
-        notices.append(f"{name} can't be read ({reason}).")
+    except RecordError as error:
+        notices.append(f"{name} can't be read ({error}).")
     return None
 
 

@@ -82,7 +82,7 @@ def _given(path: Path) -> Mapping[str, Any]:
         OutputError: They can't be read.
     """
     try:
-        settings = read_yaml(path)
+        settings = read_yaml(path, within=path.parent)
     except (FileNotFoundError, RecordError) as error:
         settings = getattr(error, "strerror", None) or error
     if not isinstance(settings, Mapping):

@@ -164,7 +164,7 @@ class JobProcess:
     def told(self) -> dict[str, Any]:
         """What the job has said so far: its run folder and, in the end, its scores."""
         try:
-            return cleaned(read_json(self.outcome), OUTCOME, []) or {}
+            return cleaned(read_json(self.outcome, within=self.outcome.parent), OUTCOME, []) or {}
         except (OSError, RecordError):  # it is not there yet
             return {}
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from gcseg.system.links import leads_out
 from gcseg.system.text import LONGEST, printable, shown
 
 LARGEST_TEXT = 2**26
@@ -43,19 +44,29 @@ class RecordError(Exception):
     """Why a record is not read, in a few words."""
 
 
-def read_text(path: Path, most: int = LARGEST_TEXT, *, errors: str = "strict") -> str:
+def read_text(
+    path: Path,
+    most: int = LARGEST_TEXT,
+    *,
+    errors: str = "strict",
+    within: Path | None = None,
+) -> str:
     """Read a text file in UTF-8, with or without a byte order mark.
 
     Args:
         path: The file.
         most: Bytes that it may have.
         errors: What becomes of bytes that are not UTF-8, as for `bytes.decode`.
+        within: A folder that it is in, and that no link may lead it out of.
 
     Raises:
         FileNotFoundError: It does not exist.
-        RecordError: It is no regular file, is too large, is not UTF-8, or can't be opened.
+        RecordError: It is no regular file, is too large, is not UTF-8, is led out of its folder, or
+            can't be opened.
     """
     try:
+        if within is not None and leads_out(path, within):
+            raise RecordError("it is a link that leads out of its folder")
         # Without waiting, should it be a pipe; a regular file is read as ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
@@ -80,24 +91,32 @@ def read_text(path: Path, most: int = LARGEST_TEXT, *, errors: str = "strict") -
         raise RecordError(getattr(error, "strerror", None) or str(error)) from None
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, *, within: Path | None = None) -> Any:
     """Read a file as `read_text` does, and its YAML as `parse_yaml` does, which both say more.
+
+    Args:
+        path: The file.
+        within: A folder that it is in, and that no link may lead it out of.
 
     Raises:
         FileNotFoundError: It does not exist.
         RecordError: It can't be read, or holds no settings.
     """
-    return parse_yaml(read_text(path, LARGEST_YAML))
+    return parse_yaml(read_text(path, LARGEST_YAML, within=within))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, within: Path | None = None) -> Any:
     """Read a file as `read_text` does, and its JSON as `parse_json` does, which both say more.
+
+    Args:
+        path: The file.
+        within: A folder that it is in, and that no link may lead it out of.
 
     Raises:
         FileNotFoundError: It does not exist.
         RecordError: It can't be read, or holds no JSON.
     """
-    return parse_json(read_text(path))
+    return parse_json(read_text(path, within=within))
 
 
 def parse_yaml(text: str) -> Any:

@@ -5,7 +5,9 @@ import shutil
 
 import pytest
 
+from gcseg.errors import OutputError
 from gcseg.runs.folder import run_folder_of
+from gcseg.runs.results import merge_results
 from gcseg.system.links import leads_out, refuse_links
 from tests.security.payloads import snapshot
 
@@ -127,6 +129,44 @@ def test_no_training_goes_on_outside(place, train, training, outside, tmp_path):
     error = train().error
     assert f"{place} is a link that leads out of " in error
     assert snapshot(tmp_path) == before
+
+
+@pytest.fixture
+def secret(tmp_path):
+    path = tmp_path / "secret.json"
+    path.write_text('{"token": "correct-horse-battery"}')
+    return path
+
+
+def test_results_are_not_gone_on_with_where_a_link_leads(run, train, folder, secret, tmp_path):
+    link(folder / "results.json", secret)
+    before = snapshot(tmp_path)
+    error = run("eval", f"checkpoint={folder}").error
+    assert f"{folder / 'results.json'} is a link that leads out of {folder}" in error
+    assert snapshot(tmp_path) == before
+    with pytest.raises(OutputError, match="a link that leads out of its folder"):
+        merge_results(folder / "results.json", {"evaluations": {}})
+
+
+def test_settings_are_not_read_where_a_link_leads(run, folder, training, tmp_path):
+    shutil.copy(folder / "config.yaml", tmp_path)
+    link(folder / "config.yaml", tmp_path / "config.yaml")
+    for key, command in {"run": "report", "checkpoint": "eval"}.items():
+        error = run(command, f"{key}={folder}").error
+        assert f"{folder / 'config.yaml'} is damaged (it is a link that leads out" in error
+    (folder / "config.yaml").unlink()
+    link(folder / "checkpoints", training.folder / "checkpoints")
+    assert "is no run folder" in run("report", f"run={folder}").error
+
+
+@pytest.mark.parametrize("place", ["analysis/none.csv", "checkpoints"])
+def test_a_report_shows_nothing_that_a_link_leads_to(place, run, folder, tmp_path):
+    assert run("eval", f"checkpoint={folder}", "explain=true").status == 0
+    (folder / place).rename(tmp_path / "elsewhere")
+    (folder / place).symlink_to(tmp_path / "elsewhere")
+    outcome = run("report", f"run={folder}")
+    assert outcome.status == 0, outcome.err
+    assert "There are no pictures" in outcome.err and "a link that leads out of" in outcome.err
 
 
 def test_a_run_root_may_be_a_link(train, tmp_path):

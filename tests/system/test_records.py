@@ -191,7 +191,9 @@ def test_files_are_read_in_utf_8_with_and_without_a_mark(tmp_path):
         assert read_text(path) == text
     link = tmp_path / "link"
     link.symlink_to(path)
-    assert read_text(link) == ""
+    assert read_text(link) == read_text(link, within=tmp_path) == ""
+    with pytest.raises(RecordError, match="it is a link that leads out of its folder"):
+        read_text(link, within=tmp_path / "other")
     path.write_bytes(b"name: \xff\n")
     with pytest.raises(RecordError, match="it is not UTF-8"):
         read_text(path)

@@ -109,7 +109,8 @@ class MetricsCSV(Logger):
     def _read(self, count: int | None = None) -> tuple[list[str], list[dict[str, Any]]]:
         """The columns, and the first rows or all of them."""
         try:
-            rows = csv.reader(io.StringIO(read_text(self.path, _LARGEST), newline=""))
+            text = read_text(self.path, _LARGEST, within=self.path.parent)
+            rows = csv.reader(io.StringIO(text, newline=""))
             columns = next(rows, [])
             if "step" not in columns or len(set(columns)) < len(columns):
                 raise RecordError("its first line does not name columns, step among them")

@@ -80,15 +80,20 @@ class Example:
     attention: npt.NDArray[np.float32] | None = None
 
 
-def read_image_scores(path: Path) -> list[ImageScore]:
+def read_image_scores(path: Path, within: Path | None = None) -> list[ImageScore]:
     """Read the table of images that an evaluation with analysis writes.
+
+    Args:
+        path: The table.
+        within: The run folder, out of which no link may lead it; None for a table elsewhere.
 
     Raises:
         OutputError: The file is missing or no such table.
     """
     remedy = "evaluate again with explain=true"
     try:
-        table = csv.DictReader(StringIO(read_text(path, LARGEST_TABLE, errors="replace")))
+        content = read_text(path, LARGEST_TABLE, errors="replace", within=within)
+        table = csv.DictReader(StringIO(content))
         return [_image_score(row) for row in table]
     except FileNotFoundError:
         raise OutputError(f"{path} does not exist", remedy) from None

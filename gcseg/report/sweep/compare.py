@@ -214,7 +214,7 @@ def _read(path: Path, notices: list[str]) -> Mapping[str, Any]:
     """A run's results.json without what is odd in it; empty where it has not come so far."""
     odd: list[str] = []
     try:
-        results = cleaned(read_json(path), RESULTS, odd)
+        results = cleaned(read_json(path, within=path.parent), RESULTS, odd)
     except FileNotFoundError:
         return {}
     except RecordError as error:
