@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -104,9 +105,7 @@ class JobProcess:
         inherited = {name: value for name, value in os.environ.items() if name != JOB}
         try:
             self.outcome.unlink(missing_ok=True)
-            if self.log.exists() and not self.log.is_file():  # a pipe would not open
-                raise OSError(errno.EEXIST, "it is no regular file")
-            with self.log.open("ab") as log:
+            with _continued(self.log) as log:
                 self._log_start = log.tell()
                 self._child = subprocess.Popen(
                     [*COMMAND, folder / CONFIG_FILE],
@@ -213,6 +212,19 @@ class JobProcess:
         lines = [_CLASS.sub("", line.strip()) for line in lines if line.strip()]
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         return (errors or lines or [f"ended with status {status}"])[-1]
+
+
+def _continued(path: Path) -> IO[bytes]:
+    """A console log to write on at its end; no link, nor a pipe, which would not open.
+
+    Raises:
+        OSError: It can't be opened, or is no regular file.
+    """
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise OSError(errno.EEXIST, "it is no regular file")
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return open(os.open(path, flags, 0o666), "ab")  # noqa: PTH123  # it is open already
 
 
 def _signal(number: int) -> str:

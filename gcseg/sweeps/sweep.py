@@ -19,8 +19,12 @@ from gcseg.errors import ConfigError, GcsegError
 from gcseg.runs.folder import REPORT_FILE
 from gcseg.runs.lock import hold
 from gcseg.sweeps.ledger import Job, Ledger
+from gcseg.system.links import refuse_links
 from gcseg.system.terminal import announce
 from gcseg.system.text import say
+
+_GONE_ON_WITH = ("multirun.yaml", "ledger.sqlite", "jobs", "slurm")
+"""Of a sweep's folder: what is opened as it is there; other files are replaced."""
 
 _begun: list[tuple[Path, ExitStack]] = []
 """The sweep of this process, from its start to its end."""
@@ -84,6 +88,7 @@ def quiet_search(config: DictConfig) -> None:
 
 
 def _begin(folder: Path) -> None:
+    refuse_links(folder, _GONE_ON_WITH)
     held = ExitStack()
     held.enter_context(hold(folder, remedy="wait for its end, or give another command or run_root"))
     try:

@@ -8,8 +8,10 @@ import pytest
 from gcseg.errors import OutputError
 from gcseg.runs.folder import run_folder_of
 from gcseg.runs.results import merge_results
+from gcseg.sweeps.process import JobProcess
 from gcseg.system.links import leads_out, refuse_links
 from tests.security.payloads import snapshot
+from tests.sweeps.commands import stubs_path, use_stubs
 
 
 @pytest.fixture
@@ -176,3 +178,41 @@ def test_a_run_root_may_be_a_link(train, tmp_path):
     assert outcome.status == 0, outcome.err
     (folder,) = (tmp_path / "scratch").iterdir()
     assert json.loads((folder / "results.json").read_text())["evaluations"]
+
+
+@pytest.mark.parametrize(
+    "place", ["jobs", "jobs/0", "jobs/0/console.log", "multirun.yaml", "ledger.sqlite"]
+)
+def test_no_sweep_goes_on_outside(place, run, monkeypatch, outside, tmp_path):
+    use_stubs(monkeypatch)
+    folder = tmp_path / "given"
+    options = ["-m", "accelerator=cpu", "seed=0,1", f"hydra.sweep.dir={folder}"]
+    (folder / "jobs" / "0").mkdir(parents=True)
+    if place.count("."):
+        outside = outside / "mine"
+        outside.write_text("mine\n")
+    link(folder / place, outside)
+    before = snapshot(tmp_path)
+    outcome = run("train", *options, PYTHONPATH=stubs_path())
+    assert f"{folder / place} is a link that leads out of {folder}" in outcome.error
+    assert snapshot(tmp_path) == before
+
+
+def test_a_sweep_folder_may_be_a_link(run, monkeypatch, tmp_path):
+    use_stubs(monkeypatch)
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "given").symlink_to("scratch")
+    options = ["-m", "accelerator=cpu", "seed=0,1", "hydra.sweep.dir=given"]
+    outcome = run("train", *options, PYTHONPATH=stubs_path())
+    assert outcome.status == 0, outcome.err
+    assert (tmp_path / "scratch" / "jobs" / "1" / "console.log").exists()
+
+
+def test_no_console_log_is_a_link(tmp_path):
+    """Not even one within the folder of the sweep, which may be any file of it."""
+    (tmp_path / "0").mkdir()
+    (tmp_path / "mine").write_text("mine\n")
+    (tmp_path / "0" / "console.log").symlink_to("../mine")
+    with pytest.raises(OutputError, match=r"console\.log can't be written \(it is no regular file"):
+        JobProcess({}, tmp_path / "0", tmp_path, {})
+    assert (tmp_path / "mine").read_text() == "mine\n"
