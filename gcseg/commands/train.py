@@ -147,7 +147,7 @@ def fit(
     """
     from gcseg.builders import trainer as build_trainer
     from gcseg.engine.cost import cost_record
-    from gcseg.engine.resume import keep_as_last, resume_from
+    from gcseg.engine.resume import going_on, keep_as_last, resume_from
     from gcseg.engine.summary import print_start
     from gcseg.runs.environment import write_settings
     from gcseg.runs.results import merge_results
@@ -167,7 +167,8 @@ def fit(
     if trainer.is_global_zero:  # before the network is divided
         cost = cost_record(module.model, plan.height, plan.width)
     resumed = None if checkpoint is None else str(checkpoint)
-    trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
+    with going_on(checkpoint, lambda: progress.begun):
+        trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
     if trainer.global_step < cfg.iters:
         raise ConfigError(
             f"training stopped at step {trainer.global_step} of {cfg.iters}",

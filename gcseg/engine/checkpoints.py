@@ -16,6 +16,17 @@ from gcseg.runs.folder import previous_to
 from gcseg.system.files import atomic_write, output_error
 from gcseg.weights import check_torch, load_torch
 
+_STATE = {
+    "pytorch-lightning_version": str,
+    "epoch": int,
+    "global_step": int,
+    "loops": dict,
+    "callbacks": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+}
+"""What Lightning goes on from, beside the weights."""
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint whole or not at all, and reads without executing anything.
@@ -72,6 +83,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         content = load_torch(path)
     if not isinstance(content, dict) or "state_dict" not in content:
         raise WeightsError(f"{path} is not a checkpoint of gcseg", "give a .ckpt of a training")
+    return content
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read a checkpoint as `read_checkpoint` does, to go on with its training.
+
+    Raises:
+        WeightsError: It can't be read, or lacks what a training needs, as a file of weights does.
+    """
+    content = read_checkpoint(path)
+    for key, kind in _STATE.items():
+        if not isinstance(content.get(key), kind):
+            raise WeightsError(
+                f"{path} is not a checkpoint of a training (it has no {key})", "use another one"
+            )
     return content
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
-from gcseg.engine.checkpoints import check_whole, read_checkpoint
-from gcseg.errors import WeightsError, is_out_of_memory
+from gcseg.engine.checkpoints import check_whole, read_state
+from gcseg.errors import GcsegError, WeightsError, is_out_of_memory
 from gcseg.runs.folder import RunFolder
 from gcseg.system.files import atomic_write, output_error
 from gcseg.system.ranks import is_first_process
 from gcseg.system.terminal import announce
+from gcseg.system.text import shown
+from gcseg.weights import outline_torch
 
 
 def resume_from(folder: RunFolder) -> Path | None:
@@ -36,7 +38,7 @@ def resume_from(folder: RunFolder) -> Path | None:
             continue
         try:
             if found is None:
-                read_checkpoint(path)
+                read_state(path)
             else:
                 check_whole(path)
         except WeightsError as error:
@@ -78,15 +80,45 @@ def keep_as_last(folder: RunFolder, checkpoint: Path) -> None:
         shutil.copyfileobj(source, copy, 1 << 20)
 
 
+@contextmanager
+def going_on(checkpoint: Path | None, begun: Callable[[], bool]) -> Iterator[None]:
+    """Tell what Lightning makes of a checkpoint whose parts are not those of the training.
+
+    Args:
+        checkpoint: That training goes on from; None for none.
+        begun: Whether all of it is restored, and training has begun.
+
+    Raises:
+        WeightsError: The checkpoint does not fit the training.
+    """
+    try:
+        yield
+    except GcsegError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        told = str(error).strip().splitlines() or [""]
+        others = isinstance(error, RuntimeError) and "loading state_dict" not in told[0]
+        if checkpoint is None or begun() or others:
+            raise
+        raise WeightsError(
+            f"training can't go on from {checkpoint} ({type(error).__name__}: {shown(told[0])})",
+            "move it away to go on from another checkpoint, or to train from the beginning",
+        ) from error
+
+
 def _order(path: Path) -> float:
     """By steps done, most first; what can't be read where it was when it was written.
 
     The weights stay on the disk: a checkpoint that is not gone on from need not be read.
     """
     try:
-        return -int(torch.load(path, mmap=True, weights_only=True)["global_step"])
-    except Exception:  # `read_checkpoint` finds out what it is
+        content = outline_torch(path)
+    except WeightsError:  # `read_state` finds out what it is
+        content = None
+    steps = content.get("global_step") if isinstance(content, dict) else None
+    if type(steps) is not int:
         return math.inf if path.name == "best.ckpt" else -math.inf
+    return -steps
 
 
 def _reason(error: BaseException) -> BaseException:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         CheckpointFile,
         check_torch,
         load_torch,
+        outline_torch,
         read_checkpoint_file,
         read_tensors,
     )
@@ -38,6 +39,7 @@ __all__ = [
     "load_torch",
     "load_weights",
     "network_settings",
+    "outline_torch",
     "own_record",
     "read_checkpoint_file",
     "read_tensors",
@@ -54,6 +56,7 @@ _MODULES = {
         "CheckpointFile",
         "check_torch",
         "load_torch",
+        "outline_torch",
         "read_checkpoint_file",
         "read_tensors",
     ),

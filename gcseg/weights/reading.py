@@ -160,6 +160,22 @@ def check_torch(path: str | Path) -> None:
         torch_files.check(file, size)
 
 
+def outline_torch(path: str | Path) -> Any:
+    """What a file of `torch.save` holds, with stand-ins in the place of its tensors.
+
+    It is checked as `check_torch` does, but for its checksums.
+
+    Args:
+        path: The file.
+
+    Raises:
+        WeightsError: See `load_torch`.
+    """
+    with _opened(Path(path)) as (file, size):
+        _check_magic(file)
+        return torch_files.outline(file, size)
+
+
 def _check_magic(file: io.BufferedReader) -> None:
     if not file.peek(16).startswith((torch_files.ZIP_MAGIC, torch_files.LEGACY_MAGIC)):
         raise RefusedError("it is no file of torch.save")

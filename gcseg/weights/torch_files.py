@@ -90,9 +90,42 @@ def check(file: io.BufferedReader, size: int) -> set[str]:
     Raises:
         RefusedError: See `load`.
     """
+    return _examine(file, size).found
+
+
+def outline(file: io.BufferedReader, size: int) -> Any:
+    """What a file of torch.save holds, with stand-ins in the place of its tensors.
+
+    It is checked as `check` does, but for the checksums, which take reading all of it.
+
+    Args:
+        file: The file.
+        size: Its size in bytes.
+
+    Raises:
+        RefusedError: See `load`.
+    """
+    return _examine(file, size, sums=False).content
+
+
+@dataclass
+class _Examined:
+    """A pickle that was read as data.
+
+    Args:
+        content: What it holds, with stand-ins for tensors.
+        found: The names of types in it.
+    """
+
+    content: Any
+    found: set[str]
+
+
+def _examine(file: io.BufferedReader, size: int, *, sums: bool = True) -> _Examined:
+    """Read the pickle of a file of torch.save as data, and compare it with what is there."""
     file.seek(0)
     is_zip = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
-    return _check_zip(file, size) if is_zip else _check_legacy(file, size)
+    return _check_zip(file, size, sums) if is_zip else _check_legacy(file, size)
 
 
 @dataclass
@@ -236,12 +269,8 @@ def _counter(content: object = None) -> dict[Any, Any]:
     return content or {}
 
 
-def _check_zip(file: io.BufferedReader, size: int) -> set[str]:
-    """Check a file of torch >= 1.6: a zip archive of a pickle and of a record per storage.
-
-    Returns:
-        The names of types that the pickle holds.
-    """
+def _check_zip(file: io.BufferedReader, size: int, sums: bool) -> _Examined:
+    """Check a file of torch >= 1.6: a zip archive of a pickle and of a record per storage."""
     _check_directory(file, size)
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
@@ -259,7 +288,8 @@ def _check_zip(file: io.BufferedReader, size: int) -> set[str]:
             raise RefusedError("its records claim more bytes than it has")
         if f"{folder}/data.pkl" not in names:
             raise RefusedError("it is a zip archive, but not of torch.save")
-        _check_sums(archive)
+        if sums:
+            _check_sums(archive)
         content = archive.read(f"{folder}/data.pkl")
     prefix = f"{folder}/data/"
     records = {
@@ -321,27 +351,22 @@ def _check_names(names: list[str]) -> None:
             raise RefusedError(f"it holds a record {shown(name)}, as torch.save writes none")
 
 
-def _check_pickle(source: Source, claims: _Claims) -> set[str]:
+def _check_pickle(source: Source, claims: _Claims) -> _Examined:
     if source.read(2) != b"\x80\x02":
         raise RefusedError("it was saved in another protocol of pickles than torch.save's own, 2")
     unpickler = Unpickler(source, claims.admitted(), claims.storage)
-    unpickler.load()
-    return unpickler.found
+    return _Examined(unpickler.load(), unpickler.found)
 
 
-def _check_legacy(file: io.BufferedReader, size: int) -> set[str]:
-    """Check a file of torch < 1.6: pickles one after the other, then the storages.
-
-    Returns:
-        The names of types that the pickle holds.
-    """
+def _check_legacy(file: io.BufferedReader, size: int) -> _Examined:
+    """Check a file of torch < 1.6: pickles one after the other, then the storages."""
     file.seek(len(LEGACY_MAGIC))
     source = Source(file, size - len(LEGACY_MAGIC))
     if Unpickler(source, {}).load() != LEGACY_VERSION:
         raise RefusedError(f"its format has another version than {LEGACY_VERSION}")
     Unpickler(source, {}).load()  # sizes of C types on the machine it was saved on
     claims = _Claims(size, None)
-    found = _check_pickle(source, claims)
+    examined = _check_pickle(source, claims)
     keys = Unpickler(source, {}).load()
     if type(keys) is not list or any(type(key) is not str for key in keys):
         raise RefusedError("it holds a damaged list of storages")
@@ -353,4 +378,4 @@ def _check_legacy(file: io.BufferedReader, size: int) -> set[str]:
         if numel != storage.numel:
             raise RefusedError(f"storage {shown(key)} claims {storage.numel} values, not {numel}")
         source.skip(numel * storage.itemsize)
-    return found
+    return examined

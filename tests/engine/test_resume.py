@@ -9,6 +9,7 @@ import torch
 from gcseg.engine.resume import keep_as_last, resume_from
 from gcseg.errors import WeightsError
 from gcseg.runs.folder import RunFolder
+from tests.weights.files import torch_records, write_zip
 
 
 @pytest.fixture
@@ -152,3 +153,67 @@ def test_the_only_one_is_damaged(folder):
     ):
         resume_from(folder)
     assert folder.last.exists()
+
+
+def deep_key(path):
+    """What torch.load dies over."""
+    data = b"\x80\x02})" + b"\x85" * 200_000 + b"K\x01s."
+    write_zip(path, torch_records({}) | {"x/data.pkl": data})
+
+
+@pytest.mark.parametrize("write", [os.mkfifo, deep_key])
+def test_what_torch_would_hang_or_die_over(folder, capsys, write):
+    folder.last.unlink()
+    write(folder.last)
+    assert resume_from(folder) == folder.best
+    assert "training goes on from best.ckpt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pytorch-lightning_version", None),
+        ("global_step", "3"),
+        ("loops", []),
+        ("callbacks", None),
+        ("optimizer_states", None),
+    ],
+)
+def test_what_is_no_checkpoint_of_a_training(folder, capsys, key, value):
+    content = torch.load(folder.last, weights_only=True)
+    if value is None:
+        del content[key]
+    else:
+        content[key] = value
+    torch.save(content, folder.last)
+    assert resume_from(folder) == folder.best
+    warning = capsys.readouterr().err
+    assert f"last.ckpt is not a checkpoint of a training (it has no {key})" in warning
+    folder.best.unlink()
+    with pytest.raises(WeightsError, match=r"move .* away to train from the beginning"):
+        (folder.checkpoints / "last.ckpt.damaged").rename(folder.last)
+        resume_from(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("pytorch-lightning_version", lambda _: "newest"),
+        ("loops", lambda _: {}),
+        ("callbacks", lambda found: {**found, "RunProgress": {"steps": 3}}),
+        ("callbacks", lambda found: {**found, "ContinuedCurves": {"rows": "many"}}),
+        ("optimizer_states", lambda _: [{}]),
+        ("lr_schedulers", lambda _: [3]),
+        ("state_dict", lambda _: {}),
+    ],
+)
+def test_parts_of_another_training(train, training, tmp_path, key, change):
+    """Of a file whose checksums are right, in an unfinished run folder."""
+    folder = RunFolder(tmp_path / "runs" / training.folder.name)
+    shutil.copytree(training.folder, folder.path)
+    folder.results.unlink()
+    content = torch.load(folder.last, weights_only=True)
+    torch.save({**content, key: change(content[key])}, folder.last)
+    error = train().error
+    assert f"training can't go on from runs/{folder.path.name}/checkpoints/last.ckpt (" in error
+    assert error.endswith("to train from the beginning")

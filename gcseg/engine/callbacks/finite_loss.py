@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ class FiniteLoss(L.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
-        self.skipped = state_dict["skipped"]
+        self.skipped = operator.index(state_dict["skipped"])
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import resource
 import sys
 import time
@@ -49,6 +50,7 @@ class RunProgress(L.Callback):
         self.seconds = 0.0
         self.steps = 0
         self._step = 0
+        self.begun = False
         self._mark = 0.0
         self._best = 0.0
         self._console = TextConsole()
@@ -86,6 +88,7 @@ class RunProgress(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Show the bar and start the clock; say so if the training goes on."""
+        self.begun = True
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         self._step = trainer.global_step
@@ -204,9 +207,9 @@ class RunProgress(L.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue an interrupted run's clock."""
-        self.seconds = state_dict["seconds"]
-        self.steps = state_dict["steps"]
-        self._best = state_dict["best"]
+        self.seconds = float(state_dict["seconds"])
+        self.steps = operator.index(state_dict["steps"])
+        self._best = float(state_dict["best"])
 
 
 def peak_memory() -> int:

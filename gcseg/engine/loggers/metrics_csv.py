@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import operator
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -173,4 +174,4 @@ class ContinuedCurves(L.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what the checkpoint says."""
-        self._rows = state_dict["rows"]
+        self._rows = max(0, operator.index(state_dict["rows"]))
