@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import struct
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,12 @@ CREATE TABLE IF NOT EXISTS reports (
 
 _LIMIT_LENGTH = 0
 """SQLITE_LIMIT_LENGTH of sqlite3.h, of bytes in a row."""
+_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+"""The beginning of a journal. From byte 16 on come, in 32 bits each, the pages that the file had
+before the transaction, the bytes of a sector and those of a page; 0 for the file's own. Source:
+`readJournalHdr` of pager.c of SQLite."""
+_LARGEST_PAGE = 65536
+"""Bytes of a page of any SQLite file."""
 _JOURNAL_OF_SEVERAL = bytes.fromhex("d9d505f920a163d7")
 """The end of such a journal. Source: pager.c of SQLite, `readSuperJournal`."""
 
@@ -47,9 +54,11 @@ def check_file(path: Path) -> None:
     """Check that SQLite can open a file without waiting, and will touch no other.
 
     Raises:
-        RecordError: It is no database, or SQLite would do elsewhere what it or its journal says.
+        RecordError: It is no database, or SQLite would do elsewhere what it or its journal says, or
+            make it larger.
     """
-    for place in (path, journal(path)):
+    size = restored = 0
+    for place in (journal(path), path):  # in this order, as another process may add pages
         try:
             descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -60,15 +69,24 @@ def check_file(path: Path) -> None:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 raise RecordError(f"{place.name} is no regular file")
-            head = os.pread(descriptor, 20, 0)
+            head = os.pread(descriptor, 28, 0)
             end = os.pread(descriptor, 8, max(0, found.st_size - 8))
         finally:
             os.close(descriptor)
-        if place == path and head and (head[:16] != b"SQLite format 3\0" or head[18:] != b"\1\1"):
-            raise RecordError("file is not a database of a sweep")
+        if place == path:
+            size = found.st_size
+            if head and (head[:16] != b"SQLite format 3\0" or head[18:20] != b"\1\1"):
+                raise RecordError("file is not a database of a sweep")
+            continue
+        if head.startswith(_JOURNAL) and len(head) == 28:
+            pages, _, page_size = struct.unpack(">III", head[16:])
+            restored = pages * (page_size or _LARGEST_PAGE)
         # Its end would be the name of a file, which SQLite removes.
-        if place != path and end == _JOURNAL_OF_SEVERAL:
+        if end == _JOURNAL_OF_SEVERAL:
             raise RecordError(f"{place.name} is of several databases")
+    # SQLite gives the file the size that the journal says; that of a ledger never was larger.
+    if restored > size:
+        raise RecordError(f"{journal(path).name} would make it larger than it is")
 
 
 def journal(path: Path) -> Path:

@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import pickle
+import struct
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 
 from gcseg.errors import OutputError
 from gcseg.sweeps import ledger as module
-from gcseg.sweeps.ledger import Ledger
+from gcseg.sweeps.ledger import Ledger, shown_jobs
 from tests.running import child_environment
 
 
@@ -189,3 +190,42 @@ def test_a_folder_that_cant_be_written(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError, match="can't be"):
         Ledger(tmp_path / "new" / "ledger.sqlite")
+
+
+KILLED = """
+import os, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA cache_size = 1")
+database.execute("BEGIN IMMEDIATE")
+database.execute("UPDATE jobs SET state = 'failed'")
+for number in range(100):
+    database.execute("INSERT INTO reports VALUES (?, ?, 0.5)", ("x" * 2000, number))
+os._exit(0)
+"""
+
+
+def test_a_transaction_of_a_killed_process_is_undone(ledger):
+    add(ledger, "a")
+    subprocess.run([sys.executable, "-c", KILLED, str(ledger.path)], check=True)
+    journal = ledger.path.with_name("ledger.sqlite-journal")
+    assert journal.read_bytes()[:8] == bytes.fromhex("d9d505f920a163d7")
+    (job,) = shown_jobs(ledger.path, [])
+    assert job.state == "pending" and not journal.exists()
+    assert ledger.reports() == {}
+
+
+@pytest.mark.parametrize("pages", [2**31, 9])
+@pytest.mark.parametrize("page_size", [4096, 0])
+def test_no_journal_makes_a_ledger_larger(ledger, pages, page_size):
+    """SQLite would give it the size that a journal says it had before; 8 TB, in a sparse file."""
+    add(ledger, "a")
+    size = ledger.path.stat().st_size
+    assert size < 9 * 4096
+    header = bytes.fromhex("d9d505f920a163d7")
+    header += struct.pack(">IIIII", 0, 1, pages, 512, page_size)
+    journal = ledger.path.with_name("ledger.sqlite-journal")
+    journal.write_bytes(header.ljust(512, b"\0"))
+    for look in (lambda: shown_jobs(ledger.path, []), ledger.jobs):
+        with pytest.raises(OutputError, match="-journal would make it larger than it is"):
+            look()
+    assert ledger.path.stat().st_size == size
