@@ -5,6 +5,7 @@ import pickle
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
+from gcseg.config.messages import explain
 from gcseg.errors import (
     ConfigError,
     DataError,
@@ -77,3 +78,12 @@ def test_from_a_worker():
         assert raised.value.cause.startswith(f"Caught {type(error).__name__} in DataLoader worker")
     with pytest.raises(StopIteration):
         next(batches)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: out of memory")]
+)
+def test_out_of_memory_says_so_whatever_the_library_says(error):
+    message = explain(error, "train")
+    assert "out of memory: lower batch_size" in message
+    assert not message.startswith(":")

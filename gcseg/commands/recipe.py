@@ -18,11 +18,13 @@ from gcseg.config.trained import published_config
 from gcseg.errors import ConfigError
 from gcseg.runs.folder import RunFolder
 from gcseg.system.records import RecordError, read_yaml
-from gcseg.system.text import say
+from gcseg.system.text import brief, say
 
 NO_KNOBS = {"protocol.name", "protocol.mean", "protocol.std", "protocol.average",
             "protocol.scales", "tta.scales", "published.checkpoint"}  # fmt: skip
 """Settings that act only through others, which are listed."""
+_LONGEST = 2000
+"""Characters of a value that the table shows."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -110,4 +112,4 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _shown(value: Any) -> str:
-    return "-" if value is None else str(value)
+    return "-" if value is None else brief(value, _LONGEST)

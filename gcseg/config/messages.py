@@ -77,6 +77,7 @@ def explain(error: Exception, config_name: str) -> str:
     if isinstance(error, GcsegError):
         return text
     if is_out_of_memory(error):
+        text = text or "out of memory"
         return f"{text}: lower batch_size, raise accumulate, or use precision=bf16-mixed"
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = str(error.missing_cfg_file).rpartition("/")

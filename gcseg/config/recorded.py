@@ -18,7 +18,7 @@ from gcseg.config.command_line import given, overrides_of
 from gcseg.config.compose import source_folder
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.system.records import RecordError, plain_values, read_yaml
-from gcseg.system.text import shown
+from gcseg.system.text import brief, shown
 
 GROUPS = ("backbone", "head", "auxiliary_head", "dataset", "protocol", "normalize", "inference")
 """Config groups that evaluation takes from the checkpoint, as the option `trained`."""
@@ -67,7 +67,7 @@ def checked(config: object, source: Path) -> dict[str, Any]:
         if node is None:
             continue
         if not isinstance(node, dict):
-            raise refuse(f"{group} is {shown(str(node))} and no names with values")
+            raise refuse(f"{group} is {shown(brief(node))} and no names with values")
         if "defaults" in node:
             raise refuse(f"{group} asks Hydra for further files with defaults")
         for name, value in _walk(node, group):
@@ -130,8 +130,8 @@ def allowed(
             if given(arguments, name) is None and not asks_for_information(arguments):
                 option = f"{group}=<option of --config-dir>"
                 raise ConfigError(
-                    f"{source} says {name}={shown(str(target))}, which is none of gcseg's own and "
-                    "is not called on a file's word",
+                    f"{source} says {name}={shown(brief(target))}, which is none of gcseg's own "
+                    "and is not called on a file's word",
                     f"if it is yours, give {option} or {name}=... on the command line, or "
                     "trust=true to run what the file says",
                 )

@@ -2,8 +2,8 @@
 
 Whoever wrote a file, what is read of it is text, numbers, true and false, null, lists, and mappings
 whose names are text. A file is refused that is no regular file (opening a pipe would wait for
-someone to write into it), that is larger than its kind ever is, or that unfolds to more values than
-any has: a few lines of YAML with aliases can stand for billions.
+someone to write into it), that is larger than its kind ever is, or that unfolds to more values or
+more text than any has: a few lines of YAML with aliases can stand for billions.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ MOST_VALUES = 100_000
 """Values and names of settings, counted wherever they stand; a training's are 400."""
 MOST_RESULTS = 1_000_000
 """The same of JSON; 1000 evaluations of 150 classes are a third of it."""
+MOST_CHARACTERS = 2**21
+"""Characters of settings, each value written out with its full name (`dataset.crop.height`)
+wherever it stands; a training's have 15,000."""
+MOST_CHARACTERS_OF_RESULTS = 2**27
+"""The same of JSON; 1000 evaluations of 150 classes are a tenth of it."""
 MOST_LEVELS = 50
 """Lists and mappings in one another; a training's settings have five."""
 _LONGEST_NUMBER = 4000
@@ -156,27 +161,33 @@ def parse_json(text: str) -> Any:
         raise RecordError(f"it is nested in more than {MOST_LEVELS} levels") from None
     except ValueError as error:
         raise RecordError(f"it is not JSON: {_in_short(error)}") from None
-    return plain_values(content, MOST_RESULTS)
+    return plain_values(content, MOST_RESULTS, MOST_CHARACTERS_OF_RESULTS)
 
 
-def plain_values(content: object, most: int = MOST_VALUES) -> Any:
+def plain_values(
+    content: object, most: int = MOST_VALUES, most_characters: int = MOST_CHARACTERS
+) -> Any:
     """A copy of a record in which no list or mapping is shared.
 
     Args:
         content: Of text, numbers, true and false, None, lists (or tuples) and mappings.
         most: Values and names that it may have.
+        most_characters: Characters that it may have, each value written out with its full name.
 
     Raises:
-        RecordError: It holds something else, names that are not text, itself, or more values than a
-            record has.
+        RecordError: It holds something else, names that are not text, itself, or more values or
+            characters than a record has.
     """
-    left = most
+    left, left_characters = most, most_characters
 
-    def copy(value: object, levels: int) -> Any:
-        nonlocal left
+    def copy(value: object, levels: int, name_length: int) -> Any:
+        nonlocal left, left_characters
         left -= 1
         if left < 0:
             raise RecordError(f"it unfolds to more than {most:,} values")
+        left_characters -= name_length + _length(value)
+        if left_characters < 0:
+            raise RecordError(f"it unfolds to more than {most_characters:,} characters")
         if levels > MOST_LEVELS:
             raise RecordError(f"it is nested in more than {MOST_LEVELS} levels")
         if type(value) is int and value.bit_length() > 3 * _LONGEST_NUMBER:
@@ -187,12 +198,22 @@ def plain_values(content: object, most: int = MOST_VALUES) -> Any:
             for name in value:
                 if type(name) is not str:
                     raise RecordError(f"a name in it is {_kind(name)} and not text")
-            return {name: copy(inner, levels + 1) for name, inner in value.items()}
+            return {
+                name: copy(inner, levels + 1, name_length + len(name) + 1)
+                for name, inner in value.items()
+            }
         if isinstance(value, list | tuple):
-            return [copy(inner, levels + 1) for inner in value]
+            return [copy(inner, levels + 1, name_length) for inner in value]
         raise RecordError(f"it holds {_kind(value)}")
 
-    return copy(content, 0)
+    return copy(content, 0, 0)
+
+
+def _length(value: object) -> int:
+    """About how many characters a value is written with, without those of what is in it."""
+    if isinstance(value, int):
+        return value.bit_length() // 3
+    return len(value) if isinstance(value, str) else 0
 
 
 def _in_short(error: Exception) -> str:

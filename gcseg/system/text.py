@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator, Mapping
 
 LONGEST = 100
 """Characters of a name that a message shows."""
@@ -27,6 +28,49 @@ def shown(value: object) -> str:
     text = value if isinstance(value, str) else f"an object of type {type(value).__name__}"
     text = text if len(text) <= LONGEST else text[:LONGEST] + "..."
     return printable(text)
+
+
+def brief(value: object, most: int = LONGEST) -> str:
+    """A plain value as `str` writes it, cut off where it is longer than wanted.
+
+    What is cut off is not written out first, which of lists in lists may take long.
+
+    Args:
+        value: Text, a number, true or false, None, or lists and mappings of these.
+        most: Characters of it that are kept.
+    """
+    parts: list[str] = []
+    left = most
+    for part in [value[: most + 1]] if isinstance(value, str) else _parts(value, most):
+        parts.append(part)
+        left -= len(part)
+        if left < 0:
+            return f"{''.join(parts)[:most]}..."
+    return "".join(parts)
+
+
+def _parts(value: object, most: int) -> Iterator[str]:
+    """What `str` writes of a value, piece by piece, none of them much longer than wanted."""
+    if isinstance(value, str):
+        yield repr(value[: most + 1])
+    elif isinstance(value, Mapping):
+        yield "{"
+        for place, (name, inner) in enumerate(value.items()):
+            yield ", " if place else ""
+            yield from _parts(name, most)
+            yield ": "
+            yield from _parts(inner, most)
+        yield "}"
+    elif isinstance(value, list | tuple):
+        yield "["
+        for place, inner in enumerate(value):
+            yield ", " if place else ""
+            yield from _parts(inner, most)
+        yield "]"
+    elif isinstance(value, int) and value.bit_length() > 4 * most:
+        yield "a huge number"
+    else:
+        yield str(value)
 
 
 def percent(fraction: float | None, absent: str = "", *, sign: str = "") -> str:

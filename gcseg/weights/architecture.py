@@ -17,7 +17,7 @@ from gcseg.errors import WeightsError
 from gcseg.models import AuxiliaryHead, FCNHead, GCHead, Segmentor, resnet
 from gcseg.models.defaults import DEFAULTS
 from gcseg.models.resnets import DEPTHS, VARIANTS, Bottleneck
-from gcseg.system.text import shown
+from gcseg.system.text import brief, shown
 from gcseg.weights.keymaps import KEY_MAPS, MMSEG_GCNET, MMSEG_GCNET_V1B, OURS, KeyMap
 from gcseg.weights.records import REMEDY, own_record
 
@@ -200,7 +200,7 @@ def _said(extra: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     for name, node in said.items():
         for key, (can_be, wanted) in _CAN_BE.items():
             if key in node and not can_be(node[key]):
-                said_value = shown(str(node[key]))
+                said_value = shown(brief(node[key]))
                 raise WeightsError(
                     f"the file's record says {name}.{key}={said_value}, but that is {wanted}",
                     REMEDY,

@@ -77,6 +77,9 @@ def test_yaml_is_plain_values(text, value):
         ("&a {<<: *a}", "it unfolds to more than 100,000 values"),
         ("a: &a {b: *a}", "it unfolds to more than 100,000 values"),
         (f"&a [{'1, ' * 20_000}*a]", "it unfolds to more than 100,000 values"),  # in little memory
+        (f"[&a {'x' * 100_000}{', *a' * 20}]", "it unfolds to more than 2,097,152 characters"),
+        (f"[&a 0x{'f' * 3000}{', *a' * 2000}]", "it unfolds to more than 2,097,152 characters"),
+        (f"? {'x' * 100_000}\n: [{'1, ' * 21}]", "it unfolds to more than 2,097,152 characters"),
         ("[" * 1000 + "]" * 1000, "it is nested in more than 50 levels"),
         ("- " * 100_000, "it is nested in more than 50 levels"),
         ("{a: " * 1000 + "}" * 1000, "it is nested in more than 50 levels"),
@@ -166,6 +169,8 @@ def test_values_that_are_not_plain_are_refused():
         (shared, "it unfolds to more than 100,000 values"),
         ([0] * (MOST_VALUES + 1), "it unfolds to more than 100,000 values"),
         (deep, "levels"),
+        (["x" * 1000] * 2100, "it unfolds to more than 2,097,152 characters"),
+        ({"x" * 1000: {"y" * 1000: [1] * 1050}}, "it unfolds to more than 2,097,152 characters"),
         ({1: 2}, "a name in it is 1 and not text"),
         ({10**5000: 2}, "a name in it is a number and not text"),
         ({Text("a"): 2}, "a name in it is"),

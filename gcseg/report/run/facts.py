@@ -8,8 +8,11 @@ from pathlib import PurePath
 
 from gcseg.runs.reading import RunFiles
 from gcseg.runs.shown import mapping, number
-from gcseg.system.text import as_override
+from gcseg.system.text import as_override, brief
 from gcseg.visualization.html import command, details, facts, notice, table
+
+_LONGEST = 200
+"""Characters of a setting in a list of facts."""
 
 
 def speed_parts(run: RunFiles) -> Sequence[str]:
@@ -68,14 +71,16 @@ def setting_parts(run: RunFiles) -> Sequence[str]:
     config = run.config
     optim, normalize = mapping(config, "optim"), mapping(config, "normalize")
     pairs = {
-        "optimizer": str(optim.get("_target_", "")).rpartition(".")[2],
+        "optimizer": plain(optim.get("_target_")).rpartition(".")[2],
         "learning rate": plain(optim.get("lr")),
         "weight decay": plain(optim.get("weight_decay")),
         "precision": plain(config.get("precision")),
         "auxiliary weight": plain(config.get("auxiliary_weight")),
         "pretrained": plain(mapping(config, "backbone").get("pretrained")),
         "protocol": plain(mapping(config, "protocol").get("name")),
-        "mean, std": f"{normalize['mean']}, {normalize.get('std')}" if "mean" in normalize else "",
+        "mean, std": ", ".join(plain(normalize.get(one)) for one in ("mean", "std"))
+        if "mean" in normalize
+        else "",
     }
     there = {key: value for key, value in pairs.items() if value}
     parts: list[str] = [facts(there)] if there else []
@@ -126,8 +131,8 @@ def _given_command(run: RunFiles) -> str:
 
 
 def plain(value: object) -> str:
-    """A setting as a fact has it: nothing for None."""
-    return "" if value is None else str(value)
+    """A setting as a fact has it: nothing for None, and little of what is long."""
+    return "" if value is None else brief(value, _LONGEST)
 
 
 def duration(seconds: float | None) -> str:

@@ -125,16 +125,16 @@ def _summary(run: RunFiles) -> list[str]:
     record = {} if shown is None else shown.record
     best = best_validation(run.curves)
     crop = mapping(config, "dataset", "crop")
-    size = "{} x {} (height x width)".format(crop.get("height", "?"), crop.get("width", "?"))
+    sides = " x ".join(plain(crop.get(side, "?")) for side in ("height", "width"))
     pairs = {
-        "network": " ".join(str(results.get(key) or mapping(config, key).get("name") or "?")
+        "network": " ".join(plain(results.get(key) or mapping(config, key).get("name") or "?")
                             for key in ("backbone", "head")),
-        "dataset": str(results.get("dataset") or mapping(config, "dataset").get("name") or "?"),
+        "dataset": plain(results.get("dataset") or mapping(config, "dataset").get("name") or "?"),
         "evaluated on": f"{record['split']}, {record.get('images', '?')} images"
                         if "split" in record else "",
         "iterations": plain(results.get("iters", config.get("iters"))),
         "batch size": plain(config.get("batch_size")),
-        "crop": size if crop else "",
+        "crop": f"{sides} (height x width)" if crop else "",
         "seed": plain(results.get("seed", config.get("seed"))),
         "pixel accuracy": _percent(number(record, "pixel_accuracy")),
         "boundary mIoU": _percent(number(record, "boundary_miou")),

@@ -19,7 +19,7 @@ from gcseg.runs.shapes import RESULTS, cleaned, in_words
 from gcseg.runs.shown import mapping, miou
 from gcseg.sweeps.ledger import Job, shown_jobs
 from gcseg.system.records import RecordError, read_json
-from gcseg.system.text import percent
+from gcseg.system.text import brief, percent
 
 LEDGER = "ledger.sqlite"
 _SHARED = ("backbone", "head", "dataset", "iters")
@@ -240,7 +240,7 @@ def _doubts(first: Side, second: Side, compared: Sequence[str]) -> list[str]:
             values = _values(side, key)
             if len(values) > 1:
                 lines.append(f"note: the runs of {name} differ in {key}: {', '.join(values)}")
-        seeds = [str(run["seed"]) for run in side.runs if "seed" in run]
+        seeds = [brief(run["seed"]) for run in side.runs if "seed" in run]
         twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
         if twice:
             lines.append(
@@ -258,7 +258,7 @@ def _doubts(first: Side, second: Side, compared: Sequence[str]) -> list[str]:
 
 
 def _values(side: Side, key: str) -> list[str]:
-    return sorted({str(run[key]) for run in side.runs if key in run})
+    return sorted({brief(run[key]) for run in side.runs if key in run})
 
 
 def _hint(both: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gcseg.report.sweep.statistics import Difference, difference, paired_difference
 from gcseg.runs.modes import MODE_TITLES
 from gcseg.runs.shown import miou
+from gcseg.system.text import brief
 
 if TYPE_CHECKING:
     from gcseg.sweeps.ledger import Job
@@ -39,8 +40,8 @@ class Setting:
         if self.values:
             return ", ".join(value or "-" for value in self.values.values())
         known = self.jobs[0].settings
-        parts = [str(known[key]) for key in ("backbone", "head", "dataset") if key in known]
-        return " ".join([*parts, f"{known['iters']}it"] if "iters" in known else parts)
+        parts = [brief(known[key]) for key in ("backbone", "head", "dataset") if key in known]
+        return " ".join([*parts, f"{brief(known['iters'])}it"] if "iters" in known else parts)
 
     def in_mode(self, mode: str) -> list[float]:
         """The scores of one mode, one for each training that has one."""

@@ -18,7 +18,7 @@ from gcseg.report.sweep.tables import (
     short_label,
 )
 from gcseg.report.sweep.trainings import Training
-from gcseg.system.text import percent
+from gcseg.system.text import brief, percent
 from gcseg.visualization.html import Document, Markup, details, table, text
 
 _MANY_CLASSES = 40
@@ -96,7 +96,7 @@ def add_differences(
         return
     shown = chosen(rows, columns[0] if columns else "none")
     cells = [
-        [_unbroken(name), *("-" if value is None else _cut(str(value)) for value in values)]
+        [_unbroken(name), *("-" if value is None else brief(value, _LONGEST) for value in values)]
         for name, values in differences(shown, trainings)
     ]
     header = ["setting", *map(short_label, shown)]
@@ -139,7 +139,3 @@ def _spread(scores: Sequence[float]) -> str:
 def _limited(rows: Sequence[Setting]) -> str:
     more = len(rows) > MOST_SETTINGS
     return f" The best {MOST_SETTINGS} of {len(rows)} settings." if more else ""
-
-
-def _cut(value: str) -> str:
-    return value if len(value) <= _LONGEST else f"{value[: _LONGEST - 1]}…"

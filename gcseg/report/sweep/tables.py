@@ -85,7 +85,8 @@ def class_ious(
 
 def by_spread(ious: Ious) -> Ious:
     """The same with the classes first whose settings are furthest apart."""
-    order = sorted(range(len(ious.classes)), key=lambda row: -ious.spread[row])
+    spread = ious.spread
+    order = sorted(range(len(ious.classes)), key=lambda row: -spread[row])
     classes = [ious.classes[row] for row in order]
     return Ious(classes, ious.settings, [ious.values[row] for row in order])
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gcseg.runs.folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
 from gcseg.runs.shapes import ANYTHING, ENVIRONMENT, FRACTION, RESULTS
 from gcseg.runs.shown import number, shown_curves, shown_record
+from gcseg.system.text import brief
 
 if TYPE_CHECKING:
     from gcseg.sweeps.ledger import Job
@@ -42,7 +43,7 @@ class Training:
     @property
     def seed(self) -> str:
         """Its seed."""
-        return str(self.jobs[0].settings.get("seed", "-"))
+        return brief(self.jobs[0].settings.get("seed", "-"))
 
     @property
     def state(self) -> str:
