@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, Union
 
@@ -17,6 +18,17 @@ _ROUNDING = 1e-6
 """By which a mean of fractions may be above 1."""
 _MOST_NAMED = 5
 """Odd entries of a file that are named; further ones are counted."""
+_MOST = 1000
+"""Values of a list or names of a mapping, where nothing else is said; a dataset has at most 255
+classes, and a run folder is evaluated in a few dozen ways."""
+MOST_MODES = 100
+"""Modes of test-time augmentation of a job, as in the table of settings."""
+_MOST_WORDS = 10_000
+"""Of a command line, on which a sweep of 1000 jobs may name them all."""
+_SCALES = (0.1, 8.0)
+"""The least and the largest factor by which pictures are resized, as in the table of settings."""
+_MOST_SCALES = 20
+"""Likewise; each is a prediction."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +48,28 @@ class Kind:
 
 @dataclass(frozen=True)
 class Several:
-    """A list of values of one shape."""
+    """A list of values of one shape.
+
+    Args:
+        of: The shape.
+        most: How many it may have; further ones are left out.
+    """
 
     of: Shape
+    most: int = _MOST
 
 
 @dataclass(frozen=True)
 class Each:
-    """A mapping in which all names stand for values of one shape."""
+    """A mapping in which all names stand for values of one shape.
+
+    Args:
+        of: The shape.
+        most: How many names it may have; further ones are left out.
+    """
 
     of: Shape
+    most: int = _MOST
 
 
 @dataclass(frozen=True)
@@ -82,6 +106,15 @@ def _is_inside(path: object) -> bool:
     return bool(parts) and parts[0] != "/" and ".." not in parts
 
 
+def _are_scales(value: object) -> bool:
+    least, most = _SCALES
+    return (
+        isinstance(value, list)
+        and 1 <= len(value) <= _MOST_SCALES
+        and all(is_finite(one) and least <= one <= most for one in value)
+    )
+
+
 TEXT = Kind("text", lambda value: isinstance(value, str))
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
 NUMBER = Kind("a number", is_finite)
@@ -94,11 +127,13 @@ SCORE = Kind(FRACTION.words, FRACTION.fits, null=True)  # null: not defined, as 
 INSIDE = Kind("a path inside the folder", _is_inside)
 FILE_NAME = Kind("the name of a file",
                  lambda value: _is_inside(value) and "/" not in value)  # fmt: skip
+SCALES = Kind(f"a list of 1 to {_MOST_SCALES} scales from {_SCALES[0]:g} to {_SCALES[1]:g}",
+              _are_scales)  # fmt: skip
 
 _SIDES = Entries({"height": COUNT, "width": COUNT})
 
 EVALUATION = Entries({
-    "split": TEXT, "checkpoint": FILE_NAME, "scales": Several(SIZE), "flip": FLAG, "average": TEXT,
+    "split": TEXT, "checkpoint": FILE_NAME, "scales": SCALES, "flip": FLAG, "average": TEXT,
     "miou": SCORE, "pixel_accuracy": SCORE, "class_iou": Each(SCORE), "boundary_miou": SCORE,
     "ece": SCORE, "images": COUNT, "seconds": SIZE, "memory": Several(TEXT), "analysis": INSIDE,
     "confusion": INSIDE,
@@ -132,7 +167,7 @@ ANALYSIS = Entries({
 """analysis/NAME.json."""
 
 ENVIRONMENT = Entries({
-    "command": Several(TEXT), "python": TEXT, "packages": Each(TEXT), "git_commit": TEXT,
+    "command": Several(TEXT, _MOST_WORDS), "python": TEXT, "packages": Each(TEXT), "git_commit": TEXT,
     "platform": TEXT, "host": TEXT, "cpus": COUNT, "gpus": Several(TEXT),
 })  # fmt: skip
 """environment.json."""
@@ -148,21 +183,21 @@ MEASUREMENT = Entries(
 """One entry of experiments/results.json."""
 
 OUTCOME = Entries({
-    "run": TEXT, "evaluations": Each(EVALUATION),
+    "run": TEXT, "evaluations": Each(EVALUATION, MOST_MODES),
     "progress": Entries({"step": COUNT, "iters": COUNT, "seconds_left": SIZE, "miou": SCORE},
                         needed=["step", "iters"]),
 })  # fmt: skip
 """What a job reports to its sweep."""
 
-MULTIRUN = Entries({"hydra": Entries({"overrides": Each(Several(TEXT))})})
+MULTIRUN = Entries({"hydra": Entries({"overrides": Each(Several(TEXT, _MOST_WORDS))})})
 """multirun.yaml, which Hydra writes."""
 
 JOB = Entries({
     "key": TEXT, "number": COUNT, "overrides": Several(TEXT), "training": TEXT,
-    "settings": Entries({"modes": Several(TEXT)}),  # others are odd where a job failed for that
+    "settings": Entries({"modes": Several(TEXT, MOST_MODES)}),  # others are odd where a job failed for that
     "state": Kind("a state of a job", lambda value: value in
                   ("pending", "running", "done", "failed", "pruned", "interrupted")),
-    "run": TEXT, "evaluations": Each(EVALUATION), "error": TEXT, "log": TEXT, "seconds": SIZE,
+    "run": TEXT, "evaluations": Each(EVALUATION, MOST_MODES), "error": TEXT, "log": TEXT, "seconds": SIZE,
 }, needed=["key", "number", "overrides", "training", "settings", "state"])  # fmt: skip
 """A row of a sweep's ledger."""
 
@@ -190,7 +225,9 @@ def cleaned(content: object, shape: Shape, odd: list[str], where: str = "") -> A
         if not isinstance(content, list):
             odd.append(f"{_called(where)} is no list")
             return None
-        parts = [cleaned(one, shape.of, odd, f"{where}[{n}]") for n, one in enumerate(content)]
+        _count(content, shape.most, "values", odd, where)
+        few = content[: shape.most]
+        parts = [cleaned(one, shape.of, odd, f"{where}[{n}]") for n, one in enumerate(few)]
         return [part for part in parts if part is not None]
     if not isinstance(content, Mapping):
         odd.append(f"{_called(where)} is no mapping")
@@ -202,7 +239,10 @@ def _mapping(
     content: Mapping[str, Any], shape: Each | Entries, odd: list[str], where: str
 ) -> dict[str, Any] | None:
     found: dict[str, Any] = {}
-    for name, given in content.items():
+    most = shape.most if isinstance(shape, Each) else None
+    if most is not None:
+        _count(content, most, "names", odd, where)
+    for name, given in islice(content.items(), most):
         inner = shape.of if isinstance(shape, Each) else shape.shapes.get(name)
         undefined = given != given and isinstance(inner, Kind) and inner.null  # NaN
         value = None if undefined else given
@@ -218,6 +258,12 @@ def _mapping(
                 odd.append(f"{_called(where)} has no {name}")
             return None
     return found
+
+
+def _count(content: Sized, most: int, what: str, odd: list[str], where: str) -> None:
+    """Note that a list or mapping has more than it may."""
+    if len(content) > most:
+        odd.append(f"{_called(where)} has {len(content):,} {what}, which is more than {most:,}")
 
 
 def checked(content: object, shape: Shape) -> Any:

@@ -19,6 +19,8 @@ from gcseg.zoo.published import Record
 
 Measurement = Mapping[str, Any]
 """One entry of experiments/results.json."""
+_MOST = 10_000
+"""Entries of a file."""
 
 
 def read_measurements(path: Path, odd: list[str] | None = None) -> list[Measurement]:
@@ -36,7 +38,7 @@ def read_measurements(path: Path, odd: list[str] | None = None) -> list[Measurem
         content = read_json(path)
         if not isinstance(content, list):
             raise RecordError("it is no list")
-        found: list[Measurement] = cleaned(content, Several(MEASUREMENT), wrong)
+        found: list[Measurement] = cleaned(content, Several(MEASUREMENT, _MOST), wrong)
         if wrong and odd is None:
             raise RecordError(in_words(wrong))
     except FileNotFoundError:
