@@ -145,13 +145,14 @@ def _log(folder: Path, job: Job) -> str:
 
 def _of(jobs: Sequence[Job]) -> str:
     """What a sweep varies, as far as there is room for it."""
-    from gcseg.report.sweep.scores import overrides, varying
+    from gcseg.report.sweep.scores import varied
 
-    words = []
-    for name in varying(jobs):
-        values = dict.fromkeys(overrides(job, [name])[name] or "-" for job in jobs)
-        words.append(f"{name}={','.join(values)}")
-    text = " ".join(words)
+    text = ""
+    for name, values in varied(jobs).items():
+        text += f" {name}={','.join(value or '-' for value in values)}"
+        if len(text) > _LONGEST + 1:
+            break
+    text = text.removeprefix(" ")
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 

@@ -167,8 +167,8 @@ ANALYSIS = Entries({
 """analysis/NAME.json."""
 
 ENVIRONMENT = Entries({
-    "command": Several(TEXT, _MOST_WORDS), "python": TEXT, "packages": Each(TEXT), "git_commit": TEXT,
-    "platform": TEXT, "host": TEXT, "cpus": COUNT, "gpus": Several(TEXT),
+    "command": Several(TEXT, _MOST_WORDS), "python": TEXT, "packages": Each(TEXT),
+    "git_commit": TEXT, "platform": TEXT, "host": TEXT, "cpus": COUNT, "gpus": Several(TEXT),
 })  # fmt: skip
 """environment.json."""
 
@@ -194,10 +194,12 @@ MULTIRUN = Entries({"hydra": Entries({"overrides": Each(Several(TEXT, _MOST_WORD
 
 JOB = Entries({
     "key": TEXT, "number": COUNT, "overrides": Several(TEXT), "training": TEXT,
-    "settings": Entries({"modes": Several(TEXT, MOST_MODES)}),  # others are odd where a job failed for that
+    # Other settings are odd where a job failed for that.
+    "settings": Entries({"modes": Several(TEXT, MOST_MODES)}),
     "state": Kind("a state of a job", lambda value: value in
                   ("pending", "running", "done", "failed", "pruned", "interrupted")),
-    "run": TEXT, "evaluations": Each(EVALUATION, MOST_MODES), "error": TEXT, "log": TEXT, "seconds": SIZE,
+    "run": TEXT, "evaluations": Each(EVALUATION, MOST_MODES), "error": TEXT, "log": TEXT,
+    "seconds": SIZE,
 }, needed=["key", "number", "overrides", "training", "settings", "state"])  # fmt: skip
 """A row of a sweep's ledger."""
 

@@ -6,9 +6,11 @@ import os
 import sqlite3
 import stat
 import struct
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import quote
 
 from gcseg.system.records import LARGEST_TEXT, RecordError
 
@@ -35,19 +37,74 @@ before the transaction, the bytes of a sector and those of a page; 0 for the fil
 `readJournalHdr` of pager.c of SQLite."""
 _LARGEST_PAGE = 65536
 """Bytes of a page of any SQLite file."""
-_JOURNAL_OF_SEVERAL = bytes.fromhex("d9d505f920a163d7")
+_JOURNAL_OF_SEVERAL = _JOURNAL
 """The end of such a journal. Source: pager.c of SQLite, `readSuperJournal`."""
+_LEAST_STEPS = 2_000_000
+_STEPS_PER_BYTE = 4
+"""Instructions of SQLite's virtual machine in one connection, by the file's size: a row of a ledger
+has 200 bytes and more, and takes 20."""
+_STEPS_AT_ONCE = 1000
+_LEAST_BYTES_OF_ROW = 15
+"""A ledger's row without its texts."""
 
 
-def connected(address: Path | str) -> sqlite3.Connection:
-    """A connection to a file, or to the address of one."""
-    database = sqlite3.connect(
-        address, timeout=SECONDS_TO_WAIT, isolation_level=None, uri=isinstance(address, str)
+@contextmanager
+def connected(path: Path, mode: str = "rwc") -> Iterator[sqlite3.Connection]:
+    """A connection to a file, in which everything ends.
+
+    The pages of a file that someone made for it may lead to one another so that a few thousand
+    bytes are billions of rows.
+
+    Args:
+        path: The file.
+        mode: Of SQLite: `ro`, `rw`, or `rwc`, which makes it if it is missing.
+
+    Raises:
+        RecordError: A statement took more work than the file's size accounts for.
+        sqlite3.Error: It can't be used.
+    """
+    address = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
+    left = _LEAST_STEPS + _STEPS_PER_BYTE * (path.stat().st_size if path.exists() else 0)
+
+    def is_spent() -> bool:
+        nonlocal left
+        left -= _STEPS_AT_ONCE
+        return left < 0
+
+    with closing(
+        sqlite3.connect(address, timeout=SECONDS_TO_WAIT, isolation_level=None, uri=True)
+    ) as database:
+        database.row_factory = sqlite3.Row
+        database.set_progress_handler(is_spent, _STEPS_AT_ONCE)
+        if hasattr(database, "setlimit"):  # from Python 3.11 on
+            database.setlimit(_LIMIT_LENGTH, LARGEST_TEXT)
+        try:
+            yield database
+        except sqlite3.Error as error:
+            if left < 0:  # SQLite says "interrupted"
+                raise RecordError("its tables do not end") from error
+            raise
+
+
+def rows_of(
+    database: sqlite3.Connection, statement: str, parameters: Sequence[object] = ()
+) -> Iterator[sqlite3.Row]:
+    """The rows of a query, which are no more than the file can hold.
+
+    Raises:
+        RecordError: They are, as where pages stand for several.
+        sqlite3.Error: The query fails.
+    """
+    (pages,), (size,) = (
+        database.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size")
     )
-    database.row_factory = sqlite3.Row
-    if hasattr(database, "setlimit"):  # from Python 3.11 on
-        database.setlimit(_LIMIT_LENGTH, LARGEST_TEXT)
-    return database
+    left = pages * size
+    for row in database.execute(statement, parameters):
+        left -= _LEAST_BYTES_OF_ROW
+        left -= sum(len(value) for value in tuple(row) if isinstance(value, str | bytes))
+        if left < 0:
+            raise RecordError("its tables hold more than the file does")
+        yield row
 
 
 def check_file(path: Path) -> None:

@@ -9,11 +9,10 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 from gcseg.errors import OutputError
 from gcseg.runs.shapes import (
@@ -28,7 +27,15 @@ from gcseg.runs.shapes import (
     is_finite,
 )
 from gcseg.runs.shown import miou
-from gcseg.sweeps.database import TABLES, check_file, check_tables, connected, journal
+from gcseg.sweeps.database import (
+    TABLES,
+    check_file,
+    check_tables,
+    connected,
+    journal,
+    rows_of,
+)
+from gcseg.sweeps.tabled import tabled
 from gcseg.system.files import output_error
 from gcseg.system.records import RecordError, parse_json
 from gcseg.system.text import shown
@@ -38,6 +45,9 @@ State = Literal["pending", "running", "done", "failed", "pruned", "interrupted"]
 SECONDS_UNTIL_LOST = 180.0
 """Without a sign of life from a job's owner on another machine."""
 
+_ALL_JOBS = "SELECT * FROM jobs ORDER BY number"
+_MOST_TOLD = 10
+"""Jobs with odd entries of which each is told."""
 _REPORT = Entries({"key": TEXT, "step": COUNT, "miou": FRACTION}, needed=["key", "step", "miou"])
 
 
@@ -105,7 +115,7 @@ class Ledger:
     def jobs(self) -> list[Job]:
         """All jobs, by number."""
         with self._transaction("BEGIN") as database:
-            return [_job(row) for row in database.execute("SELECT * FROM jobs ORDER BY number")]
+            return [_job(row) for row in rows_of(database, _ALL_JOBS)]
 
     def job(self, key: str) -> Job:
         """One job.
@@ -135,11 +145,11 @@ class Ledger:
         overrides = list(overrides)
         with self._transaction() as database:
             # The same words meant something else before a file of settings was changed.
-            for row in database.execute(
-                "SELECT * FROM jobs WHERE key != ? AND state != 'running'", (key,)
-            ).fetchall():
-                if sorted(_job(row).overrides) == sorted(overrides):
-                    database.execute("DELETE FROM jobs WHERE key = ?", (row["key"],))
+            others = "SELECT * FROM jobs WHERE key != ? AND state != 'running'"
+            same = [row["key"] for row in rows_of(database, others, (key,))
+                    if sorted(_job(row).overrides) == sorted(overrides)]  # fmt: skip
+            for old in same:
+                database.execute("DELETE FROM jobs WHERE key = ?", (old,))
             taken = {row["number"] for row in database.execute("SELECT number FROM jobs")}
             database.execute(
                 "INSERT OR IGNORE INTO jobs (key, number, overrides, training, settings)"
@@ -161,12 +171,13 @@ class Ledger:
         `take_over`. A training whose process died counts as nobody's.
         """
         with self._transaction() as database:
-            rows = database.execute(
+            rows = rows_of(
+                database,
                 "SELECT key, owner, alive FROM jobs WHERE state = 'running' AND training ="
                 " (SELECT training FROM jobs WHERE key = ?)",
                 (key,),
-            ).fetchall()
-            for row in rows:
+            )
+            for row in list(rows):
                 if not _lives(row["owner"], row["alive"]):
                     _interrupt(database, row["key"])
                 elif row["owner"] != owner():
@@ -228,7 +239,8 @@ class Ledger:
     def settle(self) -> None:
         """Count jobs as interrupted whose process is gone, as at the start of a sweep."""
         with self._transaction() as database:
-            for row in database.execute("SELECT * FROM jobs WHERE state = 'running'").fetchall():
+            running = "SELECT key, owner, alive FROM jobs WHERE state = 'running'"
+            for row in list(rows_of(database, running)):
                 if not _lives(row["owner"], row["alive"]):
                     _interrupt(database, row["key"])
             database.execute("UPDATE jobs SET handed_over = 0")
@@ -248,7 +260,7 @@ class Ledger:
         """The validations of each job that had any: mIoU as a fraction, by step."""
         found: dict[str, dict[int, float]] = {}
         with self._transaction("BEGIN") as database:
-            for row in database.execute("SELECT * FROM reports ORDER BY key, step"):
+            for row in rows_of(database, "SELECT * FROM reports ORDER BY key, step"):
                 report = checked(dict(row), _REPORT)
                 found.setdefault(report["key"], {})[report["step"]] = report["miou"]
         return found
@@ -268,7 +280,7 @@ class Ledger:
         """
         try:
             check_file(self.path)
-            with closing(connected(self.path)) as database:  # what is not committed is undone
+            with connected(self.path) as database:  # what is not committed is undone
                 database.execute(begin)
                 if known:
                     check_tables(database)
@@ -286,7 +298,8 @@ def shown_jobs(path: Path, notices: list[str]) -> list[Job]:
 
     Args:
         path: The SQLite file.
-        notices: Gets one for each job that has odd entries, or is left out for them.
+        notices: Gets one for each of the first jobs that have odd entries, or are left out for
+            them, and one on those that are left out for their number.
 
     Raises:
         OutputError: It can't be read, or is no ledger.
@@ -294,27 +307,37 @@ def shown_jobs(path: Path, notices: list[str]) -> list[Job]:
     try:
         check_file(path)
         mode = "rw" if journal(path).exists() else "ro"  # what a kill has left is undone
-        address = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
-        with closing(connected(address)) as database:
+        with connected(path, mode) as database:
             database.text_factory = lambda content: content.decode(errors="replace")
             database.execute("BEGIN")
             check_tables(database)
-            rows = database.execute("SELECT * FROM jobs ORDER BY number").fetchall()
+            rows = list(rows_of(database, _ALL_JOBS))
     except (sqlite3.Error, RecordError) as error:
         raise OutputError(
             f"{path} can't be read ({shown(str(error))})", "move the sweep's folder away"
         ) from error
     jobs = []
+    told = 0
     for row in rows:
         odd: list[str] = []
         job = _shown_job(row, odd)
         if odd:
+            told += 1
+        if odd and told <= _MOST_TOLD:
             left = "and is left out" if job is None else "which are left out"
             name = f"job {shown(str(row['number']))} of {path}"
             notices.append(f"{name} has odd entries, {left}: {in_words(odd)}")
         if job is not None:
             jobs.append(job)
-    return jobs
+    if told > _MOST_TOLD:
+        notices.append(f"{told - _MOST_TOLD} more jobs of {path} have odd entries")
+    few = tabled(jobs)
+    if len(few) < len(jobs):
+        notices.append(
+            f"{len(jobs) - len(few)} of the {len(jobs)} jobs of {path} are left out: a table of "
+            "all would have too many cells"
+        )
+    return few
 
 
 def owner() -> str:

@@ -9,6 +9,7 @@ import yaml
 
 from gcseg.commands.sweeps import main
 from gcseg.config.seeds import expand_seeds
+from gcseg.report.sweep import scores
 from tests.sweeps.jobs import grid, ledger
 
 
@@ -65,6 +66,15 @@ def test_list_counts_the_jobs(sweeps, tmp_path):
     assert [cell.strip() for cell in two.split("│")][-5:-1] == ["2 pending", "3", "1", "0"]
     assert "backbone=r18,r50 tta=none,flip,msflip" in one
     assert lines[-1].startswith("damaged: ") and "can't be read" in lines[-1]
+
+
+def test_each_jobs_overrides_are_taken_apart_once(sweeps, tmp_path, monkeypatch):
+    ledger(tmp_path / "sweeps" / "one", grid(backbone=["r18", "r50"], head=["fcn", "gc"]))
+    taken = []
+    known = scores._overrides
+    monkeypatch.setattr(scores, "_overrides", lambda job: taken.append(job.number) or known(job))
+    sweeps("list", "--run-root", tmp_path)
+    assert sorted(taken) == list(range(12))
 
 
 def test_list_without_sweeps(error, tmp_path):

@@ -11,7 +11,7 @@ from statistics import fmean
 from urllib.parse import quote
 
 from gcseg.report.sweep.charts import cost_charts, curves_chart, length_charts, settings_chart
-from gcseg.report.sweep.scores import Setting, best, modes, overrides, settings, varying
+from gcseg.report.sweep.scores import Setting, best, modes, settings, varied
 from gcseg.report.sweep.sections import add_classes, add_differences, add_extras, folded
 from gcseg.report.sweep.sheets import Sheet, summary
 from gcseg.report.sweep.tables import MOST_SETTINGS, label, mode_name, of_setting
@@ -89,8 +89,8 @@ def write_sweep_report(
 def _subtitle(rows: Sequence[Setting], jobs: Sequence[Job]) -> str:
     """What was varied."""
     words = []
-    for name in varying(jobs):
-        values = list(dict.fromkeys(overrides(job, [name])[name] or "-" for job in jobs))
+    for name, given in varied(jobs).items():
+        values = [value or "-" for value in given]
         more = f", ... ({len(values)})" if len(values) > MOST_SETTINGS else ""
         words.append(f"{name}: {', '.join(values[:MOST_SETTINGS])}{more}")
     return "; ".join(words) or (rows[0].name if rows else "")
@@ -201,7 +201,8 @@ def _add_command(page: Document, folder: Path, jobs: Sequence[Job]) -> None:
     if words is not None:
         page.add("Command", command(shlex.join(["python", "-m", "gcseg.train", "-m", *words])))
     elif jobs:
-        common = [one for one in jobs[0].overrides if all(one in job.overrides for job in jobs)]
+        shared = set.intersection(*(set(job.overrides) for job in jobs))
+        common = [one for one in jobs[0].overrides if one in shared]
         page.add(
             "Command",
             f"The sweep's multirun.yaml can't be read. All jobs have: {' '.join(common) or '-'}",

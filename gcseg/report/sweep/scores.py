@@ -54,9 +54,19 @@ class Setting:
 
 def varying(jobs: Sequence[Job]) -> list[str]:
     """The names of the settings in whose overrides jobs differ, in the order they are given."""
+    return list(varied(jobs))
+
+
+def varied(jobs: Sequence[Job]) -> dict[str, list[str]]:
+    """What each setting is set to in whose overrides jobs differ: once each, empty where it isn't.
+
+    In the order that they are given.
+    """
     tables = [_overrides(job) for job in jobs]
     names = dict.fromkeys(name for table in tables for name in table)
-    return [name for name in names if len({table.get(name) for table in tables}) > 1]
+    found = {name: dict.fromkeys(table.get(name) for table in tables) for name in names}
+    return {name: list(dict.fromkeys(value or "" for value in values))
+            for name, values in found.items() if len(values) > 1}  # fmt: skip
 
 
 def overrides(job: Job, names: Iterable[str]) -> dict[str, str]:

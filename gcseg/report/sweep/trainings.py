@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ class Training:
         results: The content of results.json; empty where it can't be read.
         environment: The content of environment.json; empty where it can't be read.
         lost: What can't be read or shown, in words.
+        curves: Of the sweep's run folders, as far as they were read.
     """
 
     jobs: Sequence[Job]
@@ -39,6 +40,7 @@ class Training:
     results: Mapping[str, Any]
     environment: Mapping[str, Any]
     lost: Sequence[str]
+    curves: dict[str, dict[int, float]] = field(default_factory=dict)
 
     @property
     def seed(self) -> str:
@@ -92,10 +94,14 @@ class Training:
         """Validation mIoU as a fraction by optimizer steps done; empty where it can't be read."""
         if self.folder is None:
             return {}
-        steps, values = shown_curves(self.folder, only=["val/miou"]).get("val/miou", ([], []))
-        found = {step: value for step, value in zip(steps, values, strict=True)
-                 if FRACTION.fits(value)}  # fmt: skip
-        return dict(sorted(found.items()))
+        key = os.path.realpath(self.folder)
+        if key not in self.curves:
+            columns = shown_curves(self.folder, only=["val/miou"])
+            steps, values = columns.get("val/miou", ([], []))
+            found = {step: value for step, value in zip(steps, values, strict=True)
+                     if FRACTION.fits(value)}  # fmt: skip
+            self.curves[key] = dict(sorted(found.items()))
+        return self.curves[key]
 
     def _devices(self) -> int | None:
         """All devices of the training; None where they can't be told."""
@@ -113,7 +119,8 @@ class Training:
 def read_trainings(folder: Path, jobs: Sequence[Job]) -> dict[str, Training]:
     """The trainings of a sweep, by their fingerprints, in the order of their first jobs.
 
-    A run folder that was moved together with the sweep's is found beside it.
+    A run folder that was moved together with the sweep's is found beside it. Each is read once, by
+    however many jobs it is named.
 
     Args:
         folder: The sweep's.
@@ -122,10 +129,37 @@ def read_trainings(folder: Path, jobs: Sequence[Job]) -> dict[str, Training]:
     groups: dict[str, list[Job]] = {}
     for job in sorted(jobs, key=lambda job: job.number):
         groups.setdefault(job.training, []).append(job)
-    return {training: _read(folder, group) for training, group in groups.items()}
+    known: dict[str, _Files] = {}
+    curves: dict[str, dict[int, float]] = {}
+    return {training: _read(folder, group, known, curves) for training, group in groups.items()}
 
 
-def _read(sweep: Path, jobs: Sequence[Job]) -> Training:
+@dataclass
+class _Files:
+    """What a run folder's files say, and what can't be read of them; see `Training`."""
+
+    config: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    results: Mapping[str, Any]
+    lost: Sequence[str]
+    without_results: Sequence[str]
+
+
+def _files(folder: Path) -> _Files:
+    lost: list[str] = []
+    config = shown_record(folder, CONFIG_FILE, ANYTHING, lost)
+    environment = shown_record(folder, ENVIRONMENT_FILE, ENVIRONMENT)
+    without_results = list(lost)
+    results = shown_record(folder, RESULTS_FILE, RESULTS, lost)
+    return _Files(config, environment, results, lost, without_results)
+
+
+def _read(
+    sweep: Path,
+    jobs: Sequence[Job],
+    known: dict[str, _Files],
+    curves: dict[str, dict[int, float]],
+) -> Training:
     told = list(dict.fromkeys(job.run for job in jobs if job.run))
     places = [place for run in told for place in (Path(run), sweep.parent.parent / Path(run).name)]
     # Which takes names of any length.
@@ -135,11 +169,12 @@ def _read(sweep: Path, jobs: Sequence[Job]) -> Training:
     config: Mapping[str, Any] = {}
     lost = [] if folder or not told else [f"the run folder {Path(told[0]).name} is gone"]
     if folder is not None:
-        config = shown_record(folder, CONFIG_FILE, ANYTHING, lost)
-        environment = shown_record(folder, ENVIRONMENT_FILE, ENVIRONMENT)
+        key = os.path.realpath(folder)
+        files = known.get(key) or known.setdefault(key, _files(folder))
+        config, environment, results = files.config, files.environment, files.results
         scored = any(job.state == "done" for job in jobs)
-        results = shown_record(folder, RESULTS_FILE, RESULTS, lost if scored else None)
-        lost = [remark.removesuffix(".") for remark in lost]
+        remarks = files.lost if scored else files.without_results
+        lost = [remark.removesuffix(".") for remark in remarks]
     for job in jobs:  # what the job was given, where the training has not come to writing it
         config = config or shown_record(sweep / "jobs" / str(job.number), CONFIG_FILE, ANYTHING)
-    return Training(jobs, folder, config, results, environment, lost)
+    return Training(jobs, folder, config, results, environment, lost, curves)

@@ -66,8 +66,11 @@ def _csv(jobs: Sequence[Job]) -> str:
         ["number", *names, "state", "run", "mode", "miou", "pixel_accuracy", "training_seconds",
          "evaluation_seconds", "images_per_second", "error"]
     )  # fmt: skip
+    trainings: dict[str | None, Mapping[str, Any]] = {None: {}}
     for job in jobs:
-        training = _training(job)
+        if job.run not in trainings:
+            trainings[job.run] = _training(job.run)
+        training = trainings[job.run]
         for mode in job_modes(job) or [""]:
             record = (job.evaluations or {}).get(mode, {})
             writer.writerow(
@@ -78,10 +81,8 @@ def _csv(jobs: Sequence[Job]) -> str:
     return file.getvalue()
 
 
-def _training(job: Job) -> Mapping[str, Any]:
+def _training(run: str) -> Mapping[str, Any]:
     """What the run folder says of the training's time; nothing where it is gone or damaged."""
-    if job.run is None:
-        return {}
     from gcseg.runs.shown import mapping, shown_record
 
-    return mapping(shown_record(Path(job.run), RESULTS_FILE, RESULTS), "training")
+    return mapping(shown_record(Path(run), RESULTS_FILE, RESULTS), "training")
