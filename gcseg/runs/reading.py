@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from gcseg.errors import OutputError
 from gcseg.runs.folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
 from gcseg.runs.modes import MODE_TITLES
-from gcseg.runs.shapes import ANALYSIS, ANYTHING, ENVIRONMENT, LARGEST, RESULTS
+from gcseg.runs.shapes import ANALYSIS, ANYTHING, ENVIRONMENT, LARGEST, MOST_CLASSES, RESULTS
 from gcseg.runs.shown import Curve, mapping, parsed, shown_curves, shown_record, shown_text
 from gcseg.system.records import LARGEST_YAML
 from gcseg.system.text import as_override
@@ -125,12 +126,20 @@ def read_run(folder: Path) -> RunFiles:
 
 def _evaluations(run: RunFiles) -> list[Evaluation]:
     found = []
+    analyses: dict[str, Mapping[str, Any] | None] = {}  # each is read once, whoever names it
+    confusions: dict[str, Confusion | None] = {}
     for name, record in mapping(run.results, "evaluations").items():
         one = Evaluation(name, record)
         if path := record.get("analysis"):
-            one.analysis = shown_record(run.folder, path, ANALYSIS, run.notices) or None
+            key = os.path.realpath(run.folder / path)
+            if key not in analyses:
+                analyses[key] = shown_record(run.folder, path, ANALYSIS, run.notices) or None
+            one.analysis = analyses[key]
         if path := record.get("confusion"):
-            one.confusion = _confusion(run, path)
+            key = os.path.realpath(run.folder / path)
+            if key not in confusions:
+                confusions[key] = _confusion(run, path)
+            one.confusion = confusions[key]
         found.append(one)
     order = list(MODE_TITLES)
     usual = {one.name: order.index(one.name) for one in found if one.name in order}
@@ -142,9 +151,11 @@ def _confusion(run: RunFiles, path: str) -> Confusion | None:
     if content is None:
         return None
     try:
-        (_, *names), *rows = csv.reader(StringIO(content, newline=""))
+        lines = csv.reader(StringIO(content, newline=""))
+        _, *names = next(lines)
+        rows = list(islice(lines, len(names) + 1 if len(names) <= MOST_CLASSES else 0))
         counts = np.array([[int(cell) for cell in row[1:]] for row in rows if row], np.int64)
-    except (ValueError, OverflowError, csv.Error):
+    except (ValueError, OverflowError, csv.Error, StopIteration):
         counts, names = np.zeros((0, 0), np.int64), []
     # Sums of counts must not leave what an integer holds either.
     if (
@@ -153,6 +164,8 @@ def _confusion(run: RunFiles, path: str) -> Confusion | None:
         or counts.min() < 0
         or counts.sum(dtype=np.float64) >= LARGEST
     ):
-        run.notices.append(f"{path} is damaged: it is no table of as many rows as columns.")
+        run.notices.append(
+            f"{path} is damaged: it is no table of as many rows as columns, at most {MOST_CLASSES}."
+        )
         return None
     return Confusion(names, counts)

@@ -19,8 +19,12 @@ _ROUNDING = 1e-6
 _MOST_NAMED = 5
 """Odd entries of a file that are named; further ones are counted."""
 _MOST = 1000
-"""Values of a list or names of a mapping, where nothing else is said; a dataset has at most 255
-classes, and a run folder is evaluated in a few dozen ways."""
+"""Values of a list or names of a mapping, where nothing else is said; a run folder is evaluated in
+a few dozen ways."""
+MOST_CLASSES = 256
+"""Of a dataset, whose labels have a byte."""
+_MOST_CONVENTIONS = 100
+"""By which the same predictions are counted."""
 MOST_MODES = 100
 """Modes of test-time augmentation of a job, as in the table of settings."""
 _MOST_WORDS = 10_000
@@ -131,10 +135,11 @@ SCALES = Kind(f"a list of 1 to {_MOST_SCALES} scales from {_SCALES[0]:g} to {_SC
               _are_scales)  # fmt: skip
 
 _SIDES = Entries({"height": COUNT, "width": COUNT})
+_CLASS_IOU = Each(SCORE, MOST_CLASSES)
 
 EVALUATION = Entries({
     "split": TEXT, "checkpoint": FILE_NAME, "scales": SCALES, "flip": FLAG, "average": TEXT,
-    "miou": SCORE, "pixel_accuracy": SCORE, "class_iou": Each(SCORE), "boundary_miou": SCORE,
+    "miou": SCORE, "pixel_accuracy": SCORE, "class_iou": _CLASS_IOU, "boundary_miou": SCORE,
     "ece": SCORE, "images": COUNT, "seconds": SIZE, "memory": Several(TEXT), "analysis": INSIDE,
     "confusion": INSIDE,
 }, needed=["miou"])  # fmt: skip
@@ -151,8 +156,8 @@ RESULTS = Entries({
 """results.json."""
 
 ANALYSIS = Entries({
-    "classes": Several(TEXT), "mode": TEXT, "images": INSIDE,
-    "boundary": Entries({"miou": SCORE, "class_iou": Each(SCORE), "dilation_ratio": FRACTION}),
+    "classes": Several(TEXT, MOST_CLASSES), "mode": TEXT, "images": INSIDE,
+    "boundary": Entries({"miou": SCORE, "class_iou": _CLASS_IOU, "dilation_ratio": FRACTION}),
     "calibration": Entries({
         "ece": SCORE,
         "bins": Several(Entries(
@@ -161,8 +166,8 @@ ANALYSIS = Entries({
             needed=["lower", "upper", "pixels"],
         )),
     }),
-    "conventions": Each(Entries({"miou": SCORE, "reason": TEXT})),
-    "categories": Each(SCORE),
+    "conventions": Each(Entries({"miou": SCORE, "reason": TEXT}), _MOST_CONVENTIONS),
+    "categories": Each(SCORE, MOST_CLASSES),
 })  # fmt: skip
 """analysis/NAME.json."""
 

@@ -21,6 +21,9 @@ from gcseg.system.records import (
     read_text,
 )
 
+MOST_COLUMNS = 2000
+"""Of metrics.csv; a training of 150 classes has 170."""
+
 Curve = tuple[list[int], list[float]]
 """Steps, counted from 1, and values."""
 
@@ -81,8 +84,15 @@ def shown_curves(
             notices.append(f"{METRICS_FILE} is damaged: it has no column step.")
             return {}
         place = header.index("step")
-        wanted = [(at, name) for at, name in enumerate(header)
-                  if name and name != "step" and (not only or name in only)]  # fmt: skip
+        columns: dict[str, int] = {}
+        for at, name in enumerate(header):
+            if name and name != "step" and (not only or name in only):
+                columns.setdefault(name, at)
+        if len(columns) > MOST_COLUMNS:
+            notices.append(
+                f"{METRICS_FILE} has {len(columns):,} columns, of which {MOST_COLUMNS:,} are shown."
+            )
+        wanted = list(columns.items())[:MOST_COLUMNS]
         for row in rows:
             if not row:
                 continue
@@ -90,8 +100,10 @@ def shown_curves(
             if step is None or not 0 <= step < LARGEST:
                 damaged += 1
                 continue
-            for at, name in wanted:
-                if at < len(row) and row[at]:
+            for name, at in wanted:
+                if at >= len(row):
+                    break
+                if row[at]:
                     value = _number(row[at], float)
                     if value is None:
                         damaged += 1

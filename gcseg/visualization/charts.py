@@ -28,6 +28,10 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)
 _HEIGHT = 2.9
 _SMALL = 8.8
 """Size of the text of legends and values, in points."""
+_LARGEST = 1e100
+"""Of numbers; sums and squares of larger ones are infinite."""
+_LEAST = 1 / _LARGEST
+"""On a logarithmic axis."""
 _NAME_LENGTH = 26
 _LEGENDS = ((3, 12), (2, 22), (1, 50))
 """Columns of a legend, and the characters of a name for which there is room in them."""
@@ -107,7 +111,8 @@ def line_chart(
             handles += [handle] if one.name else []
         for mark in marks:
             _mark(axes, mark, factor)
-        if log_y:
+        points = (np.isfinite(line.get_xydata()).all(1) for line in axes.get_lines())
+        if log_y and any(map(np.any, points)):  # without any, it can't be
             axes.set_yscale("log")
         _frame(axes, x_label, y_label)
         if rows:
@@ -283,18 +288,18 @@ def _line(
 ) -> Any:
     """Draw a line, and what is to stand for it in the legend."""
     one = thinned(series)
-    y = factor * _finite(one.y)
+    x, y = _finite(one.x), factor * _finite(one.y)
     if log_y:
-        y = np.where(y > 0, y, np.nan)
+        y = np.where(y > _LEAST, y, np.nan)
     if one.low is not None and one.high is not None:
         low = factor * _finite(one.low)
         high = factor * _finite(one.high)
         if log_y:
-            low = np.where(low > 0, low, np.nan)
-        axes.fill_between(one.x, low, high, color=style["color"], alpha=0.22, linewidth=0)
+            low = np.where(low > _LEAST, low, np.nan)
+        axes.fill_between(x, low, high, color=style["color"], alpha=0.22, linewidth=0)
     alone = np.count_nonzero(np.isfinite(y)) == 1  # a line of one point can't be seen
     marker = "o" if series.markers or alone else ""
-    (line,) = axes.plot(one.x, y, linewidth=1.5, marker=marker, markersize=3, **style)
+    (line,) = axes.plot(x, y, linewidth=1.5, marker=marker, markersize=3, **style)
     return line
 
 
@@ -344,7 +349,7 @@ def _short(name: str, length: int = _NAME_LENGTH) -> str:
 
 
 def _finite(values: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Numbers with NaN for those that are infinite, as of a training that diverged."""
+    """Numbers with NaN for those that no axis can hold, as of a training that diverged."""
     numbers = np.array(values, np.float64)
-    numbers[~np.isfinite(numbers)] = np.nan
+    numbers[~(np.abs(numbers) <= _LARGEST)] = np.nan
     return numbers

@@ -36,6 +36,19 @@ def words(svg):
     return ["".join(text.itertext()).strip() for text in root.iter() if text.tag.endswith("}text")]
 
 
+ODD = [float("nan"), float("inf"), -1e308, 1e308, 5e-324, 1e100, 0.0, 0.5]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("log_y", [False, True])
+def test_numbers_that_no_axis_holds_are_gaps_without_a_word(log_y, caplog):
+    lines = [[odd, 0.25, 0.5, -odd] * more for more in (1, 101) for odd in ODD]
+    over_steps = [Series("a", range(len(y)), y, y, y) for y in lines]
+    for series in (over_steps, [Series("a", y, y) for y in lines], [Series("a", [1], [1e308])]):
+        words(line_chart(series, x_label="x", y_label="y", log_y=log_y))
+    assert caplog.records == []
+
+
 def bins(count=15):
     return [
         {

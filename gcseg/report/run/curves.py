@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gcseg.runs.reading import RunFiles
+from gcseg.runs.shapes import FRACTION
 from gcseg.runs.shown import Curve
 from gcseg.visualization.charts import MOST_POINTS, Mark, Series, line_chart
 from gcseg.visualization.html import Markup, figure, grid
@@ -34,7 +35,8 @@ def curve_parts(run: RunFiles) -> list[Markup]:
 def best_validation(curves: Mapping[str, Curve]) -> tuple[int, float] | None:
     """Step and value of the highest mIoU that was validated in training; the first of equals."""
     steps, values = curves.get("val/miou", ([], []))
-    pairs = [(value, -step) for step, value in zip(steps, values, strict=True) if value == value]
+    pairs = [(value, -step) for step, value in zip(steps, values, strict=True)
+             if FRACTION.fits(value)]  # fmt: skip
     if not pairs:
         return None
     value, step = max(pairs)

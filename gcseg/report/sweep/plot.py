@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +26,8 @@ _MOST_ROWS = 60
 _COLUMNS = 4
 _LOG_RATIO = 20
 """From here on an axis of positive numbers is logarithmic."""
+_LARGEST = 1e100
+"""Of numbers on an axis; sums and squares of larger ones are infinite."""
 _NAME_LENGTH = 48
 _COLORS = ("#4269d0", "#e0850b", "#3ca951", "#d0413f", "#8a5bd6", "#1d9fb0", "#97603b", "#d3529e")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
@@ -305,7 +306,7 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) < _LARGEST else None
 
 
 def _short(name: str) -> str:
