@@ -44,9 +44,11 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
     from gcseg.data.label_spaces import CITYSCAPES
     from gcseg.data.samples import EvaluationSamples
     from gcseg.engine.picture_outputs import (
+        SHEET,
         clear_partials,
         say_what_is_older,
         say_what_was_not_read,
+        written_folders,
     )
     from gcseg.system.terminal import progress_bar
     from gcseg.visualization.attention_pictures import attention_panel, attention_sheet, shrunk
@@ -56,11 +58,14 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
     checkpoint = trained.path()
     output = Path(cfg.output or output_folder(cfg, checkpoint).path / "attention")
     content = read_weights(checkpoint, cfg.weights)
+    output = Path(cfg.output or output_folder(cfg, checkpoint).path / "attention")
     faults: list[DataError] = []
     if cfg.images is None:
         dataset = build_data.dataset(cfg, cfg.split)
     else:  # nothing here depends on the classes
-        dataset = images_as_dataset(Path(cfg.images), CITYSCAPES, faults=faults, say=say)
+        images = Path(cfg.images)
+        written = written_folders(images, output, _PARTS)
+        dataset = images_as_dataset(images, CITYSCAPES, written=written, faults=faults, say=say)
     if cfg.limit is not None:
         dataset = dataset.first(cfg.limit)
     model = build.model(cfg, _class_count(content))
@@ -91,8 +96,8 @@ def show_attention(cfg: DictConfig, trained: Trained) -> None:
             progress(index + 1, len(samples))
     say(f"{len(done)} attention maps: {output}")
     if rows:
-        _save(attention_sheet(rows), output / "overview.png")
-        say(f"picture: {output / 'overview.png'}")
+        _save(attention_sheet(rows), output / SHEET)
+        say(f"picture: {output / SHEET}")
     say_what_is_older(output, _PARTS, done)
     say_what_was_not_read(faults, len(samples) + named)
 

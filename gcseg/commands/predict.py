@@ -34,9 +34,11 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     from gcseg.engine.callbacks.progress import RunProgress
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.picture_outputs import (
+        SHEET,
         clear_partials,
         say_what_is_older,
         say_what_was_not_read,
+        written_folders,
     )
     from gcseg.runs.classes import check_classes, trained_classes
     from gcseg.weights import load_tensors, read_weights
@@ -46,6 +48,7 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     checkpoint = trained.path()
     output = Path(cfg.output or output_folder(cfg, checkpoint).path / "predictions")
     content = read_weights(checkpoint, cfg.weights)
+    output = Path(cfg.output or output_folder(cfg, checkpoint).path / "predictions")
     faults: list[DataError] = []
     if cfg.images is None:
         dataset = build_data.dataset(cfg, cfg.split)
@@ -53,7 +56,9 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
         check_classes(content.extra, space, checkpoint)
     else:
         space = trained_classes(content.extra) or _published_classes(cfg.dataset.name)
-        dataset = images_as_dataset(Path(cfg.images), space, faults=faults, say=say)
+        images = Path(cfg.images)
+        written = written_folders(images, output, PARTS)
+        dataset = images_as_dataset(images, space, written=written, faults=faults, say=say)
     values = None
     if cfg.mask_values == "dataset":
         in_files = _known_classes().get(cfg.dataset.name)
@@ -75,11 +80,11 @@ def predict(cfg: DictConfig, trained: Trained) -> None:
     for text in ("Your `IterableDataset` has `__len__`", "Couldn't infer the batch indices"):
         warnings.filterwarnings("ignore", message=text)
     trainer.predict(module, data, return_predictions=False)
-    written = [dataset.pairs[index].name for index in writer.written]
-    say(f"{len(written)} predictions: {output}")
-    if written:
-        say(f"picture: {output / 'overview.png'}")
-    say_what_is_older(output, PARTS, written)
+    done = [dataset.pairs[index].name for index in writer.written]
+    say(f"{len(done)} predictions: {output}")
+    if done:
+        say(f"picture: {output / SHEET}")
+    say_what_is_older(output, PARTS, done)
     say_what_was_not_read([*faults, *writer.unwritten()], len(dataset) + len(faults))
 
 

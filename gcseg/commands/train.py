@@ -147,6 +147,7 @@ def fit(
     """
     from gcseg.builders import trainer as build_trainer
     from gcseg.engine.cost import cost_record
+    from gcseg.engine.evaluate import pictures_record
     from gcseg.engine.resume import going_on, keep_as_last, resume_from
     from gcseg.engine.summary import print_start
     from gcseg.runs.environment import write_settings
@@ -186,6 +187,7 @@ def fit(
                 "seed": cfg.seed,
                 "model": cost,
                 "training": progress.summary(),
+                "validation": {"split": cfg.dataset.splits.val, **pictures_record(data)},
             },
         )
         folder.previous.unlink(missing_ok=True)  # there is nothing left to go on with

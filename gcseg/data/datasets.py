@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -281,6 +282,7 @@ def images_as_dataset(
     path: Path,
     label_space: LabelSpace,
     *,
+    written: Sequence[Path] = (),
     faults: list[DataError] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> SegmentationDataset:
@@ -291,6 +293,7 @@ def images_as_dataset(
     Args:
         path: The file, whatever its suffix is, or the folder.
         label_space: Of what is predicted for them.
+        written: Folders of outputs, whose files are no input.
         faults: Collects files whose names can't be read, see `gcseg.data.faults.fault`.
         say: Told in a line what was left out and what is named in another way than usual.
 
@@ -304,6 +307,11 @@ def images_as_dataset(
             [Pair(path.stem, path, None, label_space)], label_space, str(path)
         )
     files = _files_below(path)
+    outputs = set(_lying_in(written, path, files))
+    if outputs:
+        folders = " and ".join(map(str, written))
+        say(f"left out, as outputs are written to {folders}: {kinds_of(outputs)}")
+    files = [file for file in files if file not in outputs]
     pictures = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     others = [file for file in files if file.suffix.lower() not in IMAGE_SUFFIXES]
     others = [file for file in others if file.name not in _OF_FILE_BROWSERS]
@@ -328,6 +336,16 @@ def images_as_dataset(
     return SegmentationDataset(pairs, label_space, str(path))
 
 
+def _lying_in(folders: Sequence[Path], root: Path, files: Iterable[Path]) -> Iterator[Path]:
+    """The files below a root that lie in one of the folders, whatever links lead there."""
+    real = functools.cache(os.path.realpath)
+    wanted = [Path(real(folder)) for folder in folders]
+    for file in files:
+        place = Path(real((root / file).parent))
+        if any(place.is_relative_to(folder) for folder in wanted):
+            yield file
+
+
 def _unique_names(files: Sequence[Path]) -> dict[Path, str]:
     """A name for each file: its path without the suffix, or with it where two would be alike."""
     names = {file: file.with_suffix("").as_posix() for file in files}
@@ -338,7 +356,7 @@ def _unique_names(files: Sequence[Path]) -> dict[Path, str]:
     return names
 
 
-def kinds_of(files: Sequence[Path]) -> str:
+def kinds_of(files: Collection[Path]) -> str:
     """How many files there are of each suffix: 3 files (.txt 2, .xml 1)."""
     counts = Counter(file.suffix.lower() or "without a suffix" for file in files)
     listed = ", ".join(f"{printable(kind)} {count}" for kind, count in sorted(counts.items()))

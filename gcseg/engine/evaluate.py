@@ -14,7 +14,10 @@ from gcseg.engine.module import SegmentationModule
 from gcseg.inference.protocol import Augmentation
 from gcseg.runs.analysis import analysis, keep_analyses
 from gcseg.runs.confusion import keep_confusion
-from gcseg.runs.results import evaluation_record, merge_results
+from gcseg.runs.evaluation_names import apart
+from gcseg.runs.name import pictures_digest
+from gcseg.runs.results import evaluation_record, merge_results, read_results
+from gcseg.system.text import say
 
 
 def evaluate(
@@ -54,13 +57,23 @@ def evaluate(
             mode,
             module.protocol,
             split=split,
-            images=len(data.evaluation),
+            **pictures_record(data),
             seconds=seconds,
             memory=module.memory,
             checkpoint=checkpoint,
         )
         for name, mode in modes.items()
     }
+
+
+def pictures_record(data: SegmentationData) -> dict[str, Any]:
+    """Which pictures are scored, as results.json holds it.
+
+    Args:
+        data: Serves them.
+    """
+    names = [pair.name for pair in data.evaluation.pairs]
+    return {"images": len(names), "pictures": pictures_digest(names)}
 
 
 def keep(
@@ -71,6 +84,8 @@ def keep(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Keep what `evaluate` found: confusion matrices, analyses where made, and records.
 
+    What is of other pictures than the record there gets another name, and that is said.
+
     Args:
         results: The results.json.
         evaluations: The records by the names that they have there, in the order of the modes.
@@ -78,11 +93,18 @@ def keep(
         data: Served the split.
 
     Returns:
-        The records as they are kept, and the analyses by the same names.
+        The records by the names that they are kept under, and the analyses by the same names.
 
     Raises:
         OutputError: A file can't be written.
     """
+    names = apart(evaluations, read_results(results))
+    if moved := {name: other for name, other in names.items() if other != name}:
+        say(
+            f"the pictures scored ({len(data.evaluation)}) are not those of {', '.join(moved)} in "
+            f"{results}: kept as {', '.join(moved.values())}"
+        )
+    evaluations = {names[name]: record for name, record in evaluations.items()}
     records = keep_confusion(results, evaluations, module.matrices, module.class_names)
     analyses = {
         name: analysis(mode, module.counts[mode], module.matrices[mode], module.class_names)
@@ -94,7 +116,7 @@ def keep(
                 "boundary_miou": found["boundary"]["miou"],
                 "ece": found["calibration"]["ece"],
             }
-        names = [pair.name for pair in data.evaluation.pairs]
-        records = keep_analyses(results, records, analyses, module.counts, names)
+        pictures = [pair.name for pair in data.evaluation.pairs]
+        records = keep_analyses(results, records, analyses, module.counts, pictures)
     merge_results(results, {"evaluations": records})
     return records, analyses

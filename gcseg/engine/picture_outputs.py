@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from gcseg.data.walk import files_below
-from gcseg.errors import DataError, OutputError
+from gcseg.errors import ConfigError, DataError, OutputError
 from gcseg.system.files import output_error, remove_partials
 from gcseg.system.text import say
 
 _END = ".png"
+
+SHEET = "overview.png"
+"""The picture of the first few, next to the folders that have an output per picture."""
+
+
+def written_folders(images: Path, folder: Path, parts: Sequence[str]) -> tuple[Path, ...]:
+    """Folders in which pictures are outputs of such a command, and nothing that it should read.
+
+    Args:
+        images: The picture, or the folder of pictures, that is given.
+        folder: Of all outputs.
+        parts: Folders in it, with an output per picture each.
+
+    Returns:
+        The folder of all outputs; only the parts where the pictures lie in that folder themselves.
+
+    Raises:
+        ConfigError: The outputs would lie among the pictures or take their place.
+    """
+    given, output = (Path(os.path.realpath(path)) for path in (images, folder))
+    if given == output:
+        raise ConfigError(
+            f"output={folder} is the folder of images={images}", "give output= another folder"
+        )
+    for part in (*parts, SHEET):
+        if given.is_relative_to(output / part):
+            raise ConfigError(
+                f"images={images} would be overwritten, as this command writes {folder / part}",
+                "give output= another folder",
+            )
+    return tuple(folder / part for part in parts) if given.is_relative_to(output) else (folder,)
 
 
 def clear_partials(folder: Path, parts: Sequence[str]) -> None:

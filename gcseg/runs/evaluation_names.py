@@ -39,6 +39,37 @@ def named(
     }
 
 
+def apart(records: Mapping[str, Mapping[str, Any]], results: Mapping[str, Any]) -> dict[str, str]:
+    """New names for evaluations of other pictures than those that their names stand for.
+
+    A mode alone stands for the pictures that the training is validated on, as results.json says;
+    any other name for those of its record there. So a score never takes the place of one that is
+    not to be compared with it.
+
+    Args:
+        records: By the names that `named` gives.
+        results: The results.json that they are for.
+
+    Returns:
+        The name that each of them has; most keep theirs.
+    """
+    kept = results.get("evaluations") or {}
+    own = [results.get("validation"), *(kept[name] for name in kept if "@" not in name)]
+    names = {}
+    for name, record in records.items():
+        there = [kept.get(name)] if "@" in name else [own[0], kept.get(name), *own[1:]]
+        known = next((one for one in there if isinstance(one, Mapping) and "images" in one), record)
+        other = not _same_pictures(known, record)
+        names[name] = f"{name}@pictures-{record['pictures']}" if other else name
+    return names
+
+
+def _same_pictures(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two records are of the same pictures; before 0.2.0 only their number is known."""
+    key = "pictures" if "pictures" in one and "pictures" in other else "images"
+    return bool(one[key] == other[key])
+
+
 def _unusual(
     mode: str, record: Mapping[str, Any], cfg: Mapping[str, Any], trained: Mapping[str, Any]
 ) -> list[str]:

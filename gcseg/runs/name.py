@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -110,6 +110,15 @@ def _identity(train_set: SegmentationDataset) -> dict[str, Any]:
         "values": sorted(space.values.items()),
         "pictures": [pair.name for pair in train_set.pairs],
     }
+
+
+def pictures_digest(names: Iterable[str]) -> str:
+    """Eight hexadecimal digits of a split's pictures, by which other ones are known.
+
+    Args:
+        names: Of the pictures, in any order.
+    """
+    return fingerprint({"pictures": sorted(names)})
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:

@@ -77,13 +77,15 @@ def evaluation_record(
     *,
     split: str,
     images: int,
+    pictures: str,
     seconds: float,
     memory: Sequence[str],
     checkpoint: Path,
 ) -> dict[str, Any]:
     """One evaluation as results.json holds it; scores are fractions in 0..1.
 
-    `memory` says what was done otherwise where memory ran out, see `gcseg.inference.memory_ladder`.
+    `pictures` is their digest, see `gcseg.runs.name.pictures_digest`. `memory` says what was done
+    otherwise where memory ran out, see `gcseg.inference.memory_ladder`.
     """
     return {
         "split": split,
@@ -97,6 +99,7 @@ def evaluation_record(
         "pixel_accuracy": scores.pixel_accuracy,
         "class_iou": scores.class_iou,
         "images": images,
+        "pictures": pictures,
         "seconds": round(seconds, 3),
         "memory": list(memory),
     }

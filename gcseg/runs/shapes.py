@@ -140,8 +140,8 @@ _CLASS_IOU = Each(SCORE, MOST_CLASSES)
 EVALUATION = Entries({
     "split": TEXT, "checkpoint": FILE_NAME, "scales": SCALES, "flip": FLAG, "average": TEXT,
     "miou": SCORE, "pixel_accuracy": SCORE, "class_iou": _CLASS_IOU, "boundary_miou": SCORE,
-    "ece": SCORE, "images": COUNT, "seconds": SIZE, "memory": Several(TEXT), "analysis": INSIDE,
-    "confusion": INSIDE,
+    "ece": SCORE, "images": COUNT, "pictures": TEXT, "seconds": SIZE, "memory": Several(TEXT),
+    "analysis": INSIDE, "confusion": INSIDE,
 }, needed=["miou"])  # fmt: skip
 """One evaluation of results.json, and of a sweep's ledger."""
 
@@ -151,6 +151,7 @@ RESULTS = Entries({
                          "peak_memory_bytes": SIZE}),
     "model": Entries({"parameters": SIZE, "flops": SIZE, "training_flops": SIZE,
                       **_SIDES.shapes}),
+    "validation": Entries({"split": TEXT, "images": COUNT, "pictures": TEXT}),
     "evaluations": Each(EVALUATION),
 })  # fmt: skip
 """results.json."""

@@ -11,6 +11,7 @@ from PIL import Image
 
 from gcseg.data.label_spaces import CITYSCAPES
 from gcseg.errors import ConfigError
+from gcseg.runs.name import pictures_digest
 from tests.running import SCENES, TINY, start
 
 MISTAKES = {
@@ -397,6 +398,35 @@ def test_own_data_trains_and_is_scored(run, mine, tmp_path):
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("r18-gc-mine-1it-s0-")
     assert evaluations(folder)["none"]["class_iou"].keys() == {"a", "b", "c"}
+
+
+def test_scores_of_other_pictures_take_no_place(run, mine, tmp_path):
+    """Of a subset of the split in another folder, then of all of it, by both commands."""
+    assert run("train", *MINE, "iters=1").status == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    before = evaluations(folder)
+    other = tmp_path / "other" / "mine"
+    shutil.copytree(mine, other)
+    for kind in ("images", "labels"):
+        (other / kind / "val" / "3.png").unlink()
+    given = (f"checkpoint={folder}", "tta=all", *EVALUATE)
+    outcome = run("eval", *given, f"dataset.root={other}")
+    assert outcome.status == 0, outcome.err
+    after = evaluations(folder)
+    digest = pictures_digest("012")
+    assert before["none"]["pictures"] == pictures_digest("0123") != digest
+    new = {f"{mode}@pictures-{digest}" for mode in ("none", "flip", "msflip")}
+    assert after.keys() - before.keys() == new, "the training was scored in one mode only"
+    assert {name: after[name] for name in before} == before
+    assert (
+        "the pictures scored (3) are not those of none, flip, msflip in "
+        f"{folder / 'results.json'}: kept as none@pictures-{digest}, "
+    ) in outcome.out
+    again = run("train", *MINE, "iters=1", f"dataset.root={other}")
+    assert again.status == 0 and f"kept as none@pictures-{digest}" in again.out
+    assert evaluations(folder)["none"] == before["none"]
+    assert run("eval", *given, f"dataset.root={mine}").status == 0
+    assert evaluations(folder).keys() == {"none", "flip", "msflip"} | new
 
 
 def test_run_root_below_a_file(train, tmp_path):

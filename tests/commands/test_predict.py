@@ -77,6 +77,41 @@ def test_what_an_earlier_command_has_left(run, training, tmp_path):
     assert not any(path.exists() for path in dead)
 
 
+@pytest.mark.parametrize(("command", "what"), [("predict", "masks"), ("attention", "pictures")])
+def test_outputs_are_no_input(command, what, run, training, tmp_path):
+    """Wherever they lie among the pictures, by links too."""
+    for name in ("a.png", "b.png"):
+        write(tmp_path / "in" / name, picture(0))
+    first = predict(run, training, "images=in", "output=in/out", command=command)
+    assert first.status == 0 and "left out" not in first.out
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "in" / "out")
+    again = predict(run, training, "images=in", "output=in/out", command=command)
+    assert again.status == 0, again.err
+    count = 10 if command == "predict" else 6  # two parts and a sheet, seen in two places
+    assert f"left out, as outputs are written to in/out: {count} files (.png {count})" in again.out
+    assert outputs(tmp_path / "in/out" / what) == ["a.png", "b.png"]
+    above = predict(run, training, "images=in", "output=.", command=command)
+    assert above.status == 0, above.err
+    assert outputs(tmp_path / what)[:2] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("command", ["predict", "attention"])
+def test_outputs_among_the_pictures_are_refused(command, run, training, tmp_path):
+    for name in ("in/a.png", "pictures/a.png", "overview.png"):
+        write(tmp_path / name, picture(0))
+    (tmp_path / "link").symlink_to("in")
+    before = outputs(tmp_path)
+    for images, output, message in (
+        ("in", "link", "output=link is the folder of images=in: give output= another folder"),
+        ("pictures", ".", "images=pictures would be overwritten, as this command writes pictures:"),
+        ("pictures/a.png", ".", "images=pictures/a.png would be overwritten, as this command"),
+        ("overview.png", ".", "images=overview.png would be overwritten, as this command"),
+    ):
+        outcome = predict(run, training, f"images={images}", f"output={output}", command=command)
+        assert outcome.error.startswith(message)
+    assert outputs(tmp_path) == before
+
+
 def test_nothing_that_can_be_read(run, training, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.heic").touch()

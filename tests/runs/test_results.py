@@ -9,7 +9,7 @@ import pytest
 from gcseg.errors import OutputError
 from gcseg.inference.protocol import Augmentation, Protocol, SlidingWindow
 from gcseg.metrics.scores import Scores
-from gcseg.runs.evaluation_names import named
+from gcseg.runs.evaluation_names import apart, named
 from gcseg.runs.results import evaluation_record, merge_results, print_table, read_results
 
 
@@ -27,6 +27,7 @@ def record(
         Protocol(**options),
         split="val",
         images=3,
+        pictures="1a2b3c4d",
         seconds=1.23456,
         memory=memory,
         checkpoint=Path(checkpoint),
@@ -46,6 +47,7 @@ def test_record_has_what_the_file_promises():
         "pixel_accuracy": 0.75,
         "class_iou": {"sky": 0.5, "train": None},
         "images": 3,
+        "pictures": "1a2b3c4d",
         "seconds": 1.235,
         "memory": [],
     }
@@ -137,6 +139,40 @@ def test_a_network_trained_for_sliding_windows_is_scored_so_as_usual():
     slid = record(window=SlidingWindow(64, 96, 43, 64))
     assert list(named({"none": slid}, trained, trained, split="val")) == ["none"]
     assert list(named({"none": record()}, SETTINGS, trained, split="val")) == ["none@whole"]
+
+
+OTHER = {**record(), "images": 2, "pictures": "99999999"}
+OLD = {key: value for key, value in record().items() if key != "pictures"}
+"""As version 0.1.0 has written it."""
+
+
+@pytest.mark.parametrize(
+    ("results", "is_other"),
+    [
+        ({}, False),
+        ({"evaluations": {"none": record(0.1)}}, False),
+        ({"evaluations": {"none": {**record(), "pictures": "99999999"}}}, True),
+        ({"evaluations": {"none": OLD}}, False),
+        ({"evaluations": {"none": {**OLD, "images": 2}}}, True),
+        ({"evaluations": {"flip": {**OLD, "images": 2}}}, True),
+        ({"evaluations": {"flip@a": {**OLD, "images": 2}}}, False),
+        ({"validation": {"images": 3, "pictures": "1a2b3c4d"}, "evaluations": {"none": OTHER}},
+         False),
+        ({"validation": {"images": 3, "pictures": "99999999"}}, True),
+        ({"validation": None, "evaluations": {"none": {}}}, False),
+    ],
+)  # fmt: skip
+def test_a_score_of_other_pictures_takes_no_place(results, is_other):
+    other = "none@pictures-1a2b3c4d" if is_other else "none"
+    assert apart({"none": record()}, results) == {"none": other}
+
+
+def test_a_name_that_is_not_the_trainings_own_stands_for_its_records_pictures():
+    results = {"validation": OTHER, "evaluations": {"none": OTHER}}
+    assert apart({"none@train": record()}, results) == {"none@train": "none@train"}
+    results["evaluations"]["none@train"] = OTHER
+    other = apart({"none@train": record()}, results)
+    assert other == {"none@train": "none@train@pictures-1a2b3c4d"}
 
 
 def merge(path, number):

@@ -15,6 +15,7 @@ from torch import Tensor
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
+from gcseg.engine.picture_outputs import SHEET
 from gcseg.errors import DataError
 from gcseg.system.files import atomic_write
 from gcseg.visualization.pictures import contact_sheet, panel
@@ -91,7 +92,7 @@ class PredictionWriter(BasePredictionWriter):
             OutputError: The folder can't be written.
         """
         if self._panels:
-            self._save(contact_sheet(self._panels, self.space), "overview.png")
+            self._save(contact_sheet(self._panels, self.space), SHEET)
 
     def unwritten(self) -> list[DataError]:
         """Why samples have no prediction: their files could not be read."""
