@@ -92,7 +92,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
         finished = "training" in read_results(folder.results)
         data = build_trainer.data(cfg, val_set, None if finished else train_set, pipeline)
         report = partial(report_progress, folder.path) if in_sweep() else None
-        progress = RunProgress(cfg.batch_size, report=report)
+        progress = RunProgress(cfg.batch_size, cfg.iters, report=report)
         trainer = build_trainer.training(cfg, folder, val_set, progress, signals, sweep_of_job())
         with finishing(lambda: trainer.loggers):
             if finished:

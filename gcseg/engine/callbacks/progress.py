@@ -34,6 +34,8 @@ class RunProgress(L.Callback):
 
     Args:
         batch_size: Images per optimizer step over all processes, in training.
+        total: Optimizer steps of the whole training; Lightning's own count is for a moment one more
+            where a validation was left.
         line_every: Optimizer steps between plain lines.
         report: Gets `step`, `iters` (optimizer steps done and in all), `seconds_left` and `miou`
             (a fraction; None before the first validation) now and then in a training.
@@ -42,10 +44,12 @@ class RunProgress(L.Callback):
     def __init__(
         self,
         batch_size: int = 1,
+        total: int = 0,
         line_every: int = 50,
         report: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.batch_size = batch_size
+        self.total = total
         self.line_every = line_every
         self.seconds = 0.0
         self.steps = 0
@@ -95,11 +99,9 @@ class RunProgress(L.Callback):
         self._mark = time.monotonic()
         if trainer.is_global_zero:
             if self._step:
-                self._console.print(f"goes on from step {self._step}/{trainer.max_steps}")
+                self._console.print(f"goes on from step {self._step}/{self.total}")
             self._bars.start()
-            self._bars.update(
-                self._train, total=trainer.max_steps, completed=self._step, visible=True
-            )
+            self._bars.update(self._train, total=self.total, completed=self._step, visible=True)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
@@ -114,7 +116,7 @@ class RunProgress(L.Callback):
         self.steps += 1
         pl_module.log("train/images_per_second", self.images_per_second)
         self._report_now_and_then(trainer, now)
-        line_due = self._step % self.line_every == 0 or self._step == trainer.max_steps
+        line_due = self._step % self.line_every == 0 or self._step == self.total
         if not trainer.is_global_zero or (self._bars.disable and not line_due):
             return
         learning = (
@@ -126,24 +128,24 @@ class RunProgress(L.Callback):
         text = f"{learning}\n{speed}" if narrow else f"{learning}  {speed}"
         self._bars.update(self._train, completed=self._step, text=text)
         if self._bars.disable:
-            left = clock(self._seconds_left(trainer))
-            self._console.print(f"step {self._step}/{trainer.max_steps}  {text}  {left} left")
+            left = clock(self._seconds_left())
+            self._console.print(f"step {self._step}/{self.total}  {text}  {left} left")
 
-    def _seconds_left(self, trainer: L.Trainer) -> float:
+    def _seconds_left(self) -> float:
         """Seconds of training until the last step, at the speed so far."""
-        return (trainer.max_steps - self._step) * self.seconds / max(self.steps, 1)
+        return (self.total - self._step) * self.seconds / max(self.steps, 1)
 
     def _report_now_and_then(self, trainer: L.Trainer, now: float) -> None:
         """Report how far the training is, if the last time is long enough ago."""
-        due = now - self._reported >= SECONDS_BETWEEN_REPORTS or self._step == trainer.max_steps
+        due = now - self._reported >= SECONDS_BETWEEN_REPORTS or self._step == self.total
         if self._report is None or not due or not trainer.is_global_zero:
             return
         self._reported = now
         self._report(
             {
                 "step": self._step,
-                "iters": trainer.max_steps,
-                "seconds_left": self._seconds_left(trainer),
+                "iters": self.total,
+                "seconds_left": self._seconds_left(),
                 "miou": self._miou,
             }
         )
@@ -185,9 +187,7 @@ class RunProgress(L.Callback):
         now = "not defined" if math.isnan(miou) else f"{100 * miou:.2f} %"
         self._score = f"  mIoU {now} (best {100 * self._best:.2f} %)"
         if trainer.is_global_zero:
-            self._console.print(
-                f"step {trainer.global_step}/{trainer.max_steps}  validation{self._score}"
-            )
+            self._console.print(f"step {trainer.global_step}/{self.total}  validation{self._score}")
         self._reported = -math.inf
         self._report_now_and_then(trainer, self._mark)
 

@@ -3,6 +3,7 @@
 import csv
 import os
 import pty
+import re
 import signal
 import sys
 import time
@@ -116,6 +117,7 @@ def test_again_and_again(train, leave, undisturbed, tmp_path, every, overrides):
         (7, None, signal.SIGTERM, 75),
         (7, 1, signal.SIGTERM, 75),
     )
+    outcomes = []
     for step, image, number, status in moments[every - 1 :: every]:
         outcome = leave(*overrides, step=step, image=image, number=number)
         assert outcome.status == status, outcome.err
@@ -123,9 +125,13 @@ def test_again_and_again(train, leave, undisturbed, tmp_path, every, overrides):
         assert outcome.err.splitlines() == [line]
         assert steps_saved(tmp_path / "runs") == step
         assert not [*tmp_path.rglob("*.partial"), *tmp_path.rglob(".lock")]
+        outcomes.append(outcome)
     outcome = train(*overrides)
     assert outcome.status == 0, outcome.err
     assert outcome.err == ""
+    assert "goes on from step 7/7\n" in outcome.out, "out of the last validation"
+    for outcome in outcomes:
+        assert set(re.findall(r"step \d+/(\d+)", outcome.out)) <= {"7"}
     assert_equal_end(tmp_path / "runs", whole)
 
 

@@ -21,7 +21,6 @@ class Module:
 def trainer(**changes):
     values = {
         "global_step": 0,
-        "max_steps": 4,
         "is_global_zero": True,
         "callback_metrics": {
             "train/loss": torch.tensor(2.5),
@@ -49,7 +48,7 @@ def step(progress, trainer, module, clock, seconds=0.5):
 
 
 def test_lines(capsys, clock):
-    progress, fit, module = RunProgress(batch_size=8, line_every=2), trainer(), Module()
+    progress, fit, module = RunProgress(batch_size=8, total=4, line_every=2), trainer(), Module()
     progress.on_train_start(fit, module)
     step(progress, fit, module, clock)
     assert capsys.readouterr().out == "", "not a line for every step"
@@ -89,8 +88,8 @@ def test_nothing_is_cut_off_on_a_terminal(columns, clock, monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(columns))
-    progress, module = RunProgress(batch_size=8), Module()
-    fit = trainer(max_steps=80000, global_step=79990)
+    progress, module = RunProgress(batch_size=8, total=80000), Module()
+    fit = trainer(global_step=79990)
     progress.on_train_start(fit, module)
     progress.on_validation_end(fit, module)
     for _ in range(2):
@@ -104,7 +103,7 @@ def test_nothing_is_cut_off_on_a_terminal(columns, clock, monkeypatch, capsys):
 
 
 def test_accumulation_counts_optimizer_steps(capsys, clock):
-    progress, fit, module = RunProgress(batch_size=8, line_every=1), trainer(), Module()
+    progress, fit, module = RunProgress(batch_size=8, total=4, line_every=1), trainer(), Module()
     progress.on_train_start(fit, module)
     progress.on_train_batch_end(fit, module, None, None, 0)
     assert capsys.readouterr().out == "" and progress.steps == 0
@@ -114,7 +113,11 @@ def test_accumulation_counts_optimizer_steps(capsys, clock):
 
 
 def test_other_processes_are_quiet(capsys, clock):
-    progress, fit, module = RunProgress(line_every=1), trainer(is_global_zero=False), Module()
+    progress, fit, module = (
+        RunProgress(total=4, line_every=1),
+        trainer(is_global_zero=False),
+        Module(),
+    )
     progress.on_train_start(fit, module)
     step(progress, fit, module, clock)
     progress.on_validation_start(fit, module)
@@ -132,11 +135,11 @@ def test_evaluation_alone_prints_no_step(capsys):
 
 
 def test_a_continued_run_adds_to_its_clock(clock):
-    first, fit, module = RunProgress(batch_size=2), trainer(), Module()
+    first, fit, module = RunProgress(batch_size=2, total=4), trainer(), Module()
     first.on_train_start(fit, module)
     step(first, fit, module, clock)
     first.on_validation_end(fit, module)
-    second = RunProgress(batch_size=2)
+    second = RunProgress(batch_size=2, total=4)
     second.load_state_dict(first.state_dict())
     clock.seconds += 1000
     second.on_train_start(fit, module)
