@@ -126,13 +126,16 @@ def _weights(model: Segmentor, image: Tensor, protocol: Protocol, name: str) -> 
     Raises:
         MemoryLimitError: The image does not fit into memory.
         ConfigError: The head has no attention map.
+        WeightsError: The map has NaN or infinity.
     """
     from gcseg.inference.predict import predict_attention
 
     parameter = next(model.parameters())
     height, width = image.shape[-2:]
     try:
-        return predict_attention(model.attention, image[None].to(parameter.device), protocol)[0, 0]
+        weights = predict_attention(model.attention, image[None].to(parameter.device), protocol)[
+            0, 0
+        ]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -140,6 +143,12 @@ def _weights(model: Segmentor, image: Tensor, protocol: Protocol, name: str) -> 
             f"{name} ({height} x {width} pixels) does not fit into memory",
             "give smaller images, or accelerator=cpu",
         ) from None
+    if not weights.isfinite().all():
+        raise WeightsError(
+            f"the attention map of {name} has NaN or infinity",
+            "use a checkpoint of before the network diverged",
+        )
+    return weights
 
 
 def _save(picture: Image, path: Path) -> None:

@@ -15,7 +15,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from gcseg.data.label_spaces import IGNORE_INDEX
-from gcseg.errors import ConfigError
+from gcseg.errors import ConfigError, WeightsError
 from gcseg.inference.memory_ladder import MemoryLadder, report
 from gcseg.inference.protocol import Augmentation, Protocol
 from gcseg.losses import cross_entropy, summed_weight
@@ -66,8 +66,10 @@ class SegmentationModule(L.LightningModule):
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.class_weights: Tensor | None
         self._outside: Tensor
+        self._not_finite: Tensor
         self.register_buffer("class_weights", weights, persistent=False)
         self.register_buffer("_outside", torch.zeros((), dtype=torch.int64), persistent=False)
+        self.register_buffer("_not_finite", torch.zeros((), dtype=torch.int64), persistent=False)
         self.protocol = protocol or Protocol()
         self.scores: dict[str, Scores] = {}
         self.memory: list[str] = []
@@ -172,7 +174,10 @@ class SegmentationModule(L.LightningModule):
         label = batch["label"].long()
         height, width = label.shape[-2:]
         confidences: dict[str, Tensor] | None = {} if self.analyses else None
-        predictions = self._predict(batch, height, width, confidences)
+        found = self._predict(batch, height, width, confidences)
+        self._not_finite += sum((labels < 0).sum() for labels in found.values())
+        # As a class until the last image: to look earlier would be to wait for the device.
+        predictions = {name: labels.clamp(min=0) for name, labels in found.items()}
         for name, predicted in predictions.items():
             self._outside += self._count_outside(predicted) + self._count_outside(
                 label.masked_fill(label == IGNORE_INDEX, 0)
@@ -187,6 +192,25 @@ class SegmentationModule(L.LightningModule):
     def _count_outside(self, indices: Tensor) -> Tensor:
         """How many class indices there is no class of, without waiting for the device."""
         return ((indices < 0) | (indices >= len(self.class_names))).sum()
+
+    def not_finite(self) -> int:
+        """Pixels so far, of all processes and modes, whose scores are NaN or infinity."""
+        return int(self.trainer.strategy.reduce(self._not_finite.clone(), reduce_op="sum"))
+
+    def _check_finite(self) -> None:
+        """Require the scores of all pixels of an evaluation to be numbers.
+
+        Raises:
+            WeightsError: Some are not, and would be counted as a class.
+        """
+        count = self.not_finite()
+        self._not_finite.zero_()
+        if count:
+            raise WeightsError(
+                f"the network gives NaN or infinity on {count:,} pixels",
+                "use a checkpoint of before it diverged, or precision=32; in training, lower "
+                "optim.lr",
+            )
 
     def _check_outside(self) -> None:
         """Require all indices of an evaluation to be those of classes.
@@ -204,7 +228,10 @@ class SegmentationModule(L.LightningModule):
             )
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Class indices, 1 x H x W, of one image under the first mode, at its own size."""
+        """Class indices, 1 x H x W, of one image under the first mode, at its own size.
+
+        They are -1 where the scores are NaN or infinity.
+        """
         predictions = self._predict(batch, int(batch["height"]), int(batch["width"]))
         (predicted,) = predictions.values()
         return predicted
@@ -234,8 +261,10 @@ class SegmentationModule(L.LightningModule):
         """Turn the confusion matrices, summed over processes, into scores; report on memory.
 
         Raises:
+            WeightsError: Scores are NaN or infinity.
             ConfigError: A label or a prediction is of no class.
         """
+        self._check_finite()
         self._check_outside()
         count = len(self.class_names)
         for name, matrix in self.confusion.compute().items():

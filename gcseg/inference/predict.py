@@ -93,9 +93,10 @@ def predict_labels(scores: Tensor, height: int, width: int) -> Tensor:
         width: Width of the image without padding, in pixels.
 
     Returns:
-        N x height x width int64.
+        N x height x width int64; -1 where the highest score is NaN or infinity, which says nothing.
     """
-    return scores[..., :height, :width].argmax(1)
+    highest, labels = scores[..., :height, :width].max(1)
+    return labels.masked_fill(~highest.isfinite(), -1)
 
 
 @torch.inference_mode()

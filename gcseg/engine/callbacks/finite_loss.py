@@ -1,4 +1,4 @@
-"""Leave out steps whose loss is no number any more, or stop the training."""
+"""Leave out steps whose loss is no number any more, or stop the training; so where scores are."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from gcseg.engine.module import SegmentationModule
 from gcseg.errors import TrainingError
 from gcseg.system.terminal import announce
 
@@ -24,6 +25,9 @@ class FiniteLoss(L.Callback):
     learning rate and the order of the pictures go on as planned. Before the next such step the
     training stops. The state before that step is saved to a file of its own: it may be what is
     broken, so last.ckpt stays.
+
+    The last step before a validation has no loss after it. If its weights give scores of NaN or
+    infinity in the validation, the training stops in the same way, and best.ckpt stays too.
 
     With half precision, a gradient that is not finite though the loss is one is the gradient
     scaler's: it leaves such steps out by itself, and they are not counted here.
@@ -117,6 +121,25 @@ class FiniteLoss(L.Callback):
         if not self._finite:
             optimizer.zero_grad(set_to_none=True)
             _copy(self._statistics, pl_module.buffers())
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Look at the scores of a training's validation, before anything is made of them.
+
+        Raises:
+            TrainingError: Some are not finite.
+            OutputError: The checkpoint can't be written.
+        """
+        if trainer.state.fn != "fit" or not isinstance(pl_module, SegmentationModule):
+            return
+        if count := pl_module.not_finite():
+            trainer.save_checkpoint(self.path)
+            raise TrainingError(
+                f"the network gives NaN or infinity on {count:,} pixels of the validation after "
+                f"step {trainer.global_step}",
+                "lower optim.lr, use precision=32, or look at what your own head does in evaluation "
+                f"mode (weights and optimizer as they were are in {self.path}; checkpoints of "
+                "before stay)",
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """How many steps were left out."""

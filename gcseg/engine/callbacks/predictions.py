@@ -16,7 +16,7 @@ from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
 from gcseg.engine.picture_outputs import SHEET
-from gcseg.errors import DataError
+from gcseg.errors import DataError, WeightsError
 from gcseg.system.files import atomic_write
 from gcseg.visualization.pictures import contact_sheet, panel
 
@@ -68,12 +68,19 @@ class PredictionWriter(BasePredictionWriter):
         """Write one image's prediction, 1 x H x W.
 
         Raises:
+            WeightsError: The network gives NaN or infinity on it.
             OutputError: The folder can't be written.
         """
         index = int(batch["index"][0])
         name = self.dataset.pairs[index].name
         image, label = self.dataset.read(index)
-        classes = np.asarray(prediction[0].cpu(), np.uint8)
+        found = prediction[0].cpu().numpy()
+        if count := int(np.count_nonzero(found < 0)):
+            raise WeightsError(
+                f"the network gives NaN or infinity on {count:,} pixels of {name}",
+                "use a checkpoint of before it diverged, or precision=32",
+            )
+        classes = np.asarray(found, np.uint8)
         mask = Image.fromarray(self.values[classes], "P")
         palette = np.zeros((256, 3), np.uint8)
         palette[self.values[: self.space.num_classes]] = self.space.colors

@@ -218,7 +218,8 @@ def _attention(
 ) -> npt.NDArray[np.float32] | None:
     """The attention map of an image, its padding cut off, as multiples of a uniform map's.
 
-    None where there is none, or no memory for it: unlike the labels, it can't be had in strips.
+    None where there is none, where it is no numbers, or where memory does not suffice: unlike the
+    labels, it can't be had in strips.
     """
     padded_height, padded_width = images.shape[-2:]
     try:
@@ -228,6 +229,8 @@ def _attention(
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
+        return None
+    if not np.isfinite(weights).all():
         return None
     return relative_weights(weights, height, width, padded=(padded_height, padded_width))
 
