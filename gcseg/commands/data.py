@@ -99,6 +99,7 @@ def check(cfg: DictConfig) -> None:
 def stats(cfg: DictConfig) -> None:
     """Measure means, sizes and class balance of a split, and suggest class weights."""
     from gcseg.builders import data as build_data
+    from gcseg.data.check.survey import Survey, tell
     from gcseg.data.statistics import measure, print_statistics
     from gcseg.report.data.plots import write_plots
     from gcseg.system.files import write_json
@@ -108,6 +109,17 @@ def stats(cfg: DictConfig) -> None:
     with progress_bar("measuring") as progress:
         statistics = measure(dataset, progress=progress)
     print_statistics(statistics, TextConsole())
+    if (found := statistics.classes) is not None:
+        tell(
+            Survey(
+                dataset.description,
+                dataset.label_space,
+                found.pixels,
+                found.ignored,
+                found.images,
+                len(dataset),
+            )
+        )
     folder = _output(cfg) / _split(cfg)
     report = folder / "statistics.json"
     write_json(report, statistics.as_dict())

@@ -35,6 +35,7 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
     from gcseg.builders import devices
     from gcseg.builders import model as build
     from gcseg.builders import trainer as build_trainer
+    from gcseg.data.check.survey import Survey, tell
     from gcseg.engine.callbacks.progress import RunProgress
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.evaluate import evaluate as score
@@ -71,6 +72,19 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
         analyse=cfg.explain,
     )
     if trainer.is_global_zero:
+        matrix, *_ = module.matrices.values()
+        labels = matrix.sum(1).tolist()
+        tell(
+            Survey(
+                dataset.description,
+                dataset.label_space,
+                tuple(labels),
+                module.ignored,
+                len(dataset),
+                len(dataset),
+            ),
+            notes=False,
+        )
         evaluations = named(
             records,
             plain(cfg),

@@ -15,7 +15,7 @@ from gcseg.config.command import Multirun, run_command
 from gcseg.config.plain import plain
 from gcseg.config.seeds import expand_seeds
 from gcseg.config.trained import recorded_config
-from gcseg.errors import ConfigError, DataError, LeftEarlyError
+from gcseg.errors import ConfigError, LeftEarlyError
 from gcseg.runs.name import run_name
 from gcseg.sweeps.outcome import (
     in_sweep,
@@ -30,7 +30,6 @@ from gcseg.system.text import as_override, say
 if TYPE_CHECKING:
     import pytorch_lightning as L
 
-    from gcseg.data.datasets import SegmentationDataset
     from gcseg.engine.callbacks.progress import RunProgress
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.module import SegmentationModule
@@ -65,6 +64,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
     from gcseg.builders import devices
     from gcseg.builders import model as build
     from gcseg.builders import trainer as build_trainer
+    from gcseg.data.check.splits import check_splits
     from gcseg.engine.callbacks.progress import RunProgress
     from gcseg.engine.loggers import finishing
     from gcseg.runs.folder import choose_folder
@@ -80,7 +80,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
     module = build.module(cfg, train_set.label_space.names)
     module.configure_optimizers()  # its settings are wrong before a run folder is made, not after
     build.modes(cfg)  # likewise
-    check_labels(train_set, val_set)
+    check_splits(train_set, val_set)
     weights = find_starting_weights(cfg)
 
     name = run_name(plain(cfg), train_set, weights)
@@ -103,32 +103,6 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
                 if cfg.strategy == "fsdp":  # the trained one is in pieces
                     module = build.module(cfg, train_set.label_space.names)
             score(cfg, trainer, module, data, folder)
-
-
-def check_labels(train_set: SegmentationDataset, val_set: SegmentationDataset) -> None:
-    """Look at the labels: what can't be learnt from or scored is refused, what is odd is told.
-
-    Raises:
-        DataError: All pixels are ignored, or one class is all that occurs in training.
-    """
-    from gcseg.data.check.survey import survey
-    from gcseg.system.ranks import is_first_process
-    from gcseg.system.terminal import announce
-
-    training, validation = survey(train_set), survey(val_set)
-    if (error := training.wrong()) is not None:
-        raise error
-    if validation.whole and not any(validation.pixels):
-        raise DataError(
-            f"all pixels of the {validation.labels:,} labels of {validation.description} are "
-            "ignored: no score of a checkpoint is defined",
-            "label the validation split",
-        )
-    for cause, remedy in training.doubts():
-        if training.loud:
-            announce(f"warning: {cause}: {remedy}")
-        elif is_first_process():
-            say(f"note: {cause}: {remedy}")
 
 
 def fit(

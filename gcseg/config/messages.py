@@ -51,6 +51,10 @@ def errors_in_one_line(
         sys.exit(left.status)
     except KeyboardInterrupt:
         _interrupted()
+    except SystemExit as exit:
+        if exit.code == 1 and behind(exit, KeyboardInterrupt):  # so Lightning ends on Ctrl-C
+            _interrupted()
+        raise
     except BrokenPipeError:  # as of head, which has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -67,7 +71,9 @@ def errors_in_one_line(
 
 
 def _interrupted() -> NoReturn:
-    say("interrupted: the same command goes on where it can", error=True)
+    if is_first_process():
+        with suppress(OSError):  # whoever read it may be gone with the terminal
+            say("interrupted: the same command goes on where it can", error=True)
     sys.exit(130)
 
 

@@ -258,7 +258,7 @@ def print_statistics(statistics: Statistics, console: TextConsole) -> None:
     say("")
     say("to normalise by this split:")
     say(f"normalize.mean={_list(statistics.mean)} normalize.std={_list(statistics.std)}")
-    if statistics.classes is not None:
+    if statistics.classes is not None and sum(map(bool, statistics.classes.pixels)) > 1:
         say("to weight the loss by median frequency, or by the inverse logarithm:")
         say(f"class_weights={_list(statistics.classes.median_frequency_weights)}")
         say(f"class_weights={_list(statistics.classes.inverse_log_weights)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as L
 import torch
@@ -27,6 +27,20 @@ Optimizer = Callable[[Iterable[nn.Parameter]], tuple[torch.optim.Optimizer, LRSc
 
 PLAIN = {"none": Augmentation()}
 """How training validates: each image once, as it is."""
+
+
+class Tally(NamedTuple):
+    """Pixels that an evaluation has met.
+
+    Args:
+        ignored: Those that the labels leave out.
+        outside: Class indices of labels, and of predictions of each mode, that no class has.
+        not_finite: Those whose scores are NaN or infinity, of each mode.
+    """
+
+    ignored: int
+    outside: int
+    not_finite: int
 
 
 class SegmentationModule(L.LightningModule):
@@ -65,14 +79,13 @@ class SegmentationModule(L.LightningModule):
         self.count_ignored = count_ignored
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.class_weights: Tensor | None
-        self._outside: Tensor
-        self._not_finite: Tensor
+        self._tally: Tensor
         self.register_buffer("class_weights", weights, persistent=False)
-        self.register_buffer("_outside", torch.zeros((), dtype=torch.int64), persistent=False)
-        self.register_buffer("_not_finite", torch.zeros((), dtype=torch.int64), persistent=False)
+        self.register_buffer("_tally", torch.zeros(3, dtype=torch.int64), persistent=False)
         self.protocol = protocol or Protocol()
         self.scores: dict[str, Scores] = {}
         self.memory: list[str] = []
+        self.ignored = 0
         self.matrices: dict[str, Tensor] = {}
         self.counts: dict[str, Counts] = {}
         self._passes: list[Tensor] = []
@@ -175,13 +188,14 @@ class SegmentationModule(L.LightningModule):
         height, width = label.shape[-2:]
         confidences: dict[str, Tensor] | None = {} if self.analyses else None
         found = self._predict(batch, height, width, confidences)
-        self._not_finite += sum((labels < 0).sum() for labels in found.values())
-        # As a class until the last image: to look earlier would be to wait for the device.
+        # To look at what is wrong before the last image would be to wait for the device.
         predictions = {name: labels.clamp(min=0) for name, labels in found.items()}
+        ignored = label == IGNORE_INDEX
+        self._tally[0] += ignored.sum()
+        self._tally[1] += self._outside(label.masked_fill(ignored, 0))
         for name, predicted in predictions.items():
-            self._outside += self._count_outside(predicted) + self._count_outside(
-                label.masked_fill(label == IGNORE_INDEX, 0)
-            )
+            self._tally[1] += self._outside(predicted)
+            self._tally[2] += (found[name] < 0).sum()
             self.confusion[name].update(predicted, label)
             if confidences is not None:
                 self.analyses[name].update(
@@ -189,43 +203,39 @@ class SegmentationModule(L.LightningModule):
                 )
         return predictions
 
-    def _count_outside(self, indices: Tensor) -> Tensor:
+    def _outside(self, indices: Tensor) -> Tensor:
         """How many class indices there is no class of, without waiting for the device."""
         return ((indices < 0) | (indices >= len(self.class_names))).sum()
 
-    def not_finite(self) -> int:
-        """Pixels so far, of all processes and modes, whose scores are NaN or infinity."""
-        return int(self.trainer.strategy.reduce(self._not_finite.clone(), reduce_op="sum"))
+    def tally(self) -> Tally:
+        """What an evaluation has met so far, in all processes."""
+        return Tally(*self.trainer.strategy.reduce(self._tally.clone(), reduce_op="sum").tolist())
 
-    def _check_finite(self) -> None:
-        """Require the scores of all pixels of an evaluation to be numbers.
+    def _end_tally(self) -> int:
+        """Require all scores of an evaluation to be numbers, and all indices those of classes.
+
+        Returns:
+            How many pixels were ignored.
 
         Raises:
-            WeightsError: Some are not, and would be counted as a class.
+            WeightsError: Some scores are NaN or infinity, and would be counted as a class.
+            ConfigError: Some indices are outside, and would be counted as other classes.
         """
-        count = self.not_finite()
-        self._not_finite.zero_()
-        if count:
+        met = self.tally()
+        self._tally.zero_()
+        if met.not_finite:
             raise WeightsError(
-                f"the network gives NaN or infinity on {count:,} pixels",
+                f"the network gives NaN or infinity on {met.not_finite:,} pixels",
                 "use a checkpoint of before it diverged, or precision=32; in training, lower "
                 "optim.lr",
             )
-
-    def _check_outside(self) -> None:
-        """Require all indices of an evaluation to be those of classes.
-
-        Raises:
-            ConfigError: Some are not, which would be counted as other classes.
-        """
-        count = int(self.trainer.strategy.reduce(self._outside.clone(), reduce_op="sum"))
-        self._outside.zero_()
-        if count:
+        if met.outside:
             raise ConfigError(
-                f"{count:,} class indices of labels or predictions are outside 0 to "
+                f"{met.outside:,} class indices of labels or predictions are outside 0 to "
                 f"{len(self.class_names) - 1}",
                 "let the network have one channel for each class",
             )
+        return met.ignored
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Class indices, 1 x H x W, of one image under the first mode, at its own size.
@@ -264,8 +274,7 @@ class SegmentationModule(L.LightningModule):
             WeightsError: Scores are NaN or infinity.
             ConfigError: A label or a prediction is of no class.
         """
-        self._check_finite()
-        self._check_outside()
+        self.ignored = self._end_tally()
         count = len(self.class_names)
         for name, matrix in self.confusion.compute().items():
             self.matrices[name] = matrix.cpu().reshape(count, count)  # of one class, it is flat

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import zipfile
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 from gcseg.data.label_spaces import CITYSCAPES
+from gcseg.engine.module import SegmentationModule
 from gcseg.errors import ConfigError
 from gcseg.runs.name import pictures_digest
 from tests.running import SCENES, TINY, start
@@ -120,6 +122,21 @@ def test_a_training_that_is_stopped_early_is_not_finished(run, tmp_path):
 def test_the_traceback_is_there_on_demand(run):
     with pytest.raises(ConfigError, match="iters=0"):
         run("train", "iters=0", HYDRA_FULL_ERROR="1")
+
+
+@pytest.mark.parametrize(("command", "step"), [("eval", "validation"), ("predict", "predict")])
+def test_an_interruption(run, training, monkeypatch, tmp_path, command, step):
+    """Ctrl-C while Lightning runs, which would exit with another status and no word."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SegmentationModule, f"{step}_step", interrupt)
+    outcome = run(command, f"checkpoint={training.folder}", "accelerator=cpu")
+    signal.signal(signal.SIGINT, before)  # which Lightning has it ignore
+    assert outcome.status == 130
+    assert outcome.err == "interrupted: the same command goes on where it can\n"
 
 
 def test_one_line_from_a_process_too(tmp_path):

@@ -152,7 +152,7 @@ def test_a_split_whose_labels_are_all_ignored():
     assert statistics.classes.ignored_fraction == 1
     assert statistics.classes.median_frequency_weights == (None,) * 4
     assert statistics.classes.inverse_log_weights == (None,) * 4
-    assert "class_weights=[1,1,1,1]" in printed(statistics)
+    assert "class_weights" not in printed(statistics)
 
 
 def test_splits_on_disk(tmp_path):

@@ -14,6 +14,9 @@ from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.parallel import in_parallel
 from gcseg.data.reading import count_values
 from gcseg.errors import DataError
+from gcseg.system.ranks import is_first_process
+from gcseg.system.terminal import announce
+from gcseg.system.text import say
 
 MOST_LABELS = 200
 """Labels that are looked at, evenly spread; two seconds for 2048x1024 pixels on two cores."""
@@ -113,6 +116,21 @@ class Survey:
                 f"{{name: {classes[0]}, value: {IGNORE_INDEX}}} in the class list"
             )
         return "see whether the labels have the values that the class list gives the classes"
+
+
+def tell(seen: Survey, *, notes: bool = True) -> None:
+    """Say on a command's outputs what is odd about labels.
+
+    Args:
+        seen: What they hold.
+        notes: Whether that is said too which may well be meant.
+    """
+    error = seen.wrong()
+    for cause, remedy in seen.doubts() if error is None else [(error.cause, error.remedy)]:
+        if error is not None or seen.loud:
+            announce(f"warning: {cause}: {remedy}")
+        elif notes and is_first_process():
+            say(f"note: {cause}: {remedy}")
 
 
 def survey(dataset: SegmentationDataset, most: int = MOST_LABELS) -> Survey:

@@ -131,14 +131,14 @@ class FiniteLoss(L.Callback):
         """
         if trainer.state.fn != "fit" or not isinstance(pl_module, SegmentationModule):
             return
-        if count := pl_module.not_finite():
+        if count := pl_module.tally().not_finite:
             trainer.save_checkpoint(self.path)
             raise TrainingError(
                 f"the network gives NaN or infinity on {count:,} pixels of the validation after "
                 f"step {trainer.global_step}",
-                "lower optim.lr, use precision=32, or look at what your own head does in evaluation "
-                f"mode (weights and optimizer as they were are in {self.path}; checkpoints of "
-                "before stay)",
+                "lower optim.lr, use precision=32, or see what a head of yours does in evaluation "
+                f"mode (weights and optimizer as they were are in {self.path}; earlier checkpoints "
+                "stay)",
             )
 
     def state_dict(self) -> dict[str, Any]:

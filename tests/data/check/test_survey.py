@@ -1,6 +1,7 @@
 """Labels from which nothing can be learnt are refused, odd ones are told."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -103,6 +104,49 @@ def test_a_training_warns_of_much_that_is_ignored(run, tmp_path):
     outcome = run("train", *OWN, f"dataset.root={root}")
     assert outcome.status == 0, outcome.err
     assert "warning: much is ignored in the 3 labels" in outcome.err
+
+
+def test_labels_that_score_little(run, tmp_path):
+    """Told by a training, by `eval`, which reads the labels once, and by `data stats`."""
+    root = tree(tree(tmp_path / "data", [0, 1]), [0, 255], split="val")
+    own = (*OWN, f"dataset.root={root}")
+    outcome = run("train", *own)
+    assert outcome.status == 0
+    only = "warning: only class background occurs in the 3 labels of "
+    assert only in outcome.err and "50.0 % of the pixels are ignored" in outcome.err
+    assert "{name: road, value: 255}" in outcome.err
+    (folder,) = (tmp_path / "runs").iterdir()
+    for values, message in (
+        ([0, 255], only),
+        ([1], "warning: only class road occurs in the 3 labels of "),
+        ([0, 1, 255, 255, 255], "warning: much is ignored in the 3 labels of "),
+        ([0, 1], ""),
+    ):
+        for kind in ("images", "labels"):
+            shutil.rmtree(root / kind / "val")
+        tree(root, values, split="val")
+        scored = run("eval", f"checkpoint={folder}", "accelerator=cpu", "tta=flip")
+        measured = run("data", "stats", *own, "split=val")
+        assert scored.status == measured.status == 0
+        for one in (scored, measured):
+            assert one.err.startswith(message) and one.err.count("\n") == bool(message), one.err
+        assert ("class_weights" in measured.out) == ("only class" not in message)
+
+
+def test_pictures_that_are_trained_on_and_scored(run, tmp_path):
+    """In both lists, or by a link."""
+    root = tree(tree(tmp_path / "data", [0, 1]), [0, 1], split="val", count=5)
+    own = (*OWN, f"dataset.root={root}")
+    assert run("train", *own).err == ""
+    outcome = run("train", *own, "dataset.splits.val=train")
+    assert outcome.status == 0
+    assert outcome.err.startswith("warning: 3 of the 3 pictures of ") and "(0, 1, 2)" in outcome.err
+    for index in range(4):
+        picture = root / f"images/val/{index}.png"
+        picture.unlink()
+        picture.symlink_to(root / f"images/train/{index % 3}.png")
+    outcome = run("train", *own, "seed=1")
+    assert "warning: 4 of the 5 pictures of " in outcome.err and "2 and 1 more)" in outcome.err
 
 
 def test_a_split_that_scores_nothing(run, tmp_path):

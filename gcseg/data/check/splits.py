@@ -1,0 +1,49 @@
+"""What a training's two splits hold, seen before it begins."""
+
+from __future__ import annotations
+
+import os
+
+from gcseg.data.check.survey import survey, tell
+from gcseg.data.datasets import SegmentationDataset
+from gcseg.errors import DataError
+from gcseg.system.terminal import announce
+
+_LISTED = 3
+
+
+def check_splits(train: SegmentationDataset, val: SegmentationDataset) -> None:
+    """Refuse labels that can't be learnt from or scored, and tell what is odd.
+
+    Args:
+        train: The split that is trained on.
+        val: The split by which checkpoints are chosen.
+
+    Raises:
+        DataError: All pixels are ignored, or one class is all that occurs in training.
+    """
+    training, validation = survey(train), survey(val)
+    if (error := training.wrong()) is not None:
+        raise error
+    if validation.whole and not validation.occurring:
+        raise DataError(
+            f"all pixels of the {validation.labels:,} labels of {validation.description} are "
+            "ignored: no score of a checkpoint is defined",
+            "label the validation split",
+        )
+    tell(training)
+    tell(validation)
+    _tell_of_shared_pictures(train, val)
+
+
+def _tell_of_shared_pictures(train: SegmentationDataset, val: SegmentationDataset) -> None:
+    """Warn of files that are in both splits; pictures that are copies are the doctor's to find."""
+    trained = {os.path.realpath(pair.image) for pair in train.pairs}
+    shared = [pair.name for pair in val.pairs if os.path.realpath(pair.image) in trained]
+    if shared:
+        more = f" and {len(shared) - _LISTED} more" if len(shared) > _LISTED else ""
+        announce(
+            f"warning: {len(shared):,} of the {len(val):,} pictures of {val.description} are "
+            f"trained on too ({', '.join(shared[:_LISTED])}{more}): take them out of one split, as "
+            "scores on them say nothing"
+        )
