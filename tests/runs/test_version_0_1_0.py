@@ -75,7 +75,7 @@ def results(project, name=FINISHED):
 
 def test_a_training_goes_on(project):
     text = run(project, "train", *running.TINY, "iters=6")
-    assert "goes on from step 4/" in text
+    assert "goes on from step 4/6" in text
     folder = project / "runs" / UNFINISHED
     steps = [
         int(line.split(",")[0]) for line in (folder / "metrics.csv").read_text().splitlines()[1:]

@@ -68,7 +68,7 @@ def _csv(jobs: Sequence[Job]) -> str:
     )  # fmt: skip
     trainings: dict[str | None, Mapping[str, Any]] = {None: {}}
     for job in jobs:
-        if job.run not in trainings:
+        if job.run is not None and job.run not in trainings:
             trainings[job.run] = _training(job.run)
         training = trainings[job.run]
         for mode in job_modes(job) or [""]:
