@@ -72,8 +72,8 @@ format: $(INSTALLED_DEV)  ## mend formatting and simple faults
 types: $(INSTALLED_DEV)  ## check the types
 	$(BIN)/mypy
 
-tables: $(INSTALLED)  ## bring the README's tables of results up to date
-	$(BIN)/python -m gcseg.tables --update README.md
+tables: $(INSTALLED)  ## bring the tables of results in docs up to date
+	$(BIN)/python -m gcseg.tables --update docs/results.md
 
 clean:  ## remove the environment and caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist
