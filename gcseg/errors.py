@@ -62,7 +62,7 @@ class DownloadError(GcsegError):
     """A file can't be fetched."""
 
 
-class LeftEarlyError(BaseException):
+class StoppedBySignal(BaseException):
     """A signal made a training leave; like `KeyboardInterrupt`, nothing should keep it.
 
     Args:

@@ -11,7 +11,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from gcseg.data.parallel import available_cores
 from gcseg.engine.distributed.fully_sharded import FullyShardedStrategy
 from gcseg.errors import ConfigError
-from gcseg.system.ranks import check_launch
+from gcseg.system.launch import check_launch
 
 
 def worker_count(cfg: DictConfig) -> int:

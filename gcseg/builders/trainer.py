@@ -31,7 +31,7 @@ from gcseg.data.datasets import SegmentationDataset
 from gcseg.engine.callbacks.checkpoints import RunRecord, ValidateAtEnd, checkpoint_callbacks
 from gcseg.engine.callbacks.ema import MovingAverage
 from gcseg.engine.callbacks.finite_loss import FiniteLoss
-from gcseg.engine.callbacks.leave import Leave
+from gcseg.engine.callbacks.graceful_stop import GracefulStop
 from gcseg.engine.callbacks.panel import Panel
 from gcseg.engine.callbacks.progress import RunProgress
 from gcseg.engine.callbacks.step_metrics import StepMetrics
@@ -84,7 +84,7 @@ def data(
     )
 
 
-def training(
+def training_trainer(
     cfg: DictConfig,
     folder: RunFolder,
     val_set: SegmentationDataset,
@@ -120,7 +120,7 @@ def training(
             ValidateAtEnd(),
             RunRecord(config, val_set.label_space),
             ContinuedCurves(curves),
-            Leave(folder.last, signals),
+            GracefulStop(folder.last, signals),
             *checkpoint_callbacks(folder.checkpoints),
         ],
         loggers=[curves, *loggers(cfg, folder.path, config, sweep)],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from gcseg.config.trained import Trained, output_folder, run_with_checkpoint
+from gcseg.config.trained import CheckpointRef, output_folder, run_with_checkpoint
 from gcseg.errors import DataError, MemoryLimitError, WeightsError, is_out_of_memory
 from gcseg.system.text import say
 
@@ -24,7 +24,7 @@ _PARTS = ("pictures",)
 _SHEET_ROWS = 8
 
 
-def show_attention(cfg: DictConfig, trained: Trained) -> None:
+def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
     """Write each image beside its attention map, and a sheet of the first few.
 
     They are `pictures/<name>.png` and `overview.png`. One image is in memory at a time.

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from gcseg.config.compose import source_folder
 from gcseg.config.plain import plain
-from gcseg.config.trained import Trained, output_folder, run_with_checkpoint
+from gcseg.config.trained import CheckpointRef, output_folder, run_with_checkpoint
 from gcseg.runs.folder import run_folder_of
 from gcseg.system.files import sha256_of
 from gcseg.system.text import say
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gcseg.data.datasets import SegmentationDataset
 
 
-def evaluate(cfg: DictConfig, trained: Trained) -> None:
+def evaluate(cfg: DictConfig, trained: CheckpointRef) -> None:
     """Score a checkpoint under the modes of `cfg.tta`; print the table and merge results.json.
 
     With `published=` the scores are printed beside the published ones and recorded.
@@ -39,10 +39,10 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
     from gcseg.engine.callbacks.progress import RunProgress
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.evaluate import evaluate as score
-    from gcseg.engine.evaluate import keep
+    from gcseg.engine.evaluate import save_evaluations
     from gcseg.report.run.console import print_explanations
     from gcseg.runs.classes import check_classes
-    from gcseg.runs.evaluation_names import named
+    from gcseg.runs.evaluation_names import evaluation_keys
     from gcseg.runs.results import print_table
     from gcseg.weights import load_tensors, read_weights
     from gcseg.zoo.measured import read_measurements
@@ -85,14 +85,14 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
             ),
             notes=False,
         )
-        evaluations = named(
+        evaluations = evaluation_keys(
             records,
             plain(cfg),
             trained.config,
             split=cfg.split,
             checkpoint=checkpoint.stem if run_folder_of(checkpoint) else "best",
         )
-        evaluations, analyses = keep(results, evaluations, module, data)
+        evaluations, analyses = save_evaluations(results, evaluations, module, data)
         print_table(evaluations, title=f"{checkpoint} on {cfg.dataset.name} {cfg.split}")
         if analyses:
             print_explanations(analyses)
@@ -101,7 +101,7 @@ def evaluate(cfg: DictConfig, trained: Trained) -> None:
                 say(f"analysis: {path}, scores of each image: {path.with_suffix('.csv')}")
         say(f"results: {results}")
         if trained.row is not None:
-            evaluations = named(records, plain(cfg), trained.row, split=cfg.split)
+            evaluations = evaluation_keys(records, plain(cfg), trained.row, split=cfg.split)
             record = catalogue.find(trained.row["published"]["checkpoint"])
             _beside_published(cfg, record, evaluations, dataset, checkpoint)
 

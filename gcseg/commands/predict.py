@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from gcseg.config.trained import Trained, output_folder, run_with_checkpoint
+from gcseg.config.trained import CheckpointRef, output_folder, run_with_checkpoint
 from gcseg.errors import ConfigError, DataError
 from gcseg.system.text import say
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gcseg.data.label_spaces import LabelSpace
 
 
-def predict(cfg: DictConfig, trained: Trained) -> None:
+def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
     """Predict a split, or any pictures, under the one mode of `cfg.tta`.
 
     Pictures that can't be read are left out, and listed at the end.

@@ -20,7 +20,7 @@ from gcseg.runs.folder import RunFolder
 from gcseg.system.records import RecordError, read_yaml
 from gcseg.system.text import brief, say
 
-NO_KNOBS = {"protocol.name", "protocol.mean", "protocol.std", "protocol.average",
+DERIVED_KEYS = {"protocol.name", "protocol.mean", "protocol.std", "protocol.average",
             "protocol.scales", "tta.scales", "published.checkpoint"}  # fmt: skip
 """Settings that act only through others, which are listed."""
 _LONGEST = 2000
@@ -99,7 +99,7 @@ def differences(
     """Each setting in which two differ, with both values; None where one does not have it."""
     left, right = dict(_flat(first)), dict(_flat(second))
     for key in {**left, **right}:
-        if left.get(key) != right.get(key) and key not in NO_KNOBS:
+        if left.get(key) != right.get(key) and key not in DERIVED_KEYS:
             yield key, left.get(key), right.get(key)
 
 

@@ -15,7 +15,7 @@ from gcseg.config.command import Multirun, run_command
 from gcseg.config.plain import plain
 from gcseg.config.seeds import expand_seeds
 from gcseg.config.trained import recorded_config
-from gcseg.errors import ConfigError, LeftEarlyError
+from gcseg.errors import ConfigError, StoppedBySignal
 from gcseg.runs.name import run_name
 from gcseg.sweeps.outcome import (
     in_sweep,
@@ -44,7 +44,7 @@ def train(cfg: DictConfig) -> None:
 
     Raises:
         GcsegError: A setting, the data or the output folder is wrong.
-        LeftEarlyError: A signal came; what was trained is saved.
+        StoppedBySignal: A signal came; what was trained is saved.
     """
     with leaving_on_signals() as signals:
         train_and_score(cfg, signals)
@@ -55,7 +55,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
 
     Raises:
         GcsegError: A setting, the data or the output folder is wrong.
-        LeftEarlyError: A signal came; what was trained is saved.
+        StoppedBySignal: A signal came; what was trained is saved.
     """
     # Heavy imports wait until the settings are known to be right.
     import pytorch_lightning as L
@@ -93,7 +93,9 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
         data = build_trainer.data(cfg, val_set, None if finished else train_set, pipeline)
         report = partial(report_progress, folder.path) if in_sweep() else None
         progress = RunProgress(cfg.batch_size, cfg.iters, report=report)
-        trainer = build_trainer.training(cfg, folder, val_set, progress, signals, sweep_of_job())
+        trainer = build_trainer.training_trainer(
+            cfg, folder, val_set, progress, signals, sweep_of_job()
+        )
         with finishing(lambda: trainer.loggers):
             if finished:
                 if trainer.is_global_zero:
@@ -180,10 +182,10 @@ def score(
         GcsegError: The checkpoint, the data or the output folder is wrong.
     """
     from gcseg.builders import model as build
-    from gcseg.engine.evaluate import evaluate, keep
+    from gcseg.engine.evaluate import evaluate, save_evaluations
     from gcseg.engine.loggers import log_checkpoints, log_report, log_scores
     from gcseg.engine.summary import print_end
-    from gcseg.runs.evaluation_names import named
+    from gcseg.runs.evaluation_names import evaluation_keys
     from gcseg.runs.results import print_table
     from gcseg.weights import load_weights
 
@@ -202,8 +204,8 @@ def score(
         return
     config = plain(cfg)
     trained = recorded_config(folder.best) or config
-    evaluations = named(records, config, trained, split=split)
-    evaluations, _ = keep(folder.results, evaluations, module, data)
+    evaluations = evaluation_keys(records, config, trained, split=split)
+    evaluations, _ = save_evaluations(folder.results, evaluations, module, data)
     by_mode = dict(zip(records, evaluations.values(), strict=True))
     report_to_sweep(folder.path, records)
     print_table(records, title=f"{folder.path.name}, best checkpoint on {split}")
@@ -222,7 +224,7 @@ def make_report(cfg: DictConfig, folder: RunFolder) -> Path | None:
 
     try:
         return write_report(cfg, folder.path)
-    except LeftEarlyError:
+    except StoppedBySignal:
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())

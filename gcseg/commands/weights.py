@@ -91,7 +91,7 @@ def _list(given: argparse.Namespace) -> None:
 def _info(given: argparse.Namespace) -> None:
     from gcseg.system.files import sha256_of
     from gcseg.weights.architecture import describe
-    from gcseg.weights.averages import is_averaged
+    from gcseg.weights.ema import is_averaged
     from gcseg.weights.overrides import overrides
     from gcseg.weights.reading import RAW_WEIGHTS, read_checkpoint_file
 

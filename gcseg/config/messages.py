@@ -21,8 +21,8 @@ from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 from gcseg.config.checks import readers_of
 from gcseg.config.compose import compose, group_overrides
 from gcseg.config.plain import leaves
-from gcseg.errors import GcsegError, LeftEarlyError, behind, is_out_of_memory
-from gcseg.system.ranks import is_first_process
+from gcseg.errors import GcsegError, StoppedBySignal, behind, is_out_of_memory
+from gcseg.system.launch import is_first_process
 from gcseg.system.text import say
 
 ONE_LINE = "GCSEG_ERRORS_IN_ONE_LINE"
@@ -44,7 +44,7 @@ def errors_in_one_line(
     """
     try:
         yield
-    except LeftEarlyError as left:
+    except StoppedBySignal as left:
         if is_first_process():
             with suppress(OSError):  # whoever read it may be gone with the terminal
                 say(left, error=True)

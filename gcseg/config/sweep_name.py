@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from gcseg.runs.name import fingerprint
 
-NOT_THE_WORK = ("run_root", "retry_failed", "job_timeout")
+BOOKKEEPING_KEYS = ("run_root", "retry_failed", "job_timeout")
 """Settings that do not change what a sweep does, only where and how."""
 
 
@@ -23,7 +23,7 @@ def sweep_name(arguments: Iterable[str]) -> str:
         hydra = key.startswith(("hydra/", "hydra.")) and not key.startswith(
             ("hydra/sweeper", "hydra.sweeper")
         )
-        if argument in ("-m", "--multirun") or key in NOT_THE_WORK or hydra:
+        if argument in ("-m", "--multirun") or key in BOOKKEEPING_KEYS or hydra:
             continue
         told.append(argument)
         if key == "sweep":

@@ -22,12 +22,12 @@ from gcseg.system.links import leads_out, refuse_links
 from gcseg.system.text import say
 from gcseg.zoo import catalogue
 
-OF_THE_MACHINE = ("cache", "cache_folder")
+MACHINE_SETTINGS = ("cache", "cache_folder")
 """Settings in these groups that are the training machine's and not the checkpoint's."""
 
 
 @dataclass(frozen=True)
-class Trained:
+class CheckpointRef:
     """A checkpoint as the command line names it.
 
     Args:
@@ -50,14 +50,16 @@ class Trained:
         return find_checkpoint(str(self.checkpoint))
 
 
-def run_with_checkpoint(config_name: str, task: Callable[[DictConfig, Trained], None]) -> None:
+def run_with_checkpoint(
+    config_name: str, task: Callable[[DictConfig, CheckpointRef], None]
+) -> None:
     """Run a command whose network and dataset are those of `checkpoint=` or `published=`.
 
     Args:
         config_name: See `gcseg.config.command.run_command`.
         task: What it does with the configuration and the checkpoint.
     """
-    trained = Trained()
+    trained = CheckpointRef()
 
     def prepare(arguments: list[str]) -> None:
         nonlocal trained
@@ -110,7 +112,7 @@ def _of_run_folder(folder: Path) -> Mapping[str, Any]:
     return config
 
 
-def offer_trained_options(arguments: list[str]) -> Trained:
+def offer_trained_options(arguments: list[str]) -> CheckpointRef:
     """Offer the settings of the named checkpoint as option `trained` of their groups.
 
     Hydra composes them like any other option: `dataset.root=...` changes one value,
@@ -139,7 +141,7 @@ def offer_trained_options(arguments: list[str]) -> Trained:
     return trained
 
 
-def _check_root(trained: Trained) -> None:
+def _check_root(trained: CheckpointRef) -> None:
     """Say where the data lies that a run names by a path from another working folder.
 
     Raises:
@@ -165,7 +167,7 @@ def _offer(config: Mapping[str, Any], arguments: Sequence[str], source: object) 
     """
     store = ConfigStore.instance()
     for group, settings in allowed(config, arguments, source).items():
-        node = {key: value for key, value in settings.items() if key not in OF_THE_MACHINE}
+        node = {key: value for key, value in settings.items() if key not in MACHINE_SETTINGS}
         store.store(group=group, name="trained", node=node)
 
 
@@ -181,10 +183,14 @@ def _path(arguments: Sequence[str], key: str) -> str | None:
     return value
 
 
-def _trained(checkpoint: str | None, published: str | None) -> Trained:
+def _trained(checkpoint: str | None, published: str | None) -> CheckpointRef:
     row = None if published is None else published_config(published)
     if checkpoint is None:
-        return Trained() if row is None else Trained(row["published"]["checkpoint"], row, row)
+        return (
+            CheckpointRef()
+            if row is None
+            else CheckpointRef(row["published"]["checkpoint"], row, row)
+        )
     if not Path(checkpoint).expanduser().exists():
         record = _find(checkpoint)
         if row is not None and record.name != row["published"]["checkpoint"]:
@@ -192,9 +198,9 @@ def _trained(checkpoint: str | None, published: str | None) -> Trained:
                 f"{checkpoint} is not what published={published} scores",
                 f"leave one of them out, or take published={record.experiment}",
             )
-        return Trained(checkpoint, published_config(str(record.experiment)), row)
+        return CheckpointRef(checkpoint, published_config(str(record.experiment)), row)
     path = find_checkpoint(checkpoint)
-    return Trained(checkpoint, recorded_config(path) or _foreign_config(path, row), row)
+    return CheckpointRef(checkpoint, recorded_config(path) or _foreign_config(path, row), row)
 
 
 def _foreign_config(path: Path, row: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gcseg.data.datasets import Pair, SegmentationDataset, files_by_stem
-from gcseg.data.faults import FileError, fault
+from gcseg.data.faults import FileError, raise_or_collect
 from gcseg.data.label_spaces import CITYSCAPES, CITYSCAPES_LABEL_IDS
 from gcseg.errors import ConfigError, DataError
 
@@ -62,7 +62,7 @@ def _pairs(root: Path, part: str, faults: list[DataError] | None) -> list[Pair]:
                 kind="missing label",
                 files=[path],
             )
-            fault(error, faults)
+            raise_or_collect(error, faults)
     for name, path in {**label_ids, **train_ids}.items():
         if name not in images:
             error = FileError(
@@ -71,5 +71,5 @@ def _pairs(root: Path, part: str, faults: list[DataError] | None) -> list[Pair]:
                 kind="missing image",
                 files=[path],
             )
-            fault(error, faults)
+            raise_or_collect(error, faults)
     return pairs

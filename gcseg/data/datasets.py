@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
 
-from gcseg.data.faults import FileError, fault
+from gcseg.data.faults import FileError, raise_or_collect
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.data.reading import IMAGE_SUFFIXES, UInt8Array, read_image, read_label
 from gcseg.data.walk import files_below
@@ -195,7 +195,7 @@ def files_by_stem(
         if path.suffix.lower() not in suffixes or not path.stem.endswith(ending):
             continue
         if not _is_text(relative):
-            fault(_not_text(path), faults)
+            raise_or_collect(_not_text(path), faults)
             continue
         # Letters with accents are written in two ways, which look alike.
         stem = normalize("NFC", relative.with_name(relative.stem.removesuffix(ending)).as_posix())
@@ -206,7 +206,7 @@ def files_by_stem(
                 kind="same name",
                 files=[found[stem], path],
             )
-            fault(error, faults)
+            raise_or_collect(error, faults)
             continue
         found[stem] = path
     return found
@@ -273,7 +273,7 @@ def pair_by_name(
                 kind=f"missing {partner}",
                 files=[these[name]],
             )
-            fault(error, faults)
+            raise_or_collect(error, faults)
     both = sorted(set(images) & set(labels))
     return [Pair(name, images[name], labels[name], label_space) for name in both]
 
@@ -319,7 +319,7 @@ def images_as_dataset(
         say(f"left out, as they are not read as pictures: {kinds_of(others)}")
     for file in pictures:
         if not _is_text(file):
-            fault(_not_text(path / file), faults)
+            raise_or_collect(_not_text(path / file), faults)
     names = _unique_names(list(filter(_is_text, pictures)))
     if not names:
         found = f" ({kinds_of(files)})" if files else ""

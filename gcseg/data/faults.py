@@ -34,7 +34,7 @@ class FileError(DataError):
         self.values = dict(values or {})
 
 
-def fault(error: FileError, faults: list[DataError] | None) -> None:
+def raise_or_collect(error: FileError, faults: list[DataError] | None) -> None:
     """Raise an error, or add it to a list so that the others are found too.
 
     Every reader takes `faults`. With None the first fault ends the reading; with a list, files at

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from gcseg.data.faults import FileError, fault
+from gcseg.data.faults import FileError, raise_or_collect
 from gcseg.errors import DataError
 from gcseg.system.records import RecordError, read_text
 from gcseg.system.text import shown
@@ -55,7 +55,7 @@ def read_names(listing: Path, images: Path, faults: list[DataError] | None = Non
 
 
 def _add(cause: str, remedy: str, listing: Path, faults: list[DataError] | None) -> None:
-    fault(FileError(cause, remedy, files=[listing]), faults)
+    raise_or_collect(FileError(cause, remedy, files=[listing]), faults)
 
 
 def _text(listing: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gcseg.data.datasets import Pair, SegmentationDataset
-from gcseg.data.faults import FileError, fault
+from gcseg.data.faults import FileError, raise_or_collect
 from gcseg.data.label_spaces import VOC, LabelSpace
 from gcseg.data.name_lists import read_names
 from gcseg.errors import ConfigError, DataError
@@ -73,5 +73,5 @@ def _is_whole(pair: Pair, where: str, faults: list[DataError] | None) -> bool:
                 kind=f"missing {kind}",
                 files=[path],
             )
-            fault(error, faults)
+            raise_or_collect(error, faults)
     return whole

@@ -76,7 +76,7 @@ def pictures_record(data: SegmentationData) -> dict[str, Any]:
     return {"images": len(names), "pictures": pictures_digest(names)}
 
 
-def keep(
+def save_evaluations(
     results: Path,
     evaluations: Mapping[str, Mapping[str, Any]],
     module: SegmentationModule,

@@ -13,7 +13,7 @@ from gcseg.engine.checkpoints import check_whole, read_state
 from gcseg.errors import GcsegError, WeightsError, is_out_of_memory
 from gcseg.runs.folder import RunFolder
 from gcseg.system.files import atomic_write, output_error
-from gcseg.system.ranks import is_first_process
+from gcseg.system.launch import is_first_process
 from gcseg.system.terminal import announce
 from gcseg.system.text import shown
 from gcseg.weights import outline_torch

@@ -13,7 +13,7 @@ from gcseg.data.datasets import SegmentationDataset
 from gcseg.engine.cost import forward_flops, parameters, training_memory
 from gcseg.models import Segmentor
 from gcseg.runs.folder import METRICS_FILE, REPORT_FILE, RESULTS_FILE
-from gcseg.system.ranks import is_first_process
+from gcseg.system.launch import is_first_process
 from gcseg.system.terminal import TextConsole
 from gcseg.system.text import as_override
 

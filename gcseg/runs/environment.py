@@ -16,7 +16,7 @@ import yaml
 
 from gcseg.runs.folder import RunFolder
 from gcseg.system.files import atomic_write, write_json
-from gcseg.system.ranks import is_first_process
+from gcseg.system.launch import is_first_process
 
 
 def write_settings(folder: RunFolder, config: Mapping[str, Any]) -> None:

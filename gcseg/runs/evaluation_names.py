@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def named(
+def evaluation_keys(
     records: Mapping[str, dict[str, Any]],
     cfg: Mapping[str, Any],
     trained: Mapping[str, Any],

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gcseg.errors import ConfigError
+from gcseg.system.launch import launched
 from gcseg.system.links import leads_out
-from gcseg.system.ranks import launched
 
 CONFIG_FILE = "config.yaml"
 """The resolved settings."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gcseg.errors import OutputError
 from gcseg.system.files import locked, output_error
-from gcseg.system.ranks import is_first_process
+from gcseg.system.launch import is_first_process
 from gcseg.system.records import RecordError, read_text
 from gcseg.system.terminal import announce
 

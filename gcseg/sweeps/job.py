@@ -22,10 +22,10 @@ from gcseg.runs.folder import CONFIG_FILE, RESULTS_FILE
 from gcseg.runs.name import fingerprint
 from gcseg.sweeps.attempt import Attempt, job_folder
 from gcseg.sweeps.ledger import Job, Ledger
-from gcseg.sweeps.plan import describe, of_the_work
+from gcseg.sweeps.plan import job_record, of_the_work
 from gcseg.sweeps.process import JobProcess
 from gcseg.system.files import atomic_write
-from gcseg.system.ranks import is_first_process
+from gcseg.system.launch import is_first_process
 from gcseg.system.records import RecordError, read_yaml
 from gcseg.system.signals import SIGNALS, let_go_of_terminal
 from gcseg.system.terminal import announce
@@ -99,7 +99,7 @@ def enter(
         OutputError: The ledger can't be written.
     """
     if problem is None:
-        return ledger.add(number=number, **describe(cfg, overrides))
+        return ledger.add(number=number, **job_record(cfg, overrides))
     words = of_the_work(overrides)
     key = fingerprint({"overrides": sorted(words)})
     settings = {group: _read(cfg, f"{group}.name") for group in ("backbone", "head", "dataset")}
@@ -165,7 +165,7 @@ def _work(
 
 def _run_rank(ledger: Ledger, cfg: DictConfig, folder: Path, working_folder: Path) -> None:
     """Do another process's part of a training whose processes the launcher has started."""
-    key = describe(cfg, [])["key"]
+    key = job_record(cfg, [])["key"]
     known = next((job for job in ledger.jobs() if job.key == key), None)
     if known is not None and not is_left_to_do(known, cfg.retry_failed):
         return

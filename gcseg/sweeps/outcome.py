@@ -13,7 +13,7 @@ from typing import Any
 
 from gcseg.errors import OutputError
 from gcseg.system.files import write_json
-from gcseg.system.ranks import is_first_process
+from gcseg.system.launch import is_first_process
 from gcseg.system.text import say
 
 VARIABLE = "GCSEG_JOB_OUTCOME"

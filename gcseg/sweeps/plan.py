@@ -8,20 +8,20 @@ from typing import Any
 from omegaconf import DictConfig
 
 from gcseg.config.plain import plain
-from gcseg.config.sweep_name import NOT_THE_WORK
+from gcseg.config.sweep_name import BOOKKEEPING_KEYS
 from gcseg.runs.name import fingerprint, leave_out_neutral, training_settings
 
 
 def of_the_work(overrides: Iterable[str]) -> list[str]:
     """The overrides that say what a job does, in their order."""
-    return [one for one in overrides if one.lstrip("+~").partition("=")[0] not in NOT_THE_WORK]
+    return [one for one in overrides if one.lstrip("+~").partition("=")[0] not in BOOKKEEPING_KEYS]
 
 
-def describe(cfg: DictConfig, overrides: Iterable[str]) -> dict[str, Any]:
+def job_record(cfg: DictConfig, overrides: Iterable[str]) -> dict[str, Any]:
     """What a ledger's entry of a job says: key, overrides, training and settings."""
     settings = plain(cfg)
     config = leave_out_neutral(settings)
-    work = {key: value for key, value in config.items() if key not in NOT_THE_WORK}
+    work = {key: value for key, value in config.items() if key not in BOOKKEEPING_KEYS}
     training = {
         **training_settings(settings),
         "root": config["dataset"].get("root"),

@@ -14,7 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from gcseg.config.checks import check_one
-from gcseg.config.sweep_name import NOT_THE_WORK
+from gcseg.config.sweep_name import BOOKKEEPING_KEYS
 from gcseg.errors import ConfigError, GcsegError
 from gcseg.runs.folder import REPORT_FILE
 from gcseg.runs.lock import hold
@@ -67,10 +67,10 @@ def _check(config: DictConfig) -> None:
             f"{varied.get('fresh', 'fresh=true')} in a multirun, whose jobs could not go on",
             "give run_root= another folder",
         )
-    for name in NOT_THE_WORK:
+    for name in BOOKKEEPING_KEYS:
         if name in varied:
             raise ConfigError(f"{varied[name]} in a multirun", "give one for all jobs")
-    for name in NOT_THE_WORK:
+    for name in BOOKKEEPING_KEYS:
         check_one(name, config[name])
 
 

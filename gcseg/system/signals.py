@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from gcseg.errors import LeftEarlyError, behind
+from gcseg.errors import StoppedBySignal, behind
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 """What clusters, sweeps, a terminal that closes and Ctrl-C send."""
@@ -47,7 +47,7 @@ class Signals:
         """Take a signal.
 
         Raises:
-            LeftEarlyError: There is no step to wait for, or Ctrl-C was pressed again.
+            StoppedBySignal: There is no step to wait for, or Ctrl-C was pressed again.
         """
         if os.getpid() != self._process:  # forked, as a loader's
             return
@@ -64,7 +64,7 @@ class Signals:
             self.tell_others(self.received or signal.SIGTERM)
             return
         self.kill_others()
-        raise LeftEarlyError(signal.Signals(number))
+        raise StoppedBySignal(signal.Signals(number))
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def leaving_on_signals() -> Iterator[Signals]:
     try:
         yield signals
     except Exception as error:
-        if left := behind(error, LeftEarlyError):  # which a library tripped over
+        if left := behind(error, StoppedBySignal):  # which a library tripped over
             raise left from None
         raise
     finally:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from gcseg.system.ranks import is_first_process
+from gcseg.system.launch import is_first_process
 from gcseg.system.text import printable
 
 SECONDS_BETWEEN_LINES = 10.0

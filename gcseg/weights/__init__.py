@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gcseg.weights.architecture import Description, describe, network_settings
-    from gcseg.weights.averages import is_averaged, read_weights
+    from gcseg.weights.ema import is_averaged, read_weights
     from gcseg.weights.keymaps import KEY_MAPS, MMSEG_GCNET, PADDLESEG_GCNET, KeyMap
     from gcseg.weights.load import load_backbone, load_tensors, load_weights
     from gcseg.weights.reading import (
@@ -48,7 +48,7 @@ __all__ = [
 
 _MODULES = {
     "architecture": ("Description", "describe", "network_settings"),
-    "averages": ("is_averaged", "read_weights"),
+    "ema": ("is_averaged", "read_weights"),
     "keymaps": ("KEY_MAPS", "MMSEG_GCNET", "PADDLESEG_GCNET", "KeyMap"),
     "load": ("load_backbone", "load_tensors", "load_weights"),
     "reading": (

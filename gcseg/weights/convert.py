@@ -25,7 +25,7 @@ from gcseg.weights.architecture import (
     empty_state,
     network_settings,
 )
-from gcseg.weights.averages import Kind, is_averaged, read_weights
+from gcseg.weights.ema import Kind, is_averaged, read_weights
 from gcseg.weights.keymaps import (
     MMPRETRAIN_RESNET,
     MMSEG_GCNET,
@@ -72,7 +72,7 @@ def convert(
         force: Whether to write over a file that is there.
         variant: See `gcseg.weights.architecture.describe`.
         align_corners: See `gcseg.weights.architecture.describe`.
-        kind: See `gcseg.weights.averages.read_weights`.
+        kind: See `gcseg.weights.ema.read_weights`.
 
     Returns:
         What to know when using the file, one line each.

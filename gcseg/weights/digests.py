@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from gcseg.weights.refused import RefusedError
+from gcseg.weights.unsafe import RefusedError
 
 METADATA = "gcseg.sha256"
 """Entry of a safetensors file's metadata, all of which are text."""

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gcseg.system.text import shown
-from gcseg.weights.refused import RefusedError
-from gcseg.weights.stand_ins import Array, DType, Foreign
+from gcseg.weights.safe_objects import Array, DType, Foreign
+from gcseg.weights.unsafe import RefusedError
 
 MAX_OPERATIONS = 2_000_000  # reads of a pickle; a training checkpoint of ResNet-101 takes 100 000
 MAX_LINE = 512  # bytes of a type's module or name

@@ -24,8 +24,8 @@ from gcseg.system.text import shown
 from gcseg.weights import digests, torch_files
 from gcseg.weights.pickles import Source, Unpickler
 from gcseg.weights.records import own_record
-from gcseg.weights.refused import RefusedError
-from gcseg.weights.stand_ins import STAND_INS, Array
+from gcseg.weights.safe_objects import STAND_INS, Array
+from gcseg.weights.unsafe import RefusedError
 
 PARALLEL_PREFIX = "module."  # of all names where DataParallel or its distributed kind was saved
 TRAINING_PREFIX = "model."  # of the network's parameters in a checkpoint of our training

@@ -21,14 +21,14 @@ import torch
 
 from gcseg.system.text import shown
 from gcseg.weights.pickles import Named, Source, Unpickler
-from gcseg.weights.refused import RefusedError
-from gcseg.weights.stand_ins import (
+from gcseg.weights.safe_objects import (
     MAX_DIMENSIONS,
     STAND_INS,
     TRAINING_STAND_INS,
     Foreign,
     are_sizes,
 )
+from gcseg.weights.unsafe import RefusedError
 
 ZIP_MAGIC = b"PK\x03\x04"
 # Each part of a file of torch < 1.6 is a pickle of its own; the first is this number.

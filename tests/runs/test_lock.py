@@ -11,7 +11,7 @@ import pytest
 from gcseg.errors import ConfigError, OutputError
 from gcseg.runs.folder import RunFolder, choose_folder
 from gcseg.runs.lock import hold, remove_leftovers
-from gcseg.system.ranks import is_first_process
+from gcseg.system.launch import is_first_process
 from tests.running import TINY, child_environment, only_run
 
 HOLDER = """

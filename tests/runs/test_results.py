@@ -9,7 +9,7 @@ import pytest
 from gcseg.errors import OutputError
 from gcseg.inference.protocol import Augmentation, Protocol, SlidingWindow
 from gcseg.metrics.scores import Scores
-from gcseg.runs.evaluation_names import apart, named
+from gcseg.runs.evaluation_names import apart, evaluation_keys
 from gcseg.runs.results import evaluation_record, merge_results, print_table, read_results
 
 
@@ -72,7 +72,9 @@ SETTINGS = {
 
 def name(record, mode="none", cfg=None, **options):
     """The name that an evaluation gets beside a training with SETTINGS."""
-    (name,) = named({mode: record}, cfg or SETTINGS, SETTINGS, **{"split": "val", **options})
+    (name,) = evaluation_keys(
+        {mode: record}, cfg or SETTINGS, SETTINGS, **{"split": "val", **options}
+    )
     return name
 
 
@@ -122,9 +124,11 @@ def test_what_sets_an_evaluation_apart(change, apart):
 
 def test_weights_of_another_framework_are_for_any_dataset():
     known = {"protocol": SETTINGS["protocol"]}
-    assert list(named({"none": record()}, SETTINGS, known, split="val")) == ["none@a"]
+    assert list(evaluation_keys({"none": record()}, SETTINGS, known, split="val")) == ["none@a"]
     half = {**SETTINGS, "precision": "bf16-mixed"}
-    assert list(named({"none": record()}, half, known, split="val")) == ["none@a@bf16-mixed"]
+    assert list(evaluation_keys({"none": record()}, half, known, split="val")) == [
+        "none@a@bf16-mixed"
+    ]
 
 
 def test_a_mode_that_flips_otherwise_is_named_apart():
@@ -137,8 +141,10 @@ def test_a_network_trained_for_sliding_windows_is_scored_so_as_usual():
     sizes = {"height": 64, "width": 96, "stride_height": None, "stride_width": None}
     trained = {**SETTINGS, "inference": {"window": sizes}}
     slid = record(window=SlidingWindow(64, 96, 43, 64))
-    assert list(named({"none": slid}, trained, trained, split="val")) == ["none"]
-    assert list(named({"none": record()}, SETTINGS, trained, split="val")) == ["none@whole"]
+    assert list(evaluation_keys({"none": slid}, trained, trained, split="val")) == ["none"]
+    assert list(evaluation_keys({"none": record()}, SETTINGS, trained, split="val")) == [
+        "none@whole"
+    ]
 
 
 OTHER = {**record(), "images": 2, "pictures": "99999999"}

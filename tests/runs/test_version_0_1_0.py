@@ -1,5 +1,6 @@
 """Runs and sweeps that version 0.1.0 made are continued, scored, reported and compared."""
 
+import csv
 import json
 import shutil
 import sqlite3
@@ -81,6 +82,9 @@ def test_a_training_goes_on(project):
         int(line.split(",")[0]) for line in (folder / "metrics.csv").read_text().splitlines()[1:]
     ]
     assert sorted(set(steps)) == list(range(7))
+    with (folder / "metrics.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["val/miou"]]
+    assert [row["step"] for row in rows] == ["1", "3", "5"], "the validation that was left is made"
     # As 0.1.0 itself went on from there, but for the machine's rounding.
     assert results(project, UNFINISHED)["evaluations"]["none"]["miou"] == pytest.approx(
         0.09593305890461735, rel=1e-3

@@ -4,7 +4,7 @@ from gcseg.config.plain import plain
 from gcseg.config.sweep_name import sweep_name
 from gcseg.sweeps.job import enter
 from gcseg.sweeps.ledger import Ledger
-from gcseg.sweeps.plan import describe, merged
+from gcseg.sweeps.plan import job_record, merged
 from tests.running import compose
 
 
@@ -71,7 +71,7 @@ def test_what_a_rejected_job_is_known_by(tmp_path):
 
 def test_what_a_job_is_known_by():
     cfg = compose("train", "backbone=r34", "tta=all", "iters=7", "seed=3")
-    entry = describe(cfg, ["backbone=r34", "run_root=x", "tta=all"])
+    entry = job_record(cfg, ["backbone=r34", "run_root=x", "tta=all"])
     assert entry["overrides"] == ["backbone=r34", "tta=all"]
     assert entry["settings"] == {
         "backbone": "r34", "head": "gc", "dataset": "scenes", "iters": 7, "seed": 3,
@@ -94,7 +94,7 @@ def test_what_a_job_is_known_by():
     ],
 )
 def test_which_jobs_are_the_same(override, same_job, same_training):
-    one, other = describe(compose("train"), []), describe(compose("train", override), [])
+    one, other = job_record(compose("train"), []), job_record(compose("train", override), [])
     assert (one["key"] == other["key"]) == same_job
     assert (one["training"] == other["training"]) == same_training
 

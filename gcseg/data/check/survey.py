@@ -14,7 +14,7 @@ from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.parallel import in_parallel
 from gcseg.data.reading import count_values
 from gcseg.errors import DataError
-from gcseg.system.ranks import is_first_process
+from gcseg.system.launch import is_first_process
 from gcseg.system.terminal import announce
 from gcseg.system.text import say
 

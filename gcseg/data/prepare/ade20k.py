@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from gcseg.data.ade20k import ade20k
 from gcseg.data.prepare.archives import ProgressBar, silent
-from gcseg.data.prepare.places import Layout, Part
+from gcseg.data.prepare.layout import Layout, Part
 from gcseg.data.prepare.sources import Archive, Say, alone_in, count, given, unpack_given
 
 # Source: Zhou et al., CVPR 2017, section 4.

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from gcseg.data.folder import camvid
 from gcseg.data.prepare.archives import ProgressBar, silent
-from gcseg.data.prepare.places import Layout, Part
+from gcseg.data.prepare.layout import Layout, Part
 from gcseg.data.prepare.sources import Say, alone_in, count, given, unpack_given
 from gcseg.errors import DataError
 

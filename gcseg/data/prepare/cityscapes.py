@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from gcseg.data.cityscapes import cityscapes
 from gcseg.data.label_spaces import CITYSCAPES, CITYSCAPES_LABEL_IDS
 from gcseg.data.prepare.archives import ProgressBar, silent
+from gcseg.data.prepare.layout import Layout, Part
 from gcseg.data.prepare.masks import Mask, write_masks
-from gcseg.data.prepare.places import Layout, Part
 from gcseg.data.prepare.sources import Say, alone_in, count, given, unpack_given
 from gcseg.data.reading import read_label
 from gcseg.errors import DataError

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from gcseg.data.prepare.archives import Entry
-from gcseg.data.prepare.places import the_one
+from gcseg.data.prepare.layout import the_one
 from gcseg.data.reading import UInt8Array
 from gcseg.errors import ConfigError, DataError
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.prepare.archives import ELSEWHERE, Entry, ProgressBar, opened, silent, unpack
-from gcseg.data.prepare.places import Layout, at_one_place, check_pairs, split_of
+from gcseg.data.prepare.layout import Layout, at_one_place, check_pairs, split_of
 from gcseg.errors import ConfigError, DataError, OutputError
 from gcseg.system.download import download as fetch
 from gcseg.system.files import locked

@@ -14,8 +14,8 @@ from gcseg.data.name_lists import read_names
 from gcseg.data.parallel import in_parallel
 from gcseg.data.prepare import sbd
 from gcseg.data.prepare.archives import Entry, ProgressBar, opened, silent, unpack, whole
+from gcseg.data.prepare.layout import Layout, Part, at_one_place, check_pairs
 from gcseg.data.prepare.masks import Mask, write_masks
-from gcseg.data.prepare.places import Layout, Part, at_one_place, check_pairs
 from gcseg.data.prepare.sources import (
     Archive,
     Say,

@@ -21,7 +21,7 @@ from gcseg.data.scenes.street import (
     draw_skyline,
     haze_ground,
 )
-from gcseg.data.scenes.things import (
+from gcseg.data.scenes.street_objects import (
     Thing,
     draw_bin,
     draw_bush,

@@ -19,7 +19,7 @@ from gcseg.data.reading import UInt8Array
 from gcseg.engine.callbacks.panel import PanelImage, encoded
 from gcseg.engine.loggers.wandb import WandbRunLogger
 from gcseg.engine.loggers.wandb_credentials import check_project
-from gcseg.errors import ConfigError, LeftEarlyError, behind
+from gcseg.errors import ConfigError, StoppedBySignal, behind
 from gcseg.visualization.pictures import overlay
 
 SCORES = ("miou", "pixel_accuracy", "boundary_miou", "ece")
@@ -223,8 +223,8 @@ def finishing(loggers: Callable[[], Sequence[Logger]]) -> Iterator[None]:
 
 def _ending(error: BaseException) -> tuple[int, bool]:
     """The exit status after an exception, and whether the job was stopped from outside."""
-    if (left := behind(error, LeftEarlyError)) is not None:
-        assert isinstance(left, LeftEarlyError)
+    if (left := behind(error, StoppedBySignal)) is not None:
+        assert isinstance(left, StoppedBySignal)
         return left.status, left.number != signal.SIGINT
     if behind(error, KeyboardInterrupt) is not None:
         return 130, False

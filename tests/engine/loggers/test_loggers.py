@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.engine import loggers
 from gcseg.engine.callbacks.panel import PanelImage
-from gcseg.errors import ConfigError, LeftEarlyError
+from gcseg.errors import ConfigError, StoppedBySignal
 from tests.running import TINY
 
 SPACE = LabelSpace(("road", "traffic light", "sky"))
@@ -51,8 +51,8 @@ def test_scores_have_the_same_names_for_all_loggers():
 
 def behind_another_error():
     try:
-        raise LeftEarlyError(signal.SIGUSR1, 3)
-    except LeftEarlyError as left:
+        raise StoppedBySignal(signal.SIGUSR1, 3)
+    except StoppedBySignal as left:
         raise RuntimeError("a library tripped") from left
 
 
@@ -70,8 +70,8 @@ def fail(error):
         (lambda: fail(SystemExit(3)), (3, False), SystemExit),
         (lambda: fail(SystemExit("no")), (1, False), SystemExit),
         (lambda: fail(SystemExit()), (0, False), SystemExit),
-        (lambda: fail(LeftEarlyError(signal.SIGTERM, 3)), (75, True), LeftEarlyError),
-        (lambda: fail(LeftEarlyError(signal.SIGINT, 3)), (130, False), LeftEarlyError),
+        (lambda: fail(StoppedBySignal(signal.SIGTERM, 3)), (75, True), StoppedBySignal),
+        (lambda: fail(StoppedBySignal(signal.SIGINT, 3)), (130, False), StoppedBySignal),
         (behind_another_error, (75, True), RuntimeError),
     ],
 )

@@ -19,7 +19,7 @@ from gcseg.data.label_spaces import LabelSpace
 from gcseg.engine import loggers
 from gcseg.engine.callbacks.panel import PanelImage
 from gcseg.engine.loggers import wandb as wandb_logger
-from gcseg.errors import LeftEarlyError
+from gcseg.errors import StoppedBySignal
 from tests.engine.loggers.conftest import nobody_logged_in
 from tests.running import REPOSITORY, TINY, compose
 from tests.wandb_files import offline_runs
@@ -173,7 +173,7 @@ def test_best_and_last_of_two_steps_are_two_versions(tmp_path, no_account):
 def test_a_training_that_is_stopped_and_goes_on_is_one_run(tmp_path, no_account):
     folder = run_folder(tmp_path)
     steps = (range(3), range(2, 5))
-    for part, error in zip(steps, (LeftEarlyError(signal.SIGTERM, 2), None), strict=True):
+    for part, error in zip(steps, (StoppedBySignal(signal.SIGTERM, 2), None), strict=True):
         logger = loggers.wandb_logger(folder, {}, project="p")
         try:
             with loggers.finishing(lambda logger=logger: [logger]):
@@ -181,7 +181,7 @@ def test_a_training_that_is_stopped_and_goes_on_is_one_run(tmp_path, no_account)
                     logger.log_metrics({"train/loss": 1.0}, step)
                 if error:
                     raise error
-        except LeftEarlyError:
+        except StoppedBySignal:
             pass
     first, second = offline_runs(folder)
     assert (first.exit_code, second.exit_code) == (75, 0)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gcseg.system.text import shown
-from gcseg.weights.refused import RefusedError
+from gcseg.weights.unsafe import RefusedError
 
 MAX_DIMENSIONS = 8  # of an array or tensor
 

@@ -17,7 +17,7 @@ from gcseg.engine import evaluate
 from gcseg.engine.checkpoints import AtomicCheckpointIO
 from gcseg.engine.data import SegmentationData, begin_loading
 from gcseg.engine.module import SegmentationModule
-from gcseg.errors import LeftEarlyError
+from gcseg.errors import StoppedBySignal
 from gcseg.system import signals
 from tests.running import TINY, child_environment, only_run
 
@@ -209,7 +209,7 @@ def test_ctrl_c_a_second_time_leaves_at_once(monkeypatch):
         send(signal.SIGINT, signal.SIGINT)  # as to a group of processes, and forwarded
         now = 2.0
         send(signal.SIGTERM)
-        with pytest.raises(LeftEarlyError) as left:
+        with pytest.raises(StoppedBySignal) as left:
             send(signal.SIGINT)
     assert (taken.received, left.value.status) == (signal.SIGINT, 130)
 
@@ -223,7 +223,7 @@ def test_other_processes_are_told_once_or_ended():
         assert (told, ended) == ([signal.SIGUSR1], [])
     with signals.leaving_on_signals() as taken:
         taken.tell_others, taken.kill_others = told.append, lambda: ended.append(1)
-        with pytest.raises(LeftEarlyError):
+        with pytest.raises(StoppedBySignal):
             send(signal.SIGTERM)
         assert (told, ended) == ([signal.SIGUSR1], [1])
 

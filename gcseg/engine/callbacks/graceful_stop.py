@@ -12,14 +12,14 @@ import pytorch_lightning as L
 import torch
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
-from gcseg.errors import LeftEarlyError
+from gcseg.errors import StoppedBySignal
 from gcseg.system.signals import Signals
 
 SECONDS_TO_END = 20
 """How long the first process of a training waits for another one that leaves too."""
 
 
-class Leave(L.Callback):
+class GracefulStop(L.Callback):
     """Saves and leaves when a signal has come: before the next step, or out of a validation.
 
     All processes of a training agree on it, whichever of them got the signal. A validation that is
@@ -70,7 +70,7 @@ class Leave(L.Callback):
         """Leave between two steps.
 
         Raises:
-            LeftEarlyError: A signal has come to one of the processes.
+            StoppedBySignal: A signal has come to one of the processes.
             OutputError: The checkpoint can't be written.
         """
         if trainer.global_step == self._step:  # still accumulating
@@ -101,7 +101,7 @@ class Leave(L.Callback):
         """Leave before anything is made of the scores, where one of the processes stopped.
 
         Raises:
-            LeftEarlyError: A signal has come to one of the processes, while training.
+            StoppedBySignal: A signal has come to one of the processes, while training.
             OutputError: The checkpoint can't be written.
         """
         if trainer.state.fn == "fit" and (number := self._agreed(trainer)):
@@ -118,11 +118,16 @@ class Leave(L.Callback):
         """Leave at once from now on.
 
         Raises:
-            LeftEarlyError: A signal has come to one of the processes.
+            StoppedBySignal: A signal has come to one of the processes.
         """
         if number := self._agreed(trainer):
             self._leave(trainer, number)
         self.signals.noting = False
+
+    @property
+    def state_key(self) -> str:
+        """The name of its state in checkpoints, as version 0.1.0 wrote it."""
+        return "Leave"
 
     def state_dict(self) -> dict[str, Any]:
         """Whether a validation is to be made before the next step."""
@@ -150,7 +155,7 @@ class Leave(L.Callback):
             self.signals.wait_for_others = lambda: _wait(others)
         if trainer.global_step != self._saved:
             trainer.save_checkpoint(self.path)
-        raise LeftEarlyError(signal.Signals(number), trainer.global_step)
+        raise StoppedBySignal(signal.Signals(number), trainer.global_step)
 
 
 def _wait(others: list[subprocess.Popen[bytes]]) -> None:
