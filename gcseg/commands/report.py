@@ -35,9 +35,10 @@ def sweep_report(cfg: DictConfig) -> None:
 
     folder = Path(cfg.sweep).expanduser()
     output = None if cfg.output is None else Path(cfg.output)
+    root = None if cfg.run_root is None else Path(cfg.run_root).expanduser()
     notices: list[str] = []
     jobs = read_jobs(folder, notices)
-    say(f"report: {write_sweep_report(folder, jobs, output, notices)}")
+    say(f"report: {write_sweep_report(folder, jobs, output, notices, root)}")
 
 
 def main() -> None:

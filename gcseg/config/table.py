@@ -327,7 +327,12 @@ TABLE: tuple[Row, ...] = (
         Row("examples", "whole number", "of the best, the median and the worst each", 0, 100,
             "images", needed=True),
     ),
-    *_of("report_sweep", Row("sweep", "path", "a folder of runs/sweeps", needed=True)),
+    *_of(
+        "report_sweep",
+        Row("sweep", "path", "a folder of runs/sweeps", needed=True),
+        Row("run_root", "path", "where its run folders are; null: two folders above the sweep's",
+            also=(None,), needed=True),
+    ),
     # looking at data
     *_of(
         "data",

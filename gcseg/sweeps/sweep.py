@@ -26,8 +26,8 @@ from gcseg.system.text import say
 _GONE_ON_WITH = ("multirun.yaml", "ledger.sqlite", "jobs", "slurm")
 """Of a sweep's folder: what is opened as it is there; other files are replaced."""
 
-_begun: list[tuple[Path, ExitStack]] = []
-"""The sweep of this process, from its start to its end."""
+_begun: list[tuple[Path, Path, ExitStack]] = []
+"""The folder, run root and lock of this process's sweep, from its start to its end."""
 
 
 class SweepCallback(Callback):
@@ -46,7 +46,7 @@ class SweepCallback(Callback):
         quiet_search(config)
         try:
             _check(config)
-            _begin(Path(config.hydra.sweep.dir).absolute())
+            _begin(Path(config.hydra.sweep.dir).absolute(), Path(config.run_root).absolute())
         except GcsegError as error:  # which Hydra would turn into a warning
             say(f"error: {error}", error=True)
             raise SystemExit(1) from None
@@ -87,7 +87,7 @@ def quiet_search(config: DictConfig) -> None:
     log.addFilter(lambda record: "must be float-castable" not in record.getMessage())
 
 
-def _begin(folder: Path) -> None:
+def _begin(folder: Path, root: Path) -> None:
     refuse_links(folder, _GONE_ON_WITH)
     held = ExitStack()
     held.enter_context(hold(folder, remedy="wait for its end, or give another command or run_root"))
@@ -96,28 +96,29 @@ def _begin(folder: Path) -> None:
     except BaseException:
         held.close()
         raise
-    _begun.append((folder, held))
+    _begun.append((folder, root, held))
 
 
-def end(summarise: Callable[[Path, Sequence[Job]], None]) -> None:
+def end(summarise: Callable[[Path, Sequence[Job], Path], None]) -> None:
     """Sum up the sweep that this process has begun, whatever it came to.
 
     Args:
-        summarise: Writes what is to be read of a sweep: takes its folder and all of its jobs.
+        summarise: Writes what is to be read of a sweep: takes its folder, all of its jobs and
+            their run root.
 
     Raises:
         SystemExit: Jobs have failed; a line for each is printed.
     """
     if not _begun:
         return
-    folder, held = _begun.pop()
+    folder, root, held = _begun.pop()
     with held:
         jobs = Ledger(folder / "ledger.sqlite").jobs()
         if not jobs:  # nothing could be composed: nothing stays
             for name in ("ledger.sqlite", "multirun.yaml"):
                 (folder / name).unlink(missing_ok=True)
             return
-        summarise(folder, jobs)
+        summarise(folder, jobs, root)
         announce(f"sweep: {folder}, to look at: {folder / REPORT_FILE}")
         left = [job for job in jobs if job.state in ("pending", "running", "interrupted")]
         failed = [job for job in jobs if job.state == "failed"]

@@ -1,17 +1,23 @@
 """Links in a folder that was unpacked lead nothing out of it: no write, no removal, no record."""
 
+import html
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from gcseg.errors import OutputError
+from gcseg.report.sweep.trainings import read_trainings
+from gcseg.report.sweep.write import write_summary
 from gcseg.runs.folder import run_folder_of
 from gcseg.runs.results import merge_results
+from gcseg.sweeps.ledger import shown_jobs
 from gcseg.sweeps.process import JobProcess
 from gcseg.system.links import leads_out, refuse_links
 from tests.security.payloads import snapshot
 from tests.sweeps.commands import stubs_path, use_stubs
+from tests.sweeps.jobs import grid, ledger
 
 
 @pytest.fixture
@@ -216,3 +222,52 @@ def test_no_console_log_is_a_link(tmp_path):
     with pytest.raises(OutputError, match=r"console\.log can't be written \(it is no regular file"):
         JobProcess({}, tmp_path / "0", tmp_path, {})
     assert (tmp_path / "mine").read_text() == "mine\n"
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """The folder of a stranger's sweep whose one job names one's own run folder as its run."""
+
+    def sweep(run):
+        (done,) = grid(modes=["none"])
+        job = replace(done, run=str(run), log=str(tmp_path / "log"))
+        return ledger(tmp_path / "stranger" / "sweeps" / "s", [job])
+
+    return sweep
+
+
+@pytest.mark.parametrize("how", ["named", "link", "job", "parent"])
+def test_a_sweep_shows_no_run_folder_elsewhere(how, run, sweep, training, tmp_path):
+    """Whether the ledger names it, or a link that the sweep came with leads to it."""
+    victim = shutil.copytree(training.folder, tmp_path / "victim")
+    environment = json.loads((victim / "environment.json").read_text())
+    (victim / "environment.json").write_text(json.dumps({**environment, "gpus": ["mine"]}))
+    named = {"link": tmp_path / "stranger" / "r", "parent": tmp_path / "stranger" / ".." / "victim"}
+    given = sweep(named.get(how, victim if how == "named" else tmp_path / "nowhere"))
+    if how == "link":
+        (tmp_path / "stranger" / "r").symlink_to(victim)
+    if how == "job":
+        (given / "jobs").mkdir()
+        (given / "jobs" / "0").symlink_to(victim)
+    outcome = run("report", f"sweep={given}")
+    assert outcome.status == 0, outcome.err
+    page = (given / "report.html").read_text()
+    assert "val_every" not in page and str(training.folder.parent) not in page
+    told = "is gone" if how == "job" else f"is not in {tmp_path / 'stranger'}"
+    assert told in html.unescape(page)
+    trainings = read_trainings(given, shown_jobs(given / "ledger.sqlite", []))
+    (found,) = trainings.values()
+    assert not (found.config or found.results or found.environment or found.curve())
+    write_summary(given, shown_jobs(given / "ledger.sqlite", []))
+    assert str(json.loads((victim / "results.json").read_text())["training"]["seconds"]) not in (
+        (given / "sweep.csv").read_text()
+    )
+
+
+def test_run_folders_elsewhere_are_shown_where_one_says_run_root(run, sweep, training, tmp_path):
+    victim = shutil.copytree(training.folder, tmp_path / "victim")
+    given = sweep(victim)
+    assert run("report", f"sweep={given}", f"run_root={tmp_path}").status == 0
+    assert "is not in" not in (given / "report.html").read_text()
+    (found,) = read_trainings(given, shown_jobs(given / "ledger.sqlite", []), tmp_path).values()
+    assert found.folder == victim and found.config["val_every"] == 2

@@ -45,7 +45,11 @@ _ALONE = "What stands alone has a mark for the lowest seed, the mean and the hig
 
 
 def write_sweep_report(
-    folder: Path, jobs: Sequence[Job], output: Path | None = None, notices: Sequence[str] = ()
+    folder: Path,
+    jobs: Sequence[Job],
+    output: Path | None = None,
+    notices: Sequence[str] = (),
+    root: Path | None = None,
 ) -> Path:
     """Write the page that compares the runs of a sweep.
 
@@ -56,6 +60,7 @@ def write_sweep_report(
         jobs: All of its jobs, finished or not.
         output: The page; report.html in the sweep's folder by default.
         notices: On what is left out of the jobs.
+        root: Where its run folders are; None for two folders above the sweep's.
 
     Returns:
         The page.
@@ -66,7 +71,7 @@ def write_sweep_report(
     output = folder / REPORT_FILE if output is None else output
     rows, columns = settings(jobs), modes(jobs)
     columns = [mode for mode in columns if any(row.in_mode(mode) for row in rows)]
-    trainings = read_trainings(folder, jobs)
+    trainings = read_trainings(folder, jobs, root)
     page = Document(f"Sweep {folder.absolute().name}", _subtitle(rows, jobs))
     sheets, unfinished = summary(jobs)
     _add_scores(page, rows, columns, jobs, sheets[:1], [*unfinished, *notices])

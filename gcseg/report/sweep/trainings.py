@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gcseg.errors import OutputError
 from gcseg.runs.folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
 from gcseg.runs.shapes import ANYTHING, ENVIRONMENT, FRACTION, RESULTS
 from gcseg.runs.shown import number, shown_curves, shown_record
-from gcseg.system.text import brief
+from gcseg.system.links import leads_out
+from gcseg.system.text import brief, shown
 
 if TYPE_CHECKING:
     from gcseg.sweeps.ledger import Job
@@ -116,22 +118,26 @@ class Training:
         return int(count) * int(nodes)
 
 
-def read_trainings(folder: Path, jobs: Sequence[Job]) -> dict[str, Training]:
+def read_trainings(
+    folder: Path, jobs: Sequence[Job], root: Path | None = None
+) -> dict[str, Training]:
     """The trainings of a sweep, by their fingerprints, in the order of their first jobs.
 
-    A run folder that was moved together with the sweep's is found beside it. Each is read once, by
-    however many jobs it is named.
+    Each run folder is read once, by however many jobs it is named.
 
     Args:
         folder: The sweep's.
         jobs: All of its jobs, finished or not.
+        root: See `find_run`.
     """
     groups: dict[str, list[Job]] = {}
     for job in sorted(jobs, key=lambda job: job.number):
         groups.setdefault(job.training, []).append(job)
     known: dict[str, _Files] = {}
     curves: dict[str, dict[int, float]] = {}
-    return {training: _read(folder, group, known, curves) for training, group in groups.items()}
+    return {
+        training: _read(folder, group, root, known, curves) for training, group in groups.items()
+    }
 
 
 @dataclass
@@ -154,20 +160,49 @@ def _files(folder: Path) -> _Files:
     return _Files(config, environment, results, lost, without_results)
 
 
+def find_run(run: str, sweep: Path, root: Path | None = None) -> Path:
+    """The run folder of a job, where the ledger says or, if it was moved with the sweep's, there.
+
+    A ledger may name any folder. Those below the run root alone are shown.
+
+    Args:
+        run: As the ledger names it.
+        sweep: The sweep's folder.
+        root: The run root; None for two folders above the sweep's, as it usually is.
+
+    Raises:
+        OutputError: It is gone, or not below the run root.
+    """
+    root = Path(os.path.abspath(sweep)).parent.parent if root is None else root  # noqa: PTH100
+    places = [Path(run), root / Path(run).name]
+    there = [place for place in places if os.path.isdir(place)]  # noqa: PTH112  # of any length
+    found = next((place for place in there if not leads_out(place, root)), None)
+    if found is None:
+        cause = f"the run folder {shown(Path(run).name)} is gone"
+        if there:
+            cause = f"the run folder {shown(run)} is not in {root}"
+        raise OutputError(cause, "give run_root= where it is")
+    return found
+
+
 def _read(
     sweep: Path,
     jobs: Sequence[Job],
+    root: Path | None,
     known: dict[str, _Files],
     curves: dict[str, dict[int, float]],
 ) -> Training:
-    told = list(dict.fromkeys(job.run for job in jobs if job.run))
-    places = [place for run in told for place in (Path(run), sweep.parent.parent / Path(run).name)]
-    # Which takes names of any length.
-    folder = next((place for place in places if os.path.isdir(place)), None)  # noqa: PTH112
+    folder: Path | None = None
+    lost: Sequence[str] = []
+    for run in dict.fromkeys(job.run for job in jobs if job.run):
+        try:
+            folder, lost = find_run(run, sweep, root), []
+            break
+        except OutputError as error:
+            lost = lost or [error.cause]
     results: Mapping[str, Any] = {}
     environment: Mapping[str, Any] = {}
     config: Mapping[str, Any] = {}
-    lost = [] if folder or not told else [f"the run folder {Path(told[0]).name} is gone"]
     if folder is not None:
         key = os.path.realpath(folder)
         files = known.get(key) or known.setdefault(key, _files(folder))
@@ -176,5 +211,5 @@ def _read(
         remarks = files.lost if scored else files.without_results
         lost = [remark.removesuffix(".") for remark in remarks]
     for job in jobs:  # what the job was given, where the training has not come to writing it
-        config = config or shown_record(sweep / "jobs" / str(job.number), CONFIG_FILE, ANYTHING)
+        config = config or shown_record(sweep, f"jobs/{job.number}/{CONFIG_FILE}", ANYTHING)
     return Training(jobs, folder, config, results, environment, lost, curves)

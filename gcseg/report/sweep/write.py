@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gcseg.errors import GcsegError
+from gcseg.errors import GcsegError, OutputError
 from gcseg.report.sweep.page import write_sweep_report
 from gcseg.report.sweep.plot import write_plot
 from gcseg.report.sweep.scores import (
@@ -21,34 +21,36 @@ from gcseg.report.sweep.scores import (
     varying,
 )
 from gcseg.report.sweep.sheets import markdown, print_sheets, summary
+from gcseg.report.sweep.trainings import find_run
 from gcseg.runs.folder import RESULTS_FILE
 from gcseg.runs.shapes import RESULTS
-from gcseg.runs.shown import miou
+from gcseg.runs.shown import mapping, miou, shown_record
 from gcseg.sweeps.ledger import Job
 from gcseg.system.files import atomic_write
 from gcseg.system.terminal import announce
 from gcseg.system.text import printable
 
 
-def write_summary(folder: Path, jobs: Sequence[Job]) -> None:
+def write_summary(folder: Path, jobs: Sequence[Job], root: Path | None = None) -> None:
     """Write sweep.csv, sweep.txt, the plot and report.html, then print the table of a sweep.
 
     Args:
         folder: The sweep's.
         jobs: All of its jobs, finished or not.
+        root: Where its run folders are; None for two folders above the sweep's.
 
     Raises:
         OutputError: The folder can't be written.
     """
     sheets, lines = summary(jobs)
     with atomic_write(folder / "sweep.csv") as file:
-        file.write(_csv(jobs).encode())
+        file.write(_csv(folder, jobs, root).encode())
     with atomic_write(folder / "sweep.txt") as file:
         text = [f"{printable(sheet.title)}\n\n{markdown(sheet)}" for sheet in sheets]
         file.write(("\n\n".join([*text, "\n".join(map(printable, lines))]).strip() + "\n").encode())
     write_plot(folder, settings(jobs), modes(jobs))
     try:
-        write_sweep_report(folder, jobs)
+        write_sweep_report(folder, jobs, None, (), root)
     except (OSError, GcsegError) as error:
         announce(f"no report of the sweep: {error}")
     try:
@@ -57,7 +59,7 @@ def write_summary(folder: Path, jobs: Sequence[Job]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _csv(jobs: Sequence[Job]) -> str:
+def _csv(folder: Path, jobs: Sequence[Job], root: Path | None) -> str:
     """A row per job and mode, scores as fractions in full precision."""
     names = varying(jobs)
     file = io.StringIO(newline="")
@@ -69,7 +71,7 @@ def _csv(jobs: Sequence[Job]) -> str:
     trainings: dict[str | None, Mapping[str, Any]] = {None: {}}
     for job in jobs:
         if job.run is not None and job.run not in trainings:
-            trainings[job.run] = _training(job.run)
+            trainings[job.run] = _training(job.run, folder, root)
         training = trainings[job.run]
         for mode in job_modes(job) or [""]:
             record = (job.evaluations or {}).get(mode, {})
@@ -81,8 +83,10 @@ def _csv(jobs: Sequence[Job]) -> str:
     return file.getvalue()
 
 
-def _training(run: str) -> Mapping[str, Any]:
+def _training(run: str, folder: Path, root: Path | None) -> Mapping[str, Any]:
     """What the run folder says of the training's time; nothing where it is gone or damaged."""
-    from gcseg.runs.shown import mapping, shown_record
-
-    return mapping(shown_record(Path(run), RESULTS_FILE, RESULTS), "training")
+    try:
+        found = find_run(run, folder, root)
+    except OutputError:
+        return {}
+    return mapping(shown_record(found, RESULTS_FILE, RESULTS), "training")
