@@ -23,6 +23,8 @@ from gcseg.system.records import (
 
 MOST_COLUMNS = 2000
 """Of metrics.csv; a training of 150 classes has 170."""
+_EXACT = 2**53
+"""From here on not every whole number is a float."""
 
 Curve = tuple[list[int], list[float]]
 """Steps, counted from 1, and values."""
@@ -120,10 +122,17 @@ def shown_curves(
 
 
 def number(content: object, *keys: str) -> float | None:
-    """The finite number in nested mappings; None where there is none."""
+    """The finite number in nested mappings; None where there is none.
+
+    What floats can't hold exactly comes as the nearest one, with which sums and products stay
+    numbers or become infinite, as none of whole numbers does.
+    """
     for key in keys:
         content = content.get(key) if isinstance(content, Mapping) else None
-    return content if is_finite(content) else None  # type: ignore[return-value]
+    if not is_finite(content):
+        return None
+    value: float = content  # type: ignore[assignment]
+    return value if abs(value) < _EXACT else float(value)
 
 
 def mapping(content: object, *keys: str) -> Mapping[str, Any]:

@@ -105,7 +105,7 @@ class Training:
             self.curves[key] = dict(sorted(found.items()))
         return self.curves[key]
 
-    def _devices(self) -> int | None:
+    def _devices(self) -> float | None:
         """All devices of the training; None where they can't be told."""
         devices = self.config.get("devices", 1)
         if devices == "auto":
@@ -115,7 +115,7 @@ class Training:
         count, nodes = number(devices), number(self.config.get("num_nodes", 1))
         if count is None or nodes is None or min(count, nodes) < 1:
             return None
-        return int(count) * int(nodes)
+        return count * nodes
 
 
 def read_trainings(
