@@ -167,7 +167,9 @@ def parse_json(text: str) -> Any:
 def plain_values(
     content: object, most: int = MOST_VALUES, most_characters: int = MOST_CHARACTERS
 ) -> Any:
-    """A copy of a record in which no list or mapping is shared.
+    """A copy of a record in which no list or mapping is shared, and that can be written as UTF-8.
+
+    Halves of characters, which JSON and pickles may hold, become the escapes that JSON has for them.
 
     Args:
         content: Of text, numbers, true and false, None, lists (or tuples) and mappings.
@@ -192,14 +194,16 @@ def plain_values(
             raise RecordError(f"it is nested in more than {MOST_LEVELS} levels")
         if type(value) is int and value.bit_length() > 3 * _LONGEST_NUMBER:
             raise RecordError("it holds a number of thousands of digits")
-        if value is None or type(value) in (str, bool, int, float):
+        if type(value) is str:
+            return _whole(value)
+        if value is None or type(value) in (bool, int, float):
             return value
         if isinstance(value, Mapping):
             for name in value:
                 if type(name) is not str:
                     raise RecordError(f"a name in it is {_kind(name)} and not text")
             return {
-                name: copy(inner, levels + 1, name_length + len(name) + 1)
+                _whole(name): copy(inner, levels + 1, name_length + len(name) + 1)
                 for name, inner in value.items()
             }
         if isinstance(value, list | tuple):
@@ -214,6 +218,11 @@ def _length(value: object) -> int:
     if isinstance(value, int):
         return value.bit_length() // 3
     return len(value) if isinstance(value, str) else 0
+
+
+def _whole(text: str) -> str:
+    """A text without halves of characters (surrogates)."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _in_short(error: Exception) -> str:

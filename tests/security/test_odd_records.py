@@ -7,6 +7,9 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from gcseg.report.sweep.write import write_summary
+from gcseg.sweeps.ledger import Ledger, shown_jobs
+from tests.security.payloads import settings, write_checkpoint
 from tests.sweeps.jobs import grid, ledger
 
 
@@ -39,3 +42,30 @@ def test_huge_numbers_in_the_runs_of_a_sweep(run, training, tmp_path, names, val
     given = ledger(tmp_path / "runs" / "sweeps" / "s", jobs)
     outcome = run("report", f"sweep={given}")
     assert (outcome.status, outcome.err) == (0, "")
+
+
+def test_halves_of_characters_in_a_sweep(run, tmp_path):
+    """JSON may hold them, as a ledger's does; no file that is written can."""
+    first, second = grid(**{"dataset.root": ["/a", "/b\ud800"]}, modes=["none"])
+    jobs = [first, replace(second, settings={**second.settings, "x": "\udfff"})]
+    given = ledger(tmp_path / "runs" / "sweeps" / "s", jobs)
+    outcome = run("report", f"sweep={given}")
+    assert outcome.status == 0, outcome.err
+    assert "/b\\ud800" in (given / "report.html").read_text()
+    write_summary(given, shown_jobs(given / "ledger.sqlite", []))
+    assert "/b\\ud800" in (given / "sweep.csv").read_text()
+    assert [job.overrides[0] for job in Ledger(given / "ledger.sqlite").jobs()] == [
+        "dataset.root=/a", "dataset.root=/b\\ud800",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["dataset.root", "dataset.splits.val", "dataset.name"])
+def test_halves_of_characters_in_a_checkpoint(name, run, training, tmp_path):
+    config = settings(training.folder)
+    put(config, name, "/a\ud800")
+    own = "backbone._target_=tests.tiny.backbone"
+    given = write_checkpoint(tmp_path / "given.ckpt", training.folder, config)
+    outcome = run("eval", f"checkpoint={given}", "trust=false", own)
+    assert "\ud800" not in outcome.out + outcome.err
+    if outcome.status:
+        assert "ud800" in outcome.error

@@ -185,6 +185,13 @@ def test_values_that_are_not_plain_are_refused():
             plain_values(value)
 
 
+def test_halves_of_characters_become_escapes():
+    assert parse_json('{"a\\ud800": ["\\udce9", "\\ud83d\\ude00 \u00e4"]}') == {
+        "a\\ud800": ["\\udce9", "\U0001f600 \u00e4"]
+    }
+    assert plain_values({"\udfff": "\ud800"}) == {"\\udfff": "\\ud800"}
+
+
 def test_files_are_read_in_utf_8_with_and_without_a_mark(tmp_path):
     path = tmp_path / "a.yaml"
     for content, text in (
