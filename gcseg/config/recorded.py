@@ -35,6 +35,9 @@ NEEDED = {
 }  # fmt: skip
 """Settings that each group has, where a file records it at all."""
 
+MAPPINGS = ("dataset.fit", "ema")
+"""Other settings that are names with values, where a file records them at all."""
+
 DRAWING = "gcseg.data.scenes.dataset.scenes"
 """The reader that writes what is not there."""
 
@@ -62,23 +65,29 @@ def checked(config: object, source: Path) -> dict[str, Any]:
         raise refuse(str(error)) from None
     if not isinstance(settings, dict):
         raise refuse("they are no names with values")
+    for name in (*GROUPS, *MAPPINGS):
+        node = _find(settings, name)
+        if node is not None and not isinstance(node, dict):
+            raise refuse(f"{name} is {shown(brief(node))} and no names with values")
     for group in GROUPS:
         node = settings.get(group)
         if node is None:
+            settings.pop(group, None)
             continue
-        if not isinstance(node, dict):
-            raise refuse(f"{group} is {shown(brief(node))} and no names with values")
         if "defaults" in node:
             raise refuse(f"{group} asks Hydra for further files with defaults")
         for name, value in _walk(node, group):
             last = name.rpartition(".")[2]
             if last.startswith("_") and last != "_target_":
                 raise refuse(f"{shown(name)} is a word of Hydra's")
+            if last == "_target_" and not isinstance(value, str | None):
+                raise refuse(f"{shown(name)} is {shown(value)} and no name")
             if isinstance(value, str) and ("${" in value or value == "???"):
                 raise refuse(f"{shown(name)} is not resolved ({shown(value)})")
-        there = {name for name, _ in _walk(node, group)}
         for needed in NEEDED[group]:
-            if f"{group}.{needed}" not in there:
+            path, _, last = f"{group}.{needed}".rpartition(".")
+            inner = _find(settings, path)
+            if not isinstance(inner, dict) or last not in inner:
                 raise refuse(f"{group}.{needed} is missing")
     return settings
 
@@ -140,6 +149,14 @@ def allowed(
     if not trusted and isinstance(reader, dict) and reader.get("_target_") == DRAWING:
         groups["dataset"] = {**groups["dataset"], "reader": {**reader, "draw": False}}
     return groups
+
+
+def _find(settings: Mapping[str, Any], name: str) -> Any:
+    """The value of a setting by its full name; None where there is none."""
+    node: Any = settings
+    for key in name.split("."):
+        node = node.get(key) if isinstance(node, dict) else None
+    return node
 
 
 def _walk(node: object, name: str) -> Iterator[tuple[str, Any]]:

@@ -169,7 +169,7 @@ def plain_values(
 ) -> Any:
     """A copy of a record in which no list or mapping is shared, and that can be written as UTF-8.
 
-    Halves of characters, which JSON and pickles may hold, become the escapes that JSON has for them.
+    Halves of characters, which JSON and pickles may hold, become the escapes that JSON has.
 
     Args:
         content: Of text, numbers, true and false, None, lists (or tuples) and mappings.

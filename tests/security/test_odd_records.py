@@ -9,7 +9,7 @@ import yaml
 
 from gcseg.report.sweep.write import write_summary
 from gcseg.sweeps.ledger import Ledger, shown_jobs
-from tests.security.payloads import settings, write_checkpoint
+from tests.security.payloads import WRITERS, settings, write_checkpoint
 from tests.sweeps.jobs import grid, ledger
 
 
@@ -69,3 +69,44 @@ def test_halves_of_characters_in_a_checkpoint(name, run, training, tmp_path):
     assert "\ud800" not in outcome.out + outcome.err
     if outcome.status:
         assert "ud800" in outcome.error
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("head._target_", ["os.system"], "head._target_ is an object of type list and no name"),
+        ("backbone._target_", {"a": 1}, "backbone._target_ is an object of type dict and no name"),
+        ("dataset.reader._target_", 5, "dataset.reader._target_ is an object of type int"),
+        ("ema", 5, "ema is 5 and no names with values"),
+        ("ema", float("nan"), "ema is nan and no names with values"),
+        ("dataset.fit", [1, 2], "dataset.fit is [1, 2] and no names with values"),
+        ("dataset.splits", "val", "dataset.splits.train is missing"),
+        ("dataset.root", "a" * 3500, "aaaa"),
+        ("dataset.root", "a" * 5000, "aaaa"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["checkpoint", "run folder"])
+def test_odd_settings(kind, name, value, told, run, training, tmp_path, monkeypatch):
+    """They are told before anything is scored."""
+    monkeypatch.setattr("gcseg.engine.evaluate.evaluate", None)
+    config = settings(training.folder)
+    put(config, name, value)
+    given = WRITERS[kind](tmp_path / "given", training.folder, config)
+    assert told in run("eval", f"checkpoint={given}", "trust=true").error
+
+
+def test_a_name_with_a_point_is_no_setting_in_another(run, training, tmp_path):
+    config = settings(training.folder)
+    config["dataset"] |= {"splits": 3, "splits.train": "train", "splits.val": "val"}
+    given = WRITERS["checkpoint"](tmp_path / "given", training.folder, config)
+    assert "dataset.splits.train is missing" in run("eval", f"checkpoint={given}").error
+
+
+def test_a_group_that_is_null_is_one_that_is_not_recorded(run, training, tmp_path):
+    """Where the command line has it, the evaluation is named as of a training that had the same."""
+    config = settings(training.folder)
+    config["head"] = None
+    given = WRITERS["checkpoint"](tmp_path / "given", training.folder, config)
+    own = "backbone._target_=tests.tiny.backbone"
+    outcome = run("eval", f"checkpoint={given}", "trust=false", own, "head=gc", "head.channels=16")
+    assert outcome.status == 0, outcome.err
