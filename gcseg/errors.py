@@ -6,6 +6,8 @@ import signal
 
 from gcseg.system.text import printable
 
+LONGEST_MESSAGE = 2000
+"""Characters of a message; what a file says does not decide how long it is."""
 LEFT_EARLY = 75
 """Exit status of a training that a signal made save and leave (EX_TEMPFAIL of sysexits.h)."""
 
@@ -24,14 +26,21 @@ class GcsegError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        """The message on one line, in which no name acts on a terminal."""
+        """The message on one line of bounded length, in which no name acts on a terminal."""
         cause = self.cause.strip()
         if cause.startswith("Caught ") and "Traceback (most recent call last)" in cause:
             # A DataLoader raises a worker's exception anew with the whole traceback as its text,
             # the last line of which is the message.
             cause = cause.splitlines()[-1]
             cause = cause.removeprefix(f"{type(self).__module__}.{type(self).__name__}: ")
-        return printable(" ".join(f"{cause}: {self.remedy}".removesuffix(": ").split()))
+        cause, remedy = (printable(" ".join(part.split())) for part in (cause, self.remedy))
+        remedy = _cut(remedy, max(LONGEST_MESSAGE - len(cause), LONGEST_MESSAGE // 2))
+        cause = _cut(cause, LONGEST_MESSAGE - len(remedy))
+        return f"{cause}: {remedy}".removesuffix(": ")
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 class ConfigError(GcsegError):
@@ -90,6 +99,14 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory",
                   "could not create a primitive")  # fmt: skip
 """Of torch's errors where an allocation failed in main memory, on a device, or in its libraries;
 the last is all that oneDNN says."""
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed, for a message: of libraries' errors the first line without a stack."""
+    if isinstance(error, GcsegError):
+        return str(error)
+    lines = filter(None, map(str.strip, str(error).splitlines()))
+    return _cut(printable(next(lines, type(error).__name__)), LONGEST_MESSAGE // 4)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from gcseg.config.messages import explain
 from gcseg.errors import (
+    LONGEST_MESSAGE,
     ConfigError,
     DataError,
     DownloadError,
@@ -14,6 +15,7 @@ from gcseg.errors import (
     OutputError,
     TrainingError,
     WeightsError,
+    reason,
 )
 
 TYPES = (ConfigError, DataError, DownloadError, WeightsError, OutputError, TrainingError)
@@ -87,3 +89,34 @@ def test_out_of_memory_says_so_whatever_the_library_says(error):
     message = explain(error, "train")
     assert "out of memory: lower batch_size" in message
     assert not message.startswith(":")
+
+
+@pytest.mark.parametrize(
+    ("cause", "remedy", "length"),
+    [
+        ("x" * 10**5, "give another", LONGEST_MESSAGE + 5),
+        ("x" * 10**5, "y" * 10**5, LONGEST_MESSAGE + 5),
+        ("cause", "y" * 10**5, LONGEST_MESSAGE + 5),
+        ("\U000e0001" * 10**4, "give another", LONGEST_MESSAGE + 5),
+        ("x" * 10**5, "", LONGEST_MESSAGE + 3),
+    ],
+)
+def test_messages_have_an_end(cause, remedy, length):
+    message = str(WeightsError(cause, remedy))
+    assert len(message) == length
+    assert message.isprintable()
+    if len(remedy) < 100:
+        assert message.endswith(remedy)
+
+
+def test_long_remedies_are_whole_where_there_is_room():
+    remedy = f"use one of {', '.join(f'class {n}' for n in range(150))}"
+    assert str(ConfigError("class_weights has 2 numbers", remedy)).endswith(remedy)
+
+
+def test_reasons_of_libraries_are_their_first_line():
+    stack = "\n  is out of range \nException raised from x (most recent call first):\nframe #0"
+    assert reason(RuntimeError(stack)) == "is out of range"
+    assert reason(RuntimeError("x" * 10**5)) == "x" * 500 + "..."
+    assert reason(MemoryError()) == "MemoryError"
+    assert reason(ConfigError("cause", "remedy")) == "cause: remedy"

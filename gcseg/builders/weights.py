@@ -15,6 +15,9 @@ from gcseg.zoo import catalogue
 if TYPE_CHECKING:
     from gcseg.models import Segmentor
 
+_MOST_SKIPPED = 100
+"""Parameters that are named one by one."""
+
 
 def find_starting_weights(cfg: DictConfig) -> dict[str, Path]:
     """The files that training starts from: of a whole network, or of its backbone, or none.
@@ -50,7 +53,9 @@ def load_starting_weights(
         else:
             skipped = load_weights(model, path, strict=cfg.strict, other_classes=True)
             lines.append(f"network: weights of {path}")
-            lines += [f"not loaded: {line}" for line in skipped]
+            lines += [f"not loaded: {line}" for line in skipped[:_MOST_SKIPPED]]
+            if len(skipped) > _MOST_SKIPPED:
+                lines.append(f"not loaded: {len(skipped) - _MOST_SKIPPED} more")
         lines += _unlike(cfg.backbone, path)
     return lines
 

@@ -13,7 +13,7 @@ from gcseg.builders import data as build_data
 from gcseg.builders import devices
 from gcseg.builders import model as build
 from gcseg.data.label_spaces import LabelSpace
-from gcseg.errors import ConfigError, GcsegError
+from gcseg.errors import ConfigError, GcsegError, reason
 from gcseg.inference.protocol import Augmentation
 from gcseg.report.run.examples import pick_examples, predict_examples, read_image_scores
 from gcseg.report.run.page import write_run_report
@@ -58,7 +58,7 @@ def write_report(cfg: DictConfig, folder: Path, output: Path | None = None) -> P
         except LookupError as error:  # by another version's hand, or left out as odd
             notes.append(f"There are no pictures: results.json has no usable {error} of it.")
         except (GcsegError, OSError, AttributeError, TypeError, ValueError) as error:
-            notes.append(f"There are no pictures: {' '.join(str(error).split())}.")
+            notes.append(f"There are no pictures: {reason(error)}.")
     for note in notes:
         announce(note)
     return write_run_report(folder, examples, space=space, notes=notes, output=output)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from gcseg.commands.arguments import ArgumentParser, run_chosen
 from gcseg.errors import ConfigError
 from gcseg.runs.folder import RunFolder
 from gcseg.runs.modes import MODE_TITLES
-from gcseg.system.text import percent, say, shown
+from gcseg.system.text import listed, percent, say, shown
 from gcseg.zoo import catalogue
 
 
@@ -105,7 +105,7 @@ def _info(given: argparse.Namespace) -> None:
         "format": f"{file.format}, {len(file.tensors)} tensors",
     }
     if file.extra:
-        lines["beside"] = _first(map(shown, file.extra), 20)
+        lines["beside"] = listed(map(shown, file.extra), most=20)
     if is_averaged(file.extra):
         raw = "; the raw ones are in it too" if RAW_WEIGHTS in file.extra else ""
         lines["weights"] = f"the moving average of a training{raw}"
@@ -132,9 +132,9 @@ def _info(given: argparse.Namespace) -> None:
         settings.append(f"backbone.pretrained={given.checkpoint}")
     lines["settings"] = " ".join(settings)
     if description.unused:
-        lines["not used"] = ", ".join(map(shown, description.unused))
+        lines["not used"] = listed(map(shown, description.unused))
     if description.unknown:
-        lines["unknown"] = _first(map(shown, description.unknown))
+        lines["unknown"] = listed(map(shown, description.unknown), most=5)
     _print(lines)
 
 
@@ -184,13 +184,6 @@ def _network(record: catalogue.Record) -> str:
     architecture = record.architecture
     backbone = architecture.get("backbone") or f"r{architecture['depth']}"
     return f"{backbone} {architecture['variant']}"
-
-
-def _first(names: Iterable[str], count: int = 5) -> str:
-    """The first of many names."""
-    names = list(names)
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
 
 
 def _print(lines: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.folder import folder, read_classes
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.errors import ConfigError, DataError
+from gcseg.system.text import shown
 
 SPLITS = {
     "training": "training",
@@ -38,7 +39,9 @@ def ade20k(
         DataError: A folder is missing or empty, or an image has no annotation of its name.
     """
     if split not in SPLITS:
-        raise ConfigError(f"ade20k has no split {split!r}", f"use one of {', '.join(SPLITS)}")
+        raise ConfigError(
+            f"ade20k has no split '{shown(split)}'", f"use one of {', '.join(SPLITS)}"
+        )
     root = Path(root)
     below = (root / "ADEChallengeData2016", root)
     data = next((base for base in below if (base / "annotations").is_dir()), None)

@@ -8,6 +8,7 @@ from gcseg.data.datasets import Pair, SegmentationDataset, files_by_stem
 from gcseg.data.faults import FileError, raise_or_collect
 from gcseg.data.label_spaces import CITYSCAPES, CITYSCAPES_LABEL_IDS
 from gcseg.errors import ConfigError, DataError
+from gcseg.system.text import shown
 
 SPLITS = {
     "train": ("train",),
@@ -36,7 +37,9 @@ def cityscapes(
         DataError: A folder is missing, or an image has no label.
     """
     if split not in SPLITS:
-        raise ConfigError(f"cityscapes has no split {split!r}", f"use one of {', '.join(SPLITS)}")
+        raise ConfigError(
+            f"cityscapes has no split '{shown(split)}'", f"use one of {', '.join(SPLITS)}"
+        )
     root = Path(root)
     pairs = [pair for part in SPLITS[split] for pair in _pairs(root, part, faults)]
     return SegmentationDataset(pairs, CITYSCAPES, f"{root / 'leftImg8bit'} ({split})")

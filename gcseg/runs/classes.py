@@ -8,8 +8,11 @@ from typing import Any
 
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.errors import ConfigError, DataError, WeightsError
-from gcseg.system.text import shown
+from gcseg.system.text import listed, shown
 from gcseg.weights import own_record
+
+_MOST_LISTED = 20
+"""Classes that a message names."""
 
 
 def trained_classes(extra: Mapping[str, Any]) -> LabelSpace | None:
@@ -36,7 +39,7 @@ def trained_classes(extra: Mapping[str, Any]) -> LabelSpace | None:
 
 
 def _listed(space: LabelSpace) -> str:
-    return ", ".join(map(shown, space.names))
+    return listed(map(shown, space.names), most=_MOST_LISTED)
 
 
 def _is_color(value: object) -> bool:

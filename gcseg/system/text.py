@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 LONGEST = 100
 """Characters of a name that a message shows."""
@@ -28,6 +28,19 @@ def shown(value: object) -> str:
     text = value if isinstance(value, str) else f"an object of type {type(value).__name__}"
     text = text if len(text) <= LONGEST else text[:LONGEST] + "..."
     return printable(text)
+
+
+def listed(words: Iterable[str], between: str = ", ", most: int = 10) -> str:
+    """The first of many words, and how many more there are.
+
+    Args:
+        words: As they are shown.
+        between: What stands between two.
+        most: Of which there are no more.
+    """
+    words = list(words)
+    more = [f"and {len(words) - most} more"] if len(words) > most else []
+    return between.join([*words[:most], *more])
 
 
 def brief(value: object, most: int = LONGEST) -> str:

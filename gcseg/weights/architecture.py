@@ -17,7 +17,7 @@ from gcseg.errors import WeightsError
 from gcseg.models import AuxiliaryHead, FCNHead, GCHead, Segmentor, resnet
 from gcseg.models.defaults import DEFAULTS
 from gcseg.models.resnets import DEPTHS, VARIANTS, Bottleneck
-from gcseg.system.text import brief, shown
+from gcseg.system.text import brief, listed, shown
 from gcseg.weights.keymaps import KEY_MAPS, MMSEG_GCNET, MMSEG_GCNET_V1B, OURS, KeyMap
 from gcseg.weights.records import REMEDY, own_record
 
@@ -33,7 +33,15 @@ _CAN_BE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "align_corners": (lambda value: type(value) is bool, "true or false"),
 }
 
-_BLOCK = re.compile(r"backbone\.layer(\d+)\.(\d+)\.")
+_BLOCK = re.compile(r"backbone\.layer([0-9]+)\.([0-9]+)\.")
+
+_TELLING = ("backbone.stem.0", "head.conv_in.0", "head.classifier", "auxiliary_head.conv.0",
+            "head.context.channel_add_conv.0", "head.context.channel_mul_conv.0")  # fmt: skip
+"""Convolutions by whose sizes a network is built."""
+_MOST_CHANNELS = 2**16
+"""Of a convolution; four times what a setting can be."""
+_MOST_SIZES = 8
+"""Of a shape that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,7 @@ def describe(
     """
     keys, names = _naming(tensors)
     shapes = {ours: tensors[theirs].shape for ours, theirs in names.items()}
+    _check_convolutions(shapes, names)
     said = _said(extra or {})
     if align_corners is not None:
         said["head"] = {"align_corners": align_corners, **said["head"]}
@@ -245,6 +254,24 @@ def _depth(names: Iterable[str]) -> int | None:
     return None
 
 
+def _check_convolutions(shapes: Shapes, names: Mapping[str, str]) -> None:
+    """Check that what shows the network's sizes has such.
+
+    Raises:
+        WeightsError: One has not four sizes, or impossible ones.
+    """
+    for module in _TELLING:
+        shape = shapes.get(name := f"{module}.weight")
+        if shape is not None and not (
+            len(shape) == 4 and all(1 <= size <= _MOST_CHANNELS for size in shape)
+        ):
+            raise WeightsError(
+                f"{shown(names[name])} is {show(shape)}, but a convolution has four sizes from 1 "
+                f"to {_MOST_CHANNELS:,}",
+                "give the file as it was before it was changed",
+            )
+
+
 def _backbone(
     keys: KeyMap, shapes: Shapes, variant: str | None, said: Mapping[str, Any]
 ) -> tuple[Node, tuple[str, ...]]:
@@ -358,8 +385,7 @@ def _check_complete(description: Description, shapes: Shapes) -> None:
     if mismatches:
         raise WeightsError(
             f"the weights are not a whole network: {description.keys.source} "
-            f"{description.backbone['name']}, but {'; '.join(mismatches[:10])}"
-            + (f"; and {len(mismatches) - 10} more" if len(mismatches) > 10 else ""),
+            f"{description.backbone['name']}, but {listed(mismatches, '; ')}",
             "give the complete file",
         )
 
@@ -376,4 +402,6 @@ def same_but_for_ones(first: torch.Size, second: torch.Size) -> bool:
 
 def show(shape: torch.Size) -> str:
     """A shape as it is written in messages."""
+    if len(shape) > _MOST_SIZES:
+        return f"a tensor of {len(shape)} dimensions"
     return " x ".join(map(str, shape)) or "a scalar"

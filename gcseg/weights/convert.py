@@ -18,6 +18,7 @@ from gcseg.errors import OutputError, WeightsError
 from gcseg.models.defaults import DEFAULTS
 from gcseg.models.resnets import DEPTHS, BasicBlock
 from gcseg.system.files import atomic_write
+from gcseg.system.text import listed, shown
 from gcseg.weights import digests
 from gcseg.weights.architecture import (
     Description,
@@ -96,7 +97,7 @@ def convert(
     if description.unknown:
         raise WeightsError(
             f"{source} holds {len(description.unknown)} tensors that are no part of a "
-            f"{description.kind}: {', '.join(description.unknown[:5])}",
+            f"{description.kind}: {listed(map(shown, description.unknown))}",
             "remove them from the file",
         )
     content, notes = write(our_tensors(file.tensors, description), description, file.extra)
@@ -105,7 +106,7 @@ def convert(
     if is_averaged(file.extra):
         notes.append("weights: the moving average that the training kept")
     if description.unused:
-        notes.append(f"left out, as gcseg does without: {', '.join(description.unused)}")
+        notes.append(f"left out, as gcseg does without: {listed(map(shown, description.unused))}")
     return notes
 
 

@@ -75,7 +75,7 @@ def _compile(pattern: str) -> tuple[re.Pattern[str], list[tuple[str, int]]]:
     """Turn a pattern into a regular expression and the words and offsets of its groups."""
     # re.split leaves literal text, word, offset, literal text, word, offset, ..., literal text
     parts = _FIELD.split(pattern)
-    expression = r"(\d+)".join(re.escape(literal) for literal in parts[::3])
+    expression = r"([0-9]{1,4})".join(re.escape(literal) for literal in parts[::3])
     offsets = [int(offset or 0) for offset in parts[2::3]]
     return re.compile(expression), list(zip(parts[1::3], offsets, strict=True))
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gcseg.errors import WeightsError
+from gcseg.system.text import listed, shown
 from gcseg.weights.architecture import describe, same_but_for_ones, show
 from gcseg.weights.keymaps import KEY_MAPS
 from gcseg.weights.overrides import overrides
@@ -38,8 +39,8 @@ def load_weights(
 
     Raises:
         WeightsError: If the file is missing or unreadable, if it holds no parameter of the
-            network, or, if `strict`, with every mismatch of names and shapes. The network is
-            unchanged then.
+            network, or, if `strict`, with the first mismatches of names and shapes. The network
+            is unchanged then.
     """
     file = read_checkpoint_file(path)
     return load_tensors(
@@ -61,8 +62,8 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> None:
             whole network as for `load_weights`.
 
     Raises:
-        WeightsError: If the file is missing or unreadable, or with every mismatch of names and
-            shapes. The backbone is unchanged then.
+        WeightsError: If the file is missing or unreadable, or with the first mismatches of names
+            and shapes. The backbone is unchanged then.
     """
     whole = nn.ModuleDict({"backbone": backbone})  # so that it has a network's names
     file = read_checkpoint_file(path)
@@ -123,9 +124,9 @@ def _load(
     classifiers: dict[str, str] = {}
     fitting: dict[str, Tensor] = {}
     for key, (their_key, tensor) in renamed.items():
-        shown = key if key == their_key else f"{their_key} (here {key})"
+        name = shown(key) if key == their_key else f"{shown(their_key)} (here {shown(key)})"
         if key not in state:
-            mismatches.append(f"{their_key} is not in the network")
+            mismatches.append(f"{shown(their_key)} is not in the network")
         elif not same_but_for_ones(tensor.shape, state[key].shape):
             wanted = state[key].shape
             differs_in_classes = _differs_in_classes(key, tensor.shape, wanted)
@@ -135,7 +136,7 @@ def _load(
                 classifiers[module] = f"{module} ({classes})"
             else:
                 of_classes += differs_in_classes
-                mismatches.append(f"{shown} is {show(tensor.shape)}, in the network {show(wanted)}")
+                mismatches.append(f"{name} is {show(tensor.shape)}, in the network {show(wanted)}")
         else:
             fitting[key] = tensor.reshape(state[key].shape)
     for key in state:
@@ -146,7 +147,7 @@ def _load(
     if not fitting:
         names = next((their_key for their_key, _ in renamed.values()), "none")
         raise WeightsError(
-            f"{source} has no parameter that fits, of names such as {names}",
+            f"{source} has no parameter that fits, of names such as {shown(names)}",
             "give a checkpoint of gcseg, or of PaddleSeg's or mmsegmentation's GCNet",
         )
     if strict and mismatches:
@@ -155,7 +156,7 @@ def _load(
             remedy = "the number of classes differs, so take the dataset that it was trained on"
         raise WeightsError(
             f"{source} is for {settings()} and does not fit the network in "
-            f"{len(mismatches)} places: {'; '.join(mismatches)}",
+            f"{len(mismatches)} places: {listed(mismatches, '; ')}",
             f"{remedy}, or load what fits with strict=False",
         )
     model.load_state_dict(fitting, strict=False)
@@ -198,7 +199,8 @@ def _rename(
     for ours, theirs in best:
         if ours in renamed:
             raise WeightsError(
-                f"{source} has two parameters for {ours}, {renamed[ours][0]} and {theirs}",
+                f"{source} has two parameters for {shown(ours)}, {shown(renamed[ours][0])} and "
+                f"{shown(theirs)}",
                 "remove one of them",
             )
         renamed[ours] = (theirs, tensors[theirs])

@@ -93,7 +93,7 @@ def test_info_of_an_ambiguous_network_with_other_tensors(run, tmp_path):
     torch.save(state, tmp_path / "x.pth")
     said = lines(run("weights", "info", "x.pth").out)
     assert said["network"] == "GCNet with r18 d, 5 classes (or variant v1d, by names and shapes)"
-    assert said["unknown"] == "more.0, more.1, more.2, more.3, more.4 and 2 more"
+    assert said["unknown"] == "more.0, more.1, more.2, more.3, more.4, and 2 more"
 
 
 def torch_backbone() -> dict[str, torch.Tensor]:

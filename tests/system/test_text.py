@@ -2,7 +2,7 @@
 
 import pytest
 
-from gcseg.system.text import brief
+from gcseg.system.text import brief, listed
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,9 @@ def test_of_long_values_only_what_is_shown_is_written(value, begins):
 def test_numbers_that_python_does_not_write():
     assert brief(10**5000) == "a huge number"
     assert brief([10**5000, -1]) == "[a huge number, -1]"
+
+
+def test_of_many_words_the_first_are_listed():
+    assert listed("abc") == "a, b, c"
+    assert listed([]) == ""
+    assert listed(map(str, range(12)), "; ", 3) == "0; 1; 2; and 9 more"

@@ -12,6 +12,7 @@ import yaml
 
 from gcseg.errors import WeightsError
 from gcseg.models import FCNHead, Segmentor, gcnet, resnet
+from gcseg.weights import architecture
 from gcseg.weights.architecture import build, describe, network_settings
 from gcseg.weights.convert import our_tensors
 from gcseg.weights.keymaps import KEY_MAPS, MMPRETRAIN_RESNET, MMSEG_GCNET, PADDLESEG_GCNET
@@ -316,3 +317,41 @@ def test_a_head_without_its_ends_is_no_head(name):
 def test_names_beside_the_network_are_told():
     state = meta_gcnet("r18") | {"loss.weight": torch.ones(19), "ema.decay": torch.ones(())}
     assert describe(state).unknown == ("loss.weight", "ema.decay")
+
+
+TELLING = [f"{module}.weight" for module in architecture._TELLING]
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (8, 8), (1,) * 64], ids=len)
+@pytest.mark.parametrize("name", TELLING)
+def test_what_shows_the_sizes_is_a_convolution(name, shape):
+    state = meta_gcnet("r18", fusion="add+multiply")
+    assert state[name].ndim == 4
+    state[name] = torch.empty(shape, device="meta")
+    with pytest.raises(WeightsError) as raised:
+        describe(state)
+    assert str(raised.value).startswith(f"{name} is ")
+    assert "but a convolution has four sizes from 1 to 65,536: give" in str(raised.value)
+    assert len(str(raised.value)) < 250
+
+
+@pytest.mark.parametrize("shape", [(0, 512, 3, 3), (2**40, 0, 3, 3), (2**17, 1, 1, 1)], ids=str)
+@pytest.mark.parametrize("name", TELLING)
+def test_sizes_that_no_convolution_has_build_nothing(name, shape):
+    state = meta_gcnet("r18", fusion="add+multiply")
+    state[name] = torch.empty(shape, device="meta")
+    with pytest.raises(WeightsError, match="but a convolution has four sizes"):
+        describe(state)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "12345", "٣"])
+def test_numbers_that_no_block_has_are_part_of_no_network(number):
+    name = f"backbone.layer1.{number}.conv1.weight"
+    state = meta_gcnet("r18") | {name: torch.ones(())}
+    assert describe(state).unknown == (name,)
+
+
+def test_shapes_are_shown_in_short():
+    assert architecture.show(torch.Size([1, 2])) == "1 x 2"
+    assert architecture.show(torch.Size([])) == "a scalar"
+    assert architecture.show(torch.Size([1] * 64)) == "a tensor of 64 dimensions"

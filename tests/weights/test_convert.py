@@ -364,3 +364,11 @@ def test_other_tensors_are_refused(tmp_path):
     torch.save(small(17).state_dict() | {"more.weight": torch.ones(3)}, tmp_path / "a.pth")
     with pytest.raises(WeightsError, match=r"holds 1 tensors that are no part .*: more\.weight"):
         convert(tmp_path / "a.pth", tmp_path / "b.ckpt")
+
+
+def test_names_that_are_no_part_of_the_network_are_shown_in_short(tmp_path):
+    state = small(15).state_dict() | {f"{'x' * 5000}{n}": torch.ones(1) for n in range(30)}
+    torch.save({"state_dict": state}, tmp_path / "a.ckpt")
+    with pytest.raises(WeightsError, match=r"holds 30 tensors .*, and 20 more: remove") as raised:
+        convert(tmp_path / "a.ckpt", tmp_path / "b.ckpt")
+    assert len(str(raised.value)) < 1500

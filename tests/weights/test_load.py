@@ -12,6 +12,7 @@ from gcseg.weights import (
     MMSEG_GCNET,
     PADDLESEG_GCNET,
     load_backbone,
+    load_tensors,
     load_weights,
 )
 
@@ -272,3 +273,16 @@ def test_a_backbone_of_another_depth_lists_every_mismatch(tmp_path):
     assert "backbone.layer1.2.conv1.weight is not in the file" in message
     assert message.startswith(f"{tmp_path / 'x.pth'} is for backbone=r18 head=gc head.channels=16 ")
     assert "head.conv_in" not in message
+
+
+def test_of_many_mismatches_the_first_are_named():
+    tensors = small(1).state_dict() | {f"{'x' * 300}{n}.weight": torch.ones(()) for n in range(50)}
+    with pytest.raises(WeightsError) as raised:
+        load_tensors(small(2), tensors, source="a file")
+    message = str(raised.value)
+    assert "in 50 places: xxx" in message
+    assert "; and 40 more: build that network" in message
+    assert message.count(" is not in the network") == 10
+    skipped = load_tensors(small(2), tensors, source="a file", strict=False)
+    assert len(skipped) == 50
+    assert max(map(len, skipped)) < 130

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gcseg.data.label_spaces import LabelSpace
-from gcseg.errors import GcsegError
+from gcseg.errors import GcsegError, reason
 from gcseg.report.run.analysis import boundary_parts, calibration_parts, convention_parts, missing
 from gcseg.report.run.curves import best_validation, curve_parts
 from gcseg.report.run.facts import (
@@ -103,8 +103,8 @@ def _add(
         GcsegError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError
     ) as error:  # fmt: skip
         # Files are read as they are, which may be by another version's hand: the rest is shown.
-        reason = f"{type(error).__name__}: {error}"
-        parts = [notice(f"The run folder's files hold what can't be shown here ({reason}).")]
+        why = f"{type(error).__name__}: {reason(error)}"
+        parts = [notice(f"The run folder's files hold what can't be shown here ({why}).")]
     document.add(title, *parts, note=note)
 
 
