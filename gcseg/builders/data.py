@@ -19,6 +19,7 @@ from gcseg.data.check.doctor import read_split
 from gcseg.data.class_index import class_index
 from gcseg.data.crop_fit import check_crop
 from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.extra import Extra, settings_of_labels
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.rare import RareClasses, repeat_factors
 from gcseg.data.resize import ResizeToFit
@@ -66,8 +67,8 @@ def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> Traini
     """Build the pipeline of `cfg.augment` and check that its crop fits the pictures.
 
     Raises:
-        ConfigError: Even at the largest scale all pictures are smaller than the crop, or
-            albumentations refuses an extra transform.
+        ConfigError: Even at the largest scale all pictures are smaller than the crop, or an extra
+            transform is refused by albumentations, fails, or spoils labels.
     """
     crop, augment = plain(cfg.dataset.crop), plain(cfg.augment)
     scale = augment["scale"]
@@ -78,12 +79,24 @@ def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> Traini
     usual = {"_target_": "gcseg.data.colors.RandomDistort"}
     color = augment["color"] and OmegaConf.create({**usual, **augment["color"]})
     augment["color"] = color and instantiate(color)
-    augment["extra"] = [_transform(cfg, name) for name in augment["extra"]]
+    augment["extra"] = [_extra(cfg, name, train) for name in augment["extra"]]
     try:
         on_device = cfg.get("augment_on") == "device"
         return training_pipeline(**crop, **plain(cfg.normalize), **augment, on_device=on_device)
     except ValueError as error:
         raise ConfigError(f"augment: {error}", "see conf/augment/published.yaml") from None
+
+
+def _extra(cfg: DictConfig, name: str, train: SegmentationDataset) -> Extra:
+    """Build one of `cfg.augment.extra`, and try it.
+
+    Raises:
+        ConfigError: It can't be built, fails on a crop, or spoils labels.
+    """
+    classes = train.label_space.num_classes
+    fills = settings_of_labels(name, plain(cfg.augment.extra)[name], classes)
+    extra = Extra(name, _transform(cfg, name), classes, fills)
+    return extra.tried(cfg.dataset.crop.height, cfg.dataset.crop.width)
 
 
 def _transform(cfg: DictConfig, name: str) -> Any:

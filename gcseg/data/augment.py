@@ -39,20 +39,25 @@ class TrainingPipeline:
     device: DeviceAugmentation | None = None
 
 
-def check_window(image: npt.NDArray[Any], height: int, width: int) -> None:
+def check_window(
+    image: npt.NDArray[Any], height: int, width: int, name: str = "augment.extra"
+) -> None:
     """Check what transforms of the user's own have made of a crop.
 
     Args:
         image: h x w x 3.
         height: At most so many rows.
         width: At most so many columns.
+        name: The setting of the transforms, for messages.
 
     Raises:
-        ConfigError: It is larger, or no longer of bytes.
+        ConfigError: It is larger, or no longer of bytes in three channels.
     """
-    if image.dtype != np.uint8 or image.shape[0] > height or image.shape[1] > width:
+    three = image.ndim == 3 and image.shape[2] == 3
+    if image.dtype != np.uint8 or image.shape[0] > height or image.shape[1] > width or not three:
+        others = "" if three else " without three channels"
         raise ConfigError(
-            f"augment.extra makes {image.dtype} pictures of {image.shape[0]}x{image.shape[1]}",
+            f"{name} makes {image.dtype} pictures of {image.shape[0]}x{image.shape[1]}{others}",
             f"leave them uint8, and at most {height}x{width} (height x width) as the crop is",
         )
 

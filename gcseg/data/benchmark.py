@@ -227,7 +227,7 @@ def transforms_apart(
             for transform in (*pipeline.crop.transforms, *pipeline.finish.transforms):
                 start = time.perf_counter()
                 data = transform(**data)
-                name = type(transform).__name__
+                name = getattr(transform, "name", type(transform).__name__)
                 spent[name] = spent.get(name, 0.0) + time.perf_counter() - start
     return {name: 1000 * seconds / samples for name, seconds in spent.items()}
 
