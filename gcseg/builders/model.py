@@ -40,7 +40,9 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     check_head("head", head, backbone.channels[3], num_classes)
     check_head("auxiliary_head", auxiliary_head, backbone.channels[2], num_classes)
     align_corners = cfg.head.get("align_corners", False)
-    return Segmentor(backbone, head, auxiliary_head, align_corners=align_corners)
+    return Segmentor(
+        backbone, head, auxiliary_head, align_corners=align_corners, num_classes=num_classes
+    )
 
 
 def modes(cfg: DictConfig) -> dict[str, Augmentation]:

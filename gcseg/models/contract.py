@@ -1,6 +1,7 @@
-"""What a backbone and a head of the user's own have to give, seen in one small forward pass.
+"""What a backbone and a head of the user's own have to give, seen in two small forward passes.
 
-Those of `gcseg.models` are not looked at: their tests hold the same.
+One is in evaluation mode and one in training mode. Those of `gcseg.models` are not looked at:
+their tests hold the same.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from torch import Tensor, nn
 from gcseg.errors import ConfigError, is_out_of_memory
 
 STAGES = 4
+BATCH = 2
+"""Images, so that one that stands for all shows."""
 HEIGHT, WIDTH = 64, 96
 """Pixels of the picture, of unlike sides so that exchanged ones show."""
 
 
-def check_backbone(backbone: nn.Module) -> None:
+def check_backbone(backbone: object) -> None:
     """Require four stages of features with the channels that the backbone names.
 
     Args:
-        backbone: Maps `1 x 3 x H x W` to a list of four tensors `1 x channels[i] x h x w`.
+        backbone: Maps `N x 3 x H x W` to a list of four tensors `N x channels[i] x h x w`.
 
     Raises:
         ConfigError: It does something else.
@@ -29,7 +32,8 @@ def check_backbone(backbone: nn.Module) -> None:
     if _is_own(backbone):
         return
     name = f"the backbone {type(backbone).__name__}"
-    channels = getattr(backbone, "channels", None)
+    network = _network(name, backbone)
+    channels = getattr(network, "channels", None)
     if (
         not isinstance(channels, Sequence)
         or len(channels) != STAGES
@@ -38,21 +42,23 @@ def check_backbone(backbone: nn.Module) -> None:
         raise ConfigError(
             f"{name} has channels={channels}", f"give it the channels of its {STAGES} stages"
         )
-    features = _forward(name, backbone, torch.zeros(1, 3, HEIGHT, WIDTH))
-    if not isinstance(features, list | tuple) or len(features) != STAGES:
-        kind = type(features).__name__
-        count = f" of {len(features)}" if isinstance(features, list | tuple) else ""
-        raise ConfigError(f"{name} gives a {kind}{count}", f"give a list of {STAGES} tensors")
-    for stage, (found, count) in enumerate(zip(features, channels, strict=True), 1):
-        _check(f"{name}, stage {stage},", found, count)
+    for mode, features in _outputs(name, network, (3, HEIGHT, WIDTH)):
+        if not isinstance(features, list | tuple) or len(features) != STAGES:
+            kind = type(features).__name__
+            count = f" of {len(features)}" if isinstance(features, list | tuple) else ""
+            raise ConfigError(
+                f"{name} gives a {kind}{count}{mode}", f"give a list of {STAGES} tensors"
+            )
+        for stage, (found, count) in enumerate(zip(features, channels, strict=True), 1):
+            _check(f"{name}, stage {stage},", found, count, mode)
 
 
-def check_head(key: str, head: nn.Module | None, in_channels: int, num_classes: int) -> None:
+def check_head(key: str, head: object, in_channels: int, num_classes: int) -> None:
     """Require a head to give one map of logits for each class.
 
     Args:
         key: Its setting, for messages.
-        head: Maps `1 x in_channels x h x w` to `1 x num_classes x h x w`; None for none.
+        head: Maps `N x in_channels x h x w` to `N x num_classes x h x w`; None for none.
         in_channels: Of the features.
         num_classes: Of the dataset.
 
@@ -62,43 +68,71 @@ def check_head(key: str, head: nn.Module | None, in_channels: int, num_classes: 
     if head is None or _is_own(head):
         return
     name = f"{key} {type(head).__name__}"
-    logits = _forward(name, head, torch.zeros(1, in_channels, HEIGHT // 8, WIDTH // 8))
-    _check(name, logits, num_classes, " for so many classes")
+    network = _network(name, head)
+    for mode, logits in _outputs(name, network, (in_channels, HEIGHT // 8, WIDTH // 8)):
+        _check(name, logits, num_classes, mode, " for so many classes")
 
 
-def _is_own(module: nn.Module) -> bool:
+def _is_own(module: object) -> bool:
     return f"{type(module).__module__}.".startswith("gcseg.models.")
 
 
-def _forward(name: str, module: nn.Module, x: Tensor) -> object:
-    """Its output, without a trace in it or in the random numbers."""
-    parameter = next(module.parameters(), x)
-    modes = {part: part.training for part in module.modules()}
+def _network(name: str, found: object) -> nn.Module:
+    if not isinstance(found, nn.Module):
+        raise ConfigError(f"{name} is no torch.nn.Module", "let its _target_ make one")
+    return found
+
+
+def _outputs(
+    name: str, network: nn.Module, shape: tuple[int, int, int]
+) -> list[tuple[str, object]]:
+    """The mode in words and what a network gives in it, for both.
+
+    Nothing of this is left in it, nor in the random numbers.
+    """
+    parameter = next(network.parameters(), torch.empty(0))
+    modes = {part: part.training for part in network.modules()}
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            return module.eval()(x.to(parameter.device))
-    except Exception as error:  # whatever it may raise is its author's to see
-        if is_out_of_memory(error):
-            raise
-        shape = " x ".join(map(str, x.shape))
-        raise ConfigError(
-            f"{name} fails on an input of {shape} ({type(error).__name__}: {error})",
-            "try it in evaluation mode on such a tensor",
-        ) from error
+            x = torch.randn(BATCH, *shape, generator=torch.Generator().manual_seed(0))
+            x = x.to(parameter.device)
+            return [
+                ("", _forward(name, network.eval(), x)),
+                (" in training mode", _forward(name, network.train(), x)),
+            ]
     finally:
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
         for part, training in modes.items():
             part.training = training
 
 
-def _check(name: str, found: object, channels: int, what: str = "") -> None:
-    if not isinstance(found, Tensor):
-        raise ConfigError(f"{name} gives a {type(found).__name__}", "give a tensor")
-    shape = " x ".join(map(str, found.shape))
-    if found.dim() != 4 or found.shape[:2] != (1, channels) or 0 in found.shape:
+def _forward(name: str, network: nn.Module, x: Tensor) -> object:
+    try:
+        return network(x)
+    except Exception as error:  # whatever it may raise is its author's to see
+        if is_out_of_memory(error):
+            raise
+        shape = " x ".join(map(str, x.shape))
+        mode = "training" if network.training else "evaluation"
         raise ConfigError(
-            f"{name} gives {shape} where 1 x {channels} x height x width are wanted{what}",
-            f"give {channels} channels",
+            f"{name} fails on an input of {shape} ({type(error).__name__}: {error})",
+            f"try it in {mode} mode on such a tensor",
+        ) from error
+
+
+def _check(name: str, found: object, channels: int, mode: str, what: str = "") -> None:
+    if not isinstance(found, Tensor):
+        raise ConfigError(f"{name} gives a {type(found).__name__}{mode}", "give a tensor")
+    shape = " x ".join(map(str, found.shape))
+    if found.dim() != 4 or found.shape[:2] != (BATCH, channels) or 0 in found.shape:
+        raise ConfigError(
+            f"{name} gives {shape}{mode} where {BATCH} x {channels} x height x width are wanted"
+            f"{what}",
+            f"give {channels} channels for each image of the batch",
         )
     if not found.is_floating_point():
         kind = str(found.dtype).removeprefix("torch.")
-        raise ConfigError(f"{name} gives numbers of type {kind}", "give floating-point ones")
+        raise ConfigError(f"{name} gives numbers of type {kind}{mode}", "give floating-point ones")

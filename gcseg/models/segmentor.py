@@ -19,6 +19,7 @@ class Segmentor(nn.Module):
         auxiliary_head: Maps the third stage's features to logits; `None` for none.
         align_corners: Whether logits are upsampled with the corner pixels' centres aligned, as
             networks were whose crop is a multiple of the stride plus one (769 pixels).
+        num_classes: Channels that logits have to have; any number where None.
     """
 
     def __init__(
@@ -28,12 +29,14 @@ class Segmentor(nn.Module):
         auxiliary_head: nn.Module | None = None,
         *,
         align_corners: bool = False,
+        num_classes: int | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.auxiliary_head = auxiliary_head
         self.align_corners = align_corners
+        self.num_classes = num_classes
 
     @overload
     def forward(self, x: Tensor, auxiliary: Literal[False] = False) -> Tensor: ...
@@ -56,15 +59,16 @@ class Segmentor(nn.Module):
             ones, of the same shape, or `None` where there is no auxiliary head.
 
         Raises:
-            ConfigError: If the backbone finds that `x` is no such batch of images.
+            ConfigError: If the backbone finds that `x` is no such batch of images, or logits have
+                another number of channels.
         """
         *_, stage3, stage4 = self.backbone(x)
-        logits = self._resize(self.head(stage4), x)
+        logits = self._resize(self._checked(self.head(stage4)), x)
         if not auxiliary:
             return logits
         if self.auxiliary_head is None:
             return logits, None
-        return logits, self._resize(self.auxiliary_head(stage3), x)
+        return logits, self._resize(self._checked(self.auxiliary_head(stage3)), x)
 
     def coarse_logits(self, x: Tensor) -> Tensor:
         """Compute logits at the resolution of the last stage's features, `N x num_classes x h x w`.
@@ -73,10 +77,10 @@ class Segmentor(nn.Module):
             x: `N x 3 x H x W` float images.
 
         Raises:
-            ConfigError: If the backbone finds that `x` is no such batch of images.
+            ConfigError: If the backbone finds that `x` is no such batch of images, or logits have
+                another number of channels.
         """
-        logits: Tensor = self.head(self.backbone(x)[-1])
-        return logits
+        return self._checked(self.head(self.backbone(x)[-1]))
 
     def attention(self, x: Tensor) -> Tensor:
         """Say how much each position of the last stage's features contributes to the context.
@@ -101,6 +105,15 @@ class Segmentor(nn.Module):
             )
         weights: Tensor = attention(self.backbone(x)[-1])
         return weights
+
+    def _checked(self, logits: Tensor) -> Tensor:
+        """Logits `N x C x h x w`, if C is the number of classes, which others' heads may vary."""
+        if self.num_classes not in (None, logits.shape[1]):
+            raise ConfigError(
+                f"the head gives {logits.shape[1]} channels for {self.num_classes} classes",
+                "give one for each, whatever the size of the picture",
+            )
+        return logits
 
     def _resize(self, logits: Tensor, x: Tensor) -> Tensor:
         """Resize `N x C x h x w` logits to the height and width of `x`."""

@@ -63,7 +63,7 @@ def test_what_was_saved_before_stays(train, head, monkeypatch, tmp_path, average
     forward = Head.forward
 
     def later(self, x):
-        self.calls = getattr(self, "calls", 0) + (not self.training and bool(x.any()))
+        self.calls = getattr(self, "calls", 0) + (not self.training and len(x) == 1)
         monkeypatch.setattr(Head, "value", float("nan") if self.calls > 3 else 0.0)
         return forward(self, x)
 
