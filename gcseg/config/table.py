@@ -8,6 +8,8 @@ from typing import Any
 from gcseg.config.row import MANY, Row
 
 LARGEST_SEED = 2**32 - 1
+LARGEST_RATE = 1e30
+"""Of learning rates, which optimizers take in single precision."""
 
 
 def _of(commands: str, *rows: Row) -> tuple[Row, ...]:
@@ -29,7 +31,8 @@ TABLE: tuple[Row, ...] = (
         ALL,
         Row("backbone", "settings", "the network's backbone: backbone=r18", needed=True),
         Row("backbone.name", "name", "part of the run's name", needed=True, own=True),
-        Row("backbone._target_", "callable", "what builds it", choices=("gcseg.models.resnet",)),
+        Row("backbone._target_", "callable", "what builds it", choices=("gcseg.models.resnet",),
+            needed=True),
         Row("backbone.depth", "choice", "layers of the ResNet", choices=(18, 34, 50, 101, 152)),
         Row("backbone.variant", "choice", "PaddleSeg's (vd), mmsegmentation's (v1c, v1d), "
             "torchvision's (v1b) or timm's (d)", choices=("vd", "v1c", "v1d", "v1b", "d")),
@@ -39,7 +42,7 @@ TABLE: tuple[Row, ...] = (
         Row("head", "settings", "the network's head: head=gc", needed=True),
         Row("head.name", "name", "part of the run's name", needed=True, own=True),
         Row("head._target_", "callable", "what builds it",
-            choices=("gcseg.models.GCHead", "gcseg.models.FCNHead")),
+            choices=("gcseg.models.GCHead", "gcseg.models.FCNHead"), needed=True),
         Row("head.channels", "whole number", "of its convolutions", 1, 16384, "channels"),
         Row("head.ratio", "number", "hidden width of the context block as a fraction of channels",
             0, 4, open="least"),
@@ -53,7 +56,7 @@ TABLE: tuple[Row, ...] = (
         Row("auxiliary_head", "settings", "the head of the third stage: auxiliary_head=fcn",
             needed=True),
         Row("auxiliary_head._target_", "callable", "what builds it; null for none",
-            choices=("gcseg.models.AuxiliaryHead",), also=(None,)),
+            choices=("gcseg.models.AuxiliaryHead",), also=(None,), needed=True),
         Row("auxiliary_head.channels", "whole number", "of its convolution; null: a quarter of the "
             "stage's", 1, 16384, "channels", also=(None,)),
         Row("auxiliary_head.conv_bias", "switch", "as the head's"),
@@ -85,19 +88,25 @@ TABLE: tuple[Row, ...] = (
         Row("dataset.reader.seed", "whole number", "of scenes: of the drawing", 0, LARGEST_SEED),
         Row("dataset.reader.draw", "switch", "of scenes: whether missing ones are drawn"),
         Row("dataset.splits", "settings", "the splits by their use", needed=True),
-        Row("dataset.splits.*", "text", "train: what is trained on; val: what is scored"),
-        Row("dataset.crop", "settings", "of training"),
-        Row("dataset.crop.height", "whole number", "rows of a crop", 32, 4096, "pixels"),
-        Row("dataset.crop.width", "whole number", "columns of a crop", 32, 4096, "pixels"),
+        Row("dataset.splits.train", "text", "what is trained on", needed=True),
+        Row("dataset.splits.val", "text", "what is scored", needed=True),
+        Row("dataset.splits.*", "text", "others"),
+        Row("dataset.crop", "settings", "of training", needed=True),
+        Row("dataset.crop.height", "whole number", "rows of a crop", 32, 4096, "pixels",
+            needed=True),
+        Row("dataset.crop.width", "whole number", "columns of a crop", 32, 4096, "pixels",
+            needed=True),
         Row("dataset.fit", "settings", "the rectangle that mmsegmentation's recipe and protocol "
             "resize pictures to fit into", also=(None,)),
         Row("dataset.fit.long", "whole number", "its longer side; null, with short: pictures keep "
             "their size", 1, 65536, "pixels", also=(None,)),
         Row("dataset.fit.short", "whole number", "its shorter side", 1, 65536, "pixels",
             also=(None,)),
-        Row("dataset.pad", "settings", "to which evaluation pads smaller pictures"),
-        Row("dataset.pad.height", "whole number", "rows; 0: as they are", 0, **_PIXELS),
-        Row("dataset.pad.width", "whole number", "columns; 0: as they are", 0, **_PIXELS),
+        Row("dataset.pad", "settings", "to which evaluation pads smaller pictures", needed=True),
+        Row("dataset.pad.height", "whole number", "rows; 0: as they are", 0, **_PIXELS,
+            needed=True),
+        Row("dataset.pad.width", "whole number", "columns; 0: as they are", 0, **_PIXELS,
+            needed=True),
         Row("dataset.iters", "whole number", "what iters is unless set", 1, **_STEPS),
         Row("dataset.batch_size", "whole number", "what batch_size is unless set", 1, MANY,
             "images"),
@@ -105,9 +114,9 @@ TABLE: tuple[Row, ...] = (
     *_of(
         "train data eval",
         Row("dataset.cache", "choice", "decoded pictures: none, in memory or on disk",
-            choices=("none", "ram", "disk")),
+            choices=("none", "ram", "disk"), needed=True),
         Row("dataset.cache_folder", "path", "of cache=disk; null: decoded/ in GCSEG_CACHE or in "
-            "the user's cache", also=(None,)),
+            "the user's cache", also=(None,), needed=True),
     ),
     *_of(
         "train data",
@@ -143,7 +152,7 @@ TABLE: tuple[Row, ...] = (
             needed=True),
         Row("augment.extra.*", "transform", "one of them", added=True),
         Row("augment_on", "choice", "where colours, mirroring and normalisation are computed",
-            choices=("cpu", "device")),
+            choices=("cpu", "device"), needed=True),
         Row("sampling", "settings", "more of rare classes", needed=True),
         Row("sampling.repeat_threshold", "number", "images with a class that fewer than this "
             "fraction have are drawn more often; 0: off", 0, 1, needed=True),
@@ -165,8 +174,8 @@ TABLE: tuple[Row, ...] = (
         Row("protocol.mean", "number", "what normalize=protocol takes", **_MEAN),
         Row("protocol.std", "number", "what normalize=protocol takes", **_STD),
         Row("protocol.average", "choice", "what tta.average is unless set",
-            choices=("logits", "probabilities")),
-        Row("protocol.scales", "number", "what tta.scales is unless set", **_SCALES),
+            choices=("logits", "probabilities"), needed=True),
+        Row("protocol.scales", "number", "what tta.scales is unless set", **_SCALES, needed=True),
         Row("protocol.resize", "choice", "pad: pictures of their own size, padded to dataset.pad; "
             "fit: resized into dataset.fit", choices=("pad", "fit"), needed=True),
     ),
@@ -184,12 +193,13 @@ TABLE: tuple[Row, ...] = (
         Row("optim", "settings", "optimizer and learning rate: optim=sgd", needed=True),
         Row("optim._target_", "callable", "what makes them", needed=True,
             choices=("gcseg.optim.sgd", "gcseg.optim.adamw")),
-        Row("optim.lr", "number", "learning rate at the start of the decay", 0, open="least"),
+        Row("optim.lr", "number", "learning rate at the start of the decay", 0, LARGEST_RATE,
+            open="least"),
         Row("optim.momentum", "number", "of SGD", 0, 1, open="most"),
         Row("optim.betas", "number", "of AdamW", 0, 1, open="most", listed="must", count=(2, 2)),
         Row("optim.weight_decay", "number", "L2 penalty, or with AdamW decoupled", 0, 1),
         Row("optim.power", "number", "of the polynomial decay", 0, 100, open="least"),
-        Row("optim.end_lr", "number", "learning rate at the end", 0),
+        Row("optim.end_lr", "number", "learning rate at the end", 0, LARGEST_RATE),
         Row("optim.warmup_iters", "whole number", "in which the rate rises, at most iters", 0,
             **_STEPS),
         Row("auxiliary_weight", "number", "of the auxiliary head's loss", 0, 100, needed=True),

@@ -49,7 +49,7 @@ def test_labels(value):
 
 def test_the_last_step_before_a_validation(train, tmp_path):
     """No loss follows it."""
-    error = train("iters=1", "val_every=1", "optim.lr=1e38").error
+    error = train("iters=1", "val_every=1", "optim.lr=1e30").error
     assert error.startswith("the network gives NaN or infinity on 18,432 pixels of the validation")
     assert " after step 1: lower optim.lr" in error
     folder = only_run(tmp_path / "runs")
