@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from gcseg.config.plain import plain
 from gcseg.config.row import Row, as_given, is_name
@@ -17,6 +19,8 @@ from gcseg.config.rules import RULES
 from gcseg.config.table import TABLE
 from gcseg.errors import ConfigError
 
+_EXACT = 2.0**53
+"""Below it every whole number is a float too."""
 _FEW = 12
 """Settings of a group that a message lists."""
 
@@ -50,6 +54,23 @@ def check_one(name: str, value: object, command: str = "train") -> None:
     """
     row = next(row for row in TABLE if row.name == name and command in row.commands)
     _check_value(_Node(row), name, value)
+
+
+def take_whole_numbers(cfg: DictConfig, command: str) -> None:
+    """Put `10000` in the place of `1e4`, wherever a whole number is wanted.
+
+    So the same training has the same name, however its numbers are written.
+
+    Args:
+        cfg: Settings, whatever they are.
+        command: The command's primary configuration.
+    """
+    for row in TABLE:
+        if row.kind == "whole number" and command in row.commands:
+            with suppress(OmegaConfBaseException):  # which the check tells
+                value = OmegaConf.select(cfg, row.name)
+                if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+                    OmegaConf.update(cfg, row.name, int(value))
 
 
 def expand_home(cfg: DictConfig, command: str) -> None:

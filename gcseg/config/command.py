@@ -23,16 +23,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from gcseg.config.checks import check, expand_home
-from gcseg.config.command_line import home_expanded, options_first
+from gcseg.config.checks import check, expand_home, take_whole_numbers
+from gcseg.config.command_line import asks_for_information, home_expanded, options_first
 from gcseg.config.compose import register_resolvers, source_folder
+from gcseg.config.meant import check_options
 from gcseg.config.messages import ONE_LINE, errors_in_one_line, explain, full_errors
 from gcseg.config.resolved import run_resolved
 from gcseg.errors import ConfigError, GcsegError
 from gcseg.system.text import say
-
-INFORMATION = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "--version"}
-"""Options with which a command runs nothing."""
 
 ALIASES = {"hydra/sweeper=optuna": "hydra/sweeper=search"}
 """The plugin's own would look for the lowest score, and end at the first job that fails."""
@@ -71,10 +69,13 @@ def run_command(
         multirun: What is done with the jobs of a multirun; they run here, one after the other, if
             None. With it, settings that are resolved already can be given by `--resolved FILE`.
     """
-    sys.argv[1:] = options_first(map(home_expanded, sys.argv[1:]))
+    arguments = list(map(home_expanded, sys.argv[1:]))
+    sys.argv[1:] = options_first(arguments)
     if multirun is not None and sys.argv[1:2] == ["--resolved"]:
         run_resolved(config_name, task, sys.argv[2:], multirun.begin_process)
         return
+    with errors_in_one_line(config_name, full_errors()):
+        check_options(arguments, config_name, () if multirun is None else ("--resolved",))
     if multirun is not None:
         sys.argv[1:] = [ALIASES.get(argument, argument) for argument in sys.argv[1:]]
     if asks_for_information(sys.argv[1:]):  # of which Hydra gives none about a multirun
@@ -85,7 +86,7 @@ def run_command(
     warnings.filterwarnings("ignore", message=r"(?s).* is validated against ConfigStore schema")
     checked_task = CheckedTask(config_name, task, multirun=multirun, full=full)
     with errors_in_one_line(config_name, full):
-        _check_options(sys.argv[1:])
+        _check_groups(sys.argv[1:])
         if prepare is not None:
             prepare(sys.argv[1:])
         if not full:  # have Hydra raise its errors, to word them here
@@ -105,12 +106,7 @@ def run_command(
         sys.exit(1)
 
 
-def asks_for_information(arguments: Iterable[str]) -> bool:
-    """Whether a command line has an option with which a command runs nothing."""
-    return any(argument.partition("=")[0] in INFORMATION for argument in arguments)
-
-
-def _check_options(arguments: Iterable[str]) -> None:
+def _check_groups(arguments: Iterable[str]) -> None:
     """Check that a group is given an option, which Hydra tells in a traceback.
 
     Raises:
@@ -191,6 +187,7 @@ class CheckedTask:
         Raises:
             ConfigError: A value is wrong.
         """
+        take_whole_numbers(cfg, self.config_name)
         check(cfg, self.config_name)
         expand_home(cfg, self.config_name)
 

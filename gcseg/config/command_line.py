@@ -13,14 +13,31 @@ from hydra.errors import HydraException
 
 from gcseg.errors import ConfigError
 
-_TAKES_A_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn",
-                  "--config-dir", "-cd", "--experimental-rerun", "--resolved"}  # fmt: skip
-"""Options whose value may be the next argument."""
-_MAY_TAKE_ONE = {"--info": {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}}
-_MAY_TAKE_ONE["-i"] = _MAY_TAKE_ONE["--info"]
+_JOB = ("job", "hydra", "all")
+TAKES_A_VALUE: dict[str, tuple[str, ...]] = {
+    "--cfg": _JOB, "-c": _JOB, "--package": (), "-p": (), "--config-path": (), "-cp": (),
+    "--config-name": (), "-cn": (), "--config-dir": (), "-cd": (), "--experimental-rerun": (),
+    "--resolved": (),
+}  # fmt: skip
+"""Options whose value may be the next argument, each with the values that it may have, if few."""
+MAY_TAKE_ONE = {"--info": {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}}
+MAY_TAKE_ONE["-i"] = MAY_TAKE_ONE["--info"]
+"""Options whose value may be the next argument, if it is one of these."""
+OPTIONS = {
+    *TAKES_A_VALUE, *MAY_TAKE_ONE, "--help", "-h", "--hydra-help", "--version", "--resolve",
+    "--run", "-r", "--multirun", "-m", "--shell-completion", "-sc",
+} - {"--resolved"}  # fmt: skip
+"""All that Hydra has."""
+INFORMATION = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "--version"}
+"""Options with which a command runs nothing."""
 
 _HOME = re.compile(r"""((?:^|[=,\[])\s*["']?)~(?=/|$|[,\]"'])""")
 """The home folder where a value begins, in quotes or not."""
+
+
+def asks_for_information(arguments: Iterable[str]) -> bool:
+    """Whether a command line has an option with which a command runs nothing."""
+    return any(argument.partition("=")[0] in INFORMATION for argument in arguments)
 
 
 def is_override(argument: str) -> bool:
@@ -90,7 +107,7 @@ def options_first(arguments: Iterable[str]) -> list[str]:
         place = resolved if argument == "--resolved" else options
         place.append(argument)
         if left and (
-            argument in _TAKES_A_VALUE or left[0] in _MAY_TAKE_ONE.get(argument, frozenset())
+            argument in TAKES_A_VALUE or left[0] in MAY_TAKE_ONE.get(argument, frozenset())
         ):
             place.append(left.pop(0))
     return resolved + options + settings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import hydra
@@ -53,13 +52,3 @@ def compose(config_name: str, overrides: list[str], *, with_hydra: bool = False)
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(source_folder("conf")), version_base="1.3"):
         return hydra.compose(config_name, overrides, return_hydra_config=with_hydra)
-
-
-def group_overrides(arguments: Iterable[str]) -> list[str]:
-    """Those of the command line that choose an existing option of a group."""
-    chosen = []
-    for argument in arguments:
-        group, _, option = argument.partition("=")
-        if (source_folder("conf") / group / f"{option}.yaml").is_file():
-            chosen.append(argument)
-    return chosen

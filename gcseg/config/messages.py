@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import sys
@@ -18,12 +17,11 @@ from hydra.errors import (
 )
 from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
-from gcseg.config.checks import readers_of
-from gcseg.config.compose import compose, group_overrides
-from gcseg.config.plain import leaves
+from gcseg.config.meant import unknown_setting
+from gcseg.config.table import TABLE
 from gcseg.errors import GcsegError, StoppedBySignal, behind, is_out_of_memory
 from gcseg.system.launch import is_first_process
-from gcseg.system.text import say
+from gcseg.system.text import as_override, say
 
 ONE_LINE = "GCSEG_ERRORS_IN_ONE_LINE"
 """Tells the processes that this one starts that HYDRA_FULL_ERROR is not the user's wish."""
@@ -90,9 +88,11 @@ def explain(error: Exception, config_name: str) -> str:
         known = sorted(option for option in error.options if option != "trained")
         return f"{group}={option} does not exist: use one of {', '.join(known)}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override} can't be read ({text}): write key=value, quoted where needed"
-    if match := re.search(r"Could not (?:override|find match for) '([^']+)'", text):
-        return f"there is no setting {match[1]!r}: {_suggest(match[1], config_name)}"
+        return f"{error.override} can't be read: {_readable(str(error.override))}"
+    if match := re.search(r"Could not (?:override|find match for|delete .*) '([^']+)'", text):
+        return str(unknown_setting(match[1], config_name, sys.argv[1:]))
+    if words := _of_hydra(text):
+        return words
     if match := re.search(r"Missing mandatory value: (\S+)", text):
         return f"{match[1]} is not set: give {match[1]}=..."
     if match := re.search(r"Key '[^']*' is not in struct full_key: (\S+)", text):
@@ -102,17 +102,42 @@ def explain(error: Exception, config_name: str) -> str:
     return text
 
 
-def _suggest(key: str, config_name: str) -> str:
-    """The settings that a misspelt key may have meant."""
-    try:
-        cfg = compose(config_name, group_overrides(sys.argv[1:]))
-    except HydraException:  # a group that only other commands have
-        cfg = compose(config_name, [])
-    known = [name for name in leaves(cfg) if name != key]
-    close = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
-    if not close:  # perhaps the right name in another place
-        close = [name for name in known if name.split(".")[-1] == key.split(".")[-1]][:3]
-    meant = f"did you mean {' or '.join(close)}? " if close else ""
-    if elsewhere := readers_of(key):
-        meant = f"it is one of {elsewhere}; "
-    return f"{meant}--cfg job lists them all"
+def _readable(argument: str) -> str:
+    """How something on a command line that is no setting with its value may be written."""
+    key, equals, value = argument.partition("=")
+    if equals:
+        return f'quote the value, as "{as_override(key, value)}"'
+    name, _, value = argument.partition(" ")
+    known = name in {row.name for row in TABLE}
+    return f"write {name}={value.strip() or '...'}" if known else "settings are key=value"
+
+
+def _of_hydra(text: str) -> str:
+    """A mistake that Hydra tells in its own words, in ours; empty for any other text."""
+    if match := re.search(r"Ambiguous value for argument '(.*?)' 1\. To use", text):
+        return _several_values(match[1])
+    for pattern in (
+        r"^(?P<key>\S+) appears more than once in the final defaults list",
+        r"Could not append to config\. An item is already at '(?P<key>[^']+)'",
+        r"force-add of config groups is not supported: '\++(?P<key>[^=']+)",
+    ):
+        match = re.search(pattern, text)
+        added = [one for one in sys.argv[1:] if match and re.match(rf"\++{match['key']}=", one)]
+        if added:
+            return f"{added[0]} adds what is there already: write {added[0].lstrip('+')}"
+    if match := re.search(r"Additional config directory '(.*?)' not found", text):
+        return f"--config-dir {match[1]} is no folder: give one with settings of your own"
+    return ""
+
+
+def _several_values(argument: str) -> str:
+    """What a setting with a comma between values may be meant as, outside a multirun."""
+    key, _, value = argument.partition("=")
+    row = next((row for row in TABLE if row.name == key.lstrip("+")), None)
+    if re.fullmatch(r"[+-]?\d*,\d+(e[+-]?\d+)?", value):
+        single = f"write {key}={value.replace(',', '.')}"
+    else:
+        single = f"quote a comma of a name, as \"{key}='{value}'\""
+    if row is not None and row.listed:
+        single = f"write {key}=[{value}] for a list"
+    return f"{argument} gives several values: {single}, or add -m for a job with each"

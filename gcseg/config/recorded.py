@@ -13,8 +13,7 @@ from typing import Any
 
 import yaml
 
-from gcseg.config.command import asks_for_information
-from gcseg.config.command_line import given, overrides_of
+from gcseg.config.command_line import asks_for_information, given, overrides_of
 from gcseg.config.compose import source_folder
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.system.records import RecordError, plain_values, read_yaml

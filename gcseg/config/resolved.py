@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from gcseg.config.checks import check, expand_home
+from gcseg.config.checks import check, expand_home, take_whole_numbers
 from gcseg.config.compose import compose
 from gcseg.config.messages import errors_in_one_line, full_errors
 from gcseg.errors import ConfigError
@@ -39,6 +39,7 @@ def run_resolved(
         begin()
         cfg = _read_resolved(Path(arguments[0]), config_name)
         cfg.merge_with_dotlist(arguments[1:])
+        take_whole_numbers(cfg, config_name)
         check(cfg, config_name)
         expand_home(cfg, config_name)
         task(cfg)

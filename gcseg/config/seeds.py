@@ -12,8 +12,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from gcseg.config.checks import check_one
-from gcseg.config.command import asks_for_information
-from gcseg.config.command_line import is_override
+from gcseg.config.command_line import asks_for_information, is_override
 from gcseg.config.compose import compose, source_folder
 from gcseg.config.table import LARGEST_SEED
 from gcseg.errors import ConfigError

@@ -12,9 +12,10 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from gcseg.config.command import asks_for_information, run_command
-from gcseg.config.command_line import given, overrides_of
+from gcseg.config.command import run_command
+from gcseg.config.command_line import asks_for_information, given, overrides_of
 from gcseg.config.compose import compose, source_folder
+from gcseg.config.meant import first_unknown
 from gcseg.config.recorded import allowed, checked, read_recorded
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.runs.folder import RunFolder, run_folder_of
@@ -66,7 +67,9 @@ def run_with_checkpoint(
         nonlocal trained
         trained = offer_trained_options(arguments)
         if trained.checkpoint is None and not asks_for_information(arguments):
-            raise ConfigError("checkpoint is not set", "give checkpoint=...")
+            raise first_unknown(arguments, config_name) or ConfigError(
+                "checkpoint is not set", "give checkpoint=..."
+            )
 
     run_command(config_name, lambda cfg: task(cfg, trained), prepare=prepare)
 
@@ -88,7 +91,9 @@ def run_with_run_folder(config_name: str, task: Callable[[DictConfig, Path], Non
             folder = Path(named).expanduser()
             config = _of_run_folder(folder)
         elif not asks_for_information(arguments):
-            raise ConfigError("run is not set", "give run=runs/<name>, or sweep=runs/sweeps/<name>")
+            raise first_unknown(arguments, config_name) or ConfigError(
+                "run is not set", "give run=runs/<name>, or sweep=runs/sweeps/<name>"
+            )
         _offer(config, arguments, folder)
 
     run_command(config_name, lambda cfg: task(cfg, folder), prepare=prepare)

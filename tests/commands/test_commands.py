@@ -17,6 +17,33 @@ from gcseg.runs.name import pictures_digest
 from tests.running import SCENES, TINY, start
 
 MISTAKES = {
+    "decimal comma": ("optim.lr=0,01", "optim.lr=0,01 gives several values: write optim.lr=0.01"),
+    "several": ("tta=flip,none", "tta=flip,none gives several values: quote a comma of a name, as"),
+    "list": ("class_weights=1,2", "write class_weights=[1,2] for a list, or add -m for a job with"),
+    "added group": ("+backbone=r18", "+backbone=r18 adds what is there already: write backbone"),
+    "added twice": ("++tta=all", "++tta=all adds what is there already: write tta=all"),
+    "added setting": ("+iters=5", "+iters=5 adds what is there already: write iters=5"),
+    "to be added": (
+        "trainer.gradient_clip_val=1",
+        "trainer.gradient_clip_val is not set yet: write +trainer.gradient_clip_val=1",
+    ),
+    "transform": ("augment.extra.b={p: 1}".replace(" ", ""), "write +augment.extra.b={p:1}"),
+    "of another option": (
+        "optim=adamw optim.momentum=0.9",
+        "there is no setting 'optim.momentum' as the groups are chosen: it is of optim=sgd",
+    ),
+    "deleted": ("~optim.lrr", "there is no setting 'optim.lrr': did you mean optim.lr?"),
+    "no value": ("iters", "iters can't be read: write iters=..."),
+    "equals": ("dataset.root=a=b", "dataset.root=a=b can't be read: quote the value, as"),
+    "as an option": ("--iters 30", "there is no option --iters: write iters=30"),
+    "as another's option": ("--batch-size=4", "there is no option --batch-size: write batch_size="),
+    "part of a name": ("--lr 1", "there is no option --lr: write optim.lr=1"),
+    "misspelt option": ("--resolvd x", "there is no option --resolvd: did you mean --resolved or"),
+    "unknown option": ("-x", "there is no option -x: settings are written as key=value; --help"),
+    "option's value": ("--cfg jb", "--cfg jb: use --cfg job or --cfg hydra or --cfg all"),
+    "option alone": ("--resolve", "--resolve without --cfg: write --cfg job --resolve"),
+    "option with too much": ("--help=x", "--help=x, which takes no value: write --help"),
+    "folder": ("--config-dir nowhere", "nowhere is no folder: give one with"),
     "negative": ("iters=-5", "iters=-5: give a whole number of optimizer steps, 1 or more"),
     "word": ("iters=abc", "iters=abc: give a whole number of optimizer steps, 1 or more"),
     "option": ("tta=foo", "tta=foo does not exist: use one of all, flip, msflip, none"),
@@ -111,6 +138,14 @@ def test_evaluations_of_a_multirun_have_one_device(run, training):
     assert last.startswith("error: 2 jobs failed: ")
 
 
+def test_whole_numbers_with_a_point_make_the_same_training(run, training, tmp_path):
+    outcome = run("train", *TINY, "iters=3.0", "val_every=2e0")
+    assert outcome.status == 0, outcome.err
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name == training.folder.name
+    assert "\niters: 3\n" in (folder / "config.yaml").read_text()
+
+
 def test_a_training_that_is_stopped_early_is_not_finished(run, tmp_path):
     error = run("train", *TINY, "iters=100000", "+trainer.max_time=00:00:00:01").error
     assert error.startswith("training stopped at step ") and "same command again" in error
@@ -154,6 +189,8 @@ def test_one_line_from_a_process_too(tmp_path):
         ("checkpoint=nowhere.ckpt", "there is no checkpoint nowhere.ckpt: give checkpoint= a file"),
         ("checkpoint=a,b", "checkpoint=a,b means several: give each command one"),
         ("tta=none", "checkpoint is not set: give checkpoint=..."),
+        ("checkpont=x", "there is no setting 'checkpont': did you mean checkpoint?"),
+        ("iters=3", "there is no setting 'iters': it is one of gcseg.data, gcseg.train"),
     ],
 )
 def test_no_checkpoint(run, command, override, message, tmp_path):

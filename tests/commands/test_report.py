@@ -115,6 +115,8 @@ def test_help_and_settings_import_nothing_heavy(folder, tmp_path):
     ("argument", "message"),
     [
         (None, "run is not set: give run=runs/<name>, or sweep=runs/sweeps/<name>"),
+        ("rn=nothing", "there is no setting 'rn': did you mean run?"),
+        ("swep=nothing", "there is no setting 'swep': did you mean sweep?"),
         ("run=nothing", "run=nothing is no run folder: give run=runs/<name>"),
         ("sweep=nothing", "nothing is no sweep"),
         ("examples=-1", "examples=-1: give a whole number of images, 0 to 100"),

@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from gcseg.config.checks import check, expand_home
-from gcseg.config.plain import leaves, plain
+from gcseg.config.plain import plain
 from gcseg.config.row import as_given
 from gcseg.errors import ConfigError
 from tests.running import compose
@@ -194,12 +194,6 @@ def test_home_is_where_a_path_begins(cfg, monkeypatch):
     expand_home(cfg, "train")
     assert (cfg.run_root, cfg.dataset.root) == ("/home/me/runs", "/home/me")
     assert cfg.backbone.name == "~", "which is no path"
-
-
-def test_leaves(cfg):
-    names = list(leaves(cfg))
-    assert {"iters", "dataset.crop.height", "tta.modes.none.flip", "inference.window"} <= set(names)
-    assert "dataset" not in names and "dataset.crop" not in names
 
 
 def test_plain_resolves(cfg):

@@ -1,0 +1,158 @@
+"""What a command line means that names a setting or an option which there is not."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import yaml
+
+from gcseg.config.checks import readers_of
+from gcseg.config.command_line import (
+    MAY_TAKE_ONE,
+    OPTIONS,
+    TAKES_A_VALUE,
+    asks_for_information,
+    is_override,
+)
+from gcseg.config.compose import source_folder
+from gcseg.config.row import Row
+from gcseg.config.table import TABLE
+from gcseg.errors import ConfigError
+
+_ALIKE = 0.6
+"""From which on a name is like another one, of 1."""
+_AS_ALIKE = 0.1
+"""By which a name may be less alike than the best one, to be named too."""
+
+
+def unknown_setting(key: str, config_name: str, arguments: Sequence[str]) -> ConfigError:
+    """The error for a setting that a command's composed configuration does not have.
+
+    Args:
+        key: As it was given, without `+`.
+        config_name: The command's primary configuration.
+        arguments: The command line, without the command.
+    """
+    rows = _rows(config_name)
+    row = next((row for row in rows if _is_of(key, row.name)), None)
+    if row is not None and row.added:
+        return ConfigError(f"{key} is not set yet", f"write {_given('+', key, arguments)}")
+    cause = f"there is no setting {key!r}"
+    if row is not None and (options := list(_options_with(key))):
+        return ConfigError(f"{cause} as the groups are chosen", f"it is of {' or '.join(options)}")
+    if elsewhere := readers_of(key):
+        return ConfigError(cause, f"it is one of {elsewhere}; --cfg job lists what there is")
+    names = {row.name: f"{'+' * row.added}{row.name}" for row in rows if "*" not in row.name}
+    close = _closest(key, names)
+    if not close:  # perhaps the right name in another place
+        close = [name for name in names if name.split(".")[-1] == key.split(".")[-1]][:3]
+    meant = f"did you mean {' or '.join(names[name] for name in close)}? " if close else ""
+    return ConfigError(cause, f"{meant}--cfg job lists them all")
+
+
+def first_unknown(arguments: Sequence[str], config_name: str) -> ConfigError | None:
+    """The error for the first group or setting that no option of a command has, if there is one.
+
+    Args:
+        arguments: The command line, without the command.
+        config_name: The command's primary configuration.
+    """
+    known = {row.name.partition(".")[0] for row in _rows(config_name)} | {"hydra"}
+    for argument in filter(is_override, arguments):
+        key = argument.partition("=")[0]
+        if key.startswith(("+", "~")) or "/" in key or "@" in key:
+            continue
+        if key.partition(".")[0] not in known:
+            return unknown_setting(key, config_name, arguments)
+    return None
+
+
+def check_options(arguments: Sequence[str], config_name: str, more: Iterable[str] = ()) -> None:
+    """Check the options of a command line, which Hydra tells by lines on how it is used.
+
+    Args:
+        arguments: The command line, without the command.
+        config_name: The command's primary configuration.
+        more: Options beyond Hydra's.
+
+    Raises:
+        ConfigError: There is no such option, or it lacks its value.
+    """
+    known = {*OPTIONS, *more}
+    values = iter([*arguments, ""])
+    next(values)
+    for argument, following in zip(arguments, values, strict=True):
+        option, equals, value = argument.partition("=")
+        if not argument.startswith("-") or argument == "-":
+            continue
+        meant = [one for one in known if one == option or one.startswith(f"{option:-<3}")]
+        if option not in known and len(meant) != 1:
+            value = value or ("" if is_override(following) or following[:1] == "-" else following)
+            raise _unknown_option(option, value, config_name, known)
+        full = option if option in known else meant[0]
+        if full not in TAKES_A_VALUE:
+            if equals and full not in MAY_TAKE_ONE:
+                raise ConfigError(f"{argument}, which takes no value", f"write {full}")
+            continue
+        choices, given = TAKES_A_VALUE[full], value if equals else following
+        if not given or (choices and given not in choices):
+            wanted = " or ".join(f"{full} {choice}" for choice in choices) or f"{full} VALUE"
+            raise ConfigError(f"{option} {given}".strip(), f"use {wanted}")
+    if "--resolve" in arguments and not asks_for_information(arguments):
+        raise ConfigError("--resolve without --cfg", "write --cfg job --resolve")
+
+
+def _unknown_option(option: str, value: str, config_name: str, known: Iterable[str]) -> ConfigError:
+    cause = f"there is no option {option}"
+    key = option.lstrip("-").replace("-", "_")
+    names = [row.name for row in _rows(config_name)]
+    settings = [name for name in names if name == key]
+    settings += [name for name in names if name.rpartition(".")[2] == key]
+    if settings:
+        return ConfigError(cause, f"write {settings[0]}={value or '...'}")
+    if close := _closest(option, known):
+        return ConfigError(cause, f"did you mean {' or '.join(close)}?")
+    return ConfigError(cause, "settings are written as key=value; --help lists the most common")
+
+
+def _rows(config_name: str) -> list[Row]:
+    """The rows of a command's settings, whichever of its configurations they are in."""
+    command = config_name.partition("_")[0]
+    return [row for row in TABLE if command in {one.partition("_")[0] for one in row.commands}]
+
+
+def _is_of(key: str, pattern: str) -> bool:
+    """Whether a setting is that of a row, or one that `*` stands for in its name."""
+    parts, wanted = key.split("."), pattern.split(".")
+    return len(parts) == len(wanted) and all(
+        theirs in (ours, "*") for ours, theirs in zip(parts, wanted, strict=True)
+    )
+
+
+def _options_with(key: str) -> Iterator[str]:
+    """The options of a setting's group that have the setting, as `optim=sgd`."""
+    group, *inside = key.split(".")
+    for path in sorted((source_folder("conf") / group).glob("*.yaml")):
+        node: Any = yaml.safe_load(path.read_text())
+        for part in inside:
+            node = node.get(part, ...) if isinstance(node, dict) else ...
+        if node is not ...:
+            yield f"{group}={path.stem}"
+
+
+def _given(sign: str, key: str, arguments: Sequence[str]) -> str:
+    """A setting as a command line gives it, with another sign before it."""
+    return sign + next((one for one in arguments if one.startswith(f"{key}=")), f"{key}=...")
+
+
+def _closest(name: str, known: Iterable[str]) -> list[str]:
+    """At most three names that are much like another one, the likest first."""
+    matcher = difflib.SequenceMatcher(b=name)
+    scores = {}
+    for one in difflib.get_close_matches(name, known, n=3, cutoff=_ALIKE):
+        matcher.set_seq1(one)
+        scores[one] = matcher.ratio()
+    least = max(scores.values(), default=0.0) - _AS_ALIKE
+    return [one for one in scores if scores[one] >= least]
