@@ -25,7 +25,7 @@ _STATE = {
     "optimizer_states": list,
     "lr_schedulers": list,
 }
-"""What Lightning goes on from, beside the weights."""
+"""What Lightning goes on from, other than the weights."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
