@@ -14,7 +14,7 @@ from gcseg.report.sweep.scores import Setting
 from gcseg.report.sweep.statistics import mean
 from gcseg.runs.modes import SHORT_MODE_TITLES
 from gcseg.system.files import atomic_write
-from gcseg.system.text import printable
+from gcseg.system.text import brief, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +29,9 @@ _LOG_RATIO = 20
 _LARGEST = 1e100
 """Of numbers on an axis; sums and squares of larger ones are infinite."""
 _NAME_LENGTH = 48
+_TITLE_LENGTH = 100
+_MOST_PANELS = 12
+"""Modes that are drawn."""
 _COLORS = ("#4269d0", "#e0850b", "#3ca951", "#d0413f", "#8a5bd6", "#1d9fb0", "#97603b", "#d3529e")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 _MARKERS = "osD"
@@ -72,6 +75,8 @@ def write_plot(folder: Path, settings: Sequence[Setting], modes: Sequence[str]) 
     settings = [setting for setting in settings if any(map(setting.in_mode, modes))]
     if not modes:
         return []
+    left_out = len(modes) - _MOST_PANELS
+    modes = modes[:_MOST_PANELS]
     # Figure alone, without pyplot: no display, no state shared with a caller's own plots.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -86,9 +91,11 @@ def write_plot(folder: Path, settings: Sequence[Setting], modes: Sequence[str]) 
             figure = _rows(Figure, settings, modes)
         else:
             figure = _lines(Figure, settings, modes, axis)
-        if missing:
-            states = ", ".join(f"{count} {state}" for state, count in missing.items())
-            figure.supxlabel(f"not drawn: {states}", fontsize=8, color="0.4", x=0.01, ha="left")
+        absent = [f"{count} {state}" for state, count in missing.items()]
+        absent += [f"{left_out} modes"] if left_out > 0 else []
+        if absent:
+            words = f"not drawn: {', '.join(absent)}"
+            figure.supxlabel(words, fontsize=8, color="0.4", x=0.01, ha="left")
         for path in paths:
             metadata = {"Date": None} if path.suffix == ".svg" else {}
             with atomic_write(path) as file:
@@ -132,7 +139,7 @@ def _lines(
     columns = min(len(modes), _COLUMNS)
     panels = -(-len(modes) // columns)
     names = [_short(line.name) for line in lines]
-    titles = ", ".join(name for name in _varying(settings) if name != axis)
+    titles = _short(", ".join(name for name in _varying(settings) if name != axis), _TITLE_LENGTH)
     legend = _CHARACTER * max(map(len, [*names, titles])) + 0.9 if several else 0.0
     height = max(_HEIGHT * panels, 0.21 * len(lines) + 0.6 if several else 0.0)
     drawn = figure(
@@ -144,7 +151,7 @@ def _lines(
         for place, line in enumerate(lines):
             _line(axes, line, mode, place)
         _frame(axes, mode)
-        axes.set_xlabel(axis, parse_math=False)
+        axes.set_xlabel(_short(axis), parse_math=False)
         if numbers[0] > 0 and numbers[-1] / numbers[0] >= _LOG_RATIO:
             axes.set_xscale("log")
         elif min(b - a for a, b in pairwise(numbers)) > 0.15 * (numbers[-1] - numbers[0]):
@@ -224,7 +231,7 @@ def _rows(figure: type[Figure], settings: Sequence[Setting], modes: Sequence[str
     left, right = grid[0].get_xlim()
     grid[0].set_xlim(*_possible(left, right))
     for axes in grid[::columns]:
-        axes.set_ylabel(", ".join(varied), parse_math=False)
+        axes.set_ylabel(_short(", ".join(varied), _TITLE_LENGTH), parse_math=False)
     for axes in grid[len(modes) :]:
         axes.set_axis_off()
     _title(drawn, settings, modes, len(shown))
@@ -248,7 +255,7 @@ def _row(axes: Axes, row: int, scores: Sequence[float], color: str) -> None:
 
 
 def _frame(axes: Axes, mode: str) -> None:
-    axes.set_title(SHORT_MODE_TITLES.get(mode, mode), fontsize=10, parse_math=False)
+    axes.set_title(_short(SHORT_MODE_TITLES.get(mode, mode)), fontsize=10, parse_math=False)
     axes.grid(color="0.9", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8)
@@ -261,7 +268,7 @@ def _title(
     """What the sweep is of, and what the bands are."""
     first = settings[0].jobs[0].settings
     fixed = [
-        str(first[key])
+        _short(brief(first[key]))
         for key in ("backbone", "head", "dataset")
         if key in first and key not in settings[0].values
     ]
@@ -309,6 +316,6 @@ def _number(text: str) -> float | None:
     return number if abs(number) < _LARGEST else None
 
 
-def _short(name: str) -> str:
+def _short(name: str, most: int = _NAME_LENGTH) -> str:
     name = printable(name)
-    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
+    return name if len(name) <= most else f"{name[: most - 1]}…"

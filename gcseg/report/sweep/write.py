@@ -60,11 +60,15 @@ def write_summary(folder: Path, jobs: Sequence[Job], root: Path | None = None) -
 
 
 def _csv(folder: Path, jobs: Sequence[Job], root: Path | None) -> str:
-    """A row per job and mode, scores as fractions in full precision."""
+    """A row per job and mode, scores as fractions in full precision; no cell acts on a terminal."""
     names = varying(jobs)
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
+
+    def write(cells: Sequence[Any]) -> None:
+        writer.writerow([printable(cell) if isinstance(cell, str) else cell for cell in cells])
+
+    write(
         ["number", *names, "state", "run", "mode", "miou", "pixel_accuracy", "training_seconds",
          "evaluation_seconds", "images_per_second", "error"]
     )  # fmt: skip
@@ -75,7 +79,7 @@ def _csv(folder: Path, jobs: Sequence[Job], root: Path | None) -> str:
         training = trainings[job.run]
         for mode in job_modes(job) or [""]:
             record = (job.evaluations or {}).get(mode, {})
-            writer.writerow(
+            write(
                 [job.number, *overrides(job, names).values(), job.state, job.run, mode,
                  miou(record), record.get("pixel_accuracy"), training.get("seconds"),
                  record.get("seconds"), training.get("images_per_second"), job.error]

@@ -269,3 +269,40 @@ def test_a_folder_that_can_not_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"sweep\.csv can't be written"):
         write_summary(tmp_path / "file", grid(head=["gc", "fcn"]))
+
+
+EVIL = "a\x1b[31m\u202e-->$x_1$<b>&"
+
+
+@pytest.mark.parametrize("values", [{EVIL: ["x", EVIL]}, {EVIL: ["1", "2", "4"], "b" + EVIL: "xy"}])
+def test_names_act_on_no_reader_of_the_files(tmp_path, values):
+    jobs = [
+        replace(
+            job,
+            settings={**job.settings, "backbone": EVIL, "modes": [EVIL]},
+            evaluations={EVIL: {"miou": 0.5}},
+            run=f"none/{EVIL}",
+            error=EVIL,
+        )
+        for job in grid(modes=("none",), **values)
+    ]
+    write_summary(tmp_path, jobs)
+    for name in ("sweep.csv", "sweep.txt", "sweep.svg"):
+        text = (tmp_path / name).read_text()
+        assert all(c.isprintable() or c == "\n" for c in text), name
+        assert "\\x1b[31m\\u202e" in text
+    assert texts(tmp_path / "sweep.svg")  # is well formed
+    assert rows(tmp_path)[0]["mode"] == "a\\x1b[31m\\u202e-->$x_1$<b>&"
+
+
+def test_of_many_modes_the_first_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("gcseg.report.sweep.plot._MOST_PANELS", 2)
+    (job,) = grid(modes=("none",))
+    modes = {f"m{n}{'x' * 100}": {"miou": 0.5} for n in range(5)}
+    jobs = [replace(job, settings={**job.settings, "modes": list(modes)}, evaluations=modes)]
+    write_summary(tmp_path, jobs)
+    found = texts(tmp_path / "sweep.svg")
+    assert "not drawn: 3 modes" in found
+    titles = [text for text in found if text.startswith("m") and "xxx" in text]
+    assert len(titles) == 2
+    assert max(map(len, titles)) == 48
