@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -17,6 +18,12 @@ from gcseg.errors import ConfigError
 from gcseg.inference.protocol import Augmentation, Average, Protocol, SlidingWindow
 from gcseg.models import Segmentor
 from gcseg.models.contract import check_backbone, check_head
+from gcseg.weights import CheckpointFile, load_tensors
+from gcseg.weights.architecture import without_values
+from gcseg.weights.load import check_tensors
+
+_OUR_PARTS = "gcseg.models."
+"""How the callables begin that build ours."""
 
 
 def model(cfg: DictConfig, num_classes: int) -> Segmentor:
@@ -43,6 +50,50 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     return Segmentor(
         backbone, head, auxiliary_head, align_corners=align_corners, num_classes=num_classes
     )
+
+
+def trained_model(
+    cfg: DictConfig, num_classes: int, content: CheckpointFile, source: Path
+) -> Segmentor:
+    """Build the network with the weights of a checkpoint.
+
+    Args:
+        cfg: The settings.
+        num_classes: Of the dataset.
+        content: The checkpoint's.
+        source: The checkpoint, for messages.
+
+    Raises:
+        ConfigError: See `model`.
+        WeightsError: The weights are of another network.
+    """
+    check_fits(cfg, num_classes, content, source)
+    network = model(cfg, num_classes)
+    load_tensors(network, content.tensors, content.extra, source=str(source))
+    return network
+
+
+def check_fits(cfg: DictConfig, num_classes: int, content: CheckpointFile, source: Path) -> None:
+    """Check that a checkpoint's weights are of the network, before that takes any memory.
+
+    Recorded settings may say a network a thousand times as large as the weights. Parts of the
+    user's own are left to what loads them: they may need values to be built.
+
+    Args:
+        cfg: The settings.
+        num_classes: Of the dataset.
+        content: The checkpoint's.
+        source: The checkpoint, for messages.
+
+    Raises:
+        ConfigError: See `model`.
+        WeightsError: The weights are of another network.
+    """
+    targets = [cfg[part].get("_target_") for part in ("backbone", "head", "auxiliary_head")]
+    if all(target is None or str(target).startswith(_OUR_PARTS) for target in targets):
+        with without_values():
+            network = model(cfg, num_classes)
+        check_tensors(network, content.tensors, content.extra, source=str(source))
 
 
 def modes(cfg: DictConfig) -> dict[str, Augmentation]:
@@ -81,6 +132,16 @@ def sliding_window(cfg: DictConfig) -> SlidingWindow | None:
         if sizes[f"stride_{side}"] is None:
             sizes[f"stride_{side}"] = max(round(sizes[side] * 2 / 3), 1)
     return SlidingWindow(**sizes)
+
+
+def trained_module(
+    cfg: DictConfig, classes: tuple[str, ...], content: CheckpointFile, source: Path
+) -> SegmentationModule:
+    """Build the LightningModule with the weights of a checkpoint, as `trained_model` does."""
+    check_fits(cfg, len(classes), content, source)
+    built = module(cfg, classes)
+    load_tensors(built.model, content.tensors, content.extra, source=str(source))
+    return built
 
 
 def module(cfg: DictConfig, classes: tuple[str, ...]) -> SegmentationModule:

@@ -52,7 +52,7 @@ def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
     )
     from gcseg.system.terminal import progress_bar
     from gcseg.visualization.attention_pictures import attention_panel, attention_sheet, shrunk
-    from gcseg.weights import load_tensors, read_weights
+    from gcseg.weights import read_weights
 
     device = devices.device(cfg)
     checkpoint = trained.path()
@@ -68,8 +68,7 @@ def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
         dataset = images_as_dataset(images, CITYSCAPES, written=written, faults=faults, say=say)
     if cfg.limit is not None:
         dataset = dataset.first(cfg.limit)
-    model = build.model(cfg, _class_count(content))
-    load_tensors(model, content.tensors, content.extra, source=str(checkpoint))
+    model = build.trained_model(cfg, _class_count(content), content, checkpoint)
     layout = torch.channels_last if cfg.channels_last else torch.contiguous_format
     model = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
     protocol = build.protocol(cfg, "logits")  # of which only the size counts

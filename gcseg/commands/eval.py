@@ -44,7 +44,7 @@ def evaluate(cfg: DictConfig, trained: CheckpointRef) -> None:
     from gcseg.runs.classes import check_classes
     from gcseg.runs.evaluation_names import evaluation_keys
     from gcseg.runs.results import print_table
-    from gcseg.weights import load_tensors, read_weights
+    from gcseg.weights import read_weights
     from gcseg.zoo.measured import read_measurements
 
     if trained.row is not None:
@@ -54,8 +54,7 @@ def evaluate(cfg: DictConfig, trained: CheckpointRef) -> None:
     results = output_folder(cfg, checkpoint).results
     content = read_weights(checkpoint, cfg.weights)
     check_classes(content.extra, dataset.label_space, checkpoint)
-    module = build.module(cfg, dataset.label_space.names)
-    load_tensors(module.model, content.tensors, content.extra, source=str(checkpoint))
+    module = build.trained_module(cfg, dataset.label_space.names, content, checkpoint)
     data = SegmentationData(
         build_data.cached(cfg, dataset),
         build_data.evaluation_preprocessing(cfg),

@@ -41,7 +41,7 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
         written_folders,
     )
     from gcseg.runs.classes import check_classes, trained_classes
-    from gcseg.weights import load_tensors, read_weights
+    from gcseg.weights import read_weights
 
     if len(cfg.tta.modes) != 1:
         raise ConfigError("tta=all predicts each picture in several ways", "choose one of them")
@@ -69,8 +69,7 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
         values = file_values(in_files)
     if cfg.limit is not None:
         dataset = dataset.first(cfg.limit)
-    module = build.module(cfg, space.names)
-    load_tensors(module.model, content.tensors, content.extra, source=str(checkpoint))
+    module = build.trained_module(cfg, space.names, content, checkpoint)
     module.set_modes(build.modes(cfg))
     clear_partials(output, PARTS)
     data = SegmentationData(dataset, build_data.evaluation_preprocessing(cfg), num_workers=1)

@@ -22,7 +22,7 @@ from gcseg.runs.folder import RunFolder
 from gcseg.runs.reading import read_run
 from gcseg.system.links import leads_out
 from gcseg.system.terminal import announce
-from gcseg.weights import load_tensors, read_weights
+from gcseg.weights import read_weights
 
 if TYPE_CHECKING:
     from gcseg.report.run.examples import Example
@@ -86,8 +86,7 @@ def _examples(
         )
     content = read_weights(checkpoint)
     check_classes(content.extra, dataset.label_space, checkpoint)
-    model = build.model(cfg, dataset.label_space.num_classes)
-    load_tensors(model, content.tensors, content.extra, source=str(checkpoint))
+    model = build.trained_model(cfg, dataset.label_space.num_classes, content, checkpoint)
     if cfg.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     examples = predict_examples(

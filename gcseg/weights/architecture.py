@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,10 +172,17 @@ def network_settings(description: Description) -> dict[str, Node]:
 
 def empty_state(description: Description) -> dict[str, Tensor]:
     """Every parameter and buffer of the network by our name, of its shape and without values."""
-    with torch.device("meta"), _WithoutDrawing():
+    with without_values():
         network = build(description)
     prefix = "" if isinstance(network, Segmentor) else "backbone."
     return {prefix + name: tensor for name, tensor in network.state_dict().items()}
+
+
+@contextmanager
+def without_values() -> Iterator[None]:
+    """Networks that are built here have shapes and no values, and so take no memory."""
+    with torch.device("meta"), _WithoutDrawing():
+        yield
 
 
 class _WithoutDrawing(TorchFunctionMode):

@@ -105,6 +105,25 @@ def load_tensors(
     )
 
 
+def check_tensors(
+    model: nn.Module, tensors: Mapping[str, Tensor], extra: Mapping[str, Any], *, source: str
+) -> None:
+    """Check that tensors fit a network, which may be one of shapes without values.
+
+    Args:
+        model: The network, which stays as it is.
+        tensors: See `load_tensors`.
+        extra: See `load_tensors`.
+        source: See `load_tensors`.
+
+    Raises:
+        WeightsError: See `load_weights`, if `strict`.
+    """
+    renamed = _rename(tensors, model.state_dict(), source)
+    settings = partial(_settings_of, tensors, extra)
+    _compared(model, renamed, settings, source=source, strict=True, other_classes=False)
+
+
 Named = Mapping[str, tuple[str, Tensor]]
 """Our name: (their name, tensor)."""
 
@@ -118,6 +137,23 @@ def _load(
     strict: bool,
     other_classes: bool,
 ) -> list[str]:
+    fitting, skipped = _compared(
+        model, renamed, settings, source=source, strict=strict, other_classes=other_classes
+    )
+    model.load_state_dict(fitting, strict=False)
+    return skipped
+
+
+def _compared(
+    model: nn.Module,
+    renamed: Named,
+    settings: Callable[[], str],
+    *,
+    source: str,
+    strict: bool,
+    other_classes: bool,
+) -> tuple[dict[str, Tensor], list[str]]:
+    """What of a file fits a network, and lines on what does not; see `load_weights`."""
     state = model.state_dict()
     mismatches: list[str] = []
     of_classes = 0  # mismatches
@@ -159,8 +195,7 @@ def _load(
             f"{len(mismatches)} places: {listed(mismatches, '; ')}",
             f"{remedy}, or load what fits with strict=False",
         )
-    model.load_state_dict(fitting, strict=False)
-    return [*classifiers.values(), *mismatches]
+    return fitting, [*classifiers.values(), *mismatches]
 
 
 def _settings_of(tensors: Mapping[str, Tensor], extra: Mapping[str, Any]) -> str:
