@@ -39,7 +39,7 @@ KNOW_LOGGERS = {"engine"}
 
 LIGHT = [file for file in FILES if file.startswith(("config/", "commands/"))]
 LIGHT += ["errors.py", "runs/folder.py", "runs/name.py", "zoo/catalogue.py", "zoo/published.py"]
-LIGHT += ["builders/weights.py", "sweeps/outcome.py", "system/text.py", "system/ranks.py"]
+LIGHT += ["builders/weights.py", "sweeps/outcome.py", "system/text.py", "system/launch.py"]
 LIGHT.remove("commands/run_report.py")
 """What commands import before they know that they have work to do."""
 HEAVY = {"torch", "torchmetrics", "albumentations", "cv2", "numpy", "wandb", "rich", "lightning"}
