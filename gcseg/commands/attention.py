@@ -50,6 +50,7 @@ def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
         say_what_was_not_read,
         written_folders,
     )
+    from gcseg.inference.protocol import Protocol
     from gcseg.system.terminal import progress_bar
     from gcseg.visualization.attention_pictures import attention_panel, attention_sheet, shrunk
     from gcseg.weights import read_weights
@@ -58,7 +59,6 @@ def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
     checkpoint = trained.path()
     output = Path(cfg.output or output_folder(cfg, checkpoint).path / "attention")
     content = read_weights(checkpoint, cfg.weights)
-    output = Path(cfg.output or output_folder(cfg, checkpoint).path / "attention")
     faults: list[DataError] = []
     if cfg.images is None:
         dataset = build_data.dataset(cfg, cfg.split)
@@ -71,7 +71,7 @@ def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
     model = build.trained_model(cfg, _class_count(content), content, checkpoint)
     layout = torch.channels_last if cfg.channels_last else torch.contiguous_format
     model = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
-    protocol = build.protocol(cfg, "logits")  # of which only the size counts
+    protocol = Protocol(resize=build.eval_resize(cfg))  # nothing else of it counts here
     samples = EvaluationSamples(dataset, build_data.evaluation_preprocessing(cfg))
     clear_partials(output, _PARTS)
     rows: list[UInt8Array] = []

@@ -48,7 +48,6 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
     checkpoint = trained.path()
     output = Path(cfg.output or output_folder(cfg, checkpoint).path / "predictions")
     content = read_weights(checkpoint, cfg.weights)
-    output = Path(cfg.output or output_folder(cfg, checkpoint).path / "predictions")
     faults: list[DataError] = []
     if cfg.images is None:
         dataset = build_data.dataset(cfg, cfg.split)
