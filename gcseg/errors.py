@@ -1,4 +1,4 @@
-"""What can go wrong, as types: each message gives cause, value and remedy in one line."""
+"""Exception types, whose messages give cause, value and remedy in one line."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import signal
 from gcseg.system.text import printable
 
 LONGEST_MESSAGE = 2000
-"""Characters of a message; what a file says does not decide how long it is."""
+"""Most characters of a message, however long the texts from files in it are."""
 LEFT_EARLY = 75
-"""Exit status of a training that a signal made save and leave (EX_TEMPFAIL of sysexits.h)."""
+"""Exit status of a training that saved and exited on a signal (EX_TEMPFAIL of sysexits.h)."""
 
 
 class GcsegError(Exception):
-    """An error that the user can mend.
+    """An error that the user can fix.
 
     Args:
-        cause: What is wrong, with the offending value, file or key in it.
-        remedy: What to do about it.
+        cause: Description of the problem that names the offending value, file or key.
+        remedy: Advice on fixing it.
     """
 
     def __init__(self, cause: str, remedy: str = "") -> None:
@@ -26,11 +26,11 @@ class GcsegError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        """The message on one line of bounded length, in which no name acts on a terminal."""
+        """Return the message on one line of bounded length, without terminal control codes."""
         cause = self.cause.strip()
         if cause.startswith("Caught ") and "Traceback (most recent call last)" in cause:
-            # A DataLoader raises a worker's exception anew with the whole traceback as its text,
-            # the last line of which is the message.
+            # A DataLoader raises a worker's exception again with the whole traceback as its text,
+            # whose last line is the message.
             cause = cause.splitlines()[-1]
             cause = cause.removeprefix(f"{type(self).__module__}.{type(self).__name__}: ")
         cause, remedy = (printable(" ".join(part.split())) for part in (cause, self.remedy))
@@ -60,11 +60,11 @@ class OutputError(GcsegError):
 
 
 class TrainingError(GcsegError):
-    """A training can't go on."""
+    """A training can't continue."""
 
 
 class MemoryLimitError(GcsegError):
-    """An image can't be predicted in the memory that there is."""
+    """An image can't be predicted in the available memory."""
 
 
 class DownloadError(GcsegError):
@@ -72,11 +72,11 @@ class DownloadError(GcsegError):
 
 
 class StoppedBySignal(BaseException):
-    """A signal made a training leave; like `KeyboardInterrupt`, nothing should keep it.
+    """A signal stopped a training; like `KeyboardInterrupt`, it should not be caught in general.
 
     Args:
-        number: The signal.
-        step: Optimizer steps that are done and saved; None where no steps were being made.
+        number: Signal that was received.
+        step: Number of optimizer steps that are done and saved; None if no steps were being made.
     """
 
     def __init__(self, number: signal.Signals, step: int | None = None) -> None:
@@ -86,23 +86,23 @@ class StoppedBySignal(BaseException):
 
     @property
     def status(self) -> int:
-        """The exit status: that of Ctrl-C for Ctrl-C."""
+        """The exit status: 130 for Ctrl-C, `LEFT_EARLY` for other signals."""
         return 130 if self.number == signal.SIGINT else LEFT_EARLY
 
     def __str__(self) -> str:
-        """The message on one line."""
+        """Return the message on one line."""
         after = "" if self.step is None else f" after step {self.step}"
         return f"stopped by {self.number.name}{after}: the same command goes on from there"
 
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed",
                   "could not create a primitive")  # fmt: skip
-"""Of torch's errors where an allocation failed in main memory, on a device, or in its libraries;
-the last is all that oneDNN says."""
+"""Texts of torch's errors if an allocation failed in main memory, on a device, or in its libraries;
+the last is oneDNN's whole message."""
 
 
 def reason(error: BaseException) -> str:
-    """Why something failed, for a message: of libraries' errors the first line without a stack."""
+    """Return the reason of an error, for a message: of libraries' errors only the first line."""
     if isinstance(error, GcsegError):
         return str(error)
     lines = filter(None, map(str.strip, str(error).splitlines()))
@@ -110,7 +110,7 @@ def reason(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory could not be allocated, whoever raised it."""
+    """Return whether an error of any library says that memory could not be allocated."""
     message = str(error).lower()
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's
     told = any(text in message for text in _OUT_OF_MEMORY)
@@ -118,7 +118,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def behind(error: BaseException, kind: type[BaseException]) -> BaseException | None:
-    """The exception of a kind that an error came of, or was raised in the handling of, if any."""
+    """Return the first exception of a kind among an error, its causes and contexts, if any."""
     seen: list[BaseException] = []
     while error not in seen:
         if isinstance(error, kind):

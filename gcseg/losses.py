@@ -23,27 +23,28 @@ def cross_entropy(
     With class weights w, labels y and losses l of the single pixels, sums over the pixels i that
     are not ignored:
 
-    - as it is, sum(w[y_i] l_i) / sum(w[y_i]), the weighted mean of PyTorch, of PaddleSeg 2.8 and
+    - by default, sum(w[y_i] l_i) / sum(w[y_i]), the weighted mean of PyTorch, of PaddleSeg 2.8 and
       of mmsegmentation from 1.2 on: multiplying all weights by one number changes nothing;
     - with `count_ignored`, sum(w[y_i] l_i) / number of all pixels, as mmsegmentation computed it
-      up to 1.1: there the scale of the weights is a scale of the loss.
+      up to 1.1: the scale of the weights scales the loss.
 
     Source: PaddleSeg's CrossEntropyLoss. Where every pixel is ignored, or has a class of weight
     0, the loss is 0, not NaN.
 
     Args:
-        logits: N x C x H x W, any float type; the loss is computed in float32.
-        labels: N x H x W int64.
-        ignore_index: Label of the pixels left out.
-        count_ignored: Whether they count in the mean all the same, with a loss of 0. Source:
+        logits: Logits N x C x H x W of any float type; the loss is computed in float32.
+        labels: Class indices N x H x W, int64.
+        ignore_index: Label of the ignored pixels.
+        count_ignored: Whether ignored pixels count in the mean, with a loss of 0. Source:
             mmsegmentation's CrossEntropyLoss when its GCNet models were trained.
-        class_weights: C weights, 0 or more, on the device of the logits; all 1 if None.
-        total_weight: What the sum is divided by, a scalar; that of these labels if None. Where
-            the labels are one process's part of a batch, give the mean of the parts' own: the mean
-            of the parts' losses, and of their gradients, is then that of the whole batch.
+        class_weights: Weights of the C classes, 0 or more, on the device of the logits; None for
+            all 1.
+        total_weight: Divisor of the sum, a scalar; None for `summed_weight` of these labels. If
+            the labels are one process's part of a batch, pass the mean over the parts: the mean of
+            the parts' losses, and of their gradients, is then that of the whole batch.
 
     Returns:
-        A scalar.
+        The loss, a scalar.
     """
     weights = None if class_weights is None else class_weights.float()
     total = F.cross_entropy(
@@ -63,16 +64,16 @@ def summed_weight(
     count_ignored: bool = False,
     class_weights: Tensor | None = None,
 ) -> Tensor:
-    """What `cross_entropy` divides the sum of its losses by, where that is not 0.
+    """Return the divisor of `cross_entropy`, which uses it where it is not 0.
 
     Args:
-        labels: As there.
-        ignore_index: As there.
-        count_ignored: As there.
-        class_weights: As there.
+        labels: See `cross_entropy`.
+        ignore_index: See `cross_entropy`.
+        count_ignored: See `cross_entropy`.
+        class_weights: See `cross_entropy`.
 
     Returns:
-        A scalar, 0 or more.
+        The divisor, a scalar, 0 or more.
     """
     if count_ignored:
         return torch.tensor(labels.numel())

@@ -1,4 +1,4 @@
-"""Optimizers with the learning-rate schedule that belongs to them."""
+"""Optimizers with their learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ def sgd(
     end_lr: float = 1e-5,
     warmup_iters: int = 0,
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
-    """SGD with polynomial decay, as PaddleSeg trains GCNet.
+    """Build SGD with polynomial decay, as in PaddleSeg's training of GCNet.
 
     Args:
-        parameters: What is trained; weight decay is on everything.
+        parameters: Parameters to train; weight decay applies to all of them.
         iters: Length of the schedule in optimizer steps.
         lr: Learning rate at the start of the decay.
-        momentum: Of the gradient.
+        momentum: Momentum of the gradient.
         weight_decay: L2 penalty, added to the gradient.
         power: Exponent of the decay.
         end_lr: Learning rate at the end.
-        warmup_iters: Optimizer steps in which the rate rises linearly first.
+        warmup_iters: Optimizer steps of the linear warm-up at the start.
 
     Returns:
         The optimizer and the scheduler, to be stepped once per optimizer step.
 
     Raises:
-        ConfigError: A setting is out of range.
+        ConfigError: If a setting is out of range.
     """
     _check(lr=lr, power=power)
     optimizer = torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
@@ -56,23 +56,23 @@ def adamw(
     end_lr: float = 0.0,
     warmup_iters: int = 0,
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
-    """AdamW with polynomial decay.
+    """Build AdamW with polynomial decay.
 
     Args:
-        parameters: What is trained.
+        parameters: Parameters to train.
         iters: Length of the schedule in optimizer steps.
         lr: Learning rate at the start of the decay.
-        weight_decay: Decoupled, a fraction of the weight per unit of learning rate.
-        betas: Decay of the running averages of the gradient and its square.
+        weight_decay: Decoupled weight decay, a fraction of the weight per unit of learning rate.
+        betas: Decay rates of the running averages of the gradient and of its square.
         power: Exponent of the decay.
         end_lr: Learning rate at the end.
-        warmup_iters: Optimizer steps in which the rate rises linearly first.
+        warmup_iters: Optimizer steps of the linear warm-up at the start.
 
     Returns:
         The optimizer and the scheduler, to be stepped once per optimizer step.
 
     Raises:
-        ConfigError: A setting is out of range.
+        ConfigError: If a setting is out of range.
     """
     _check(lr=lr, power=power)
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, betas=betas)
@@ -93,7 +93,7 @@ def polynomial_decay(
     power: float,
     warmup_iters: int,
 ) -> LRScheduler:
-    """Learning rate `(lr - end_lr) * (1 - step / iters) ** power + end_lr` after the warm-up.
+    """Schedule a rate of `(lr - end_lr) * (1 - step / iters) ** power + end_lr` after the warm-up.
 
     Source: PaddleSeg's PolynomialDecay; the warm-up is part of the `iters` steps.
     """

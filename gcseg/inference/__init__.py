@@ -1,1 +1,1 @@
-"""From an image or a batch to scores: whole, sliding, augmented, in strips."""
+"""Prediction of scores for images: whole, by sliding window, augmented, in strips."""

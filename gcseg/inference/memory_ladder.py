@@ -1,7 +1,7 @@
-"""What prediction does when memory runs out: the same protocol in smaller parts, never another.
+"""Prediction in smaller parts when memory runs out, always by the same protocol.
 
-A ladder of steps; each needs less memory than the one before and more time, and gives the same
-scores within rounding. What was done is counted, for the record of an evaluation.
+Each step of the ladder needs less memory and more time than the one before, and gives the same
+scores within rounding. The steps used are counted, for the record of an evaluation.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Step:
     """One way to predict an image.
 
     Args:
-        description: What it does otherwise than the first.
-        network_strips: In how many strips of rows the network runs; None for the first step,
-            which computes everything whole.
+        description: Difference from the first step, in words.
+        network_strips: Number of strips of rows in which the network runs; None for the first
+            step, which computes everything whole.
     """
 
     description: str
@@ -43,18 +43,18 @@ STEPS = (
 
 
 class MemoryLadder:
-    """Predicts labels by the first step that fits into memory, and counts what it did.
+    """Prediction of labels by the first step that fits into memory, with counts of the steps.
 
-    An image whose step is known by an earlier one, no larger, that needed it does not try what
-    failed then; smaller images are not slowed down.
+    An image at least as large as an earlier one does not try the steps that failed for that one;
+    smaller images are not slowed down.
 
     Attributes:
-        images: How many images each of `STEPS` predicted.
+        images: Number of images that each of `STEPS` predicted.
     """
 
     def __init__(self) -> None:
         self.images = [0] * len(STEPS)
-        self._steps: dict[int, int] = {}  # by the number of pixels of the images that needed them
+        self._steps: dict[int, int] = {}  # by number of pixels of the images that needed the step
 
     def labels(
         self,
@@ -67,23 +67,23 @@ class MemoryLadder:
         width: int,
         confidences: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Class indices of images under several modes of test-time augmentation at once.
+        """Predict class indices of images under several modes of test-time augmentation at once.
 
         Args:
-            model: See `predict_scores`. The network runs in strips where `runs_in_strips` says
-                that it can; another skips these steps.
+            model: See `predict_scores`. Steps that run the network in strips are skipped if
+                `runs_in_strips` is false for it.
             images: See `predict_scores`.
             modes: See `predict_scores`.
             protocol: See `predict_scores`.
             height: Height of the images without padding, in pixels.
             width: Width of the images without padding, in pixels.
-            confidences: Gets `predict_confidence` of each mode, where it is given.
+            confidences: Dictionary that receives `predict_confidence` of each mode; None for none.
 
         Returns:
             By mode, N x height x width int64.
 
         Raises:
-            MemoryLimitError: The last step does not fit into memory either.
+            MemoryLimitError: If the last step does not fit into memory either.
         """
         protocol = protocol or Protocol()
         pixels = images.shape[0] * images.shape[-2] * images.shape[-1]
@@ -109,7 +109,7 @@ class MemoryLadder:
             else:
                 self.images[number] += 1
                 return labels
-            # The error is gone by now, and with it what its frames held.
+            # The error is gone by now, and with it the tensors that its frames held.
             if images.is_cuda:
                 torch.cuda.empty_cache()
             if number + 1 < last:
@@ -135,11 +135,11 @@ def _labels_at_once(
     width: int,
     confidences: dict[str, Tensor] | None,
 ) -> dict[str, Tensor]:
-    """Do what `MemoryLadder.labels` does by its first step, everything whole."""
+    """Predict by the first step of `MemoryLadder.labels`, everything whole."""
     scores = predict_scores(model, images, modes, protocol)
     labels = {}
     for name in modes:
-        total = scores.pop(name)  # so that one mode's is held while the next is worked on
+        total = scores.pop(name)  # frees the scores of each mode after its labels
         labels[name] = predict_labels(total, height, width)
         if confidences is not None:
             confidences[name] = predict_confidence(total, height, width, protocol.average)
@@ -147,10 +147,10 @@ def _labels_at_once(
 
 
 def report(images: Sequence[int]) -> list[str]:
-    """What was done otherwise than asked, in words.
+    """Say in words which images were not predicted by the first step.
 
     Args:
-        images: How many images each of `STEPS` predicted.
+        images: Number of images that each of `STEPS` predicted.
     """
     return [
         f"{step.description}: {count} image{'s' * (count != 1)}"

@@ -1,9 +1,9 @@
-"""A network's logits strip by strip: the same within rounding, with less memory at once.
+"""Compute a network's logits in strips: the same within rounding, with less memory at once.
 
 A convolution needs only the rows around those that it computes. So each convolutional part of the
-network, a residual block for instance, runs over strips of rows with as many real neighbouring
-rows as its kernels reach; zeros are padded only where the picture ends. What sees the whole
-picture, as a context block does, runs once over the whole features.
+network, such as a residual block, runs over strips of rows with as many real neighbouring rows as
+its kernels reach; zeros are padded only at the image's border. Parts that see the whole image,
+such as a context block, run once over the whole features.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gcseg.models.segmentor import Segmentor
 
 
 def runs_in_strips(model: object) -> bool:
-    """Whether `logits_in_strips` knows how the network is built."""
+    """Return whether `logits_in_strips` supports the network."""
     return (
         isinstance(model, Segmentor)
         and isinstance(model.backbone, ResNet)
@@ -29,26 +29,26 @@ def runs_in_strips(model: object) -> bool:
 
 
 def logits_in_strips(model: Segmentor, x: Tensor, count: int) -> Tensor:
-    """Compute what `Segmentor.coarse_logits` does, each convolutional part in strips.
+    """Compute `Segmentor.coarse_logits` with each convolutional part in strips.
 
-    Features between the parts are kept in main memory. The strips' margins are computed twice.
+    Features between the parts are stored in main memory. The strips' margins are computed twice.
 
     Args:
-        model: In evaluation mode, see `runs_in_strips`.
+        model: Network in evaluation mode, see `runs_in_strips`.
         x: `N x 3 x H x W` float images.
-        count: Of strips.
+        count: Number of strips.
 
     Returns:
         `N x num_classes x h x w`, on the device of `x`.
 
     Raises:
-        TypeError: The network is built otherwise.
+        TypeError: If `runs_in_strips` is false for the network.
     """
     backbone, head = model.backbone, model.head
     if not isinstance(backbone, ResNet) or not isinstance(head, FCNHead):
         raise TypeError(f"{type(backbone).__name__} with {type(head).__name__} has no known strips")
     device = x.device
-    # The stem and the max pool as one part: what is between them is the largest of all features.
+    # The stem and the max pool as one part: the features between them are the largest of all.
     features = _in_strips([backbone.stem, backbone.maxpool], x.cpu(), count, device)
     for stage in (backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4):
         for block in stage:
@@ -82,12 +82,12 @@ def _strips(
     """Run a part of a network over strips of its inputs' rows.
 
     Args:
-        part: Divides the height by its stride, rounded up.
-        inputs: `N x C x H x W`, of the same H.
-        count: Of strips.
-        device: On which the part runs.
-        stride: Of the part.
-        margin: Rows of the input, above and below, that a row of the output depends on.
+        part: Part of a network that divides the height by its stride, rounded up.
+        inputs: Features `N x C x H x W`, all of the same H.
+        count: Number of strips.
+        device: Device on which the part runs.
+        stride: Stride of the part.
+        margin: Rows of the input above and below that a row of the output depends on.
 
     Returns:
         `N x C' x ceil(H / stride) x W'`, in the inputs' memory.
@@ -95,7 +95,7 @@ def _strips(
     height = inputs[0].shape[-2]
     out_height = math.ceil(height / stride)
     rows = math.ceil(out_height / count)
-    # A strip begins where the strided kernels of the whole picture are, too.
+    # A strip begins at a position of the strided kernels over the whole image.
     margin = math.ceil(margin / stride)
     whole: Tensor | None = None
     for top in range(0, out_height, rows):
@@ -117,7 +117,7 @@ def _strips(
 
 
 def _reach(modules: Iterable[nn.Module]) -> tuple[int, int]:
-    """The stride of modules in a row, and how many rows of input their kernels reach each way.
+    """Return the stride of consecutive modules, and the rows that their kernels reach each way.
 
     A residual block's shortcut reaches no further than its convolutions, and has their stride.
     """

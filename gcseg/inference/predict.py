@@ -1,4 +1,4 @@
-"""Predictions of any segmentation model: whole image or sliding window, with augmentation."""
+"""Prediction by any segmentation model: whole image or sliding window, with augmentation."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from gcseg.inference.protocol import Average, Model, Modes, Protocol, all_views
 def predict_scores(
     model: Model, images: Tensor, modes: Modes, protocol: Protocol | None = None
 ) -> dict[str, Tensor]:
-    """Predict images under several modes of test-time augmentation at once.
+    """Predict scores of images under several modes of test-time augmentation at once.
 
-    A view (scale, mirrored) that several modes share is predicted once. Views are added up as
-    they come, so memory does not grow with their number.
+    A view (scale, mirrored) that several modes share is predicted once. Each view is added to the
+    mean as soon as it is predicted, so memory does not grow with their number.
 
     Source: PaddleSeg's aug_inference (logits averaged, sizes `int(size * scale + 0.5)`);
     mmsegmentation averages probabilities.
 
     Args:
-        model: Maps N x 3 x H x W to N x C x H x W logits.
-        images: N x 3 x H x W, normalised.
-        modes: Augmentation by name.
-        protocol: What is averaged, windows and sizes; `Protocol()` where None.
+        model: Network that maps N x 3 x H x W to N x C x H x W logits.
+        images: Images N x 3 x H x W, normalised.
+        modes: Augmentations by name of the mode.
+        protocol: Averaged quantity, windows and sizes; None for `Protocol()`.
 
     Returns:
         By mode, N x C x H x W float32: averaged logits or probabilities.
@@ -41,7 +41,7 @@ def predict_scores(
 def _view_logits(
     model: Model, images: Tensor, view: tuple[float, bool], protocol: Protocol
 ) -> Tensor:
-    """Logits of one view at the images' size: N x C x H x W float32."""
+    """Compute the logits of one view at the images' size: N x C x H x W float32."""
     size = images.shape[-2], images.shape[-1]
     scale, flip = view
     view_size = protocol.view_size(*size, scale)
@@ -61,10 +61,10 @@ def add_view(
     """Add a view's scores to the mean of each mode that has the view.
 
     Args:
-        totals: The means so far, by mode; changed in place.
-        modes: Augmentation by name.
-        view: The (scale, mirrored) that was predicted.
-        scores: Its scores, N x C x H x W.
+        totals: Means so far, by mode; changed in place.
+        modes: Augmentations by name of the mode.
+        view: View that was predicted, (scale, mirrored).
+        scores: Scores of the view, N x C x H x W.
     """
     for name, mode in modes.items():
         if view not in mode.views:
@@ -77,7 +77,7 @@ def add_view(
 
 
 def view_of(images: Tensor, size: tuple[int, int], flip: bool) -> Tensor:
-    """Images N x 3 x H x W as a view shows them: resized to (height, width) pixels, mirrored."""
+    """Return a view of images N x 3 x H x W: resized to (height, width) pixels, mirrored."""
     if size != images.shape[-2:]:
         images = F.interpolate(images, size, mode="bilinear", align_corners=False)
     return images.flip(-1) if flip else images
@@ -85,15 +85,15 @@ def view_of(images: Tensor, size: tuple[int, int], flip: bool) -> Tensor:
 
 @torch.inference_mode()
 def predict_labels(scores: Tensor, height: int, width: int) -> Tensor:
-    """Class indices at an image's own size, its padding at the bottom and right cut off.
+    """Return class indices at an image's own size, with padding at the bottom and right cut off.
 
     Args:
-        scores: N x C x H x W logits or probabilities.
+        scores: Logits or probabilities, N x C x H x W.
         height: Height of the image without padding, in pixels.
         width: Width of the image without padding, in pixels.
 
     Returns:
-        N x height x width int64; -1 where the highest score is NaN or infinity, which says nothing.
+        N x height x width int64; -1 where the highest score is NaN or infinite.
     """
     highest, labels = scores[..., :height, :width].max(1)
     return labels.masked_fill(~highest.isfinite(), -1)
@@ -101,13 +101,13 @@ def predict_labels(scores: Tensor, height: int, width: int) -> Tensor:
 
 @torch.inference_mode()
 def predict_confidence(scores: Tensor, height: int, width: int, average: Average) -> Tensor:
-    """Probabilities of the predicted classes, at an image's own size.
+    """Return the probabilities of the predicted classes at an image's own size.
 
     Args:
-        scores: N x C x H x W, averaged over the views.
+        scores: Scores N x C x H x W, averaged over the views.
         height: Height of the image without padding, in pixels.
         width: Width of the image without padding, in pixels.
-        average: What the scores are: logits, whose softmax is taken, or probabilities.
+        average: Kind of the scores: logits, whose softmax is taken, or probabilities.
 
     Returns:
         N x height x width float32 in 0..1.
@@ -121,12 +121,13 @@ def predict_confidence(scores: Tensor, height: int, width: int, average: Average
 
 @torch.inference_mode()
 def predict_attention(attention: Model, images: Tensor, protocol: Protocol) -> Tensor:
-    """Where a network looks in images as they are, at scale 1.
+    """Compute a network's attention maps of images without augmentation, at scale 1.
 
     Args:
-        attention: Maps N x 3 x H x W to N x 1 x h x w weights, as `Segmentor.attention`.
-        images: N x 3 x H x W, normalised.
-        protocol: Gives the size at which images are predicted.
+        attention: Function that maps N x 3 x H x W to N x 1 x h x w weights, as
+            `Segmentor.attention` does.
+        images: Images N x 3 x H x W, normalised.
+        protocol: Protocol that determines the size at which images are predicted.
 
     Returns:
         N x 1 x h x w float32 on the CPU.

@@ -1,4 +1,4 @@
-"""How images are predicted: views of test-time augmentation, windows, sizes, and averages."""
+"""Settings of prediction: views of test-time augmentation, windows, sizes, and averages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gcseg.data.resize import ResizeToFit, scaled_size
 from gcseg.errors import ConfigError
 
 Model = Callable[[Tensor], Tensor]
-"""Any network: maps N x 3 x H x W float to N x C x H x W logits."""
+"""Any network that maps N x 3 x H x W float to N x C x H x W logits."""
 
 Average = Literal["logits", "probabilities"]
 
@@ -31,7 +31,7 @@ class Augmentation:
     flip: bool = False
 
     def __post_init__(self) -> None:
-        """Take lists from configuration and refuse what cannot be predicted."""
+        """Convert lists from the configuration, and refuse scales that cannot be predicted."""
         object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
         if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
             raise ConfigError(f"tta scales {list(self.scales)}", "give one or more above 0")
@@ -40,7 +40,7 @@ class Augmentation:
 
     @property
     def views(self) -> list[tuple[float, bool]]:
-        """Each (scale, mirrored) that is predicted."""
+        """List each (scale, mirrored) that is predicted."""
         return [(scale, flip) for scale in self.scales for flip in (False, True)[: 1 + self.flip]]
 
 
@@ -49,22 +49,23 @@ Modes = Mapping[str, Augmentation]
 
 
 def all_views(modes: Modes) -> list[tuple[float, bool]]:
-    """Each (scale, mirrored) that one of the modes needs.
+    """List each (scale, mirrored) that one of the modes needs.
 
-    Sorted, so that a mode's sum has the same order, and the same bits, whatever else is asked.
+    The list is sorted, so that a mode's sum has the same order, and the same bits, whatever the
+    other modes are.
     """
     return sorted({view for mode in modes.values() for view in mode.views})
 
 
 @dataclass(frozen=True)
 class SlidingWindow:
-    """Windows that cover an image; images smaller than the window are taken whole.
+    """Sliding window over an image; images smaller than the window are predicted whole.
 
     Args:
-        height: Window height in pixels.
-        width: Window width in pixels.
-        stride_height: Distance of neighbouring windows downwards, in pixels.
-        stride_width: Distance of neighbouring windows across, in pixels.
+        height: Height of the window, in pixels.
+        width: Width of the window, in pixels.
+        stride_height: Vertical distance of neighbouring windows, in pixels.
+        stride_width: Horizontal distance of neighbouring windows, in pixels.
     """
 
     height: int
@@ -83,7 +84,7 @@ class SlidingWindow:
                 )
 
     def places(self, height: int, width: int) -> list[tuple[slice, slice]]:
-        """Rows and columns of each window over an image of this size in pixels.
+        """List the rows and columns of each window over an image of this size in pixels.
 
         The last window of a row or column is moved back to end at the image's border.
         """
@@ -97,7 +98,7 @@ class SlidingWindow:
         ]
 
     def logits(self, model: Model, images: Tensor) -> Tensor:
-        """Average of the logits of all windows that cover a pixel.
+        """Average, at each pixel, the logits of all windows that cover it.
 
         Source: PaddleSeg's slide_inference.
         """
@@ -121,11 +122,11 @@ def _starts(size: int, window: int, stride: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What every mode of test-time augmentation is predicted with.
+    """Settings of prediction that all modes of test-time augmentation share.
 
     Args:
-        average: What is averaged over the views: logits as in PaddleSeg, or probabilities as in
-            mmsegmentation.
+        average: Quantity that is averaged over the views: logits as in PaddleSeg, or probabilities
+            as in mmsegmentation.
         window: Sliding window over each view; None for whole views.
         resize: Size that images are resized to before the scales; None for their own size.
         align_corners: Whether logits are resized back to the images' size with aligned corners.
@@ -138,9 +139,9 @@ class Protocol:
     align_corners: bool = False
 
     def view_size(self, height: int, width: int, scale: float = 1.0) -> tuple[int, int]:
-        """Height and width in pixels of an image's view at a scale."""
+        """Return the height and width, in pixels, of an image's view at a scale."""
         return scaled_size(height, width, scale, self.resize)
 
     def scores(self, logits: Tensor) -> Tensor:
-        """What is averaged, of a view's logits N x C x H x W at the images' size."""
+        """Return the averaged quantity of a view's logits N x C x H x W at the images' size."""
         return logits.softmax(1) if self.average == "probabilities" else logits

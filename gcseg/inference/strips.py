@@ -1,8 +1,8 @@
-"""Labels by test-time augmentation with little memory: added up in strips of rows.
+"""Test-time augmentation with little memory: scores are added up in strips of rows.
 
-The same as `predict_scores` and `predict_labels` of `gcseg.inference.predict`, within rounding. The
-logits of all views wait in main memory at the resolution of the network's features; only a strip of
-rows at a time is upsampled, added up and turned into labels.
+The results are those of `predict_scores` and `predict_labels` of `gcseg.inference.predict`, within
+rounding. The logits of all views are stored in main memory at the resolution of the network's
+features; only a strip of rows at a time is upsampled, added up and turned into labels.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STRIP_ELEMENTS = 2**23
 """Elements of the scores of one strip and one view: 32 MiB in float32."""
 
 Rows = Callable[[int, int], Tensor]
-"""Gives rows from a first to one before a last, N x C x (last - first) x W, on the device."""
+"""Function that returns the rows first to last - 1, N x C x (last - first) x W, on the device."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class _Window:
     """A window of a view, and its logits in main memory: N x C x h x w, of any resolution.
 
     Args:
-        rows: Where it is in the view.
-        columns: Where it is in the view.
-        logits: Logits at the resolution that the network gives.
-        corners: Whether the network upsamples them with aligned corners.
+        rows: Rows of the view that the window covers.
+        columns: Columns of the view that the window covers.
+        logits: Logits at the network's output resolution.
+        corners: Whether the network upsamples the logits with aligned corners.
     """
 
     rows: slice
@@ -44,7 +44,7 @@ class _Window:
     corners: bool
 
     def pixel_rows(self, first: int, last: int, device: torch.device) -> Tensor:
-        """Rows of the view within the window, upsampled: N x C x (last - first) x width."""
+        """Return rows of the view in the window, upsampled: N x C x (last - first) x width."""
         top, height = self.rows.start, self.rows.stop - self.rows.start
         width = self.columns.stop - self.columns.start
 
@@ -59,7 +59,7 @@ class _Window:
 
 @dataclass(frozen=True)
 class _View:
-    """A view's windows; one that is the whole view where it was not predicted by windows."""
+    """The windows of a view; a single one, the whole view, if there is no sliding window."""
 
     height: int
     width: int
@@ -72,7 +72,7 @@ class _View:
         return self.windows[0].logits.shape[1]
 
     def rows(self, first: int, last: int, device: torch.device) -> Tensor:
-        """Rows of the view's logits, mirrored back: N x C x (last - first) x width float32."""
+        """Return rows of the logits, mirrored back: N x C x (last - first) x width float32."""
         found = self.windows[0].logits
         total = torch.zeros(*found.shape[:2], last - first, self.width, device=device)
         count = torch.zeros(1, 1, last - first, self.width, device=device)
@@ -98,7 +98,7 @@ def predict_labels_in_strips(
     network_strips: int = 1,
     confidences: dict[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """Class indices of images under several modes of test-time augmentation at once.
+    """Predict class indices of images under several modes of test-time augmentation at once.
 
     Args:
         model: See `predict_scores`.
@@ -107,9 +107,9 @@ def predict_labels_in_strips(
         protocol: See `predict_scores`.
         height: Height of the images without padding, in pixels.
         width: Width of the images without padding, in pixels.
-        network_strips: How many strips the network itself runs in, see `logits_in_strips`; 1 for
-            the whole.
-        confidences: Gets `predict_confidence` of each mode, where it is given.
+        network_strips: Number of strips in which the network itself runs, see `logits_in_strips`;
+            1 for the whole.
+        confidences: Dictionary that receives `predict_confidence` of each mode; None for none.
 
     Returns:
         By mode, N x height x width int64.
@@ -141,7 +141,7 @@ def predict_labels_in_strips(
 
 
 def _rows_at_once(views: Iterable[_View], images: int, size: tuple[int, int]) -> int:
-    """How many rows of images of a size fit into a strip of `STRIP_ELEMENTS`."""
+    """Return the number of rows of images of a size that fit into `STRIP_ELEMENTS`."""
     # A row may be computed at the images' own size or at a view's.
     elements = max(
         view.classes * max(size[1], view.height * view.width // size[0]) for view in views
@@ -182,18 +182,18 @@ def resized_rows(
     last: int,
     align_corners: bool,
 ) -> Tensor:
-    """Rows of what `F.interpolate(..., mode="bilinear")` makes of a whole picture.
+    """Compute some rows of the result of `F.interpolate(..., mode="bilinear")`.
 
     Args:
-        source: Gives rows of the whole.
-        source_size: Height and width of the whole.
-        size: Height and width to which it is resized.
-        first: Of the rows that are wanted.
-        last: One beyond them.
-        align_corners: As F.interpolate takes it.
+        source: Function that returns rows of the source.
+        source_size: Height and width of the source.
+        size: Height and width of the whole result.
+        first: First row of the result to compute.
+        last: Row after the last one to compute.
+        align_corners: Whether corners are aligned, as in F.interpolate.
 
     Returns:
-        N x C x (last - first) x W, in the type of the source.
+        N x C x (last - first) x W, with the type of the source.
     """
     if source_size == size:
         return source(first, last)

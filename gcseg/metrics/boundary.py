@@ -1,4 +1,4 @@
-"""Boundary IoU: how well the contours of the classes are met, whatever is inside them.
+"""Boundary IoU: the IoU of the classes near their contours, without their interior.
 
 Source: Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation",
 CVPR 2021. There it scores single objects; here each class of an image is one mask, and pixels are
@@ -16,35 +16,35 @@ from torch import Tensor
 from gcseg.data.label_spaces import IGNORE_INDEX
 
 DILATION_RATIO = 0.02
-"""How far from a contour a pixel still counts, in image diagonals.
+"""Largest distance of a counted pixel from a contour, in image diagonals.
 
 Source: the default of the paper's authors (github.com/bowenc0221/boundary-iou-api) for COCO and
-LVIS. For Cityscapes, whose pictures are large and exactly labelled, they take 0.005; one ratio
-for every dataset keeps ours comparable.
+LVIS. For Cityscapes, whose images are large and exactly labelled, they take 0.005; gcseg uses one
+ratio for every dataset, so that its scores are comparable.
 """
 
 
 def boundary_distance(height: int, width: int, ratio: float = DILATION_RATIO) -> int:
-    """How far from a contour a pixel of an image may be to count, in pixels; at least 1.
+    """Return the largest distance of a counted pixel from a contour, in pixels; at least 1.
 
     Args:
-        height: Of the image, in pixels.
-        width: Likewise.
-        ratio: In image diagonals.
+        height: Height of the image, in pixels.
+        width: Width of the image, in pixels.
+        ratio: Distance in image diagonals.
     """
     return max(1, round(ratio * math.hypot(height, width)))
 
 
 def boundary(label: Tensor, distance: int) -> Tensor:
-    """The pixels that lie within a distance of the contour of their own class's mask.
+    """Return the pixels that lie within a distance of the contour of their class's mask.
 
-    The image's border is a contour too. As the paper's mask less the mask eroded `distance` times
-    by 3 x 3 pixels, for all classes at once: a pixel is inside its class if the square of
-    2 * distance + 1 pixels around it lies in the image and has one value.
+    The image's border is a contour too. The result equals the paper's mask minus the mask eroded
+    `distance` times by 3 x 3 pixels, for all classes at once: a pixel is inside its class if the
+    square of 2 * distance + 1 pixels around it lies in the image and has one value.
 
     Args:
-        label: H x W integers: class indices, 255 like a class of its own.
-        distance: In pixels, 1 or more.
+        label: Class indices, H x W integers; 255 is treated like a separate class.
+        distance: Distance in pixels, 1 or more.
 
     Returns:
         H x W bool.
@@ -61,18 +61,18 @@ def boundary(label: Tensor, distance: int) -> Tensor:
 def boundary_areas(label: Tensor, predicted: Tensor, num_classes: int, distance: int) -> Tensor:
     """Count an image's pixels on boundaries, by class.
 
-    Ignored pixels are ignored in the prediction too before contours are taken, so that where a
-    class ends at an ignored region both have the same contour; they count for nothing.
+    Ignored pixels are ignored in the prediction too before contours are taken, so that both have
+    the same contour where a class ends at an ignored region; they are not counted.
 
     Args:
-        label: H x W class indices; 255 is ignored.
-        predicted: H x W class indices.
-        num_classes: C, at most 254.
-        distance: See `boundary_distance`.
+        label: Class indices of the label, H x W; 255 is ignored.
+        predicted: Class indices of the prediction, H x W.
+        num_classes: Number of classes C, at most 254.
+        distance: Largest distance from a contour in pixels, see `boundary_distance`.
 
     Returns:
         3 x C int64: pixels of the intersection, on predicted boundaries, and on labelled ones.
-        `gcseg.metrics.scores.area_scores` makes the IoU of them, over images added up.
+        `gcseg.metrics.scores.area_scores` computes the IoU from their sum over images.
     """
     label = label.to(torch.uint8)
     predicted = predicted.to(torch.uint8)
@@ -85,17 +85,17 @@ def boundary_areas(label: Tensor, predicted: Tensor, num_classes: int, distance:
 
 
 def _windowed(values: Tensor, size: int, reduce: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """The lowest or highest value in each square window that lies in an image.
+    """Return the lowest or highest value in each square window that lies in an image.
 
-    One side after the other, each in steps that double what a value is of.
+    Each side is reduced in turn, in steps that double the number of pixels that a value covers.
 
     Args:
-        values: H x W.
-        size: Of the window's sides, in pixels, at most H and W.
-        reduce: torch.minimum or torch.maximum.
+        values: Image of values, H x W.
+        size: Length of the window's sides, in pixels, at most H and W.
+        reduce: Reduction, torch.minimum or torch.maximum.
 
     Returns:
-        (H - size + 1) x (W - size + 1), by the windows' upper left corners.
+        (H - size + 1) x (W - size + 1) values, indexed by the windows' upper left corners.
     """
     for side in (0, 1):
         covered = 1

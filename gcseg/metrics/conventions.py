@@ -1,8 +1,7 @@
-"""The mIoU of the same predictions, as each framework would report it.
+"""The mIoU of the same predictions as each framework would report it.
 
-All of them start from the same pixels, those with a label; they differ in what they do with a
-class that is absent, in the precision that they count in, and in whether they add up pixels or
-average over images.
+All conventions start from the same labelled pixels; they differ in the treatment of absent
+classes, in the precision of the counts, and in whether pixels are added up or images averaged.
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ CITYSCAPES_CATEGORIES = {
 }
 
 _FLOAT32_EXACT = 1 << 24
-"""The last whole number up to which float32 has them all."""
+"""Largest number up to which float32 represents every whole number."""
 
 
 CONVENTIONS = (
     "gcseg", "paddleseg", "mmsegmentation", "torchmetrics", "per_image", "cityscapes"
 )  # fmt: skip
-"""The names of the conventions."""
+"""Names of the conventions."""
 
 
 class Convention(NamedTuple):
-    """One framework's mIoU, 0..1, and how it comes to differ or not."""
+    """One framework's mIoU, 0..1, and the reason why it differs or not."""
 
     miou: float | None
     reason: str
@@ -64,13 +63,12 @@ def conventions(areas: Tensor, names: Sequence[str] = ()) -> dict[str, dict[str,
       are left out.
 
     Args:
-        areas: N x 3 x C integer counts of pixels by image: of the intersection, predicted, and
-            labelled, without ignored pixels; in the order of evaluation, as float32 sums depend
-            on it.
-        names: The C class names, for the reasons; class indices where empty.
+        areas: Pixels by image, N x 3 x C integers: of the intersection, predicted, and labelled,
+            without ignored pixels; in the order of evaluation, as float32 sums depend on it.
+        names: Names of the C classes, for the reasons; class indices are used if empty.
 
     Returns:
-        By convention its `miou`, 0..1, or None where no pixel is labelled, and the `reason`, a
+        By convention its `miou`, 0..1, or None if no pixel is labelled, and the `reason`, a
         sentence.
     """
     areas = areas.cpu()
@@ -100,29 +98,30 @@ def conventions(areas: Tensor, names: Sequence[str] = ()) -> dict[str, dict[str,
 
 
 def image_scores(areas: Tensor, names: Sequence[str]) -> list[Scores | None]:
-    """The scores of each image by itself.
+    """Return the scores of each single image.
 
     Args:
-        areas: N x 3 x C integer counts of pixels, as of `conventions`.
-        names: The C class names.
+        areas: Pixels by image, N x 3 x C integers, see `conventions`.
+        names: Names of the C classes.
 
     Returns:
-        By image; None for one without a labelled pixel.
+        Scores by image; None for an image without a labelled pixel.
     """
     return [area_scores(image, names) if image[2].any() else None for image in areas.cpu()]
 
 
 def cityscapes_categories(confusion: Tensor) -> dict[str, float | None]:
-    """The IoU of the categories of Cityscapes: confusions within a category are right.
+    """Return the IoU of the categories of Cityscapes: confusions in a category count as correct.
 
     Args:
-        confusion: 19 x 19 integer counts of pixels, rows true classes, columns predicted ones.
+        confusion: Confusion matrix, 19 x 19 integer counts of pixels; rows are true classes,
+            columns predicted ones.
 
     Returns:
-        By category, 0..1; None where it is in neither labels nor predictions.
+        IoU by category, 0..1; None for a category in neither labels nor predictions.
 
     Raises:
-        ValueError: The matrix is not of the 19 classes.
+        ValueError: If the matrix is not of the 19 classes.
     """
     count = CITYSCAPES.num_classes
     if confusion.shape != (count, count):
@@ -152,7 +151,7 @@ def _mmsegmentation(areas: Tensor, ours: Scores) -> Convention:
     for hit, predicted, labelled in areas.float():
         hits += hit
         unions += predicted + labelled - hit
-    # A class without a union is not a number, which nanmean leaves out.
+    # The IoU of a class without a union is NaN, which nanmean leaves out.
     mean = np.nanmean((hits / unions).numpy()).item() if unions.any() else 0.0
     miou = _two_decimals(mean)
     if ours.miou is not None and miou == _two_decimals(ours.miou):
@@ -168,7 +167,7 @@ def _mmsegmentation(areas: Tensor, ours: Scores) -> Convention:
 
 
 def _two_decimals(fraction: float) -> float:
-    """A fraction rounded to two decimals of percent, in double precision as NumPy 1 has it."""
+    """Round a fraction to two decimals of percent, in double precision as NumPy 1 does."""
     return round(float(np.round(fraction * 100, 2)) / 100, 4)
 
 

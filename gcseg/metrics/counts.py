@@ -1,4 +1,4 @@
-"""What an evaluation knows beside its confusion matrix: each image, boundaries, calibration."""
+"""Counts of an evaluation besides its confusion matrix: each image, boundaries, calibration."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gcseg.metrics.calibration import Calibration
 
 @dataclass(frozen=True)
 class Counts:
-    """What was counted of a split, or of a part of it, under one mode.
+    """Counts of a split, or of a part of it, under one mode of test-time augmentation.
 
     Args:
-        indices: N int64, the images' places in the split.
-        areas: N x 3 x C int64: pixels of the intersection, predicted, and labelled, by class.
-        boundaries: N x 3 x C int64: the same of the pixels on boundaries alone.
-        calibration: 3 x bins float64, see `gcseg.metrics.calibration.Calibration`.
+        indices: Indices of the images in the split, N int64.
+        areas: Pixels of the intersection, predicted, and labelled, by class, N x 3 x C int64.
+        boundaries: The same counts of only the pixels on boundaries, N x 3 x C int64.
+        calibration: State of a `gcseg.metrics.calibration.Calibration`, 3 x bins float64.
     """
 
     indices: Tensor
@@ -31,10 +31,10 @@ class Counts:
 
 
 class Analysis:
-    """Counts an evaluation image by image, under one mode of test-time augmentation.
+    """Image-by-image counts of an evaluation under one mode of test-time augmentation.
 
     Args:
-        num_classes: C.
+        num_classes: Number of classes C.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -48,10 +48,10 @@ class Analysis:
         """Count an image.
 
         Args:
-            index: Its place in the split.
-            predicted: H x W class indices.
-            label: H x W class indices; 255 is left out.
-            confidence: H x W, the predicted classes' probabilities.
+            index: Index of the image in the split.
+            predicted: Class indices of the prediction, H x W.
+            label: Class indices of the label, H x W; 255 is ignored.
+            confidence: Probabilities of the predicted classes, H x W.
         """
         counted = label != IGNORE_INDEX
         distance = boundary_distance(label.shape[0], label.shape[1])
@@ -63,7 +63,7 @@ class Analysis:
 
     @property
     def counts(self) -> Counts:
-        """What was counted so far, on the CPU."""
+        """Return the counts so far, on the CPU."""
         none = torch.zeros(0, 3, self._num_classes, dtype=torch.int64)
         return Counts(
             torch.tensor(self._indices, dtype=torch.int64),
@@ -74,7 +74,7 @@ class Analysis:
 
 
 def merged(parts: Sequence[Counts]) -> Counts:
-    """The parts of a split together, in the split's order."""
+    """Merge the counts of the parts of a split, in the split's order."""
     indices = torch.cat([part.indices for part in parts])
     order = indices.argsort()
     return Counts(
@@ -86,12 +86,12 @@ def merged(parts: Sequence[Counts]) -> Counts:
 
 
 def areas(predicted: Tensor, label: Tensor, num_classes: int) -> Tensor:
-    """Pixels by class, 3 x C int64: of the intersection, predicted, and labelled.
+    """Count pixels by class, 3 x C int64: of the intersection, predicted, and labelled.
 
     Args:
-        predicted: M class indices.
-        label: M class indices, none of them ignored.
-        num_classes: C.
+        predicted: Class indices of M pixels of the prediction.
+        label: Class indices of the same M pixels of the label, none of them ignored.
+        num_classes: Number of classes C.
     """
     predicted, label = predicted.long(), label.long()
     parts = (label[predicted == label], predicted, label)

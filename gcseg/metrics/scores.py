@@ -11,11 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Scores:
-    """What a confusion matrix says; fractions in 0..1.
+    """Scores of a confusion matrix, as fractions in 0..1.
 
     Args:
-        miou: Mean IoU over the classes that occur; None where no pixel is labelled.
-        pixel_accuracy: Share of the labelled pixels that are right; None likewise.
+        miou: Mean IoU over the classes that occur; None if no pixel is labelled.
+        pixel_accuracy: Share of the labelled pixels that are correct; None if there are none.
         class_iou: IoU by class name; None for a class in neither labels nor predictions.
     """
 
@@ -28,26 +28,27 @@ def scores(confusion: Tensor, names: Sequence[str]) -> Scores:
     """Compute the scores of a split from its confusion matrix.
 
     Args:
-        confusion: C x C integer counts of pixels, rows true classes, columns predicted ones.
-        names: The C class names.
+        confusion: Confusion matrix, C x C integer counts of pixels; rows are true classes, columns
+            predicted ones.
+        names: Names of the C classes.
 
     Returns:
         The scores, in double precision; a class in neither labels nor predictions has no IoU
-        and is left out of the mean. Without a labelled pixel mIoU and accuracy are not defined.
+        and is left out of the mean. Without labelled pixels, mIoU and accuracy are None.
     """
     areas = torch.stack([confusion.diagonal(), confusion.sum(0), confusion.sum(1)])
     return area_scores(areas, names)
 
 
 def area_scores(areas: Tensor, names: Sequence[str]) -> Scores:
-    """Compute scores from what a confusion matrix has of each class.
+    """Compute scores from the sums of a confusion matrix for each class.
 
     Args:
-        areas: 3 x C integer counts of pixels: of the intersection, predicted, and labelled.
-        names: The C class names.
+        areas: Pixels by class, 3 x C integers: of the intersection, predicted, and labelled.
+        names: Names of the C classes.
 
     Returns:
-        As `scores`.
+        See `scores`.
     """
     hits, predicted, labelled = areas.double().cpu()
     unions = predicted + labelled - hits

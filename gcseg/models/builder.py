@@ -1,4 +1,4 @@
-"""Whole networks by plain functions."""
+"""Functions that build whole networks."""
 
 from __future__ import annotations
 
@@ -31,25 +31,26 @@ def gcnet(
 
     Args:
         backbone: `"r18"`, `"r34"`, `"r50"`, `"r101"` or `"r152"`.
-        num_classes: Channels of the logits.
-        variant: Of the ResNet, see `gcseg.models.resnets.resnet`.
-        output_stride: Of the backbone's last stage: 8, 16 or 32.
+        num_classes: Number of classes, the channels of the logits.
+        variant: Variant of the ResNet, see `gcseg.models.resnets.resnet`.
+        output_stride: Output stride of the backbone's last stage: 8, 16 or 32.
         in_channels: Channels of the images.
-        channels: Channels of the head.
+        channels: Channels of the head's 3x3 convolutions and of the context block.
         ratio: Hidden width of the context block as a fraction of `channels`.
-        pooling: Of the context block: `"attention"` or `"average"`.
-        fusion: Of the context block: `"add"`, `"multiply"` or `"add+multiply"`.
-        conv_bias: Whether the heads' 3x3 convolutions have a bias beside batch norm.
-        dropout: Probability, before both classifiers.
+        pooling: Pooling of the context block: `"attention"` or `"average"`.
+        fusion: Fusion of the context block: `"add"`, `"multiply"` or `"add+multiply"`.
+        conv_bias: Whether the heads' 3x3 convolutions have a bias in addition to batch norm.
+        dropout: Dropout probability before both classifiers.
         auxiliary: Whether to add an auxiliary head on the third stage.
-        align_corners: See `Segmentor`; mmsegmentation's networks for crops of 769 pixels have it.
-        checkpoint_activations: Of the backbone, see `gcseg.models.resnets.ResNet`.
+        align_corners: See `Segmentor`; mmsegmentation's networks for crops of 769 pixels use it.
+        checkpoint_activations: Whether to recompute the backbone's activations in the backward
+            pass, see `gcseg.models.resnets.ResNet`.
 
     Returns:
         A network that maps `N x in_channels x H x W` images to `N x num_classes x H x W` logits.
 
     Raises:
-        ConfigError: If an argument has no such value.
+        ConfigError: If the value of an argument is not allowed.
     """
     check_choice("backbone", backbone, (f"r{depth}" for depth in DEPTHS))
     features = resnet(

@@ -1,4 +1,4 @@
-"""Less memory for more time: activations that the backward pass computes again."""
+"""Activation checkpointing: save memory by computing activations again in the backward pass."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from torch.utils.checkpoint import checkpoint
 
 
 def checkpointed(block: nn.Module, x: Tensor) -> Tensor:
-    """Call a block without keeping what happens in it; the backward pass calls it again.
+    """Call a block without keeping its activations; the backward pass calls it again.
 
-    The gradients and everything else are as if it had been called once: random numbers are drawn
-    again as they were, and batch norm counts the batch once.
+    Gradients and all else are as if it had been called once: the same random numbers are drawn
+    again, and batch norm counts the batch once.
 
     Args:
-        block: Maps a tensor to a tensor.
-        x: Its input.
+        block: Module that maps a tensor to a tensor.
+        x: Input of the block.
 
     Returns:
-        Its output.
+        The output of the block.
     """
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _buffers_kept(block)
 
-    if torch.compiler.is_compiling():  # compiled, what changes buffers is not computed again
+    if torch.compiler.is_compiling():  # compiled code does not repeat changes of buffers
         output = checkpoint(block, x, use_reentrant=False)
     else:
         output = checkpoint(block, x, use_reentrant=False, context_fn=contexts)
@@ -37,10 +37,10 @@ def checkpointed(block: nn.Module, x: Tensor) -> Tensor:
 
 @contextmanager
 def _buffers_kept(block: nn.Module) -> Iterator[None]:
-    """Have a module change copies of its buffers: batch norm, of its running statistics.
+    """Let a module change copies of its buffers, such as the running statistics of batch norm.
 
-    Copies, and not batch norm without running statistics: autograd would notice that it is another
-    computation.
+    Switching the running statistics off instead would fail: autograd would notice that it is
+    another computation.
     """
     kept = [(module, dict(module.named_buffers(recurse=False))) for module in block.modules()]
     for module, buffers in kept:

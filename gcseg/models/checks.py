@@ -33,7 +33,7 @@ def check_fraction(name: str, value: float) -> None:
     """Require 0 <= `value` < 1.
 
     Raises:
-        ConfigError: If it lies outside.
+        ConfigError: If it is outside this range.
     """
     if not 0 <= value < 1:
         raise ConfigError(f"{name} is {value!r}", "give a fraction from 0 up to, not including, 1")

@@ -20,11 +20,12 @@ class GlobalContextBlock(nn.Module):
     that multiplies starts by halving its input, as sigmoid(0) = 1/2.
 
     Args:
-        channels: C, of the input and the output.
-        ratio: Width of the transform's hidden layer as a fraction of `channels`; rounded down.
-        pooling: `"attention"` weighs the positions by a learnt softmax map, `"average"` equally.
-        fusion: How the transformed context meets the features: `"add"`, `"multiply"` (by its
-            sigmoid), or `"add+multiply"`: multiply, then add.
+        channels: Channels C of the input and the output.
+        ratio: Width of the transform's hidden layer as a fraction of `channels`, rounded down.
+        pooling: Weights of the positions: `"attention"` for a learnt softmax map, `"average"` for
+            equal weights.
+        fusion: Operation that applies the transformed context to the features: `"add"`,
+            `"multiply"` (by its sigmoid), or `"add+multiply"`: multiply, then add.
 
     Raises:
         ConfigError: If `pooling` or `fusion` is unknown, or the hidden layer would be empty.
@@ -57,7 +58,7 @@ class GlobalContextBlock(nn.Module):
             nn.init.kaiming_normal_(self.conv_mask.weight, mode="fan_in", nonlinearity="relu")
 
     def attention(self, x: Tensor) -> Tensor:
-        """Say how much each position contributes to the context.
+        """Compute how much each position contributes to the context.
 
         Args:
             x: `N x C x H x W` features.
@@ -80,7 +81,7 @@ class GlobalContextBlock(nn.Module):
 
 
 def _transform(channels: int, hidden_channels: int) -> nn.Sequential:
-    """The bottleneck that turns an `N x C x 1 x 1` context into another."""
+    """Build the bottleneck that transforms an `N x C x 1 x 1` context, keeping its shape."""
     last = nn.Conv2d(hidden_channels, channels, kernel_size=1)
     for parameter in last.parameters():
         nn.init.zeros_(parameter)

@@ -1,7 +1,7 @@
-"""What a backbone and a head of the user's own have to give, seen in two small forward passes.
+"""Checks that a custom backbone and head give what is required, by two small forward passes.
 
-One is in evaluation mode and one in training mode. Those of `gcseg.models` are not looked at:
-their tests hold the same.
+One is in evaluation mode and one in training mode. The networks of `gcseg.models` are not
+checked: their tests cover the same.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from gcseg.errors import ConfigError, is_out_of_memory
 
 STAGES = 4
 BATCH = 2
-"""Images, so that one that stands for all shows."""
+"""Images in a batch: several, so that a network that returns one for all of them is found."""
 HEIGHT, WIDTH = 64, 96
-"""Pixels of the picture, of unlike sides so that exchanged ones show."""
+"""Size of the images in pixels: unequal sides, so that exchanged ones are found."""
 
 
 def check_backbone(backbone: object) -> None:
     """Require four stages of features with the channels that the backbone names.
 
     Args:
-        backbone: Maps `N x 3 x H x W` to a list of four tensors `N x channels[i] x h x w`.
+        backbone: Network that maps `N x 3 x H x W` to a list of four tensors
+            `N x channels[i] x h x w`.
 
     Raises:
-        ConfigError: It does something else.
+        ConfigError: If it does anything else.
     """
     if _is_own(backbone):
         return
@@ -57,13 +58,14 @@ def check_head(key: str, head: object, in_channels: int, num_classes: int) -> No
     """Require a head to give one map of logits for each class.
 
     Args:
-        key: Its setting, for messages.
-        head: Maps `N x in_channels x h x w` to `N x num_classes x h x w`; None for none.
-        in_channels: Of the features.
-        num_classes: Of the dataset.
+        key: Name of the head's setting, for messages.
+        head: Network that maps `N x in_channels x h x w` to `N x num_classes x h x w`; None for
+            none.
+        in_channels: Channels of the features.
+        num_classes: Number of classes of the dataset.
 
     Raises:
-        ConfigError: It does something else.
+        ConfigError: If it does anything else.
     """
     if head is None or _is_own(head):
         return
@@ -86,9 +88,9 @@ def _network(name: str, found: object) -> nn.Module:
 def _outputs(
     name: str, network: nn.Module, shape: tuple[int, int, int]
 ) -> list[tuple[str, object]]:
-    """The mode in words and what a network gives in it, for both.
+    """Return, for evaluation and training mode, the mode in words and the network's output.
 
-    Nothing of this is left in it, nor in the random numbers.
+    The state of the network and of the random numbers is restored.
     """
     parameter = next(network.parameters(), torch.empty(0))
     modes = {part: part.training for part in network.modules()}
@@ -112,7 +114,7 @@ def _outputs(
 def _forward(name: str, network: nn.Module, x: Tensor) -> object:
     try:
         return network(x)
-    except Exception as error:  # whatever it may raise is its author's to see
+    except Exception as error:  # the author of the network has to see any error
         if is_out_of_memory(error):
             raise
         shape = " x ".join(map(str, x.shape))

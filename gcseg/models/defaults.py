@@ -1,4 +1,4 @@
-"""What a network is where nothing else is said: the constructors' defaults, read from them."""
+"""Default settings of networks, read from the constructors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gcseg.models.resnets import resnet
 from gcseg.models.segmentor import Segmentor
 
 _NO_SETTINGS = {"in_channels", "checkpoint_activations"}
-"""Arguments that data or memory decide, and no network's description."""
+"""Arguments that depend on data or memory and do not belong to a network's description."""
 
 
 def _defaults(constructor: Callable[..., Any]) -> dict[str, Any]:
@@ -31,4 +31,4 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     },
     "auxiliary_head": _defaults(AuxiliaryHead),
 }
-"""By part of the network, as conf/ and `gcnet` have them too."""
+"""Default settings by part of the network; conf/ and `gcnet` have the same."""

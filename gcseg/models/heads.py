@@ -1,9 +1,9 @@
-"""Heads: from one stage's features to logits at the features' resolution.
+"""Heads that map one stage's features to logits at the features' resolution.
 
 Each is constructed with `in_channels` and `num_classes` and maps `N x in_channels x h x w` to
-`N x num_classes x h x w`. PaddleSeg's convolutions carry a bias beside batch norm, mmsegmentation's
-do not: `conv_bias`. Weights start as in mmsegmentation: He's for the convolutions, a standard
-deviation of 0.01 for the classifier.
+`N x num_classes x h x w`. PaddleSeg's convolutions have a bias in addition to batch norm,
+mmsegmentation's do not: `conv_bias`. Weights are initialised as in mmsegmentation: He's
+initialisation for the convolutions, a standard deviation of 0.01 for the classifier.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class FCNHead(nn.Module):
         in_channels: Channels of the features.
         num_classes: Channels of the logits.
         channels: Channels of the 3x3 convolutions.
-        context: A block between the first two convolutions that keeps the shape
+        context: Block between the first two convolutions that keeps the shape
             `N x channels x h x w`; `None` for the plain head.
         conv_bias: Whether the convolutions before batch norm have a bias.
-        dropout: Probability, before the classifier.
+        dropout: Dropout probability before the classifier.
 
     Raises:
         ConfigError: If a size is smaller than 1 or `dropout` is not in [0, 1).
@@ -64,7 +64,7 @@ class FCNHead(nn.Module):
         return logits
 
     def attention(self, x: Tensor) -> Tensor:
-        """Say how much each position contributes to the context.
+        """Compute how much each position contributes to the context.
 
         Args:
             x: `N x in_channels x h x w` features.
@@ -73,7 +73,7 @@ class FCNHead(nn.Module):
             `N x 1 x h x w` weights that sum to 1 over each map, as `forward` uses them.
 
         Raises:
-            ConfigError: If there is no context block, or one that has no `attention`.
+            ConfigError: If there is no context block, or it has no `attention`.
         """
         attention = getattr(self.context, "attention", None)
         if attention is None:
@@ -87,7 +87,7 @@ class FCNHead(nn.Module):
 
 
 class GCHead(FCNHead):
-    """GCNet's head: `FCNHead` with a global context block, all set by plain values.
+    """GCNet's head: `FCNHead` with a global context block, configured by plain values.
 
     Args:
         in_channels: Channels of the features.
@@ -97,10 +97,10 @@ class GCHead(FCNHead):
         pooling: See `GlobalContextBlock`.
         fusion: See `GlobalContextBlock`.
         conv_bias: Whether the convolutions before batch norm have a bias.
-        dropout: Probability, before the classifier.
+        dropout: Dropout probability before the classifier.
 
     Raises:
-        ConfigError: If an argument has no such value.
+        ConfigError: If the value of an argument is not allowed.
     """
 
     def __init__(
@@ -133,10 +133,10 @@ class AuxiliaryHead(nn.Module):
     Args:
         in_channels: Channels of the features.
         num_classes: Channels of the logits.
-        channels: Channels of the 3x3 convolution; `None` for a quarter of `in_channels`, which is
-            what both frameworks use.
-        conv_bias: Whether the convolution has a bias beside batch norm.
-        dropout: Probability, before the classifier.
+        channels: Channels of the 3x3 convolution; `None` for a quarter of `in_channels`, as in
+            both frameworks.
+        conv_bias: Whether the convolution has a bias in addition to batch norm.
+        dropout: Dropout probability before the classifier.
 
     Raises:
         ConfigError: If a size is smaller than 1 or `dropout` is not in [0, 1).

@@ -1,7 +1,7 @@
-"""Dilated ResNets (He et al., CVPR 2016) in the variants that segmentation frameworks train.
+"""Dilated ResNets (He et al., CVPR 2016) in the variants that segmentation frameworks use.
 
 Parameter names are torchvision's and mmsegmentation's (`layer1.0.conv1`, `bn1`, `downsample`), so
-that other people's weights load nearly directly; the stem is always one `nn.Sequential`.
+that weights of other frameworks load nearly directly; the stem is always one `nn.Sequential`.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ from gcseg.errors import ConfigError
 from gcseg.models.checkpointing import checkpointed
 from gcseg.models.checks import check_choice, check_positive
 
-WIDTHS = (64, 128, 256, 512)  # of the 3x3 convolutions in the four stages
+WIDTHS = (64, 128, 256, 512)  # channels of the 3x3 convolutions in the four stages
 
 
 @dataclass(frozen=True)
 class Variant:
-    """How one family of ResNets differs from the others.
+    """Options that distinguish one family of ResNets from the others.
 
     Args:
-        stem: `"7x7"` for one convolution, `"3x3"` for three of 32, 32 and 64 channels.
-        pooled_shortcut: Reduce a strided block's shortcut with a 2x2 average pool before a 1x1
-            convolution of stride 1, instead of a 1x1 convolution of stride 2.
-        pool_dilated: Pool the shortcut over 2x2 pixels also where the stride became a dilation, at
-            stride 1 and with zeros beyond the lower and the right edge.
-        always_project: Give the first block of every stage a 1x1 convolution in its shortcut, also
-            where the shapes agree without one (first stage of depths 18 and 34).
-        contract_dilation: Give the first block of a dilated stage half the stage's dilation; in a
-            basic block to the first convolution only.
-        dilate_both: Dilate both 3x3 convolutions of a basic block rather than the first alone.
+        stem: Kind of stem: `"7x7"` for one convolution, `"3x3"` for three of 32, 32 and 64
+            channels.
+        pooled_shortcut: Whether a strided block's shortcut is reduced with a 2x2 average pool
+            before a 1x1 convolution of stride 1, instead of a 1x1 convolution of stride 2.
+        pool_dilated: Whether the shortcut is pooled over 2x2 pixels also where the stride became a
+            dilation, at stride 1 and with zeros beyond the lower and the right edge.
+        always_project: Whether the first block of every stage has a 1x1 convolution in its
+            shortcut, also where the shapes agree without one (first stage of depths 18 and 34).
+        contract_dilation: Whether the first block of a dilated stage has half the stage's
+            dilation; in a basic block, its first convolution only.
+        dilate_both: Whether both 3x3 convolutions of a basic block are dilated, or the first only.
     """
 
     stem: Literal["7x7", "3x3"]
@@ -99,10 +100,10 @@ class BasicBlock(nn.Module):
     Args:
         in_channels: Channels of the input.
         width: Channels of both convolutions.
-        stride: Of the first convolution.
-        dilation: Of the first convolution.
-        second_dilation: Of the second convolution.
-        downsample: Maps the input to the output's shape; `None` where it has it.
+        stride: Stride of the first convolution.
+        dilation: Dilation of the first convolution.
+        second_dilation: Dilation of the second convolution.
+        downsample: Module that maps the input to the output's shape; `None` if the shapes agree.
     """
 
     expansion = 1
@@ -134,17 +135,17 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 1x1, a 3x3 and a widening 1x1 convolution and a shortcut; the block of the deeper ones.
+    """A 1x1, a 3x3 and a widening 1x1 convolution and a shortcut; the block of depths 50 to 152.
 
-    The stride is in the 3x3 convolution, as in all variants, not in the first 1x1.
+    The stride is in the 3x3 convolution in all variants, not in the first 1x1.
 
     Args:
         in_channels: Channels of the input.
         width: Channels of the 3x3 convolution; the output has four times as many.
-        stride: Of the 3x3 convolution.
-        dilation: Of the 3x3 convolution.
-        second_dilation: Unused: there is one 3x3 convolution. Both blocks are built alike.
-        downsample: Maps the input to the output's shape; `None` where it has it.
+        stride: Stride of the 3x3 convolution.
+        dilation: Dilation of the 3x3 convolution.
+        second_dilation: Unused, as there is one 3x3 convolution; taken as by `BasicBlock`.
+        downsample: Module that maps the input to the output's shape; `None` if the shapes agree.
     """
 
     expansion = 4
@@ -194,19 +195,20 @@ class ResNet(nn.Module):
     """A ResNet without its classifier, giving the features of all four stages.
 
     Args:
-        depth: 18, 34, 50, 101 or 152.
-        variant: The options that distinguish the families, see `VARIANTS`.
-        output_stride: Of the last stage: 8, 16 or 32. Strides beyond it are turned to dilation.
+        depth: Depth: 18, 34, 50, 101 or 152.
+        variant: Options that distinguish the families, see `VARIANTS`.
+        output_stride: Output stride of the last stage: 8, 16 or 32. Strides beyond it are turned
+            into dilation.
         in_channels: Channels of the input.
-        checkpoint_activations: Whether to keep, for the backward pass, the inputs of the residual
-            blocks alone and to compute the rest again: less memory, more time, same gradients.
+        checkpoint_activations: Whether to keep, for the backward pass, only the inputs of the
+            residual blocks and to compute the rest again: less memory, more time, same gradients.
 
     Attributes:
-        in_channels: As given.
+        in_channels: Channels of the input.
         channels: Channels of the four stages' features.
 
     Raises:
-        ConfigError: If `depth`, `output_stride` or `in_channels` has no such value.
+        ConfigError: If the value of `depth`, `output_stride` or `in_channels` is not allowed.
     """
 
     def __init__(
@@ -239,7 +241,7 @@ class ResNet(nn.Module):
             stride = 1 if width == WIDTHS[0] else 2
             first_dilation = dilation
             if reached * stride > output_stride:
-                # Not striding keeps the resolution; dilating keeps what each kernel sees.
+                # Not striding keeps the resolution; dilation keeps each kernel's receptive field.
                 dilation *= stride
                 stride = 1
             reached *= stride
@@ -269,7 +271,7 @@ class ResNet(nn.Module):
             stride (4, 8, 16, 32, and never more than the output stride), rounded up.
 
         Raises:
-            ConfigError: If `x` has another number of dimensions or channels.
+            ConfigError: If `x` has a wrong number of dimensions or channels.
         """
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise ConfigError(
@@ -303,10 +305,10 @@ def resnet(
     """Build a ResNet backbone by the name of its variant.
 
     Args:
-        depth: 18, 34, 50, 101 or 152.
-        variant: `"vd"` (PaddleSeg), `"v1c"` or `"v1d"` (mmsegmentation), `"v1b"` (torchvision) or
-            `"d"` (timm).
-        output_stride: Of the last stage: 8, 16 or 32.
+        depth: Depth: 18, 34, 50, 101 or 152.
+        variant: Name of the variant: `"vd"` (PaddleSeg), `"v1c"` or `"v1d"` (mmsegmentation),
+            `"v1b"` (torchvision) or `"d"` (timm).
+        output_stride: Output stride of the last stage: 8, 16 or 32.
         in_channels: Channels of the input.
         checkpoint_activations: See `ResNet`.
 
@@ -314,7 +316,7 @@ def resnet(
         The backbone with random weights.
 
     Raises:
-        ConfigError: If an argument has no such value.
+        ConfigError: If the value of an argument is not allowed.
     """
     check_choice("variant", variant, VARIANTS)
     return ResNet(
@@ -329,7 +331,7 @@ def resnet(
 def _conv3x3(
     in_channels: int, out_channels: int, *, stride: int = 1, dilation: int = 1
 ) -> nn.Conv2d:
-    """A 3x3 convolution padded so that only its stride changes the size."""
+    """Build a 3x3 convolution padded so that only its stride changes the size."""
     return nn.Conv2d(
         in_channels,
         out_channels,
@@ -342,7 +344,7 @@ def _conv3x3(
 
 
 def _stem(kind: str, in_channels: int) -> nn.Sequential:
-    """The convolutions of stride 2 before the max pool, ending in 64 channels."""
+    """Build the stem before the max pool, of stride 2 and with 64 output channels."""
     if kind == "7x7":
         first = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
         return nn.Sequential(first, nn.BatchNorm2d(64), nn.ReLU(inplace=True))
@@ -366,7 +368,7 @@ def _stage(
     first_dilation: int,
     dilation: int,
 ) -> nn.Sequential:
-    """`count` blocks, of which the first has the stride, a dilation of its own and a projection."""
+    """Build `count` blocks; the first has the stride, its own dilation and a projection."""
     out_channels = width * block.expansion
     projects = variant.always_project or stride != 1 or in_channels != out_channels
     second_dilation = dilation if variant.dilate_both else 1
@@ -397,16 +399,16 @@ def _stage(
 def _shortcut(
     variant: Variant, in_channels: int, out_channels: int, stride: int, dilation: int
 ) -> nn.Sequential:
-    """A projection to the block's output shape."""
+    """Build a projection to the block's output shape."""
     norm = nn.BatchNorm2d(out_channels)
     if not variant.pooled_shortcut:
         conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False)
         return nn.Sequential(conv, norm)
     conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False)
-    # One module, whatever it does, so that the convolution keeps its place and so its name.
+    # Always one module, so that the convolution keeps its index and thus its name.
     pool: nn.Module = nn.Identity()
     if stride > 1:
-        # Ceil mode: an odd size must come out as the strided 3x3 convolution beside it rounds it.
+        # Ceil mode: odd sizes must be rounded as by the block's strided 3x3 convolution.
         pool = nn.AvgPool2d(stride, stride, ceil_mode=True)
     elif dilation > 1 and variant.pool_dilated:
         pool = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.AvgPool2d(2, stride=1))

@@ -14,12 +14,13 @@ class Segmentor(nn.Module):
     """Semantic segmentation by a backbone and a head, at the resolution of the input.
 
     Args:
-        backbone: Maps images to the features of four stages, see `gcseg.models.resnets.ResNet`.
-        head: Maps the last stage's features to logits.
-        auxiliary_head: Maps the third stage's features to logits; `None` for none.
-        align_corners: Whether logits are upsampled with the corner pixels' centres aligned, as
-            networks were whose crop is a multiple of the stride plus one (769 pixels).
-        num_classes: Channels that logits have to have; any number where None.
+        backbone: Network that maps images to the features of four stages, see
+            `gcseg.models.resnets.ResNet`.
+        head: Network that maps the last stage's features to logits.
+        auxiliary_head: Network that maps the third stage's features to logits; `None` for none.
+        align_corners: Whether logits are upsampled with the corner pixels' centres aligned, as in
+            networks trained on crops of a multiple of the stride plus one (769 pixels).
+        num_classes: Required channels of the logits; None for any number.
     """
 
     def __init__(
@@ -47,20 +48,20 @@ class Segmentor(nn.Module):
     def forward(self, x: Tensor, auxiliary: bool = False) -> Tensor | tuple[Tensor, Tensor | None]:
         """Compute logits, upsampled bilinearly to the size of the input.
 
-        What comes back depends on `auxiliary` alone and not on the module's mode. A flag rather
-        than a second method, as wrappers such as DistributedDataParallel see only calls.
+        The kind of result depends on `auxiliary` alone and not on the module's mode. It is a flag
+        rather than a second method, as wrappers such as DistributedDataParallel see only calls.
 
         Args:
             x: `N x 3 x H x W` float images.
-            auxiliary: Whether to give the auxiliary head's logits too.
+            auxiliary: Whether to return the auxiliary head's logits too.
 
         Returns:
             `N x num_classes x H x W` logits; with `auxiliary` a pair of these and the auxiliary
             ones, of the same shape, or `None` where there is no auxiliary head.
 
         Raises:
-            ConfigError: If the backbone finds that `x` is no such batch of images, or logits have
-                another number of channels.
+            ConfigError: If the backbone finds that `x` is not such a batch of images, or logits
+                have a wrong number of channels.
         """
         *_, stage3, stage4 = self.backbone(x)
         logits = self._resize(self._checked(self.head(stage4)), x)
@@ -77,13 +78,13 @@ class Segmentor(nn.Module):
             x: `N x 3 x H x W` float images.
 
         Raises:
-            ConfigError: If the backbone finds that `x` is no such batch of images, or logits have
-                another number of channels.
+            ConfigError: If the backbone finds that `x` is not such a batch of images, or logits
+                have a wrong number of channels.
         """
         return self._checked(self.head(self.backbone(x)[-1]))
 
     def attention(self, x: Tensor) -> Tensor:
-        """Say how much each position of the last stage's features contributes to the context.
+        """Compute how much each position of the last stage's features contributes to the context.
 
         In evaluation mode these are the weights that `forward` uses for `x`.
 
@@ -94,8 +95,8 @@ class Segmentor(nn.Module):
             `N x 1 x h x w` weights that sum to 1 over each map.
 
         Raises:
-            ConfigError: If the head has no attention map, or the backbone finds that `x` is no
-                such batch of images.
+            ConfigError: If the head has no attention map, or the backbone finds that `x` is not
+                such a batch of images.
         """
         attention = getattr(self.head, "attention", None)
         if attention is None:
@@ -107,7 +108,7 @@ class Segmentor(nn.Module):
         return weights
 
     def _checked(self, logits: Tensor) -> Tensor:
-        """Logits `N x C x h x w`, if C is the number of classes, which others' heads may vary."""
+        """Return `N x C x h x w` logits; refuse those of a custom head with a wrong C."""
         if self.num_classes not in (None, logits.shape[1]):
             raise ConfigError(
                 f"the head gives {logits.shape[1]} channels for {self.num_classes} classes",

@@ -1,4 +1,4 @@
-"""Checkpoints of ours and of other frameworks: names, reading, loading.
+"""Checkpoints of gcseg and of other frameworks: names, reading, loading.
 
 The names below are imported on first use, so that `python -m gcseg.weights --help` answers without
 PyTorch.

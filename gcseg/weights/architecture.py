@@ -1,4 +1,4 @@
-"""Say which network a checkpoint holds, by the names and shapes of its tensors."""
+"""Identify the network of a checkpoint by the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from gcseg.weights.records import REMEDY, own_record
 Node = dict[str, Any]
 Shapes = Mapping[str, torch.Size]
 
-PROTOCOLS = ("paddleseg", "mmseg")  # of conf/protocol
+PROTOCOLS = ("paddleseg", "mmseg")  # options of conf/protocol
 
-# What a file may say that its weights do not show: a test of each value, and the test in words.
+# Settings that a file may record and its weights do not show: a test of each, and it in words.
 _CAN_BE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "output_stride": (lambda value: type(value) is int and value in (8, 16, 32), "8, 16 or 32"),
     "dropout": (lambda value: type(value) in (int, float) and 0 <= value < 1, "a fraction"),
@@ -38,30 +38,31 @@ _BLOCK = re.compile(r"backbone\.layer([0-9]+)\.([0-9]+)\.")
 
 _TELLING = ("backbone.stem.0", "head.conv_in.0", "head.classifier", "auxiliary_head.conv.0",
             "head.context.channel_add_conv.0", "head.context.channel_mul_conv.0")  # fmt: skip
-"""Convolutions by whose sizes a network is built."""
+"""Convolutions whose sizes determine the network that is built."""
 _MOST_CHANNELS = 2**16
-"""Of a convolution; four times what a setting can be."""
+"""Most channels of a convolution: four times the largest allowed setting."""
 _MOST_SIZES = 8
-"""Of a shape that a message shows."""
+"""Most sizes of a shape that a message shows."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """Which network a checkpoint holds.
+    """Description of the network that a checkpoint holds.
 
     Args:
-        keys: Whose names the tensors have.
-        names: Our name of each parameter and buffer, and theirs.
-        backbone: Settings as in conf/backbone. The output stride does not show in the weights: 8,
-            as of all published networks, unless the file says otherwise.
-        head: Settings as in conf/head; None for a backbone alone.
-        auxiliary_head: Settings as in conf/auxiliary_head.
-        num_classes: Of the heads; None for a backbone alone.
+        keys: Naming of the tensors, that of gcseg or of another framework.
+        names: gcseg's name of each parameter and buffer, mapped to its name in the file.
+        backbone: Settings of the backbone as in conf/backbone. The output stride does not show in
+            the weights: 8, as of all published networks, unless the file says otherwise.
+        head: Settings of the head as in conf/head; None for a backbone alone.
+        auxiliary_head: Settings of the auxiliary head as in conf/auxiliary_head.
+        num_classes: Number of classes of the heads; None for a backbone alone.
         protocol: Option of conf/protocol that fits the framework.
         variants: All variants of the backbone that have these names and shapes.
-        parameters: How many numbers are learnt; running statistics are not.
-        unused: Their names of what our networks do without, such as ImageNet's classifier.
-        unknown: Names that are no part of the network.
+        parameters: Number of learnt values, without running statistics.
+        unused: Names in the file of parts that gcseg's networks do not have, such as ImageNet's
+            classifier.
+        unknown: Names in the file that are not part of the network.
     """
 
     keys: KeyMap
@@ -78,7 +79,7 @@ class Description:
 
     @property
     def kind(self) -> str:
-        """`"network"` or `"backbone"`."""
+        """The kind of checkpoint: `"network"` or `"backbone"`."""
         return "backbone" if self.head is None else "network"
 
 
@@ -89,19 +90,20 @@ def describe(
     variant: str | None = None,
     align_corners: bool | None = None,
 ) -> Description:
-    """Say which network a checkpoint holds.
+    """Describe the network that a checkpoint holds.
 
-    Several variants of the backbone may have the same names and shapes. It is the one that the
-    file says, or that is given, or the one that is usual under these names.
+    Several variants of the backbone may have the same names and shapes. The result has the one
+    that the file records, or the given one, or the usual one for these names.
 
     Args:
-        tensors: By name, ours or another framework's.
-        extra: What the file holds beside them, see `gcseg.weights.reading.CheckpointFile`.
-        variant: Of the backbone, where it is known.
-        align_corners: Of the upsampling, which the weights do not show, where it is known.
+        tensors: Tensors by name, gcseg's or another framework's.
+        extra: Other content of the file, see `gcseg.weights.reading.CheckpointFile`.
+        variant: Variant of the backbone, if known.
+        align_corners: Whether the network upsamples with aligned corners, if known; the weights do
+            not show it.
 
     Raises:
-        WeightsError: It is no network that is known, or not the whole of one.
+        WeightsError: If it is not a known network, or not a whole one.
     """
     keys, names = _naming(tensors)
     shapes = {ours: tensors[theirs].shape for ours, theirs in names.items()}
@@ -134,7 +136,7 @@ def describe(
 
 
 def build(description: Description) -> nn.Module:
-    """Build the network, with random weights: a `Segmentor`, or a `ResNet` alone."""
+    """Build the network with random weights: a `Segmentor`, or a `ResNet` alone."""
     backbone = resnet(**_arguments(description.backbone))
     if description.head is None or description.num_classes is None:
         return backbone
@@ -153,10 +155,10 @@ def build(description: Description) -> nn.Module:
 
 
 def network_settings(description: Description) -> dict[str, Node]:
-    """The network as nodes of a configuration: `backbone`, `head` and `auxiliary_head`.
+    """Return the network as nodes of a configuration: `backbone`, `head` and `auxiliary_head`.
 
     Raises:
-        WeightsError: It is a backbone alone.
+        WeightsError: If it is a backbone alone.
     """
     if description.head is None:
         raise WeightsError(
@@ -171,7 +173,7 @@ def network_settings(description: Description) -> dict[str, Node]:
 
 
 def empty_state(description: Description) -> dict[str, Tensor]:
-    """Every parameter and buffer of the network by our name, of its shape and without values."""
+    """Return every parameter and buffer by gcseg's name, with its shape and without values."""
     with without_values():
         network = build(description)
     prefix = "" if isinstance(network, Segmentor) else "backbone."
@@ -186,28 +188,28 @@ def without_values() -> Iterator[None]:
 
 
 class _WithoutDrawing(TorchFunctionMode):
-    """Leaves out what draws weights; without values it would load PyTorch's compiler: seconds."""
+    """Skip functions that draw weights, which would load PyTorch's compiler and take seconds."""
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """Call the function, unless it draws; nobody looks at what such a function returns."""
+        """Call the function unless it draws weights; the result of those is never used."""
         if getattr(function, "__name__", "").endswith(("normal_", "uniform_")):
             return None
         return function(*args, **(kwargs or {}))
 
 
 def _arguments(node: Node) -> Node:
-    """What a constructor takes of a node of a configuration."""
+    """Return the constructor's arguments in a node of a configuration."""
     others = ("name", "_target_", "pretrained", "align_corners")
     return {key: value for key, value in node.items() if key not in others}
 
 
 def _said(extra: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """What a file written by gcseg says about its network, as nodes of a configuration.
+    """Return the settings of the network in a file of gcseg, as nodes of a configuration.
 
     Raises:
-        WeightsError: It says what no network can be.
+        WeightsError: If no network can have these settings.
     """
     record = own_record(extra)
     config = record.get("config", record.get("network"))
@@ -226,10 +228,10 @@ def _said(extra: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _naming(tensors: Mapping[str, Tensor]) -> tuple[KeyMap, dict[str, str]]:
-    """Whose names they are, and our name: their name.
+    """Find the naming of the tensors, and map gcseg's names to those in the file.
 
     Raises:
-        WeightsError: They are nobody's.
+        WeightsError: If the names are of no known network.
     """
     namings = []
     for keys in (OURS, *KEY_MAPS):
@@ -244,13 +246,13 @@ def _naming(tensors: Mapping[str, Tensor]) -> tuple[KeyMap, dict[str, str]]:
             "give a GCNet of gcseg, PaddleSeg or mmsegmentation, or a ResNet of PaddleClas, "
             "mmpretrain, torchvision or timm",
         )
-    # Several have a backbone in common. The right one leaves the fewest names over.
+    # Several namings share a backbone. The right one leaves the fewest names over.
     _, keys, names = min(namings, key=lambda naming: naming[0])
     return keys, names
 
 
 def _depth(names: Iterable[str]) -> int | None:
-    """The depth of the ResNet that has these parameters; None if there is none."""
+    """Return the depth of the ResNet that has these parameters; None if there is none."""
     if "backbone.stem.0.weight" not in names:
         return None
     blocks = {match.groups() for name in names if (match := _BLOCK.match(name))}
@@ -263,10 +265,10 @@ def _depth(names: Iterable[str]) -> int | None:
 
 
 def _check_convolutions(shapes: Shapes, names: Mapping[str, str]) -> None:
-    """Check that what shows the network's sizes has such.
+    """Check the shapes of the convolutions that show the network's sizes.
 
     Raises:
-        WeightsError: One has not four sizes, or impossible ones.
+        WeightsError: If one does not have four sizes, or has impossible ones.
     """
     for module in _TELLING:
         shape = shapes.get(name := f"{module}.weight")
@@ -283,10 +285,10 @@ def _check_convolutions(shapes: Shapes, names: Mapping[str, str]) -> None:
 def _backbone(
     keys: KeyMap, shapes: Shapes, variant: str | None, said: Mapping[str, Any]
 ) -> tuple[Node, tuple[str, ...]]:
-    """Settings of the backbone, and all variants that it may be.
+    """Return the settings of the backbone, and all variants that it may be.
 
     Raises:
-        WeightsError: It is of no variant that is known, or not of the one that is given.
+        WeightsError: If it is of no known variant, or not of the given one.
     """
     depth = _depth(shapes)
     first = shapes["backbone.stem.0.weight"]
@@ -326,7 +328,7 @@ def _backbone(
 
 
 def _head(shapes: Shapes, said: Mapping[str, Any]) -> Node | None:
-    """Settings of the head; None if there is none."""
+    """Return the settings of the head; None if there is none."""
     channels = _channels(shapes, "head.conv_in.0")
     if channels is None or _channels(shapes, "head.classifier") is None:
         return None
@@ -354,7 +356,7 @@ def _head(shapes: Shapes, said: Mapping[str, Any]) -> Node | None:
 
 
 def _auxiliary_head(shapes: Shapes, said: Mapping[str, Any]) -> Node:
-    """Settings of the auxiliary head."""
+    """Return the settings of the auxiliary head."""
     conv = shapes.get("auxiliary_head.conv.0.weight")
     if conv is None:
         return {"_target_": None}
@@ -367,16 +369,16 @@ def _auxiliary_head(shapes: Shapes, said: Mapping[str, Any]) -> Node:
 
 
 def _channels(shapes: Shapes, module: str) -> int | None:
-    """Output channels of a convolution; None if it is not there."""
+    """Return the output channels of a convolution; None if it is missing."""
     shape = shapes.get(f"{module}.weight")
     return None if shape is None else shape[0]
 
 
 def _check_complete(description: Description, shapes: Shapes) -> None:
-    """Check that the tensors are those of the network that they seem to be.
+    """Check that the tensors are those of the described network, all of them.
 
     Raises:
-        WeightsError: With every mismatch.
+        WeightsError: If names or shapes differ, with every mismatch.
     """
     wanted = empty_state(description)
     mismatches = [
@@ -399,9 +401,9 @@ def _check_complete(description: Description, shapes: Shapes) -> None:
 
 
 def same_but_for_ones(first: torch.Size, second: torch.Size) -> bool:
-    """Whether two shapes differ at most by ones at their ends.
+    """Return whether two shapes differ at most by ones at their ends.
 
-    A layer norm over channels has (C,) in Paddle and (C, 1, 1) in PyTorch.
+    A layer norm over channels has the shape (C,) in Paddle and (C, 1, 1) in PyTorch.
     """
     rank = max(len(first), len(second))
     ones = (1,) * rank
@@ -409,7 +411,7 @@ def same_but_for_ones(first: torch.Size, second: torch.Size) -> bool:
 
 
 def show(shape: torch.Size) -> str:
-    """A shape as it is written in messages."""
+    """Return a shape as it is written in messages."""
     if len(shape) > _MOST_SIZES:
         return f"a tensor of {len(shape)} dimensions"
     return " x ".join(map(str, shape)) or "a scalar"

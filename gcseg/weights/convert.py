@@ -1,4 +1,4 @@
-"""Write a checkpoint in another framework's format, as the network that gives the same logits."""
+"""Convert a checkpoint to another framework's format, for a network with the same logits."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ from gcseg.weights.keymaps import (
 from gcseg.weights.records import REMEDY, own_record
 
 Tensors = dict[str, Tensor]
-Written = tuple[bytes, list[str]]  # a file's content, and lines on its use
+Written = tuple[bytes, list[str]]  # a file's content, and notes on its use
 
-# Convolutions with batch norm of both heads, whose bias PaddleSeg has and mmsegmentation has not.
+# Convolutions before batch norm in both heads: PaddleSeg has biases there, mmsegmentation not.
 BIASED = ("head.conv_in", "head.conv_out", "head.conv_cat", "auxiliary_head.conv")
 
 BATCH_NORM = {"type": "BN", "requires_grad": True}  # SyncBN has the same parameters
@@ -64,24 +64,24 @@ def convert(
 ) -> list[str]:
     """Convert a checkpoint to the format of the target's suffix.
 
-    `.ckpt` and `.safetensors` are ours, `.pdparams` is PaddleSeg's, `.pth` mmsegmentation's. The
-    network gives the same logits there in evaluation mode, from float32 weights.
+    `.ckpt` and `.safetensors` are gcseg's, `.pdparams` is PaddleSeg's, `.pth` mmsegmentation's.
+    The network gives the same logits there in evaluation mode, from float32 weights.
 
     Args:
-        source: A file of any format that `read_checkpoint_file` knows.
-        target: The file to write.
-        force: Whether to write over a file that is there.
+        source: File of any format that `read_checkpoint_file` knows.
+        target: File to write.
+        force: Whether to overwrite an existing file.
         variant: See `gcseg.weights.architecture.describe`.
         align_corners: See `gcseg.weights.architecture.describe`.
         kind: See `gcseg.weights.ema.read_weights`.
 
     Returns:
-        What to know when using the file, one line each.
+        Notes for users of the file, one line each.
 
     Raises:
-        WeightsError: The source can't be read, is no network that is known, or has no equal in
+        WeightsError: If the source can't be read, is not a known network, or has no equivalent in
             the target's framework.
-        OutputError: The target exists or can't be written.
+        OutputError: If the target exists or can't be written.
     """
     write = _WRITERS.get(target.suffix)
     if write is None:
@@ -111,11 +111,11 @@ def convert(
 
 
 def our_tensors(tensors: Mapping[str, Tensor], description: Description) -> Tensors:
-    """The tensors by our names, complete and shaped as in our network, in float32."""
+    """Return the tensors by gcseg's names, complete, in its shapes and in float32."""
     ours = {}
     for name, empty in empty_state(description).items():
         theirs = description.names.get(name)
-        if theirs is None:  # a count of batches, which Paddle does not keep
+        if theirs is None:  # a count of batches, which Paddle does not store
             ours[name] = torch.zeros(empty.shape, dtype=empty.dtype)
         else:
             ours[name] = tensors[theirs].reshape(empty.shape).to(empty.dtype)
@@ -123,14 +123,14 @@ def our_tensors(tensors: Mapping[str, Tensor], description: Description) -> Tens
 
 
 def _record(description: Description, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What our files say beside the weights: what the training said, or how the network looks."""
+    """Return the record for files of gcseg: that of the training, or the network's settings."""
     nodes: dict[str, Any] = {"backbone": description.backbone}
     if description.head is not None:
         nodes = network_settings(description)
     own, config = own_record(extra), _config(extra)
     if not config:
         return {"network": {**nodes, "protocol": {"name": description.protocol}}}
-    # Biases may have gone on the way here.
+    # The conversion to this file may have removed the biases.
     nodes = {
         group: {**config[group], "conv_bias": node["conv_bias"]}
         for group, node in nodes.items()
@@ -141,10 +141,10 @@ def _record(description: Description, extra: Mapping[str, Any]) -> dict[str, Any
 
 
 def _normalize(description: Description, extra: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Mean and standard deviation of the images that the network wants.
+    """Return the mean and standard deviation by which the network's images are normalised.
 
     Raises:
-        WeightsError: The file says something else than three numbers of each.
+        WeightsError: If the file does not give three numbers of each.
     """
     trained = _config(extra).get("normalize")
     if not isinstance(trained, Mapping):
@@ -163,7 +163,7 @@ def _normalize(description: Description, extra: Mapping[str, Any]) -> Mapping[st
 
 
 def _config(extra: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The configuration of the training that a file is from; empty if it is of none of ours."""
+    """Return the configuration of the training that wrote a file; empty if it was not gcseg's."""
     config = own_record(extra).get("config")
     return config if isinstance(config, Mapping) else {}
 
@@ -194,7 +194,7 @@ def _to_safetensors(
 
 
 def _to_paddleseg(tensors: Tensors, description: Description, extra: Mapping[str, Any]) -> Written:
-    """A file as `paddle.save` writes it, for paddleseg.models.GCNet or a ResNet of its own.
+    """Return a file as `paddle.save` writes it, for paddleseg.models.GCNet or its ResNet alone.
 
     Source: PaddleSeg 2.8, models/gcnet.py and models/backbones/resnet_vd.py.
     """
@@ -223,8 +223,8 @@ def _to_paddleseg(tensors: Tensors, description: Description, extra: Mapping[str
         if (theirs := keys.to_theirs(ours)) is not None
     }
     arrays["StructuredToParameterName@@"] = {theirs: theirs for theirs in arrays}
-    # One of the protocols of paddle.save. In this one a module's name is plain text, and can be the
-    # name that NumPy 1 and 2 both know.
+    # One of the protocols of paddle.save. In it module names are plain text, so that they can be
+    # replaced by the name that NumPy 1 and 2 both know.
     content = pickle.dumps(arrays, protocol=3).replace(
         b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n", 1
     )
@@ -242,7 +242,7 @@ def _to_paddleseg(tensors: Tensors, description: Description, extra: Mapping[str
 
 
 def _with_biases(tensors: Tensors) -> Tensors:
-    """Give the heads' convolutions the biases that PaddleSeg has, zero where there is none."""
+    """Give the heads' convolutions the biases that PaddleSeg has, zero where they have none."""
     zeros = {
         f"{module}.0.bias": torch.zeros(tensors[f"{module}.0.weight"].shape[0])
         for module in BIASED
@@ -259,7 +259,7 @@ def _is_layer_norm(name: str) -> bool:
 
 
 def _to_mmseg(tensors: Tensors, description: Description, extra: Mapping[str, Any]) -> Written:
-    """A file for mmsegmentation's EncoderDecoder, or a ResNet of mmpretrain, with its config.
+    """Return a file for mmsegmentation's EncoderDecoder or mmpretrain's ResNet, with a config.
 
     Source: mmsegmentation 1.2, models/backbones/resnet.py, models/utils/res_layer.py and
     models/decode_heads/gc_head.py.
@@ -281,10 +281,10 @@ def _to_mmseg(tensors: Tensors, description: Description, extra: Mapping[str, An
 
 
 def _mmseg_backbone(backbone: Mapping[str, Any]) -> dict[str, Any]:
-    """The backbone's part of a configuration of mmsegmentation.
+    """Return the backbone's part of a configuration of mmsegmentation.
 
     Raises:
-        WeightsError: mmsegmentation has no such backbone.
+        WeightsError: If mmsegmentation has no such backbone.
     """
     variant, depth = backbone["variant"], backbone["depth"]
     kinds = {"v1b": "ResNet", "v1c": "ResNetV1c", "v1d": "ResNetV1d", "vd": "ResNetV1d"}
@@ -322,7 +322,7 @@ def _mmseg_backbone(backbone: Mapping[str, Any]) -> dict[str, Any]:
 def _mmseg_model(
     description: Description, normalize: Mapping[str, Any], backbone: dict[str, Any]
 ) -> dict[str, Any]:
-    """The parts of `model` in a configuration of mmsegmentation that decide the logits."""
+    """Return the parts of `model` in mmsegmentation's configuration that determine the logits."""
     head, auxiliary = description.head or {}, description.auxiliary_head
     wide = DEPTHS[backbone["depth"]][0].expansion
     common = {
@@ -388,10 +388,10 @@ def _without_biases(tensors: Tensors) -> Tensors:
 
 
 def _refuse_unless(framework: str, setting: str, value: object, only: object) -> None:
-    """Require the one value that a framework's network can have.
+    """Require the only value of a setting that a framework's network can have.
 
     Raises:
-        WeightsError: It is another.
+        WeightsError: If the value is another.
     """
     if value != only:
         raise WeightsError(

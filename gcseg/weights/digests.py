@@ -1,7 +1,7 @@
-"""Digests in files of weights that gcseg writes in formats without checksums.
+"""Digests in weight files that gcseg writes in formats without checksums.
 
 A zip archive, as `torch.save` writes it, and a `.tar.gz` have checksums. `.safetensors` and
-`.pdparams` have none: a few wrong bytes in them are other numbers, and other scores.
+`.pdparams` have none: a few wrong bytes in them would change weights and scores unnoticed.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from torch import Tensor
 from gcseg.weights.unsafe import RefusedError
 
 METADATA = "gcseg.sha256"
-"""Entry of a safetensors file's metadata, all of which are text."""
+"""Key of the digest in a safetensors file's metadata, whose values are text."""
 
-_TRAILER = b"\ngcseg sha256 "  # follows the end of a pickle, after which nobody reads on
+_TRAILER = b"\ngcseg sha256 "  # follows the end of a pickle, where loaders stop reading
 _BLOCK = 2**20  # bytes read at once
 
 
 def of_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """The SHA-256 of what a safetensors file holds, however it is laid out.
+    """Compute the SHA-256 of a safetensors file's content, independent of its layout.
 
-    It is taken over the metadata but this digest as JSON, and for each tensor, by names, over its
-    name, type and shape as JSON and its bytes; each JSON is a line.
+    It is taken over the metadata without this digest as JSON, and for each tensor, sorted by name,
+    over its name, type and shape as JSON and its bytes; each JSON is a line.
 
     Args:
-        tensors: On the CPU, by name.
-        metadata: Of the file.
+        tensors: Tensors by name, on the CPU.
+        metadata: Metadata of the file.
     """
     digest = hashlib.sha256()
     others = {name: text for name, text in metadata.items() if name != METADATA}
@@ -44,29 +44,29 @@ def of_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> st
 
 
 def check_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Compare what a safetensors file holds with its digest, if it has one.
+    """Compare a safetensors file's content with its digest, if it has one.
 
     Raises:
-        RefusedError: It differs.
+        RefusedError: If they differ.
     """
     if METADATA in metadata and metadata[METADATA] != of_tensors(tensors, metadata):
         raise RefusedError(_differs())
 
 
 def with_trailer(content: bytes) -> bytes:
-    """A pickle with its digest after its end, where loaders do not look."""
+    """Return a pickle with its digest after its end, where loaders do not look."""
     return content + _TRAILER + hashlib.sha256(content).hexdigest().encode()
 
 
 def check_trailer(file: io.BufferedReader, size: int) -> None:
-    """Compare a file of a pickle with the digest at its end, if it has one.
+    """Compare a pickle file with the digest at its end, if it has one.
 
     Args:
-        file: The file; it is left at its beginning.
-        size: Its size in bytes.
+        file: File that holds the pickle; its position is at the beginning afterwards.
+        size: Size of the file, in bytes.
 
     Raises:
-        RefusedError: It differs.
+        RefusedError: If they differ.
     """
     digest = hashlib.sha256()
     left = size - len(_TRAILER) - 2 * digest.digest_size

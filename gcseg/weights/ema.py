@@ -1,4 +1,4 @@
-"""Which of its weights a checkpoint is used with, where its training averaged them."""
+"""Choice between a checkpoint's averaged weights and the optimizer's, if it has both."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Kind = Literal["ema", "raw"]
 
 
 def read_weights(path: str | Path, kind: Kind | None = None) -> CheckpointFile:
-    """Read a checkpoint file, see `read_checkpoint_file`, for one kind of its weights.
+    """Read one kind of weights from a checkpoint file, see `read_checkpoint_file`.
 
     Args:
-        path: The file.
-        kind: `"ema"` for the moving average, `"raw"` for what the optimizer went on from; None for
-            the average where the training kept one.
+        path: Path of the file.
+        kind: Kind of weights: `"ema"` for the moving average, `"raw"` for those that the optimizer
+            updates; None for the average if the training kept one, otherwise the others.
 
     Raises:
-        WeightsError: The file can't be read, or has no such weights.
+        WeightsError: If the file can't be read, or has no such weights.
     """
     file = read_checkpoint_file(path)
     if kind == "raw" and not _had_average(file.extra):
@@ -44,16 +44,16 @@ def read_weights(path: str | Path, kind: Kind | None = None) -> CheckpointFile:
 
 
 def _had_average(extra: Mapping[str, Any]) -> bool:
-    """Whether the training kept a moving average, also if the file has the other weights alone."""
+    """Return whether the training kept a moving average, even if the file has only raw weights."""
     config = own_record(extra).get("config")
     ema = config.get("ema") if isinstance(config, Mapping) else None
     return is_averaged(extra) or (isinstance(ema, Mapping) and ema.get("decay") is not None)
 
 
 def is_averaged(extra: Mapping[str, Any]) -> bool:
-    """Whether a file's weights are a moving average.
+    """Return whether a file's weights are a moving average.
 
     Args:
-        extra: What the file holds beside them, see `CheckpointFile`.
+        extra: Other content of the file, see `CheckpointFile`.
     """
     return RAW_WEIGHTS in extra or own_record(extra).get("weights") == "ema"

@@ -1,4 +1,4 @@
-"""How other frameworks name the parameters of our networks, as tables that read both ways.
+"""Other frameworks' names of the parameters of gcseg's networks, as tables for both directions.
 
 A row pairs two patterns, theirs and ours. `{word}` stands for a number that both sides share, and
 `{word+1}` for that number plus one, as where one side counts from 0 and the other from 1:
@@ -7,7 +7,7 @@ A row pairs two patterns, theirs and ours. `{word}` stands for a number that bot
 
 The number itself is never negative: `{block+7}` stands for 7 and more.
 
-Rows name modules; the last part of a name (`weight`, `running_mean`) has a table of its own.
+Rows name modules; the last part of a name (`weight`, `running_mean`) has a separate table.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _FIELD = re.compile(r"\{(?P<word>[a-z]+)(?:\+(?P<offset>\d+))?\}")
 
 @dataclass(frozen=True)
 class KeyMap:
-    """The names of one framework's parameters beside ours.
+    """Translation between one framework's parameter names and gcseg's.
 
     Args:
-        source: The framework and network, for messages.
-        modules: Rows of their module and our module; the first that matches counts.
-        leaves: Rows of their and our last part of a name.
-        variants: The ResNets (see `gcseg.models.resnets.VARIANTS`) that have these names there, the
+        source: Framework and network, for messages.
+        modules: Rows of their module and ours; the first match counts.
+        leaves: Rows of the last part of a name, theirs and ours.
+        variants: ResNets (see `gcseg.models.resnets.VARIANTS`) that have these names there, the
             usual one first.
-        unused: Their modules that our networks do without, such as ImageNet's classifier.
+        unused: Their modules that gcseg's networks do not have, such as ImageNet's classifier.
     """
 
     source: str
@@ -42,7 +42,7 @@ class KeyMap:
     unused: tuple[str, ...] = ()
 
     def to_ours(self, key: str) -> str | None:
-        """Translate their name of a parameter or buffer; `None` if it is none of theirs."""
+        """Translate their name of a parameter or buffer; `None` if it is not theirs."""
         return _translate(key, self.modules, self.leaves)
 
     def to_theirs(self, key: str) -> str | None:
@@ -50,7 +50,7 @@ class KeyMap:
         return _translate(key, _swapped(self.modules), _swapped(self.leaves))
 
     def ignores(self, key: str) -> bool:
-        """Whether a name is theirs, but of a parameter that our networks do without."""
+        """Return whether a name is theirs, of a parameter that gcseg's networks do not have."""
         return key.rpartition(".")[0] in self.unused
 
 
@@ -99,7 +99,7 @@ def _fill(pattern: str, numbers: dict[str, int]) -> str:
 
 
 def _under(theirs: str, ours: str, rows: Rows) -> Rows:
-    """The rows with a prefix on either side."""
+    """Return the rows with a prefix on either side."""
     return [(theirs + left, ours + right) for left, right in rows]
 
 
@@ -136,7 +136,7 @@ PADDLE_RESNET_VD_ROWS: Rows = [
 
 
 def _paddleclas_rows(blocks: tuple[int, int, int, int]) -> Rows:
-    """PaddleClas numbers the blocks through all stages; `blocks` is how many each stage has."""
+    """Return PaddleClas's rows: it numbers blocks through all stages; `blocks` counts each's."""
     rows = [
         ("stem.0.conv", "stem.0"),
         ("stem.0.bn", "stem.1"),
@@ -145,7 +145,7 @@ def _paddleclas_rows(blocks: tuple[int, int, int, int]) -> Rows:
         ("stem.2.conv", "stem.6"),
         ("stem.2.bn", "stem.7"),
     ]
-    for stage in (4, 3, 2, 1):  # the last first: each takes all blocks from its own first one on
+    for stage in (4, 3, 2, 1):  # the last first: each row matches all blocks from its first one on
         theirs = f"blocks.{{block+{sum(blocks[: stage - 1])}}}"
         ours = f"layer{stage}.{{block}}"
         rows += [
@@ -187,7 +187,7 @@ TIMM_RESNET_D_ROWS: Rows = [
 
 
 def _anywhere(rows: Rows) -> Rows:
-    """A backbone's rows for names that stand bare, and for names with a network's prefix."""
+    """Return a backbone's rows for names without and with a network's prefix."""
     return [*_under("", "backbone.", rows), *_under("backbone.", "backbone.", rows)]
 
 
@@ -292,7 +292,7 @@ MMSEG_GCNET_V1B = KeyMap(
     variants=("v1b",),
 )
 
-# Ours are the names on the right hand, and mmsegmentation's network has all of them.
+# Our names are those on the right, and mmsegmentation's network has all of them.
 OURS = KeyMap(
     source="gcseg",
     modules=[(ours, ours) for _, ours in MMSEG_GCNET.modules],

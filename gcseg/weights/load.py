@@ -1,4 +1,4 @@
-"""Load a checkpoint, ours or another framework's, into one of our networks."""
+"""Load a checkpoint of gcseg or another framework into a network of gcseg."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from gcseg.weights.reading import read_checkpoint_file
 def load_weights(
     model: nn.Module, path: str | Path, strict: bool = True, *, other_classes: bool = False
 ) -> list[str]:
-    """Load a checkpoint file into a network; whose it is shows in the parameters' names.
+    """Load a checkpoint file into a network; its framework shows in the parameters' names.
 
-    Files: see `gcseg.weights.reading`; no code in them is run. Names: ours, PaddleSeg's and
+    Files: see `gcseg.weights.reading`; no code in them is run. Names: gcseg's, PaddleSeg's and
     mmsegmentation's.
 
     Args:
-        model: The network, changed in place.
-        path: The file.
-        strict: Whether every parameter must have its counterpart. If not, what fits is loaded.
-        other_classes: Whether the file may predict another number of classes than the network,
-            whose classifiers then keep the weights that they have.
+        model: Network, changed in place.
+        path: Path of the file.
+        strict: Whether every parameter must have a counterpart. If not, those that fit are loaded.
+        other_classes: Whether the file may have another number of classes than the network, whose
+            classifiers then keep their weights.
 
     Returns:
         One line for each parameter or buffer that was skipped, on either side, and for each
@@ -39,8 +39,8 @@ def load_weights(
 
     Raises:
         WeightsError: If the file is missing or unreadable, if it holds no parameter of the
-            network, or, if `strict`, with the first mismatches of names and shapes. The network
-            is unchanged then.
+            network, or, if `strict`, on mismatches of names and shapes, with the first of them.
+            The network is unchanged then.
     """
     file = read_checkpoint_file(path)
     return load_tensors(
@@ -57,13 +57,13 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> None:
     """Load the backbone's part of a checkpoint file; heads and ImageNet classifiers are left out.
 
     Args:
-        backbone: The backbone, changed in place.
-        path: The file: a backbone of PaddleSeg, PaddleClas, mmpretrain, torchvision or timm, or a
-            whole network as for `load_weights`.
+        backbone: Backbone, changed in place.
+        path: Path of the file: a backbone of PaddleSeg, PaddleClas, mmpretrain, torchvision or
+            timm, or a whole network as for `load_weights`.
 
     Raises:
-        WeightsError: If the file is missing or unreadable, or with the first mismatches of names
-            and shapes. The backbone is unchanged then.
+        WeightsError: If the file is missing or unreadable, or on mismatches of names and shapes,
+            with the first of them. The backbone is unchanged then.
     """
     whole = nn.ModuleDict({"backbone": backbone})  # so that it has a network's names
     file = read_checkpoint_file(path)
@@ -82,13 +82,13 @@ def load_tensors(
     strict: bool = True,
     other_classes: bool = False,
 ) -> list[str]:
-    """Load tensors by their names, ours or another framework's, into a network.
+    """Load tensors by their names, gcseg's or another framework's, into a network.
 
     Args:
-        model: The network, changed in place.
-        tensors: By name.
-        extra: What the file holds beside them, for messages.
-        source: Where they come from, for messages.
+        model: Network, changed in place.
+        tensors: Tensors by name.
+        extra: Other content of the file, for messages.
+        source: Origin of the tensors, for messages.
         strict: See `load_weights`.
         other_classes: See `load_weights`.
 
@@ -125,7 +125,7 @@ def check_tensors(
 
 
 Named = Mapping[str, tuple[str, Tensor]]
-"""Our name: (their name, tensor)."""
+"""Tensors by gcseg's name, each as (name in the file, tensor)."""
 
 
 def _load(
@@ -156,7 +156,7 @@ def _compared(
     """What of a file fits a network, and lines on what does not; see `load_weights`."""
     state = model.state_dict()
     mismatches: list[str] = []
-    of_classes = 0  # mismatches
+    of_classes = 0  # mismatches in the number of classes
     classifiers: dict[str, str] = {}
     fitting: dict[str, Tensor] = {}
     for key, (their_key, tensor) in renamed.items():
@@ -199,7 +199,7 @@ def _compared(
 
 
 def _settings_of(tensors: Mapping[str, Tensor], extra: Mapping[str, Any]) -> str:
-    """The settings of the network that tensors are for, as far as they or the file show it."""
+    """Return the settings of the network that tensors belong to, as far as the file shows them."""
     try:
         return " ".join(overrides(describe(tensors, extra)))
     except WeightsError:
@@ -207,22 +207,23 @@ def _settings_of(tensors: Mapping[str, Tensor], extra: Mapping[str, Any]) -> str
 
 
 def _differs_in_classes(key: str, shape: torch.Size, wanted: torch.Size) -> bool:
-    """Whether a parameter is a classifier's that differs in the number of classes alone."""
+    """Return whether a parameter is a classifier's and differs only in the number of classes."""
     return ".classifier." in key and shape[1:] == wanted[1:]
 
 
 def _rename(
     tensors: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str
 ) -> dict[str, tuple[str, Tensor]]:
-    """Give the tensors our names, by the naming that knows most of the network's.
+    """Give the tensors gcseg's names, by the naming that knows most of the network's names.
 
-    Counting is what tells mmsegmentation's names from ours: the backbone's are the same.
+    Only the counts distinguish mmsegmentation's names from gcseg's: the backbone's are the same.
 
     Returns:
-        Our name: (their name, tensor). A name that no row translates stays as it is.
+        Tensors by gcseg's name, each as (name in the file, tensor). A name that no row translates
+        is unchanged.
 
     Raises:
-        WeightsError: Two names stand for the same parameter.
+        WeightsError: If two names stand for the same parameter.
     """
     namings = [[(key, key) for key in tensors]]
     namings += [

@@ -1,4 +1,4 @@
-"""A network as settings of the command line."""
+"""Command-line settings that describe a network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gcseg.weights.architecture import Description
 
 
 def overrides(description: Description) -> list[str]:
-    """The settings of gcseg.train that make a network, where they are not the default ones."""
+    """Return the settings of gcseg.train that build a network, without those at their default."""
     settings = [f"backbone={description.backbone['name']}"]
     settings += _unusual("backbone", description.backbone)
     if description.head is None:

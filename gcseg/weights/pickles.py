@@ -1,8 +1,8 @@
 """Pickles read as data: nothing that a file names is imported or called.
 
 A pickle is a program for a small stack machine. Here it may put together numbers, texts, lists and
-dictionaries, and name a few types, for each of which a stand-in without behaviour is at hand. What
-a length claims is compared with what is left of the file before anything is allocated.
+dictionaries, and name a few types, each of which is replaced by a stand-in without behaviour.
+Lengths are compared with the rest of the file before anything is allocated.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from gcseg.weights.safe_objects import Array, DType, Foreign
 from gcseg.weights.unsafe import RefusedError
 
 MAX_OPERATIONS = 2_000_000  # reads of a pickle; a training checkpoint of ResNet-101 takes 100 000
-MAX_LINE = 512  # bytes of a type's module or name
+MAX_LINE = 512  # most bytes of a type's module or name
 
 
 class Source:
-    """What is left of a file; reads are checked against it before they allocate.
+    """The rest of a file; reads are checked against its length before they allocate.
 
     Args:
-        file: The file, at the place to read from.
-        left: How many bytes it has from there.
+        file: File, at the position to read from.
+        left: Number of bytes from there to the end.
     """
 
     def __init__(self, file: io.BufferedReader | io.BytesIO, left: int) -> None:
@@ -38,10 +38,10 @@ class Source:
         self.operations = 0
 
     def charge(self, operations: int) -> None:
-        """Count operations, each of which takes time and memory of its own.
+        """Count operations, as each takes time and memory.
 
         Raises:
-            RefusedError: There were too many.
+            RefusedError: If there were too many.
         """
         self.operations += operations
         if self.operations > MAX_OPERATIONS:
@@ -54,12 +54,12 @@ class Source:
         self.left -= size
 
     def read(self, size: int) -> bytes:
-        """Read so many bytes exactly."""
+        """Read exactly `size` bytes."""
         self._take(size)
         return self.file.read(size)
 
     def read_array(self, size: int) -> npt.NDArray[np.uint8]:
-        """Read so many bytes into memory that an array can keep."""
+        """Read exactly `size` bytes into memory that an array can keep."""
         self._take(size)
         array = np.empty(size, np.uint8)
         if self.file.readinto(array.data) != size:
@@ -67,12 +67,12 @@ class Source:
         return array
 
     def skip(self, size: int) -> None:
-        """Go over so many bytes."""
+        """Skip `size` bytes."""
         self._take(size)
         self.file.seek(size, io.SEEK_CUR)
 
     def readline(self) -> bytes:
-        """Read a short line with its end."""
+        """Read a short line, including its line end."""
         line = self.file.readline(min(MAX_LINE, self.left))
         self._take(len(line))
         if not line.endswith(b"\n"):
@@ -81,7 +81,7 @@ class Source:
 
 
 class Named:
-    """A type or function that a pickle names and that is admitted."""
+    """An admitted type or function that a pickle names."""
 
     __slots__ = ("make", "name")
 
@@ -90,16 +90,16 @@ class Named:
         self.make = make
 
 
-class Unpickler(pickle._Unpickler):  # the one in C allocates what a length claims
-    """Reads one pickle as data.
+class Unpickler(pickle._Unpickler):  # the C version allocates any length that is claimed
+    """Reader of one pickle as data.
 
-    Of Python's own it keeps the operations that build plain data.
+    It keeps those operations of Python's unpickler that build plain data.
 
     Args:
-        source: What to read from; it is left at the end of the pickle.
-        admitted: What makes the stand-ins of the types and functions that the pickle may name, by
-            their full names.
-        persistent_load: Gives the objects that are kept outside of the pickle.
+        source: Source to read from; its position is at the end of the pickle afterwards.
+        admitted: Functions that make the stand-ins of the types and functions that the pickle may
+            name, by their full names.
+        persistent_load: Function that returns the objects stored outside the pickle.
     """
 
     stack: list[Any]
@@ -115,9 +115,9 @@ class Unpickler(pickle._Unpickler):  # the one in C allocates what a length clai
         admitted: Mapping[str, Callable[..., Any]],
         persistent_load: Callable[[Any], Any] | None = None,
     ) -> None:
-        super().__init__(source, encoding="latin1")  # of Python 2's texts, which may be bytes
+        super().__init__(source, encoding="latin1")  # for Python 2's texts, which may be bytes
         self.source = source
-        # A pickle can use the same bytes again and again: how many its results may take together.
+        # A pickle can use the same bytes many times: bytes that its results may still take in all.
         self.left = {"texts": source.size, "arrays": source.size}
         self.found: set[str] = set()
         self.admitted: dict[str, Callable[..., Any]] = {
@@ -130,20 +130,20 @@ class Unpickler(pickle._Unpickler):  # the one in C allocates what a length clai
         self.outside = persistent_load
 
     def load(self) -> Any:
-        """Read the pickle and keep nothing of it."""
+        """Read the pickle, and keep nothing of it in this object."""
         try:
             return super().load()
         finally:
-            # This object is in cycles, so that large arrays would wait in it for the collector.
+            # This object is in reference cycles: it would keep large arrays until a collection.
             self.memo.clear()
             self.stack.clear()
             self.metastack.clear()
 
     def persistent_load(self, pid: Any) -> Any:
-        """Look up an object that is kept outside of the pickle.
+        """Look up an object that is stored outside the pickle.
 
         Raises:
-            RefusedError: There is no such thing in this kind of file.
+            RefusedError: If this kind of file has no such objects.
         """
         if self.outside is None:
             raise RefusedError("it refers to objects outside of it")
@@ -153,7 +153,7 @@ class Unpickler(pickle._Unpickler):  # the one in C allocates what a length clai
         """Look a name up among the admitted ones.
 
         Raises:
-            RefusedError: It is none of them.
+            RefusedError: If it is not among them.
         """
         module = "builtins" if module == "__builtin__" else module
         full_name = f"{module}.{name}"
@@ -168,14 +168,14 @@ class Unpickler(pickle._Unpickler):  # the one in C allocates what a length clai
             raise RefusedError(f"its {kind} claim more bytes than the {self.source.size} it has")
 
     def _encode(self, text: str, encoding: str) -> bytes:
-        """Bytes, as protocol 2 writes them."""
+        """Return bytes as protocol 2 writes them."""
         if type(text) is not str or encoding not in ("latin1", "latin-1"):
             raise RefusedError(f"it holds a text encoded as {shown(encoding)}")
         self._count("texts", len(text))
         return text.encode("latin1")
 
     def _dictionary(self, items: object = ()) -> dict[Any, Any]:
-        """A dictionary, from a list of pairs as Python 2 writes it."""
+        """Make a dictionary from a list of pairs, as Python 2 writes it."""
         if not isinstance(items, (list, tuple)):
             raise RefusedError("it holds a damaged dictionary")
         self.source.charge(len(items))
@@ -185,22 +185,22 @@ class Unpickler(pickle._Unpickler):  # the one in C allocates what a length clai
         return content
 
     def _set(self, values: object = ()) -> set[Any]:
-        """A set, from a list as protocol 2 writes it."""
+        """Make a set from a list, as protocol 2 writes it."""
         if type(values) is not list:
             raise RefusedError("it holds a damaged set")
         return set(self._dictionary([(value, None) for value in values]))
 
     def load_frame(self) -> None:
-        """A frame only says how much to read ahead."""
+        """Read past a frame's header, which only says how much to read ahead."""
         self.read(8)
 
     def load_array(self) -> None:
-        """Bytes, of which arrays can be made without a copy."""
+        """Read bytes, from which arrays can be made without a copy."""
         (size,) = struct.unpack("<I", self.read(4))
         self.append(self.source.read_array(size))
 
     def load_array8(self) -> None:
-        """More bytes than 4 GiB, or the bytes that protocol 5 writes for an array."""
+        """Read more than 4 GiB of bytes, or the bytes that protocol 5 writes for an array."""
         (size,) = struct.unpack("<Q", self.read(8))
         self.append(self.source.read_array(size))
 
@@ -220,7 +220,7 @@ class Unpickler(pickle._Unpickler):  # the one in C allocates what a length clai
         state = self.stack.pop()
         instance = self.stack[-1]
         if type(instance) is dict:
-            # A state dict has the versions of its modules as an attribute.
+            # A state dict keeps the versions of its modules in an attribute.
             if type(state) is not dict or not state.keys() <= {"_metadata"}:
                 raise RefusedError("it changes a dictionary's attributes")
         elif isinstance(instance, (Array, DType, Foreign)):
@@ -293,10 +293,10 @@ class Unpickler(pickle._Unpickler):  # the one in C allocates what a length clai
 
 
 def _put(target: object, key: object, value: object) -> None:
-    """Put a pair into a dictionary that has no such key.
+    """Put a pair into a dictionary that does not have the key yet.
 
-    Keys are texts or whole numbers, addresses at most as optimizers of torch < 1.6 have them:
-    hashing what is deeply nested overflows the stack, and larger numbers can all have one hash.
+    Keys are texts or whole numbers no larger than addresses, which optimizers of torch < 1.6 use:
+    hashing deeply nested keys overflows the stack, and larger numbers can all have one hash.
     """
     if type(target) is not dict:
         raise RefusedError(f"it puts a pair into {shown(target)}")
@@ -311,5 +311,5 @@ def _put(target: object, key: object, value: object) -> None:
 
 
 def _no_bytes() -> bytes:
-    """The content of an empty array in protocol 2."""
+    """Return the content of an empty array in protocol 2."""
     return b""

@@ -1,4 +1,4 @@
-"""Checkpoint files of any framework, read without running anything that is in them."""
+"""Read checkpoint files of any framework without running code in them."""
 
 from __future__ import annotations
 
@@ -27,42 +27,42 @@ from gcseg.weights.records import own_record
 from gcseg.weights.safe_objects import STAND_INS, Array
 from gcseg.weights.unsafe import RefusedError
 
-PARALLEL_PREFIX = "module."  # of all names where DataParallel or its distributed kind was saved
-TRAINING_PREFIX = "model."  # of the network's parameters in a checkpoint of our training
+PARALLEL_PREFIX = "module."  # prefix of all names in saved (Distributed)DataParallel modules
+TRAINING_PREFIX = "model."  # prefix of the network's parameters in gcseg's training checkpoints
 
-# Where a training that averages its weights keeps those that the optimizer goes on from; the
-# average is its state dict.
+# Key of the weights that the optimizer updates, in checkpoints of a training that averages its
+# weights; the state dict has the average.
 RAW_WEIGHTS = "raw_state_dict"
 
-# Where a checkpoint keeps the state dict: Lightning, mmsegmentation; torchvision; others.
+# Keys of the state dict in a checkpoint: Lightning, mmsegmentation; torchvision; others.
 CONTAINERS = ("state_dict", "model", "model_state_dict", "model_state", "params")
 
-# The last parts of names that no count or index has, only what a network computes with.
+# Last parts of names that only tensors which a network computes with have, not counts or indices.
 WEIGHTS = ("weight", "bias", "running_mean", "running_var", "_mean", "_variance")
 
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
-PADDLE_NAMES = "StructuredToParameterName@@"  # names that the parameters have elsewhere in Paddle
+PADDLE_NAMES = "StructuredToParameterName@@"  # names of the parameters elsewhere in Paddle
 PADDLE_PARTS = "UnpackBigParamInfor@@"  # marks that parameters over 1 GiB are stored in parts
 
 MAX_HEADER = 2**22  # bytes of names and shapes in a safetensors file; 100 for each tensor
-MAX_EXPANSION = 5  # of a .tar.gz; weights become a tenth smaller
-MAX_MEMBERS = 100  # of a .tar.gz
+MAX_EXPANSION = 5  # of a .tar.gz, as a factor; weights become a tenth smaller
+MAX_MEMBERS = 100  # files in a .tar.gz
 
 REMEDY = "give a complete file of weights and nothing else, or download it again"
 
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """What a checkpoint file holds.
+    """Content of a checkpoint file.
 
     Args:
-        format: `"PaddlePaddle"`, `"PyTorch"` or `"safetensors"`.
-        tensors: The state dict, on the CPU, by the names it has in the file; all numbers finite.
-            The prefix of our training's checkpoints is off.
-        extra: What a checkpoint keeps beside its state dict, such as mmsegmentation's `"meta"`, or
-            `"gcseg"` in our own. Objects of numpy and mmengine in it are stand-ins.
+        format: Format of the file: `"PaddlePaddle"`, `"PyTorch"` or `"safetensors"`.
+        tensors: State dict on the CPU, by the names in the file, all numbers finite. The prefix of
+            gcseg's training checkpoints is removed.
+        extra: Content other than the state dict, such as mmsegmentation's `"meta"`, or `"gcseg"`
+            in gcseg's files. Objects of numpy and mmengine in it are stand-ins.
     """
 
     format: str
@@ -71,26 +71,27 @@ class CheckpointFile:
 
 
 def read_checkpoint_file(path: str | Path, *, container: str | None = None) -> CheckpointFile:
-    """Read a checkpoint file; its content shows the format, not its name.
+    """Read a checkpoint file; its format is detected from the content, not from the name.
 
-    - PaddlePaddle's `.pdparams`, and PaddleSeg's `.tar.gz` with one in it. Arrays of uint16 are
-      what Paddle writes for bfloat16, and are read as that.
+    - PaddlePaddle's `.pdparams`, and PaddleSeg's `.tar.gz` with one in it. Arrays of uint16, which
+      Paddle writes for bfloat16, are read as bfloat16.
     - Files of `torch.save`, of any version of PyTorch: a state dict, or a dictionary with one in it
       as Lightning, mmsegmentation and torchvision write it.
     - `.safetensors`.
 
-    Nothing in the file is run, and no more is allocated than its size allows. What has checksums is
-    compared with them: the records of a file of `torch.save`, since version 1.6 of PyTorch; a
-    `.tar.gz`; and what gcseg wrote, see `gcseg.weights.digests`.
+    No code in the file is run, and no more is allocated than its size allows. Checksums are
+    verified where there are any: in the records of a file of `torch.save`, since version 1.6 of
+    PyTorch; in a `.tar.gz`; and in files that gcseg wrote, see `gcseg.weights.digests`.
 
     Args:
-        path: The file.
-        container: The key that the tensors are under in a file of `torch.save`; None for where
-            frameworks keep them.
+        path: Path of the file.
+        container: Key of the tensors in a file of `torch.save`; None for the keys that frameworks
+            use.
 
     Raises:
-        WeightsError: If the file is missing, is damaged, claims what is not there, or holds other
-            objects than weights, NaN or infinity; or if its record of a training is none.
+        WeightsError: If the file is missing or damaged, claims data that it does not have, or
+            holds NaN, infinity or objects other than weights; or if its record of a training is
+            invalid.
     """
     path = Path(path)
     file = _read(path, container)
@@ -132,17 +133,17 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 
 
 def load_torch(path: str | Path) -> Any:
-    """Load a file of `torch.save` with all that it holds, on the CPU.
+    """Load the whole content of a file of `torch.save` on the CPU.
 
-    Nothing in the file is run. What mmengine and numpy keep in it comes as stand-ins; NaN and
-    infinity are let through.
+    No code in the file is run. Objects of mmengine and numpy in it become stand-ins; NaN and
+    infinity are allowed.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Raises:
-        WeightsError: If the file is missing, is damaged, claims what is not there, or holds objects
-            other than tensors and plain data.
+        WeightsError: If the file is missing or damaged, claims data that it does not have, or
+            holds objects other than tensors and plain data.
     """
     with _opened(Path(path)) as (file, size):
         _check_magic(file)
@@ -150,7 +151,7 @@ def load_torch(path: str | Path) -> Any:
 
 
 def check_torch(path: str | Path) -> None:
-    """Check a file of `torch.save`, its checksums too, without loading what it holds.
+    """Check a file of `torch.save`, including its checksums, without loading its content.
 
     Raises:
         WeightsError: See `load_torch`.
@@ -161,12 +162,12 @@ def check_torch(path: str | Path) -> None:
 
 
 def outline_torch(path: str | Path) -> Any:
-    """What a file of `torch.save` holds, with stand-ins in the place of its tensors.
+    """Return the content of a file of `torch.save`, with stand-ins in the place of its tensors.
 
-    It is checked as `check_torch` does, but for its checksums.
+    The file is checked as by `check_torch`, except for its checksums.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Raises:
         WeightsError: See `load_torch`.
@@ -183,7 +184,7 @@ def _check_magic(file: io.BufferedReader) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, int]]:
-    """Open a file and tell its size; whatever fails until it is closed is a WeightsError."""
+    """Open a file and return its size too; any error until it is closed is a WeightsError."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # opening a pipe would wait for someone to write into it
@@ -242,12 +243,12 @@ def _tuple(content: object) -> tuple[Any, ...]:
 def _read_safetensors(
     path: Path, file: io.BufferedReader
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the tensors, and what gcseg says of them in the header."""
+    """Read the tensors, and gcseg's record of them in the header."""
     length = int.from_bytes(file.read(8), "little")
     if length > MAX_HEADER:
         raise RefusedError(f"its header claims {length} bytes, more than any checkpoint needs")
     header = json.loads(file.read(length).decode(), object_pairs_hook=_without_duplicates)
-    # The library maps the file into memory: copied, the tensors survive a change of the file.
+    # The library maps the file into memory: copies of the tensors survive a change of the file.
     tensors = {name: tensor.clone() for name, tensor in safetensors.torch.load_file(path).items()}
     metadata = header.get("__metadata__", {})  # texts, as the library requires
     digests.check_tensors(tensors, metadata)
@@ -264,7 +265,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _unpack(file: io.BufferedReader, size: int) -> tuple[io.BytesIO, int]:
-    """Unpack a .tar.gz in memory, to where its one .pdparams begins, and tell that one's size."""
+    """Unpack a .tar.gz in memory, up to its only .pdparams, and return that one's size too."""
     unpacked = io.BytesIO()
     with gzip.GzipFile(fileobj=file) as stream:
         while chunk := stream.read(2**20):
@@ -282,7 +283,7 @@ def _unpack(file: io.BufferedReader, size: int) -> tuple[io.BytesIO, int]:
                 raise RefusedError(f"it holds {shown(member.name)}, which is no plain file")
             if number >= MAX_MEMBERS:
                 raise RefusedError(f"it holds more than {MAX_MEMBERS} files")
-            # macOS puts a ._name beside each file
+            # macOS puts a ._name next to each file
             if name.suffix == ".pdparams" and not name.name.startswith("."):
                 found.append(member)
     if len(found) != 1 or found[0].isdir() or found[0].sparse is not None:
@@ -297,7 +298,7 @@ def _unpack(file: io.BufferedReader, size: int) -> tuple[io.BytesIO, int]:
 def _state_dict(
     content: object, containers: Iterable[str] = CONTAINERS
 ) -> tuple[str | None, Mapping[Any, Any]]:
-    """Find the state dict in a file's content, and the key that it is under."""
+    """Find the state dict in a file's content, and its key."""
     if not isinstance(content, Mapping):
         kind = "Tensor" if isinstance(content, Tensor) else type(content).__name__
         raise RefusedError(f"it holds a {kind}, no state dict")
@@ -309,15 +310,15 @@ def _state_dict(
 
 
 def _checked(state: Mapping[Any, Any], size: int) -> dict[str, Tensor]:
-    """Check what is in a state dict.
+    """Check the content of a state dict.
 
     Args:
-        state: Tensors by name, and whatever else a file has among them.
-        size: How many bytes they may have together.
+        state: Tensors by name, and any other entries of the file.
+        size: Most bytes of all tensors together.
 
     Returns:
-        The tensors, without the prefix of our training's checkpoints, and without that of
-        DistributedDataParallel where all have it.
+        The tensors by name, without the prefix of gcseg's training checkpoints, and without that
+        of DistributedDataParallel where all have it.
     """
     for name in state:
         if not isinstance(name, str):
@@ -334,9 +335,9 @@ def _checked(state: Mapping[Any, Any], size: int) -> dict[str, Tensor]:
 
 
 def _without_prefix(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The network's entries of a state dict by the network's own names.
+    """Return the network's entries of a state dict by the network's own names.
 
-    What else a training keeps, such as the class weights of a loss, is left out.
+    Other entries of a training, such as the class weights of a loss, are left out.
     """
     if state and all(name.startswith(PARALLEL_PREFIX) for name in state):
         state = {name.removeprefix(PARALLEL_PREFIX): value for name, value in state.items()}
@@ -349,10 +350,10 @@ def _without_prefix(state: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _tensors_of(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a network's state; what is none is left out, if it is no parameter.
+    """Return the tensors of a network's state; other entries are left out if not parameters.
 
     Raises:
-        RefusedError: A parameter is no tensor, or of another type.
+        RefusedError: If a parameter is not a tensor, or has a wrong type.
     """
     tensors = {}
     for name, value in state.items():
@@ -369,7 +370,7 @@ def _tensors_of(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _pieces(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of which each piece of memory counts once: they may share it, as tied weights."""
+    """Return tensors that cover each piece of memory once, as tied weights may share it."""
     pieces: dict[object, tuple[str, Tensor]] = {}
     for name, tensor in tensors.items():
         place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
@@ -381,5 +382,5 @@ def _is_finite(tensor: Tensor) -> bool:
     if not tensor.is_floating_point():
         return True
     # NaN and infinity reach the sum, which reads the memory once and allocates nothing.
-    # Finite numbers may overflow in it, so that they are looked at one by one then.
+    # Finite numbers may overflow in it, so they are checked one by one then.
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())

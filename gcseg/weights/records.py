@@ -1,4 +1,4 @@
-"""What gcseg wrote into a checkpoint beside the weights, as plain data whoever wrote it."""
+"""gcseg's record in a checkpoint in addition to the weights, read as untrusted plain data."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ REMEDY = "use another checkpoint, or the file as it was before it was changed"
 
 
 def own_record(extra: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What gcseg wrote into a file beside the weights; empty if it did not write the file.
+    """Return gcseg's record in a file of weights; empty if gcseg did not write the file.
 
     It is a copy of plain values, however the file shares or nests them.
 
     Args:
-        extra: What the file holds beside the weights, see `CheckpointFile`.
+        extra: Content of the file other than the weights, see `CheckpointFile`.
 
     Raises:
-        WeightsError: It holds more than settings do.
+        WeightsError: If the record holds other values, or more or deeper ones, than settings do.
     """
     meta = extra.get("meta")
     record = extra.get("gcseg", meta.get("gcseg") if isinstance(meta, Mapping) else None)

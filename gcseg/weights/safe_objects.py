@@ -1,4 +1,4 @@
-"""What is made of the objects in a pickle: numpy's arrays as checked parts, others as nothing."""
+"""Stand-ins for objects in a pickle: checked parts for numpy's arrays, empty ones for others."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch import Tensor
 from gcseg.system.text import shown
 from gcseg.weights.unsafe import RefusedError
 
-MAX_DIMENSIONS = 8  # of an array or tensor
+MAX_DIMENSIONS = 8  # most dimensions of an array or tensor
 
-# Of numpy's types those that are numbers, by the names that a pickle has for them.
+# numpy's number types, by their names in pickles.
 _NUMBERS = frozenset(("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
 
 
 class DType:
-    """Stands in for a pickled numpy.dtype of numbers."""
+    """Stand-in for a pickled numpy.dtype of numbers."""
 
     __slots__ = ("code", "order")
 
@@ -31,7 +31,7 @@ class DType:
         self.order = "<"
 
     def __setstate__(self, state: object) -> None:
-        """Take the byte order."""
+        """Set the byte order."""
         # (version, byte order, sub-array, names of fields, fields, ...)
         if not isinstance(state, tuple) or len(state) < 5 or state[1] not in ("<", ">", "|", "="):
             raise RefusedError("it holds a damaged numpy.dtype")
@@ -40,12 +40,12 @@ class DType:
         self.order = "<" if state[1] == "=" else state[1]
 
     def numpy(self) -> np.dtype[Any]:
-        """The type itself."""
+        """Return the type itself."""
         return np.dtype(self.order + self.code)
 
 
 class Array:
-    """Stands in for a pickled numpy.ndarray: its parts, which agree with each other."""
+    """Stand-in for a pickled numpy.ndarray: its parts, checked against each other."""
 
     __slots__ = ("columns_first", "data", "dtype", "shape")
 
@@ -53,7 +53,7 @@ class Array:
         self.dtype: DType | None = None
 
     def __setstate__(self, state: object) -> None:
-        """Take the content."""
+        """Set the content."""
         if not isinstance(state, tuple) or len(state) != 5:
             raise RefusedError("it holds a damaged numpy.ndarray")
         _, shape, dtype, columns_first, data = state
@@ -73,7 +73,7 @@ class Array:
         self.columns_first = bool(columns_first)
 
     def tensor(self) -> Tensor:
-        """The array as a tensor, of the same memory if it can be."""
+        """Return the array as a tensor, which shares its memory if possible."""
         if self.dtype is None:
             raise RefusedError("it holds an array without content")
         if not len(self.data):
@@ -87,34 +87,34 @@ class Array:
 
 
 class Foreign:
-    """Stands in for an object of a training that is of no use to us: keeps nothing."""
+    """Stand-in for an object of a training that gcseg does not use: it keeps nothing."""
 
     __slots__ = ()
 
     def __new__(cls, *_: object) -> Foreign:
-        """Make one from any arguments."""
+        """Make a stand-in from any arguments."""
         return super().__new__(cls)
 
     def __setstate__(self, state: object) -> None:
-        """Take nothing."""
+        """Ignore the state."""
 
 
 def _scalar(dtype: object, data: object) -> object:
-    """A pickled number of numpy as Python's."""
+    """Return a pickled number of numpy as Python's."""
     number = Array()
     number.__setstate__((1, (), dtype, False, data))
     return number.tensor().item()
 
 
 def _from_buffer(data: object, dtype: object, shape: object, order: object) -> Array:
-    """A pickled array of protocol 5."""
+    """Return a pickled array of protocol 5."""
     array = Array()
     array.__setstate__((1, shape, dtype, order == "F", data))
     return array
 
 
 def _attribute(owner: object, name: object) -> None:
-    """An attribute of a type without attributes: mmengine's records keep methods of their own."""
+    """Return None for any attribute, as the records of mmengine refer to their own methods."""
 
 
 STAND_INS: Mapping[str, Callable[..., Any]] = {
@@ -128,15 +128,15 @@ STAND_INS: Mapping[str, Callable[..., Any]] = {
     "numpy.core.numeric._frombuffer": _from_buffer,
     "numpy._core.numeric._frombuffer": _from_buffer,
 }
-"""Of numpy's arrays and numbers, by the names that they have in pickles."""
+"""Stand-ins for numpy's arrays and numbers, by their names in pickles."""
 
 TRAINING_STAND_INS: Mapping[str, Callable[..., Any]] = {
     "mmengine.logging.history_buffer.HistoryBuffer": Foreign,
     "builtins.getattr": _attribute,
 }
-"""Of what mmengine keeps beside the parameters when it trains."""
+"""Stand-ins for the objects that mmengine saves with the parameters in training."""
 
 
 def are_sizes(values: tuple[object, ...]) -> bool:
-    """Whether all are whole numbers that a size, stride or offset can have."""
+    """Return whether all values are whole numbers that a size, stride or offset can have."""
     return all(type(value) is int and 0 <= value < 2**48 for value in values)

@@ -1,9 +1,9 @@
 """Files of torch.save, checked before `torch.load` reads them.
 
-`torch.load(weights_only=True)` runs no code of a file, but takes it at its word: it gives tensors
-whose strides make terabytes of one number, lets one of two records of the same name win, and ends
-the process over keys that are nested too deeply. Nor does it look at the checksums that its
-files have. So the file is read as data first, and every claim is compared with what is there.
+`torch.load(weights_only=True)` runs no code of a file, but trusts its claims: it returns tensors
+whose strides make terabytes of one number, picks one of two records of the same name, and ends the
+process over keys that are nested too deeply. Nor does it verify the checksums in its files. So the
+file is read as data first, and every claim is compared with the file's content.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from gcseg.weights.safe_objects import (
 from gcseg.weights.unsafe import RefusedError
 
 ZIP_MAGIC = b"PK\x03\x04"
-# Each part of a file of torch < 1.6 is a pickle of its own; the first is this number.
+# Each part of a file of torch < 1.6 is a separate pickle; the first is this number.
 LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 LEGACY_VERSION = 1001
 
 BLOCK = 2**20  # bytes read at once
 
-MAX_DIRECTORY = 2**24  # bytes of a zip archive's list of records; 80 for each
+MAX_DIRECTORY = 2**24  # most bytes of a zip archive's list of records; 80 for each
 
 _STORAGES = {
     "torch.BoolStorage": torch.bool,
@@ -54,17 +54,18 @@ _STORAGES = {
 
 
 def load(file: io.BufferedReader, size: int) -> Any:
-    """Load a file of torch.save on the CPU, from tensors and plain data alone.
+    """Load a file of torch.save on the CPU, if it holds only tensors and plain data.
 
-    Objects that mmengine keeps beside the parameters, and arrays of numpy, are stand-ins without
-    behaviour in what is returned.
+    Objects that mmengine saves with the parameters, and arrays of numpy, are stand-ins without
+    behaviour in the result.
 
     Args:
-        file: The file.
-        size: Its size in bytes.
+        file: File to read.
+        size: Size of the file, in bytes.
 
     Raises:
-        RefusedError: It holds objects of other types, claims what is not there, or is damaged.
+        RefusedError: If the file holds objects of other types, claims data that it does not have,
+            or is damaged.
     """
     found = check(file, size)
     stand_ins = {**STAND_INS, **TRAINING_STAND_INS}
@@ -78,14 +79,14 @@ def load(file: io.BufferedReader, size: int) -> Any:
 
 
 def check(file: io.BufferedReader, size: int) -> set[str]:
-    """Check a file of torch.save as `load` does, without its tensors.
+    """Check a file of torch.save as `load` does, without loading its tensors.
 
     Args:
-        file: The file.
-        size: Its size in bytes.
+        file: File to read.
+        size: Size of the file, in bytes.
 
     Returns:
-        The names of types that it holds.
+        The names of the types in it.
 
     Raises:
         RefusedError: See `load`.
@@ -94,13 +95,13 @@ def check(file: io.BufferedReader, size: int) -> set[str]:
 
 
 def outline(file: io.BufferedReader, size: int) -> Any:
-    """What a file of torch.save holds, with stand-ins in the place of its tensors.
+    """Return the content of a file of torch.save, with stand-ins in the place of its tensors.
 
-    It is checked as `check` does, but for the checksums, which take reading all of it.
+    The file is checked as by `check`, except for the checksums, which require reading all of it.
 
     Args:
-        file: The file.
-        size: Its size in bytes.
+        file: File to read.
+        size: Size of the file, in bytes.
 
     Raises:
         RefusedError: See `load`.
@@ -113,8 +114,8 @@ class _Examined:
     """A pickle that was read as data.
 
     Args:
-        content: What it holds, with stand-ins for tensors.
-        found: The names of types in it.
+        content: Content of the pickle, with stand-ins for tensors.
+        found: Names of the types in it.
     """
 
     content: Any
@@ -122,7 +123,7 @@ class _Examined:
 
 
 def _examine(file: io.BufferedReader, size: int, *, sums: bool = True) -> _Examined:
-    """Read the pickle of a file of torch.save as data, and compare it with what is there."""
+    """Read the pickle of a file of torch.save as data, and compare it with the file's content."""
     file.seek(0)
     is_zip = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
     return _check_zip(file, size, sums) if is_zip else _check_legacy(file, size)
@@ -130,14 +131,14 @@ def _examine(file: io.BufferedReader, size: int, *, sums: bool = True) -> _Exami
 
 @dataclass
 class _Storage:
-    """A storage as the pickle claims it."""
+    """A storage, as the pickle describes it."""
 
     itemsize: int
     numel: int
 
 
 class _Claimed(Foreign):
-    """Stands for a tensor whose claims were found to hold."""
+    """Stand-in for a tensor whose claims were found to be true."""
 
     __slots__ = ()
 
@@ -149,10 +150,10 @@ class _Claimed(Foreign):
 
 @dataclass
 class _Claims:
-    """Checks what a pickle says of tensors.
+    """Checks of a pickle's claims about tensors.
 
     Args:
-        size: The file's size in bytes.
+        size: Size of the file, in bytes.
         records: Sizes in bytes of the storages' records by key; `None` if they follow the pickle.
     """
 
@@ -161,7 +162,7 @@ class _Claims:
     storages: dict[str, _Storage] = field(default_factory=dict)
 
     def admitted(self) -> dict[str, Callable[..., Any]]:
-        """What the pickle may name."""
+        """Return the functions for the types and functions that the pickle may name."""
         return {
             **STAND_INS,
             **TRAINING_STAND_INS,
@@ -169,7 +170,7 @@ class _Claims:
             **{str(dtype): _no_call for dtype in _STORAGES.values()},
             "torch._utils._rebuild_tensor_v2": self.tensor,
             "torch._utils._rebuild_parameter": self.parameter,
-            # torch before 0.4, of which some published backbones are
+            # torch before 0.4, which wrote some published backbones
             "torch._utils._rebuild_tensor": self.plain_tensor,
             "torch.nn.parameter.Parameter": self.parameter,
             "torch.Size": _size,
@@ -236,13 +237,13 @@ class _Claims:
     def plain_tensor(
         self, storage: object, offset: object, shape: object, strides: object
     ) -> _Claimed:
-        """Check a tensor without further state."""
+        """Check a tensor without other state."""
         return self.tensor(storage, offset, shape, strides, False, None)
 
     def parameter(
         self, data: object, requires_grad: object = True, hooks: object = None
     ) -> _Claimed:
-        """Check a parameter: a tensor in another type."""
+        """Check a parameter, which wraps a tensor."""
         if type(data) is not _Claimed or type(requires_grad) is not bool or hooks:
             raise RefusedError("it holds a damaged parameter")
         return data
@@ -301,14 +302,14 @@ def _check_zip(file: io.BufferedReader, size: int, sums: bool) -> _Examined:
 
 
 def _check_sums(archive: zipfile.ZipFile) -> None:
-    """Compare all records with their checksums, which `torch.load` passes over."""
+    """Compare all records with their checksums, which `torch.load` ignores."""
     infos = archive.infolist()
     if not any(info.CRC for info in infos):
         raise RefusedError("torch.serialization.set_crc32_options(False) left its checksums out")
     for info in infos:
         try:
             with archive.open(info) as record:
-                while record.read(BLOCK):  # the last of which compares
+                while record.read(BLOCK):  # the last read compares the checksum
                     pass
         except zipfile.BadZipFile:
             name = shown(info.orig_filename)
@@ -316,10 +317,10 @@ def _check_sums(archive: zipfile.ZipFile) -> None:
 
 
 def _check_directory(file: io.BufferedReader, size: int) -> None:
-    """Check that the list of a zip archive's records is where every reader looks for it.
+    """Check that a zip archive's list of records is where every reader looks for it.
 
-    It must end where the end of the file begins, so that no two readers take different bytes for
-    it, and be small enough to be read as a whole.
+    The list must end where the archive's end record begins, so that all readers take the same
+    bytes for it, and be small enough to be read as a whole.
     """
     file.seek(max(0, size - 98))
     tail = file.read(98)
@@ -341,7 +342,7 @@ def _check_directory(file: io.BufferedReader, size: int) -> None:
 
 
 def _check_names(names: list[str]) -> None:
-    """Check that all names are different, under one folder, and lead nowhere else."""
+    """Check that all names are different, under one folder, and do not lead out of it."""
     if len({name.lower() for name in names}) < len(names):
         raise RefusedError("two of its records have the same name")
     folders = {name.partition("/")[0] for name in names}

@@ -1,7 +1,7 @@
-"""Why a checkpoint file is not read, before it is known which file it is."""
+"""Error of a checkpoint file that is refused, raised where its path is not known."""
 
 from __future__ import annotations
 
 
 class RefusedError(Exception):
-    """What is wrong with a file, in a few words."""
+    """A file is refused; the message says what is wrong with it, in a few words."""

@@ -1,4 +1,4 @@
-"""Published checkpoints by name: what they are, and their files, downloaded into a cache once."""
+"""Published checkpoints by name: their records, and their files, downloaded into a cache once."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ __all__ = ["Record", "by_file_name", "cache_folder", "find", "records", "resolve
 
 HUB = "https://huggingface.co/"
 SECONDS_TO_CONNECT = 5.0
-"""To the hub's server."""
+"""Most seconds to wait for a connection to the hub's server."""
 
 
 def records() -> tuple[Record, ...]:
-    """All published checkpoints that are known, networks first."""
+    """Return the records of all known published checkpoints, networks first."""
     return RECORDS
 
 
 def find(name: str) -> Record:
-    """A published checkpoint by its name, or by the part of it before a dot if that is enough.
+    """Find a published checkpoint by its name, or by the part before a dot if that is unique.
 
     Raises:
-        WeightsError: There is none, with the names that may have been meant.
+        WeightsError: If there is none; the message suggests similar names.
     """
     found = [record for record in RECORDS if record.name == name]
     found = found or [record for record in RECORDS if record.name.startswith(f"{name}.")]
@@ -40,21 +40,21 @@ def find(name: str) -> Record:
 
 
 def by_file_name(path: Path) -> Record | None:
-    """The published checkpoint whose file has this name; None if there is none or several."""
+    """Find the published checkpoint whose file has this name; None if there is none or several."""
     named = [record for record in RECORDS if PurePosixPath(record.url).name == path.name]
     return named[0] if len(named) == 1 else None
 
 
 def resolve(name_or_path: str | Path) -> Path:
-    """The file of a checkpoint: as it is, or by its name from the cache or the web.
+    """Return the path of a checkpoint: the given file, or by name from the cache or the web.
 
     Args:
-        name_or_path: A file, or a name of `records()`.
+        name_or_path: Path of a file, or name in `records()`.
 
     Raises:
-        WeightsError: It is neither.
-        DownloadError: It can't be fetched; the message says from where to where it goes.
-        OutputError: The cache can't be written.
+        WeightsError: If it is neither.
+        DownloadError: If it can't be fetched; the message gives its address and the path to put it.
+        OutputError: If the cache can't be written.
     """
     path = Path(name_or_path).expanduser()
     if path.is_file():
@@ -75,7 +75,7 @@ def resolve(name_or_path: str | Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where checkpoints are downloaded to: `$GCSEG_CACHE`, or `gcseg` in the user's cache."""
+    """Return the folder for downloads: `$GCSEG_CACHE`, or `gcseg` in the user's cache."""
     if own := os.environ.get("GCSEG_CACHE"):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gcseg"
@@ -88,7 +88,7 @@ def _cached(record: Record) -> Path:
 
 
 def _from_hub(record: Record, by_hand: Path) -> Path:
-    """A file of the Hugging Face Hub, from the hub's own cache, which other libraries share."""
+    """Fetch a file of the Hugging Face Hub into the hub's cache, which other libraries share."""
     otherwise = f"fetch {record.url} and put it at {by_hand}"
     try:
         from huggingface_hub import hf_hub_download
@@ -106,21 +106,21 @@ def _from_hub(record: Record, by_hand: Path) -> Path:
         if not HF_HUB_OFFLINE:
             _check_reachable(ENDPOINT)
         return Path(hf_hub_download(repository, file))
-    except Exception as error:  # of the hub's, its web client's or the file system's many types
+    except Exception as error:  # of many types: the hub's, its web client's, the file system's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DownloadError(f"{record.url} can't be fetched ({reason})", otherwise) from error
 
 
 def _check_reachable(address: str) -> None:
-    """Fail at once where there is no network: the hub's package would try for half a minute.
+    """Fail at once if there is no network: the hub's package would try for half a minute.
 
     Raises:
-        OSError: The server can't be reached.
+        OSError: If the server can't be reached.
     """
     server = urlsplit(address)
     host = server.hostname or ""
     if getproxies().keys() & {"http", "https", "all"} and not proxy_bypass(host):
-        return  # it may be reached through one all the same
+        return  # a proxy may reach it even if this machine can't
     port = server.port or (80 if server.scheme == "http" else 443)
     socket.create_connection((host, port), timeout=SECONDS_TO_CONNECT).close()
 

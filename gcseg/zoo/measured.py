@@ -1,4 +1,4 @@
-"""What was measured beside what was published: records, and tables of them."""
+"""Measured scores next to published ones: their records, and tables of them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from gcseg.zoo.published import Record
 Measurement = Mapping[str, Any]
 """One entry of experiments/results.json."""
 _MOST = 10_000
-"""Entries of a file."""
+"""Most entries of a file."""
 
 
 def read_measurements(path: Path, odd: list[str] | None = None) -> list[Measurement]:
-    """Read a list of measurements; empty where there is none.
+    """Read a list of measurements; empty if there is no file.
 
     Args:
-        path: The file.
-        odd: Gets a few words on each entry that is left out; without, none is.
+        path: Path of the file.
+        odd: List that receives a few words on each invalid entry, which is then left out; None to
+            refuse invalid entries.
 
     Raises:
-        OutputError: The file is there but is no such list; it is left as it is.
+        OutputError: If the file exists but is not such a list; it is not changed.
     """
     wrong: list[str] = []
     try:
@@ -54,12 +55,12 @@ def read_measurements(path: Path, odd: list[str] | None = None) -> list[Measurem
 
 
 def add_measurement(path: Path, measurement: Measurement) -> None:
-    """Add a measurement to a list, in the place of one of the same weights and data.
+    """Add a measurement to a list, replacing one of the same experiment, weights and data.
 
-    Evaluations of other modes of test-time augmentation are kept.
+    The replaced one's evaluations of other modes of test-time augmentation are kept.
 
     Raises:
-        OutputError: The file is damaged or can't be written.
+        OutputError: If the file is damaged or can't be written.
     """
     with locked(path):
         entries = read_measurements(path)
@@ -80,7 +81,7 @@ def _identity(entry: Measurement) -> tuple[Any, ...]:
 
 
 def print_comparison(record: Record, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print measured mIoU against published, with the difference, for each mode."""
+    """Print the measured and published mIoU, and their difference, for each mode."""
     table = Table(title=f"{record.name}, mIoU in percent", title_justify="left")
     for column in ("", "published", "measured", "difference"):
         table.add_column(column, justify="right" if column else "left")
@@ -97,7 +98,7 @@ def print_comparison(record: Record, evaluations: Mapping[str, Mapping[str, Any]
 
 
 def published_table(records: Sequence[Record], measurements: Sequence[Measurement]) -> str:
-    """A Markdown table of the published networks, with what was measured of them."""
+    """Return a Markdown table of the published networks, with their measured scores."""
     rows = []
     for record in records:
         if record.experiment is None:
@@ -116,7 +117,7 @@ def published_table(records: Sequence[Record], measurements: Sequence[Measuremen
 
 
 def measured_table(measurements: Sequence[Measurement]) -> str:
-    """A Markdown table of the trainings that were measured here."""
+    """Return a Markdown table of the measured trainings."""
     rows = []
     for entry in measurements:
         results = entry["results"]
@@ -137,7 +138,7 @@ def measured_table(measurements: Sequence[Measurement]) -> str:
 
 
 def _scores(experiment: str, measurements: Sequence[Measurement]) -> dict[str, float]:
-    """The newest measured mIoU of an experiment by mode."""
+    """Return the newest measured mIoU of an experiment by mode."""
     scores: dict[str, float] = {}
     for entry in measurements:
         if entry["experiment"] == experiment:
@@ -147,7 +148,7 @@ def _scores(experiment: str, measurements: Sequence[Measurement]) -> dict[str, f
 
 
 def _published(record: Record, mode: str) -> str:
-    """A published score, with its later correction in brackets."""
+    """Return a published score in percent, with its later correction in brackets."""
     published, corrected = percent(record.miou.get(mode)), record.corrected.get(mode)
     return published if corrected is None else f"{published} ({percent(corrected)})"
 

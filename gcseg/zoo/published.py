@@ -1,7 +1,7 @@
 """The table of published checkpoints: GCNets, and ImageNet weights of their backbones.
 
-Addresses and scores are those of the frameworks' own lists, which the functions below name. A
-checksum is given only where the framework itself checks it.
+Addresses and scores are from the frameworks' own lists, which the functions below name. A
+checksum is given only if the framework itself checks it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 IMAGES = {"cityscapes": 500, "voc": 1449, "ade20k": 2000}
-"""In the validation splits that the published scores are of."""
+"""Number of images in the validation splits of the published scores."""
 
 CLASSES = {"cityscapes": 19, "voc": 21, "ade20k": 150}
 
@@ -21,22 +21,22 @@ SSLD = "ImageNet-1k and 4 million images of ImageNet-22k, distilled (SSLD)"
 
 @dataclass(frozen=True)
 class Record:
-    """A checkpoint that somebody has published.
+    """Record of a published checkpoint.
 
     Args:
-        name: Framework and checkpoint.
-        url: Where the file is.
-        kind: `"network"` for a whole GCNet, `"backbone"` for a ResNet.
-        framework: Whose file it is: `"paddleseg"`, `"mmseg"`, `"paddleclas"`, `"mmcls"`,
-            `"torchvision"` or `"timm"`.
+        name: Name of the framework and of the checkpoint.
+        url: Address of the file.
+        kind: Kind of checkpoint: `"network"` for a whole GCNet, `"backbone"` for a ResNet.
+        framework: Framework that published the file: `"paddleseg"`, `"mmseg"`, `"paddleclas"`,
+            `"mmcls"`, `"torchvision"` or `"timm"`.
         architecture: Arguments of `gcseg.models.gcnet`, or of `gcseg.models.resnet`.
-        dataset: What it was trained on; of networks the name of our dataset.
+        dataset: Dataset of the training; for networks, gcseg's name of it.
         experiment: Name of the file in experiments/published/ with the recipe; networks only.
-        miou: Published fractions over the validation split by mode of test-time augmentation:
-            `"none"`, `"flip"`, `"msflip"`; empty for backbones.
-        corrected: Those of them that were published anew after a fault in how they were measured
-            was mended; `gcseg.inference.predict` computes what these do.
-        sha256: Hexadecimal digest of the file or the beginning of it, where it is known.
+        miou: Published mIoU over the validation split, as fractions by mode of test-time
+            augmentation: `"none"`, `"flip"`, `"msflip"`; empty for backbones.
+        corrected: Scores for some of these modes that were published later, after a fault in their
+            measurement was fixed; `gcseg.inference.predict` measures as for these.
+        sha256: Hexadecimal SHA-256 of the file or the beginning of it, if known.
     """
 
     name: str
@@ -52,10 +52,10 @@ class Record:
 
 
 def _paddleseg(backbone: str, dataset: str, run: str, *miou: float, corrected: float) -> Record:
-    """A row of PaddleSeg's configs/gcnet/README.md.
+    """Return a row of PaddleSeg's configs/gcnet/README.md.
 
     Its multi-scale scores were replaced early in 2023 (pull requests 2933 and 2978), when each
-    scale was no more resized from the one before it but from the image.
+    scale was no longer resized from the one before it but from the image.
     """
     return Record(
         name=f"paddleseg/gcnet_{backbone}_{dataset}",
@@ -77,9 +77,9 @@ def _paddleseg(backbone: str, dataset: str, run: str, *miou: float, corrected: f
 
 
 def _mmseg(backbone: str, dataset: str, crop: str, iters: str, stamp: str, *miou: float) -> Record:
-    """A row of mmsegmentation's configs/gcnet/README.md.
+    """Return a row of mmsegmentation's configs/gcnet/README.md.
 
-    The last eight digits of a file's name are no checksum to rely on: tools/misc/publish_model.py
+    The last eight digits of a file's name are not a reliable checksum: tools/misc/publish_model.py
     of 1.2.2 takes them from the training's checkpoint, before the optimizer's state is removed.
     """
     theirs = {"voc": "voc12aug"}.get(dataset, dataset)
@@ -120,13 +120,13 @@ def _backbone(
 
 
 def _paddleseg_backbone(depth: int, file: str) -> Record:
-    """What PaddleSeg's GCNets were trained from, by the files in its configs/gcnet/."""
+    """Return the initial weights of PaddleSeg's GCNets, by the files in its configs/gcnet/."""
     url = f"https://bj.bcebos.com/paddleseg/dygraph/{file}"
     return _backbone(f"paddleseg/resnet{depth}_vd_ssld", depth, "vd", url, SSLD)
 
 
 def _paddleclas(depth: int, *, ssld: bool = False) -> Record:
-    """A row of PaddleClas's list of models (MODEL_URLS, and its list of SSLD models)."""
+    """Return a row of PaddleClas's list of models (MODEL_URLS, and its list of SSLD models)."""
     ending = "_ssld" if ssld else ""
     url = (
         "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph/legendary_models/"
@@ -137,24 +137,24 @@ def _paddleclas(depth: int, *, ssld: bool = False) -> Record:
 
 
 def _mmcls(depth: int, digits: str) -> Record:
-    """What mmsegmentation calls open-mmlab://resnet50_v1c, by mmengine/hub/openmmlab.json.
+    """Return mmsegmentation's open-mmlab://resnet50_v1c and the like, by mmengine's openmmlab.json.
 
-    No framework checks the digits in these files' names, and some of that list are known to be
-    another file's (mmcv's issue 600).
+    The list is mmengine/hub/openmmlab.json. No framework checks the digits in these files' names,
+    and some in that list are known to be another file's (mmcv's issue 600).
     """
     url = f"https://download.openmmlab.com/pretrain/third_party/resnet{depth}_v1c-{digits}.pth"
     return _backbone(f"mmcls/resnet{depth}_v1c", depth, "v1c", url, IMAGENET)
 
 
 def _torchvision(depth: int, digits: str, *, version: int = 1) -> Record:
-    """IMAGENET1K_V1 or _V2 of torchvision/models/resnet.py, which checks the digits as SHA-256."""
+    """Return IMAGENET1K_V1 or _V2 of torchvision/models/resnet.py; it checks digits as SHA-256."""
     url = f"https://download.pytorch.org/models/resnet{depth}-{digits}.pth"
     name = f"torchvision/resnet{depth}" + ("" if version == 1 else f"_v{version}")
     return _backbone(name, depth, "v1b", url, IMAGENET, digits)
 
 
 def _timm(depth: int) -> Record:
-    """A model of timm/models/resnet.py, with the tag that timm takes by default."""
+    """Return a model of timm/models/resnet.py, with timm's default tag."""
     name = f"timm/resnet{depth}d.ra2_in1k"
     url = f"https://huggingface.co/{name}/resolve/main/model.safetensors"
     return _backbone(name, depth, "d", url, IMAGENET)
