@@ -1,4 +1,4 @@
-"""ADE20k as the SceneParsing benchmark has it (Zhou et al., CVPR 2017): ADEChallengeData2016."""
+"""ADE20k of the SceneParsing benchmark (Zhou et al., CVPR 2017): ADEChallengeData2016."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPLITS = {
     "train": "training",
     "val": "validation",
 }
-"""Folders by the names that a split may be given."""
+"""Folder of each split, by the names that a split may be given."""
 
 
 def ade20k(
@@ -31,8 +31,8 @@ def ade20k(
     Args:
         root: The folder that holds ADEChallengeData2016, or that folder itself.
         split: training or validation, also as train or val.
-        reduce_zero_label: As in `ade20k_classes`.
-        faults: Collects files without a partner, see `gcseg.data.faults.fault`.
+        reduce_zero_label: See `ade20k_classes`.
+        faults: Collects files without a partner, see `gcseg.data.faults.raise_or_collect`.
 
     Raises:
         ConfigError: An unknown split.
@@ -66,7 +66,7 @@ def ade20k(
 
 
 def ade20k_classes(*, reduce_zero_label: bool = True) -> LabelSpace:
-    """The classes of the benchmark.
+    """Return the classes of the benchmark.
 
     Args:
         reduce_zero_label: Whether value 0, "other", is ignored and values 1 to 150 are classes

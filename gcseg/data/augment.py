@@ -19,19 +19,19 @@ from gcseg.data.reading import UInt8Array
 from gcseg.errors import ConfigError
 
 PADDING_GREY = 127.5
-"""Grey level of padding, 0..255 before normalisation, as PaddleSeg pads."""
+"""Grey level of padding, 0..255 before normalisation, as in PaddleSeg."""
 
 
 @dataclass(frozen=True)
 class TrainingPipeline:
-    """The training augmentation in its parts.
+    """The parts of the training augmentation.
 
     Args:
-        crop: From `image`, H x W x 3 uint8, and `mask`, H x W uint8, to a window of them, scaled;
-            smaller than the crop where the scaled image is. Takes `focus` as `RandomScaledCrop`.
-        finish: From such a window to a height x width x 3 float32 image and a height x width mask;
-            with a device, the transforms of your own only.
-        device: What is left to a device, None for nothing.
+        crop: Maps `image`, H x W x 3 uint8, and `mask`, H x W uint8, to a scaled window of them,
+            smaller than the crop where the scaled image is. Takes `focus` like `RandomScaledCrop`.
+        finish: Maps such a window to a height x width x 3 float32 image and a height x width mask;
+            with a device, only the user-defined transforms.
+        device: Augmentation that is left to a device; None for nothing.
     """
 
     crop: A.Compose
@@ -42,16 +42,16 @@ class TrainingPipeline:
 def check_window(
     image: npt.NDArray[Any], height: int, width: int, name: str = "augment.extra"
 ) -> None:
-    """Check what transforms of the user's own have made of a crop.
+    """Check the output of user-defined transforms of a crop.
 
     Args:
-        image: h x w x 3.
-        height: At most so many rows.
-        width: At most so many columns.
-        name: The setting of the transforms, for messages.
+        image: Transformed crop, h x w x 3.
+        height: Largest number of rows.
+        width: Largest number of columns.
+        name: Setting of the transforms, for messages.
 
     Raises:
-        ConfigError: It is larger, or no longer of bytes in three channels.
+        ConfigError: The image is larger, or no longer of bytes in three channels.
     """
     three = image.ndim == 3 and image.shape[2] == 3
     if image.dtype != np.uint8 or image.shape[0] > height or image.shape[1] > width or not three:
@@ -69,8 +69,8 @@ class NormalizePadFlip(KeepsViews):
     is laid out in memory as 3 x height x width, as networks take it.
 
     Args:
-        height: Of the result in pixels.
-        width: Of the result in pixels.
+        height: Height of the result, in pixels.
+        width: Width of the result, in pixels.
         mean: Mean per channel of values in 0..1.
         std: Standard deviation per channel of values in 0..1.
         fill: Padding per channel after normalisation.
@@ -107,7 +107,7 @@ class NormalizePadFlip(KeepsViews):
         """Finish an image, h x w x 3.
 
         Raises:
-            ConfigError: It is larger than the result is to be, or not of bytes.
+            ConfigError: The image is larger than the result, or not of bytes.
         """
         check_window(img, self.height, self.width)
         planes: npt.NDArray[np.float32] = np.empty((3, self.height, self.width), np.float32)
@@ -154,27 +154,27 @@ def training_pipeline(
     extra: Iterable[A.BasicTransform] = (),
     on_device: bool = False,
 ) -> TrainingPipeline:
-    """Scale and crop, colours, normalisation, padding at the bottom and right, mirroring.
+    """Build the pipeline: scale and crop, colours, normalisation, padding, mirroring.
 
-    The label of padding is 255.
+    Padding is at the bottom and right; its label is 255.
 
     Args:
         height: Crop height in pixels.
         width: Crop width in pixels.
         mean: Mean per channel of values in 0..1.
         std: Standard deviation per channel of values in 0..1.
-        scale: `min`, `max` and `step` of the random scale and, as wanted, `fit`, as
+        scale: `min`, `max` and `step` of the random scale and, optionally, `fit`, as
             `RandomScaledCrop` takes them.
-        color: A transform of the colours of uint8 images, None for none.
+        color: Transform of the colours of uint8 images; None for none.
         flip: Probability of mirroring.
-        cat_max_ratio: Of the labelled pixels of a crop, as `RandomScaledCrop` takes it.
+        cat_max_ratio: Largest fraction of one class in a crop, see `RandomScaledCrop`.
         padding: grey (127.5) or mean (0 after normalisation).
         pad_before_flip: Whether padding is mirrored with the image, to its left.
-        extra: Transforms of your own, applied to the uint8 crop before the colour distortion.
-        on_device: Leave all that follows these to a device.
+        extra: User-defined transforms, applied to the uint8 crop before the colour distortion.
+        on_device: Whether all later steps are left to a device.
 
     Raises:
-        ConfigError: A setting is out of its range, or a device can't apply the colours' transform.
+        ConfigError: A setting is out of its range, or a device can't apply the colour transform.
     """
     if not 0 < scale["min"] <= scale["max"]:
         raise ConfigError(
@@ -214,7 +214,7 @@ def training_pipeline(
 def evaluation_pipeline(
     *, mean: Sequence[float], std: Sequence[float], pad_height: int, pad_width: int
 ) -> A.Compose:
-    """Normalisation and padding for evaluation at native size.
+    """Build the normalisation and padding for evaluation at native size.
 
     Args:
         mean: Mean per channel of values in 0..1.
@@ -240,7 +240,7 @@ def evaluation_pipeline(
 
 
 def _fill(mean: Sequence[float], std: Sequence[float], padding: str) -> list[float]:
-    """The colour of padding after normalisation."""
+    """Return the colour of padding after normalisation."""
     if not len(mean) == len(std) == 3 or min(std) <= 0:
         raise ConfigError(
             f"normalize.mean={list(mean)} and normalize.std={list(std)}",

@@ -1,4 +1,4 @@
-"""How fast samples come from files: each setting beside plain albumentations, in one run."""
+"""Measure how fast samples come from files, for each setting and for plain albumentations."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ JITTERS = ({"brightness": 0.4}, {"contrast": 0.4}, {"saturation": 0.4}, {"hue": 
 """The published colour distortions, hue as a fraction of the circle."""
 
 WIDTH = 100
-"""Characters that the table needs, also where the output is no terminal."""
+"""Width of the printed table in characters, also where the output is no terminal."""
 
 PLAIN = "plain albumentations"
 DECODING = "decoding alone"
 
 Way = Callable[[int], object]
-"""Makes the sample of a counter."""
+"""A function that makes the sample of a counter."""
 
 
 class PlainSamples(Dataset[dict[str, Any]]):
-    """The published recipe as one writes it with albumentations' own transforms.
+    """The published recipe, written with albumentations' own transforms.
 
     The whole image is resized and padded, then cropped, its colours distorted, normalised and
     mirrored, as in PaddleSeg's and mmsegmentation's pipelines.
 
     Args:
         dataset: A split with labels.
-        height: Of the crop, in pixels.
-        width: Of the crop, in pixels.
-        mean: Per channel of values in 0..1.
-        std: Per channel of values in 0..1.
+        height: Height of the crop, in pixels.
+        width: Width of the crop, in pixels.
+        mean: Mean per channel of values in 0..1.
+        std: Standard deviation per channel of values in 0..1.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class PlainSamples(Dataset[dict[str, Any]]):
 
 
 Setting = tuple[str, str]
-"""Where decoded pictures come from (none, ram, disk), and what finishes them (cpu, device)."""
+"""Source of decoded pictures (none, ram, disk), and device that finishes them (cpu, device)."""
 
 
 def measure_all(
@@ -110,21 +110,21 @@ def measure_all(
     batch_size: int,
     prefetch: int,
 ) -> dict[str, Any]:
-    """Time plain albumentations and each setting: on one core, in a loader, step by step.
+    """Time plain albumentations and each setting on one core, in a loader and step by step.
 
     Args:
         files: A split with labels.
-        settings: Its samples by setting.
-        height: Of the crop, in pixels.
-        width: Of the crop, in pixels.
-        mean: Per channel of values in 0..1.
-        std: Per channel of values in 0..1.
-        samples: Drawn by each setting in each round on one core.
-        rounds: Of which the median counts.
+        settings: Samples of the split for each setting.
+        height: Height of the crop, in pixels.
+        width: Width of the crop, in pixels.
+        mean: Mean per channel of values in 0..1.
+        std: Standard deviation per channel of values in 0..1.
+        samples: Number of samples that each setting draws in each round on one core.
+        rounds: Number of rounds; the median counts.
         workers: Numbers of loader processes.
-        batches: Taken from each loader.
+        batches: Number of batches taken from each loader.
         batch_size: Samples per batch.
-        prefetch: Batches that each loader process prepares ahead.
+        prefetch: Number of batches that each loader process prepares ahead.
 
     Returns:
         `picture` and `crop` (height and width); samples per second by setting: `one_core` (with
@@ -181,19 +181,19 @@ def one_core() -> Iterator[None]:
 
 
 def per_core(ways: Mapping[str, Way], *, samples: int, rounds: int) -> dict[str, float]:
-    """Samples per second of each way on one core.
+    """Measure samples per second of each way on one core.
 
-    The ways take turns, so that what else the machine does meets all of them alike.
+    The ways take turns, so that other load on the machine affects all of them alike.
 
     Args:
-        ways: By name.
-        samples: Drawn by each way in each round.
-        rounds: Of which the median counts.
+        ways: Functions that make a sample, by name.
+        samples: Number of samples that each way draws in each round.
+        rounds: Number of rounds; the median counts.
     """
     rates: dict[str, list[float]] = {name: [] for name in ways}
     with one_core():
         for way in ways.values():
-            way(0)  # opens, compiles and fills what is used again
+            way(0)  # opens, compiles and fills what later calls reuse
         for round_number in range(rounds):
             first = round_number * samples
             for name, way in ways.items():
@@ -205,19 +205,19 @@ def per_core(ways: Mapping[str, Way], *, samples: int, rounds: int) -> dict[str,
 
 
 def _through(samples: Dataset[dict[str, Any]], size: int) -> Way:
-    """A way that goes through all images, a counter after the other."""
+    """Return a way that goes through all images, one counter after the other."""
     return lambda counter: samples[counter, counter % size]
 
 
 def transforms_apart(
     dataset: SegmentationDataset, pipeline: TrainingPipeline, *, samples: int
 ) -> dict[str, float]:
-    """Milliseconds per sample of each transform on one core, with what comes before it done.
+    """Measure milliseconds per sample of each transform alone on one core, in their order.
 
     Args:
         dataset: A split with labels.
         pipeline: Its augmentation.
-        samples: Drawn.
+        samples: Number of samples drawn.
     """
     spent: dict[str, float] = {}
     with one_core():
@@ -241,15 +241,15 @@ def per_loader(
     prefetch: int,
     batches: int,
 ) -> float:
-    """Samples per second that a loader hands over, its start left out.
+    """Measure samples per second that a loader returns, without its start.
 
     Args:
-        samples: By (counter, index).
-        size: Images in the split.
+        samples: Samples by (counter, index).
+        size: Number of images in the split.
         batch_size: Samples per batch.
-        num_workers: Loader processes.
-        prefetch: Batches that each prepares ahead.
-        batches: Waited for, after as many as are prepared ahead.
+        num_workers: Number of loader processes.
+        prefetch: Number of batches that each process prepares ahead.
+        batches: Number of batches timed, after as many as are prepared ahead.
     """
     loader: DataLoader[dict[str, Any]] = DataLoader(
         samples,
@@ -272,13 +272,13 @@ def per_loader(
 def on_device(
     samples: TrainingSamples, device: torch.device, *, batch_size: int, batches: int
 ) -> float:
-    """Samples per second that a device transfers and finishes.
+    """Measure samples per second that a device transfers and finishes.
 
     Args:
-        samples: Whose pipeline leaves colours, mirroring and normalisation to the device.
-        device: Which.
+        samples: Samples whose pipeline leaves colours, mirroring and normalisation to the device.
+        device: Device that is measured.
         batch_size: Samples per batch.
-        batches: Finished.
+        batches: Number of batches finished.
     """
     augmentation = samples.pipeline.device
     if augmentation is None:

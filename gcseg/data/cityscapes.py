@@ -30,7 +30,7 @@ def cityscapes(
     Args:
         root: The folder that holds leftImg8bit/ and gtFine/.
         split: train, val, test or trainvalidation.
-        faults: Collects files without a partner, see `gcseg.data.faults.fault`.
+        faults: Collects files without a partner, see `gcseg.data.faults.raise_or_collect`.
 
     Raises:
         ConfigError: An unknown split.

@@ -1,4 +1,4 @@
-"""Which classes are where in a split: what sampling by class and class weights need."""
+"""The class index of a split: where each class occurs, for sampling by class and class weights."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from gcseg.errors import OutputError
 from gcseg.system.files import atomic_write
 
 POSITIONS = 8
-"""At most so many pixels are kept of each class in each image."""
+"""Largest number of pixels kept for each class in each image."""
 
 _FORMAT = b"gcseg classes 1"
-_GRID_PIXELS = 1 << 15  # of a coarser grid, on which the larger classes are looked for
+_GRID_PIXELS = 1 << 15  # of the coarser grid on which pixels of large classes are chosen
 
 Int64Array = npt.NDArray[np.int64]
 Int32Array = npt.NDArray[np.int32]
 Summary = tuple[Int64Array, Int32Array]
-"""Of one label: pixels by class (C), and K x 3 chosen pixels: class, row, column."""
+"""Summary of one label: pixels by class (C), and K x 3 chosen pixels: class, row, column."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClassIndex:
-    """Which classes are where in a split with labels.
+    """Index of the classes in a split with labels.
 
     Args:
         counts: N x C pixels by image and class, ignored ones left out.
@@ -47,22 +47,22 @@ class ClassIndex:
 
     @property
     def pixel_frequency(self) -> npt.NDArray[np.float64]:
-        """C fractions of the pixels that have a class; 0 throughout if none has."""
+        """Return each class's fraction of the labelled pixels (C); 0 throughout without any."""
         by_class = self.counts.sum(axis=0)
         return np.asarray(by_class / max(1, by_class.sum()), np.float64)
 
     @property
     def image_frequency(self) -> npt.NDArray[np.float64]:
-        """C fractions of the images that have the class."""
+        """Return the fraction of images with each class (C)."""
         return np.asarray((self.counts > 0).mean(axis=0), np.float64)
 
     def images_with(self, class_index: int) -> Int64Array:
-        """The images that have a class, in order."""
+        """Return the indices of the images with a class, sorted."""
         return np.flatnonzero(self.counts[:, class_index])
 
     def positions(self, image: int, class_index: int) -> Int32Array:
-        """K x 2 rows and columns of some pixels of a class in an image; none if it has none."""
-        # Sorted, so that two searches find the rows, first among all and then in the image.
+        """Return some pixels of a class in an image, K x 2 rows and columns, perhaps none."""
+        # Sorted, so that two searches find the rows: first the image's, then the class's.
         start, end = np.searchsorted(self.pixels[:, 0], (image, image + 1))
         classes = self.pixels[start:end, 1]
         first, last = np.searchsorted(classes, (class_index, class_index + 1)) + start
@@ -76,15 +76,15 @@ def class_index(
     progress: Progress | None = None,
     say: Callable[[str], object] = print,
 ) -> ClassIndex:
-    """The class index of a split: as it was saved, or from its labels and saved for the next time.
+    """Return the class index of a split; it is loaded, or computed from the labels and saved.
 
-    A decoded cache on disk makes it when it decodes. Without, the labels are read, not the images.
+    A decoded cache on disk computes it when it decodes. Without it, only the labels are read.
 
     Args:
         dataset: A split with labels.
-        folder: Of the decoded cache, where it is saved; None to save nothing.
-        progress: Told how many labels are done.
-        say: Told if it can't be saved.
+        folder: Folder of the decoded cache, where the index is saved; None to save nothing.
+        progress: Callback that is passed how many labels are done.
+        say: Callback that is passed a line if the index can't be saved.
 
     Raises:
         DataError: The split has no labels, or one is unreadable.
@@ -96,7 +96,7 @@ def class_index(
 
     def summary(index: int) -> Summary:
         label = dataset.read_label(index)
-        assert label is not None  # with_labels
+        assert label is not None  # ensured by with_labels
         return summarize(label, dataset.label_space.num_classes, dataset.pairs[index].name)
 
     index = combined(in_parallel(summary, range(len(dataset)), progress=progress))
@@ -109,7 +109,7 @@ def class_index(
 
 
 def index_name(dataset: SegmentationDataset) -> str:
-    """The name of a split's index; another one when a label or the label space changes.
+    """Return the file name of a split's index; it changes with the labels and the label space.
 
     Raises:
         DataError: A label is missing.
@@ -123,8 +123,8 @@ def index_name(dataset: SegmentationDataset) -> str:
 
 
 def load(path: Path, dataset: SegmentationDataset) -> ClassIndex | None:
-    """A saved index; None if there is none or it can't be read."""
-    if not path.is_file():  # a pipe would wait
+    """Load a saved index; None if there is none or it can't be read."""
+    if not path.is_file():  # opening a pipe would block
         return None
     try:
         with np.load(path) as arrays:
@@ -146,7 +146,7 @@ def save(index: ClassIndex, path: Path) -> None:
 
 
 def combined(summaries: Iterable[Summary]) -> ClassIndex:
-    """The index of a split from its labels' summaries, in order."""
+    """Combine the summaries of a split's labels, in order, into its index."""
     counts, pixels = [], []
     for image, (by_class, chosen) in enumerate(summaries):
         counts.append(by_class)
@@ -157,13 +157,13 @@ def combined(summaries: Iterable[Summary]) -> ClassIndex:
 def summarize(label: UInt8Array, num_classes: int, name: str) -> Summary:
     """Count a label's classes and choose pixels of each.
 
-    The choice depends on the label and the name alone. A class that is large is chosen from on a
-    grid that begins at random, a small one among all its pixels.
+    The choice depends on the label and the name alone. Pixels of a large class are chosen on a grid
+    with a random offset, those of a small class among all its pixels.
 
     Args:
         label: H x W class indices; larger ones are ignored.
-        num_classes: C, how many classes there are.
-        name: The sample's; seeds the choice.
+        num_classes: Number of classes C.
+        name: Name of the sample; seeds the choice.
     """
     counts = count_values(label)[:num_classes]
     generator = np.random.default_rng(zlib.crc32(name.encode()))
@@ -191,12 +191,12 @@ def _choose(
     """Choose up to `POSITIONS` places of each wanted value.
 
     Args:
-        values: n values.
-        wanted: C flags by value.
-        generator: Draws the places.
+        values: Class indices of n pixels.
+        wanted: Flags by class, C of them.
+        generator: Random generator that draws the places.
 
     Returns:
-        The values, and where they stand.
+        The chosen values and their positions.
     """
     order = np.argsort(values, kind="stable")
     starts = np.searchsorted(values, np.arange(len(wanted) + 1), sorter=order)

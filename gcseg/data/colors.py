@@ -1,4 +1,4 @@
-"""Distortions of colours, drawn apart from their application: here to bytes, or on a device."""
+"""Colour distortions, drawn separately from their application to bytes here or on a device."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GREY = (0.299, 0.587, 0.114)
 
 
 class RandomDistort(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations is untyped
-    """Change brightness, contrast, saturation and hue in random order, each as likely.
+    """Change brightness, contrast, saturation and hue in random order, equally likely.
 
     The changes' kinds and amounts are
 
@@ -38,7 +38,7 @@ class RandomDistort(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentatio
         contrast: Largest relative change.
         saturation: Largest relative change.
         hue: Largest turn in degrees, 0 to 180.
-        probability: Of each of the four.
+        probability: Probability of each of the four changes.
 
     Raises:
         ConfigError: A setting is out of its range.
@@ -71,7 +71,7 @@ class RandomDistort(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentatio
         self.probability = probability
 
     def draw(self, random: random.Random) -> Changes:
-        """Draw the changes; one that is left out is not among them."""
+        """Draw the changes; those left out are not in the result."""
         changes = []
         for kind in random.sample(("brightness", "contrast", "saturation", "hue"), 4):
             most = getattr(self, kind)
@@ -87,8 +87,8 @@ class RandomDistort(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentatio
     def apply(self, img: UInt8Array, *, changes: Changes, **_: Any) -> UInt8Array:
         """Distort an RGB image, H x W x 3.
 
-        Changes that follow one another are applied in one pass where none but the last can leave
-        0..255, and are rounded only once.
+        Consecutive changes are applied in one pass, and rounded once, if only the last can leave
+        0..255.
         """
         pending, may_clip = np.eye(4), False
         for kind, amount in changes:
@@ -105,7 +105,7 @@ class RandomDistort(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentatio
 def _linear_change(
     kind: str, factor: float, img: UInt8Array, pending: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """A change as a matrix of (red, green, blue, 1), for an image after the pending change."""
+    """Return a change as a matrix of (red, green, blue, 1), for use after the pending change."""
     change = np.diag((factor, factor, factor, 1.0))
     if kind == "contrast":
         mean = (pending @ (*cv2.mean(img)[:3], 1.0))[:3] @ GREY
@@ -122,13 +122,13 @@ def _transformed(img: UInt8Array, matrix: npt.NDArray[np.float64]) -> UInt8Array
 
 
 def _turned(img: UInt8Array, degrees: float) -> UInt8Array:
-    """Turn the hue, exactly but for rounding to bytes.
+    """Turn the hue, exact except for rounding to bytes.
 
     Around the circle of hues a channel stays at the pixel's largest value for 120 degrees, falls
     to its smallest over the next 60, stays there and rises. A turn by up to 60 degrees therefore
-    moves a channel by no more than this share of the span between the two, and only where the
-    other two channels are so far apart that the channel is on a slope or reaches one. OpenCV's
-    way through HSV in bytes takes twice as long and rounds hues to 2 degrees.
+    moves a channel by at most this share of the span between the two, and only where the other two
+    channels are so far apart that the channel is on a slope or reaches one. OpenCV's conversion
+    through HSV in bytes takes twice as long and rounds hues to 2 degrees.
     """
     thirds = round(degrees / 120)
     planes = cv2.split(img)
@@ -136,7 +136,7 @@ def _turned(img: UInt8Array, degrees: float) -> UInt8Array:
     share = degrees / 60 - 2 * thirds
     largest = cv2.max(cv2.max(channels[0], channels[1]), channels[2])
     smallest = cv2.min(cv2.min(channels[0], channels[1]), channels[2])
-    # Differences below 0 are cut off at 0 by OpenCV, as the formula wants them.
+    # OpenCV cuts negative differences off at 0, which the formula needs.
     still = cv2.convertScaleAbs(cv2.subtract(largest, smallest), alpha=1 - abs(share))
     turned = []
     for index in range(3):
@@ -168,7 +168,7 @@ class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
         contrast: Largest relative change.
         saturation: Largest relative change.
         hue: Largest shift in degrees, 0 to 180.
-        probability: Of each of the four, independently.
+        probability: Probability of each of the four changes, independently.
 
     Raises:
         ConfigError: A setting is out of its range.
@@ -199,7 +199,7 @@ class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
         self.probability = probability
 
     def draw(self, random: random.Random) -> Changes:
-        """Draw the changes; one that is left out is not among them."""
+        """Draw the changes; those left out are not in the result."""
 
         def maybe(kind: str, amount: float) -> Changes:
             return ((kind, amount),) if random.random() < self.probability else ()
@@ -236,11 +236,11 @@ class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
 
 
 Distortion = RandomDistort | PhotometricDistortion
-"""What can also be applied on a device."""
+"""A colour distortion that can also be applied on a device."""
 
 
 def _linear(factor: float, summand: float = 0.0) -> UInt8Array:
-    """What becomes of each byte, cut to 0..255 and then, as in the source, rounded down."""
+    """Return the new value of each byte, cut to 0..255 and then, as in the source, rounded down."""
     values = np.arange(256, dtype=np.float32) * factor + summand
     return np.asarray(np.clip(values, 0, 255), np.uint8)
 

@@ -1,4 +1,4 @@
-"""A random window of a randomly scaled image, read and resized without the rest of it."""
+"""A random window of a randomly scaled image; the rest is neither read nor resized."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from gcseg.data.reading import UInt8Array, count_values
 from gcseg.data.resize import ResizeToFit, scaled_size
 
 MAX_REDRAWS = 10
-"""How often a window that one class dominates is drawn again, as mmsegmentation's RandomCrop."""
+"""Largest number of redraws of a window that one class dominates, as in mmsegmentation."""
 
 MISALIGNMENT = 1 / 256
-"""Source pixels by which a resized window may be off its place: less than a level can tell."""
+"""Largest offset of a resized window in source pixels; it changes values by under a level."""
 
 
 class KeepsViews(A.DualTransform):  # type: ignore[misc]  # albumentations is untyped
-    """A transform that takes and returns arrays as they lie in memory.
+    """A transform that takes and returns arrays without copying them.
 
-    albumentations copies what is not contiguous, the whole of it, before and after a transform.
+    albumentations copies arrays that are not contiguous, in full, before and after a transform.
     """
 
     def apply_with_params(
         self, params: dict[str, Any], *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
-        """Transform what there is a function for, and pass on the rest."""
+        """Transform the entries that have a function, and pass on the rest."""
         return {
             key: value
             if value is None or key not in self._key2func
@@ -39,17 +39,17 @@ class KeepsViews(A.DualTransform):  # type: ignore[misc]  # albumentations is un
 
 
 class RandomScaledCrop(KeepsViews):
-    """Resize by a random factor and take a random window, of which alone the pixels are made.
+    """Resize by a random factor and take a random window; only the window's pixels are computed.
 
-    Only those rows and columns of the source are read that the window needs, and at most a few
-    more: the source may be a memory map. Labels are exactly those of resizing the whole with
-    OpenCV and then cropping. So are photographs at steps of 0.25; at other scales they are at most
-    a level away from it, 0.02 on average. Where black pixels alternate with white, it may be 3.
+    Only the rows and columns of the source that the window needs are read, and at most a few more;
+    the source may be a memory map. Labels are exactly those of resizing the whole with OpenCV and
+    then cropping. So are photographs at steps of 0.25; at other scales they differ by at most a
+    level, 0.02 on average. Where black pixels alternate with white, it may be 3.
 
     An image smaller than the window in a direction is taken whole in it; padding comes after
     normalisation, where its colour is exact.
 
-    Called with `focus=(row, column)`, a pixel of the source, it draws among the windows that hold
+    Called with `focus=(row, column)`, a pixel of the source, it draws from the windows that contain
     this pixel; None stands for all windows.
 
     Source: PaddleSeg's ResizeStepScaling and the cropping half of RandomPaddingCrop; with `fit` and
@@ -60,13 +60,13 @@ class RandomScaledCrop(KeepsViews):
         width: Window width in pixels.
         scale_min: Smallest factor.
         scale_max: Largest factor.
-        scale_step: Distance of the factors that are drawn; 0 draws from the whole range.
-        fit: The factor is of this rectangle, and the image is resized to fit into it; None: the
-            factor is of the image.
+        scale_step: Distance between the possible factors; 0 draws from the whole range.
+        fit: Rectangle to which the factor applies, and into which the image is resized to fit; None
+            to apply the factor to the image.
         cat_max_ratio: A window is drawn again, at most 10 times, if only one class is labelled in
-            it or one has at least this fraction of the labelled pixels; 1 takes any window, and
+            it or one has at least this fraction of the labelled pixels; 1 accepts any window, and
             so does an image without a mask.
-        p: Probability of applying it.
+        p: Probability of applying the transform.
     """
 
     _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
@@ -145,7 +145,7 @@ class RandomScaledCrop(KeepsViews):
         left: int,
         **_: Any,
     ) -> UInt8Array:
-        """Make the window of an image, H x W x C."""
+        """Compute the window of an image, H x W x C."""
         height, width = img.shape[:2]
         rows, columns = min(self.height, scaled_height), min(self.width, scaled_width)
         if (height, width) == (scaled_height, scaled_width):
@@ -173,7 +173,7 @@ class RandomScaledCrop(KeepsViews):
         left: int,
         **_: Any,
     ) -> UInt8Array:
-        """Make the window of a label, H x W, without mixing classes."""
+        """Compute the window of a label, H x W, without mixing classes."""
         rows = _nearest(mask.shape[0], scaled_height, top, self.height)
         columns = _nearest(mask.shape[1], scaled_width, left, self.width)
         part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -186,41 +186,41 @@ class RandomScaledCrop(KeepsViews):
 
 
 def _needed(size: int, scaled: int, first: int, count: int) -> tuple[int, int, int]:
-    """What to resize for the pixels `first` to `first + count` along one axis of a scaled image.
+    """Find what to resize for pixels `first` to `first + count` along one axis of a scaled image.
 
     Resizing a slice puts pixel `i` of the result at `(i + 0.5) * step - 0.5` in the slice. For
-    these to be the places of the whole image's pixels the slice has to begin where a border
-    between pixels of the scaled image meets one of the source: so some pixels too many are made
-    before the window, none or a few at steps of 0.25, about 60 at a scale such as 1.618.
+    these to be the places of the whole image's pixels, the slice must begin where a border between
+    pixels of the scaled image meets one of the source. So some extra pixels are computed before
+    the window: none or a few at steps of 0.25, about 60 at a scale such as 1.618.
 
     Args:
-        size: Pixels of the source.
-        scaled: Pixels of the whole scaled image.
-        first: Of the window.
-        count: In the window.
+        size: Number of pixels of the source.
+        scaled: Number of pixels of the whole scaled image.
+        first: First pixel of the window.
+        count: Number of pixels in the window.
 
     Returns:
-        First pixel of the source and the one after the last, and the pixels made too many.
+        First pixel of the source, the one after the last, and the number of extra pixels.
     """
     step = size / scaled
     last = min(int((first + count - 0.5) * step - 0.5) + 2, size)
     borders = np.arange(first, -1, -1) * step
     nearest = np.rint(borders)
     meets = np.abs(borders - nearest) <= min(MISALIGNMENT, step / 4)
-    # What the first pixel is interpolated from must be in the slice, too.
+    # The slice must also contain the pixels that the first one is interpolated from.
     meets &= nearest <= max((first + 0.5) * step - 0.5, 0)
     extra = int(meets.argmax())  # the image's own border always meets
     return int(nearest[extra]), last, extra
 
 
 def _nearest(size: int, scaled: int, first: int, count: int) -> npt.NDArray[np.intp]:
-    """The source's pixels that OpenCV's INTER_NEAREST takes for a window along one axis."""
+    """Return the source pixels that OpenCV's INTER_NEAREST takes for a window along one axis."""
     pixels = np.arange(first, min(first + count, scaled))
-    step = 1 / (scaled / size)  # rounded as there, for the same pixels
+    step = 1 / (scaled / size)  # rounded as in OpenCV, for the same pixels
     return np.asarray(np.minimum((pixels * step).astype(np.intp), size - 1))
 
 
 def _scaled_pixel(pixel: int, size: int, scaled: int) -> int:
-    """The first pixel of a scaled label that shows a pixel of the source, or the next one."""
+    """Return the first pixel of a scaled label that shows a pixel of the source, or the next."""
     shown = _nearest(size, scaled, 0, scaled)
     return min(int(np.searchsorted(shown, pixel)), scaled - 1)

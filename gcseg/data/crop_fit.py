@@ -1,4 +1,4 @@
-"""Whether pictures are as large as the crop that training takes of them."""
+"""Check that pictures are as large as the training crop."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gcseg.data.resize import ResizeToFit, scaled_size
 from gcseg.errors import ConfigError
 
 SAMPLED = 64
-"""Pictures that are looked at, spread over the split; all of them before a crop is refused."""
+"""Number of pictures checked, spread over the split; before a crop is refused, all are checked."""
 
 SMALLEST = 32
-"""Pixels of the smallest side that a crop may have, as `gcseg.config.table` says."""
+"""Smallest side of a crop, in pixels, as in `gcseg.config.table`."""
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -27,20 +27,20 @@ def check_crop(
 ) -> str | None:
     """Check that a crop is not larger than all pictures; smaller ones among them are padded.
 
-    The headers of the files tell the sizes; no picture is decoded.
+    Sizes are read from the files' headers; no picture is decoded.
 
     Args:
-        train: The split.
-        crop: Of training.
-        largest_scale: By which pictures are scaled at most before they are cropped.
-        fit: The scale is of this rectangle, or of the picture where None.
+        train: The training split.
+        crop: Height and width of the training crop.
+        largest_scale: Largest factor by which pictures are scaled before they are cropped.
+        fit: Rectangle that is scaled instead; None to scale the picture itself.
 
     Returns:
-        A line on how many pictures are padded at every scale, None if that is none.
+        A line with the number of pictures padded at every scale; None if there are none.
 
     Raises:
-        ConfigError: All pictures are smaller than the crop in a direction, even at that scale.
-        DataError: No header could be read, nor the first picture.
+        ConfigError: At that scale, all pictures are still smaller than the crop in a direction.
+        DataError: No header and not even the first picture can be read.
     """
 
     def scaled(step: int) -> list[Size]:
@@ -83,7 +83,7 @@ def _sides_never_reached(crop: Size, sizes: list[Size]) -> list[str]:
 
 
 def _sizes(train: SegmentationDataset, indices: range) -> list[Size]:
-    """The sizes of pictures whose headers tell them; of the first one where none does."""
+    """Return the sizes in the pictures' headers; that of the first picture if no header has one."""
     found = in_parallel(_size, [train.pairs[index].image for index in indices])
     known = [size for size in found if size is not None]
     if known:
@@ -96,8 +96,8 @@ def _size(path: Path) -> Size | None:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            # Pillow decodes a whole PNG to look for EXIF behind its pixels.
+            # For EXIF behind a PNG's pixels, Pillow would decode all of it.
             turned = image.format == "JPEG" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-    except Exception:  # reading it will say what is wrong
+    except Exception:  # reading the picture will report the fault
         return None
     return (width, height) if turned else (height, width)

@@ -29,10 +29,10 @@ class Pair:
     """One image and its label.
 
     Args:
-        name: What the sample is called in messages and outputs; unique in its split.
-        image: The image file.
-        label: The label file; None in a split without labels.
-        label_space: What the label's values mean.
+        name: Name of the sample in messages and outputs; unique in its split.
+        image: Path of the image file.
+        label: Path of the label file; None in a split without labels.
+        label_space: Meaning of the label's values.
     """
 
     name: str
@@ -49,7 +49,7 @@ def read_pair(pair: Pair) -> Sample:
     """Read an image and its label from their files.
 
     Raises:
-        DataError: As `SegmentationDataset.read`.
+        DataError: See `SegmentationDataset.read`.
     """
     image = read_image(pair.image)
     if pair.label is None:
@@ -72,8 +72,8 @@ class SegmentationDataset:
     Args:
         pairs: The samples, in a fixed order.
         label_space: Names and colours of the classes.
-        description: Where the split is, for messages.
-        read: Reads a sample.
+        description: Location of the split, for messages.
+        read: Function that reads a sample.
 
     Raises:
         DataError: There are no pairs.
@@ -96,25 +96,25 @@ class SegmentationDataset:
         self._read = read
 
     def __len__(self) -> int:
-        """How many images the split has."""
+        """Return the number of images in the split."""
         return len(self.pairs)
 
     def first(self, count: int) -> SegmentationDataset:
-        """The first so many samples as a dataset."""
+        """Return the first `count` samples as a dataset."""
         return SegmentationDataset(
             self.pairs[:count], self.label_space, self.description, self._read
         )
 
     @property
     def has_labels(self) -> bool:
-        """Whether every image has a label."""
+        """Return whether every image has a label."""
         return all(pair.label is not None for pair in self.pairs)
 
     def with_labels(self) -> SegmentationDataset:
-        """This split, if every image has a label.
+        """Return this split if every image has a label.
 
         Raises:
-            DataError: One has none.
+            DataError: An image has no label.
         """
         if not self.has_labels:
             raise DataError(
@@ -137,10 +137,10 @@ class SegmentationDataset:
         return self._read(self.pairs[index])
 
     def read_label(self, index: int) -> UInt8Array | None:
-        """The label of `read` alone; the image file is left alone where the two are apart.
+        """Read the label alone, without the image file where the two are separate files.
 
         Raises:
-            DataError: As `read`, but for the image.
+            DataError: See `read`, except faults of the image.
         """
         pair = self.pairs[index]
         if self._read is not read_pair:
@@ -148,11 +148,11 @@ class SegmentationDataset:
         return None if pair.label is None else read_label(pair.label, pair.label_space)
 
     def reading_with(self, read: Callable[[Pair], Sample]) -> SegmentationDataset:
-        """The same samples, read in another way, as from a cache."""
+        """Return the same samples with another way to read them, such as from a cache."""
         return SegmentationDataset(self.pairs, self.label_space, self.description, read)
 
     def checksum(self) -> str:
-        """A SHA-256 digest, in hexadecimal, of the names and files of all samples."""
+        """Return a SHA-256 digest, in hexadecimal, of the names and files of all samples."""
         digest = hashlib.sha256()
         with ThreadPoolExecutor() as pool:  # hashing lets other threads run
             for line in pool.map(_checksum_line, self.pairs):
@@ -175,13 +175,13 @@ def files_by_stem(
     ending: str = "",
     faults: list[DataError] | None = None,
 ) -> dict[str, Path]:
-    """Files below a folder by their relative path without suffix and ending, sorted.
+    """Return the files below a folder by relative path without suffix and ending, sorted.
 
     Args:
-        folder: Searched with all its subfolders.
+        folder: Folder that is searched with all its subfolders.
         suffixes: File suffixes that count, in lower case.
-        ending: What the stem must end in (`_leftImg8bit`); cut off in the result.
-        faults: Collects second files of one name, see `gcseg.data.faults.fault`.
+        ending: End of the stem, such as `_leftImg8bit`; cut off in the result.
+        faults: Collects second files of one name, see `gcseg.data.faults.raise_or_collect`.
 
     Raises:
         DataError: The folder is missing, two files differ in their suffix only, or the name of one
@@ -197,7 +197,7 @@ def files_by_stem(
         if not _is_text(relative):
             raise_or_collect(_not_text(path), faults)
             continue
-        # Letters with accents are written in two ways, which look alike.
+        # Accented letters have two encodings that look alike.
         stem = normalize("NFC", relative.with_name(relative.stem.removesuffix(ending)).as_posix())
         if stem in found:
             error = FileError(
@@ -213,7 +213,7 @@ def files_by_stem(
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """As `files_below`.
+    """Call `files_below` and report its errors as `DataError`.
 
     Raises:
         DataError: A folder can't be read.
@@ -235,7 +235,7 @@ def _not_text(path: Path) -> FileError:
 
 
 def _is_text(path: Path) -> bool:
-    """Whether a path is of characters alone; OpenCV dies of one that is not."""
+    """Return whether a path is valid text; OpenCV crashes on others."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -254,8 +254,8 @@ def pair_by_name(
     Args:
         images: Image files by name.
         labels: Label files by name.
-        label_space: What the labels' values mean.
-        faults: Collects files without a partner, see `gcseg.data.faults.fault`.
+        label_space: Meaning of the labels' values.
+        faults: Collects files without a partner, see `gcseg.data.faults.raise_or_collect`.
 
     Raises:
         DataError: An image has no label, or a label has no image.
@@ -286,19 +286,19 @@ def images_as_dataset(
     faults: list[DataError] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> SegmentationDataset:
-    """A picture, or all pictures below a folder, as a split without labels.
+    """Make a split without labels of one picture, or of all pictures below a folder.
 
-    They are named by their path without its suffix, those that would share a name with it.
+    Names are relative paths without suffix; pictures that would share a name keep the suffix.
 
     Args:
-        path: The file, whatever its suffix is, or the folder.
-        label_space: Of what is predicted for them.
-        written: Folders of outputs, whose files are no input.
-        faults: Collects files whose names can't be read, see `gcseg.data.faults.fault`.
-        say: Told in a line what was left out and what is named in another way than usual.
+        path: The file, with any suffix, or the folder.
+        label_space: Classes of the predictions.
+        written: Folders of outputs, whose files are not inputs.
+        faults: Collects files whose names can't be read, see `gcseg.data.faults.raise_or_collect`.
+        say: Callback that is passed a line on skipped files, and one on names with suffixes.
 
     Raises:
-        DataError: There are none, or a name can't be read.
+        DataError: There are no pictures, or a name can't be read.
     """
     if not path.exists():
         raise DataError(f"{path} does not exist", "give images= a picture or a folder of pictures")
@@ -337,7 +337,7 @@ def images_as_dataset(
 
 
 def _lying_in(folders: Sequence[Path], root: Path, files: Iterable[Path]) -> Iterator[Path]:
-    """The files below a root that lie in one of the folders, whatever links lead there."""
+    """Yield the files below a root that lie in one of the folders, with links resolved."""
     real = functools.cache(os.path.realpath)
     wanted = [Path(real(folder)) for folder in folders]
     for file in files:
@@ -347,17 +347,17 @@ def _lying_in(folders: Sequence[Path], root: Path, files: Iterable[Path]) -> Ite
 
 
 def _unique_names(files: Sequence[Path]) -> dict[Path, str]:
-    """A name for each file: its path without the suffix, or with it where two would be alike."""
+    """Return a name for each file: its path without suffix, or with it where two would be equal."""
     names = {file: file.with_suffix("").as_posix() for file in files}
     while alike := {name for name, count in Counter(names.values()).items() if count > 1}:
         for file in files:
-            if names[file] in alike:  # those with their suffix already are named in one way only
+            if names[file] in alike:  # names with a suffix are unique
                 names[file] = file.as_posix()
     return names
 
 
 def kinds_of(files: Collection[Path]) -> str:
-    """How many files there are of each suffix: 3 files (.txt 2, .xml 1)."""
+    """Return the number of files and those of each suffix: 3 files (.txt 2, .xml 1)."""
     counts = Counter(file.suffix.lower() or "without a suffix" for file in files)
     listed = ", ".join(f"{printable(kind)} {count}" for kind, count in sorted(counts.items()))
     return f"{len(files)} file{'' if len(files) == 1 else 's'} ({listed})"

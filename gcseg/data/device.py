@@ -1,4 +1,4 @@
-"""The end of the training augmentation, for batches that are on a device."""
+"""The last steps of the training augmentation, for batches on a device."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from gcseg.data.label_spaces import IGNORE_INDEX
 
 @dataclass(frozen=True)
 class DeviceAugmentation:
-    """Colours, normalisation, padding and mirroring of a batch, as the CPU would do them.
+    """Apply colours, normalisation, padding and mirroring to a batch, as the CPU would.
 
-    What is drawn, and the sizes, are plain numbers: nothing waits for the device. With the same
-    draws the values of street photographs are 0.2 levels of 0..255 from the CPU's on average and 3
+    Drawn values and sizes are plain numbers, so nothing waits for the device. With the same draws,
+    the values of street photographs differ from the CPU's by 0.2 levels of 0..255 on average and 3
     at most for `RandomDistort`, and 0.3 and 5 for `PhotometricDistortion`: the CPU rounds to bytes
-    between the changes, and in HSV hues to 2 degrees; here nothing is.
+    between the changes, and in HSV rounds hues to 2 degrees; the device does not round.
 
     Args:
-        height: Of the batch in pixels.
-        width: Of the batch in pixels.
+        height: Height of the batch, in pixels.
+        width: Width of the batch, in pixels.
         mean: Mean per channel of values in 0..1.
         std: Standard deviation per channel of values in 0..1.
         fill: Padding per channel after normalisation.
-        color: Distorts the colours, None for none.
+        color: Distortion of the colours; None for none.
         flip: Probability of mirroring.
         pad_before_flip: Whether padding is mirrored with the image, to its left.
     """
@@ -44,10 +44,10 @@ class DeviceAugmentation:
     pad_before_flip: bool
 
     def draw(self, random: random.Random) -> dict[str, Any]:
-        """Draw what happens to a picture, in the order of the CPU's pipeline.
+        """Draw the changes of a picture, in the order of the CPU's pipeline.
 
         Returns:
-            `changes` of the colours, and whether it is `mirrored`.
+            `changes` of the colours, and `mirrored`, whether to mirror.
         """
         changes = self.color.draw(random) if self.color else ()
         return {"changes": changes, "mirrored": random.random() < self.flip}
@@ -58,13 +58,13 @@ class DeviceAugmentation:
 
         Args:
             batch: `image`, N x height x width x 3 uint8, and `label`, N x height x width uint8,
-                padded at the bottom and right with anything; `height` and `width`, N each, of the
-                parts that are not padding, which numbers or tensors on the CPU can tell without
-                waiting for a GPU; `augmentation`, N times what was drawn.
+                padded at the bottom and right with any values; `height` and `width`, N each, of the
+                parts that are not padding, as numbers or CPU tensors, read without waiting
+                for a GPU; `augmentation`, N results of `draw`.
 
         Returns:
             `image`, N x 3 x height x width float32; `label`, N x height x width uint8, 255 where
-            padded; and what else was in the batch, without sizes and draws.
+            padded; and the other entries of the batch, without sizes and draws.
         """
         sources, source_labels = batch["image"], batch["label"]
         images = torch.empty(
@@ -95,7 +95,7 @@ class DeviceAugmentation:
         changes: Changes,
         mirrored: bool,
     ) -> None:
-        """From a picture without padding, h x w x 3, to a whole image, 3 x height x width."""
+        """Finish a picture without padding, h x w x 3, as a whole image, 3 x height x width."""
         height, width = source_label.shape
         left = label.shape[1] - width if mirrored and self.pad_before_flip else 0
         if mirrored:
@@ -177,4 +177,4 @@ CHANGES: dict[str, Callable[[Tensor, float], None]] = {
     "hsv_saturation": _hsv_saturation,
     "hsv_hue": _hsv_hue,
 }
-"""What changes a picture, 3 x h x w of 0..255, in place by an amount."""
+"""Functions that change a picture, 3 x h x w of 0..255, in place by an amount."""

@@ -1,4 +1,4 @@
-"""Transforms of the user's own, which leave every pixel the class that its label says."""
+"""User-defined transforms, which keep the class that the label gives every pixel."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _TRIES = 3
 
 
 class Extra(A.BaseCompose):  # type: ignore[misc]  # albumentations is untyped
-    """A transform of `augment.extra`, of which what fails and what spoils labels is named.
+    """Wrapper of a transform of `augment.extra` whose errors name it, also if it spoils labels.
 
     It draws nothing itself.
 
     Args:
         name: Its name in the settings.
-        transform: What it applies.
-        num_classes: Of the dataset.
-        fills: Class indices that it may bring in, as where a rotation leaves the picture; 255
-            always is one.
+        transform: Transform that is applied.
+        num_classes: Number of classes of the dataset.
+        fills: Class indices that it may add, as where a rotation leaves the picture; 255 is
+            always allowed.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Extra(A.BaseCompose):  # type: ignore[misc]  # albumentations is untyped
         """Transform `image`, H x W x 3, and `mask`, H x W, both uint8.
 
         Raises:
-            ConfigError: The transform fails, or makes labels that are not those of the mask.
+            ConfigError: The transform fails, or adds classes that are not in the mask.
         """
         mask = data["mask"]
         (transform,) = self.transforms
@@ -56,7 +56,7 @@ class Extra(A.BaseCompose):  # type: ignore[misc]  # albumentations is untyped
             found: dict[str, Any] = transform(force_apply=force_apply, **data)
         except GcsegError:
             raise
-        except Exception as error:  # whatever it may raise is its author's to see
+        except Exception as error:  # shown to the transform's author
             if is_out_of_memory(error):
                 raise
             height, width = mask.shape
@@ -70,14 +70,14 @@ class Extra(A.BaseCompose):  # type: ignore[misc]  # albumentations is untyped
         return found
 
     def tried(self, height: int, width: int) -> Extra:
-        """This transform, if it works on a crop.
+        """Return this transform if it works on a crop.
 
         Args:
-            height: Of the crop, in pixels.
-            width: Likewise.
+            height: Height of the crop, in pixels.
+            width: Width of the crop, in pixels.
 
         Raises:
-            ConfigError: It does not.
+            ConfigError: It does not work on a crop.
         """
         only = self.num_classes - 1 if self.num_classes > 1 else IGNORE_INDEX
         for seed in range(_TRIES):
@@ -98,10 +98,10 @@ class Extra(A.BaseCompose):  # type: ignore[misc]  # albumentations is untyped
         return self
 
     def _check(self, before: UInt8Array, after: npt.NDArray[Any]) -> None:
-        """Require labels to be of the classes that there were, or what is brought in on purpose.
+        """Check that labels have only classes of the mask or classes filled in on purpose.
 
         Raises:
-            ConfigError: They are not.
+            ConfigError: The labels have other classes, or are not H x W bytes.
         """
         if not isinstance(after, np.ndarray) or after.dtype != np.uint8 or after.ndim != 2:
             raise ConfigError(
@@ -119,15 +119,15 @@ class Extra(A.BaseCompose):  # type: ignore[misc]  # albumentations is untyped
 
 
 def settings_of_labels(name: str, settings: object, num_classes: int) -> set[int]:
-    """What a transform, or one inside it, is told to fill masks with.
+    """Return the values with which a transform, or one inside it, fills masks.
 
     Args:
         name: Its name in the settings.
         settings: Its settings.
-        num_classes: Of the dataset.
+        num_classes: Number of classes of the dataset.
 
     Raises:
-        ConfigError: It would fill them with no class, or interpolate between classes.
+        ConfigError: A value is no class, or the transform interpolates between classes.
     """
     fills = set()
     for key, value in _leaves(settings):
@@ -148,7 +148,7 @@ def settings_of_labels(name: str, settings: object, num_classes: int) -> set[int
 
 
 def _leaves(settings: object) -> Iterator[tuple[str, Any]]:
-    """Each setting of a transform, and of those inside it."""
+    """Yield each setting of a transform, and of those inside it."""
     if isinstance(settings, Mapping):
         for key, value in settings.items():
             yield str(key), value

@@ -1,4 +1,4 @@
-"""What is wrong with single files of a dataset, and whether it is raised or collected."""
+"""Faults of single files of a dataset, which are raised or collected."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class FileError(DataError):
     """A fault of certain files.
 
     Args:
-        cause: As in `GcsegError`.
-        remedy: As in `GcsegError`.
-        kind: What kind of fault it is, one of `gcseg.data.check.doctor.KINDS`.
+        cause: See `GcsegError`.
+        remedy: See `GcsegError`.
+        kind: Kind of the fault, one of `gcseg.data.check.doctor.KINDS`.
         files: The files at fault.
-        values: How many pixels of the label have a value, for the values at fault.
+        values: Pixels of the label by value, for the values at fault.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ def raise_or_collect(error: FileError, faults: list[DataError] | None) -> None:
     """Raise an error, or add it to a list so that the others are found too.
 
     Every reader takes `faults`. With None the first fault ends the reading; with a list, files at
-    fault are added to it and left out of the split, which goes on with what is whole.
+    fault are added to it and left out of the split, and reading continues.
 
     Raises:
-        FileError: This one, if there is no list.
+        FileError: The given error, if there is no list.
     """
     if faults is None:
         raise error

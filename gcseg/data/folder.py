@@ -1,4 +1,4 @@
-"""Any folders of images and index masks: a user's own data, and datasets of that shape."""
+"""Any folders of images and index masks: user data, and datasets of that layout."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def folder(
     """Read a split from a folder of images and a folder of masks, paired by name.
 
     Args:
-        root: The dataset's folder.
-        split: Put in the place of `{split}` in the two paths.
+        root: Folder of the dataset.
+        split: Name that replaces `{split}` in the two paths.
         classes: The class list: a YAML file, relative to the root, or a label space.
         images: The images' folder, relative to the root.
         labels: The masks' folder, relative to the root; if it does not exist, the split has
             no labels.
-        faults: Collects files without a partner, see `gcseg.data.faults.fault`.
+        faults: Collects files without a partner, see `gcseg.data.faults.raise_or_collect`.
 
     Raises:
         ConfigError: The class list is wrong.
@@ -43,7 +43,7 @@ def folder(
     root = Path(root)
     label_space = read_classes(root / classes) if isinstance(classes, str) else classes
     image_folder, label_folder = (
-        # Not str.format, with which a pattern could reach attributes of the name.
+        # Not str.format, which would let a pattern read attributes of the name.
         root / path.replace("{split}", split)
         for path in (images, labels)
     )
@@ -67,9 +67,9 @@ def camvid(
     """Read a split of CamVid in SegNet's layout: train/ and trainannot/, val/ and valannot/.
 
     Args:
-        root: The folder that holds them.
+        root: The folder that holds these folders.
         split: train, val or test.
-        faults: Collects files without a partner, see `gcseg.data.faults.fault`.
+        faults: Collects files without a partner, see `gcseg.data.faults.raise_or_collect`.
 
     Raises:
         DataError: A folder is missing or empty, or an image has no label of its name.
@@ -87,13 +87,13 @@ def camvid(
 def read_classes(path: Path) -> LabelSpace:
     """Read a class list.
 
-    The file holds `classes`, a list of names or of mappings with `name` and, as wanted, `color`
-    (RGB) and `value` (in the masks; the position in the list by default), and `ignore`, the
-    values that are neither trained on nor scored (255 is too, unless it is a class's value).
+    The file holds `classes`, a list of names or of mappings with `name` and, optionally, `color`
+    (RGB) and `value` (in the masks; the position in the list by default), and `ignore`, the values
+    that are neither trained on nor scored (255 is too, unless it is a class's value).
 
     Raises:
         DataError: The file is missing.
-        ConfigError: It is not such a list.
+        ConfigError: The file is not such a list.
     """
     shape = "write 'classes:' with one name per line, and 'ignore: [value, ...]' if needed"
     try:
@@ -131,10 +131,10 @@ def read_classes(path: Path) -> LabelSpace:
 
 
 def _check_names(names: Sequence[object], path: Path) -> None:
-    """Check that YAML read all names as text, and say what else it read, and why.
+    """Check that YAML read all names as text; otherwise report the other type and its cause.
 
     Raises:
-        ConfigError: It did not.
+        ConfigError: A name is not text.
     """
     others = [
         (number, _read_as(name)) for number, name in enumerate(names, 1) if type(name) is not str
@@ -151,7 +151,7 @@ def _check_names(names: Sequence[object], path: Path) -> None:
 
 
 def _read_as(name: object) -> tuple[str, str]:
-    """What YAML made of a name, and the name in the form in which it may have been written."""
+    """Return the type that YAML made of a name, and the name as it was probably written."""
     if name is None:
         return "null, which YAML reads in null, ~ and nothing", "null"
     if isinstance(name, bool):

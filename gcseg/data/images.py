@@ -1,4 +1,4 @@
-"""What the readers of several formats share."""
+"""Exceptions and helpers shared by the readers of several formats."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy.typing as npt
 UInt8Array = npt.NDArray[np.uint8]
 
 ORIENTATION = 0x0112
-"""EXIF's and TIFF's tag of how a picture was turned; 1 is upright."""
+"""EXIF and TIFF tag of a picture's orientation; 1 is upright."""
 
 MOST_PIXELS = 1 << 30
-"""Of a picture, as OpenCV has it by default."""
+"""Largest number of pixels of a picture, the default of OpenCV."""
 
 
 class DamagedError(Exception):
-    """Why the pixels of a file can't be read in full, in a few words."""
+    """An error that says, in a few words, why the pixels of a file can't be read in full."""
 
 
 class UnsuitableError(Exception):
-    """Why a whole file is not read, in a few words.
+    """An error that says, in a few words, why an undamaged file is not read.
 
     Args:
-        reason: What it is, as in "image a.tif has ...".
-        remedy: What to do about it.
+        reason: Reason as a predicate, as in "image a.tif has ...".
+        remedy: Advice on what to do.
     """
 
     def __init__(self, reason: str, remedy: str) -> None:
@@ -33,10 +33,10 @@ class UnsuitableError(Exception):
 
 
 def upper_bits_of(image: UInt8Array) -> UInt8Array:
-    """A picture of 16 bits per channel, of which the upper 8 were read, if anything is in these.
+    """Return the upper 8 bits of a picture with 16 bits per channel, unless all are 0.
 
     Raises:
-        UnsuitableError: They are all 0.
+        UnsuitableError: All upper bits are 0.
     """
     if image.any():
         return image
@@ -50,8 +50,8 @@ def oriented(image: UInt8Array, orientation: int) -> UInt8Array:
     """Turn an image, H x W x C, upright.
 
     Args:
-        image: As it is stored.
-        orientation: EXIF's: 1 to 8; anything else counts as 1.
+        image: Image as stored in the file.
+        orientation: EXIF orientation, 1 to 8; anything else counts as 1.
     """
     if orientation in (5, 6, 7, 8):  # stored by columns
         image = image.transpose(1, 0, 2)

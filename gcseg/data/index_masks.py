@@ -1,4 +1,4 @@
-"""The values of index masks, exactly as their files hold them."""
+"""Reader of index masks that keeps their values exactly."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _SIGNED, _FLOAT = 2, 3  # as `Samples.kind`
 
 
 def read_indices(path: Path, *, tiff: bool) -> UInt8Array:
-    """Read the samples of a grey mask, or the indices of a palette's, of 1 to 32 bits.
+    """Read the samples of a grey mask, or the indices of a palette mask, of 1 to 32 bits.
 
     Args:
-        path: The file.
+        path: Path of the file.
         tiff: Whether it is a TIFF.
 
     Returns:
-        H x W uint8.
+        Values of the mask, H x W uint8.
 
     Raises:
-        DamagedError: It can't be read in full, or is no image.
-        UnsuitableError: It is no index mask, or holds values that do not fit 8 bits.
+        DamagedError: The file can't be read in full, or is no image.
+        UnsuitableError: The file is no index mask, or holds values that do not fit 8 bits.
     """
     # Pillow, because OpenCV turns the indices of a palette into colours.
     with _opened(path, tiff) as mask:
@@ -54,7 +54,7 @@ def _opened(path: Path, tiff: bool) -> Iterator[Image.Image | None]:
         if samples.kind == _FLOAT:
             raise UnsuitableError(f"holds {samples}, which are no class values", REMEDY)
         if samples.kind == _SIGNED and samples.bits == 8:
-            yield None  # Pillow takes them for unsigned ones
+            yield None  # Pillow reads them as unsigned
             return
         with opened_tiff(path) as mask:
             yield mask
@@ -72,18 +72,18 @@ def _opened(path: Path, tiff: bool) -> Iterator[Image.Image | None]:
 
 
 def _stored_as(mask: Image.Image) -> str:
-    """How Pillow names the samples in a file that it has not read yet: L;2 for grey of 2 bits."""
+    """Return Pillow's name of the samples before the pixels are read: L;2 for 2-bit grey."""
     tiles = getattr(mask, "tile", [])
     arguments = tiles[0].args if tiles else ""
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
 def _as_stored(values: UInt8Array, stored: str) -> UInt8Array:
-    """Undo that Pillow spreads grey samples of few bits over 0 to 255, and turns white to black.
+    """Undo Pillow's spreading of few-bit grey over 0 to 255 and its inversion of white-is-zero.
 
     Args:
-        values: As Pillow gives them.
-        stored: As `_stored_as` says.
+        values: Values as read by Pillow.
+        stored: Name of the samples, from `_stored_as`.
     """
     mode, _, details = stored.partition(";")
     if mode == "1":  # read as 0 and 1
@@ -99,10 +99,10 @@ def _as_stored(values: UInt8Array, stored: str) -> UInt8Array:
 
 
 def _narrowed(values: npt.NDArray[Any]) -> UInt8Array:
-    """Samples of more than 8 bits, where all of them fit into 8.
+    """Return samples of more than 8 bits as 8 bits, if all of them fit.
 
     Raises:
-        UnsuitableError: Some do not.
+        UnsuitableError: Some samples do not fit.
     """
     for value in (values.min(), values.max()):
         if not 0 <= value <= 255:

@@ -1,8 +1,8 @@
-"""JPEG pictures, read strictly: what is missing or wrong in one is an error.
+"""Strict reader of JPEG pictures: missing or wrong data is an error.
 
-libjpeg, which every library decodes with, goes on after a fault: it fills in what is missing, and
-says so in a warning that OpenCV and Pillow keep to themselves. simplejpeg makes errors of them, at
-the same speed and with the same pixels.
+libjpeg, which every library decodes with, continues after a fault: it fills in the missing part and
+gives a warning that OpenCV and Pillow suppress. simplejpeg raises these warnings as errors, at the
+same speed and with the same pixels.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ _LEFT_TO_OTHERS = (
     "Could not determine",
     "tjDecompressHeader",
 )
-"""How the messages begin for files that OpenCV may read all the same; all others tell of damage."""
+"""Start of the messages for files that OpenCV may still read; all others report damage."""
 _UNUSED = "Invalid SOS parameters"
-"""Of what a sequential scan has no use for, and some phones set to zero."""
+"""Start of the message on values that a sequential scan ignores and some phones set to zero."""
 _SCAN = re.compile(
     rb"(\xff\xda\x00(?:\x08\x01.{2}|\x0a\x02.{4}|\x0c\x03.{6}|\x0e\x04.{8})).{3}", re.DOTALL
 )
-_HEADERS = 1 << 18  # bytes in which a camera's notes stand, a thumbnail with them
+_HEADERS = 1 << 18  # bytes searched for EXIF, a thumbnail included
 
 
 def read_jpeg(content: bytes) -> UInt8Array | None:
     """Decode a JPEG file, upright as its EXIF orientation says.
 
     Returns:
-        H x W x 3 uint8 RGB; None for what simplejpeg does not decode and other libraries may.
+        H x W x 3 uint8 RGB; None for files that simplejpeg can't decode but other libraries may.
 
     Raises:
-        DamagedError: Something is missing or wrong in it.
+        DamagedError: Part of the file is missing or wrong.
     """
     try:
         try:
@@ -58,7 +58,7 @@ def read_jpeg(content: bytes) -> UInt8Array | None:
 
 
 def pixels_of(content: bytes) -> int:
-    """How many pixels a JPEG file has by its header; 0 if that can't be told."""
+    """Return the number of pixels in a JPEG file's header; 0 if it can't be read."""
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(content)
     except ValueError:
@@ -70,5 +70,5 @@ def _orientation(content: bytes) -> int:
     try:
         with Image.open(io.BytesIO(content)) as image:
             return int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # EXIF may be damaged in any way; the picture is not
+    except Exception:  # EXIF can be damaged in any way in an intact picture
         return 1

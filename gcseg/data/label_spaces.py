@@ -1,4 +1,4 @@
-"""Classes of a dataset, and how the values in its label files become class indices."""
+"""Label spaces: the classes of a dataset, and the class index of each value in its label files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ The value 255 of label files means the same, unless a class takes it.
 """
 
 UNKNOWN = 254
-"""What a value outside the label space becomes in the lookup table, so that it can be found."""
+"""Entry of the lookup table for values outside the label space, so that they can be found."""
 
 
 _UNSEEN = ("Cc", "Cs", "Zl", "Zp")
@@ -41,10 +41,10 @@ def _distinct_colors(count: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def _check_name(number: int, name: object) -> None:
-    """Check that a class's name is text that can be shown, `number` being its place from 1.
+    """Check that a class's name is text that can be shown; `number` is its position from 1.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: The name is no text, is empty or has control characters.
     """
     if not isinstance(name, str):
         raise ConfigError(f"the name of class {number} is {shown(name)}", "give text")
@@ -83,7 +83,7 @@ class LabelSpace:
         for number, name in enumerate(self.names, 1):
             _check_name(number, name)
         if count == 1:
-            # Whatever a network says is then right: it has nothing to choose from.
+            # Any network would then be right everywhere.
             value = self.ignored[0] if self.ignored else "its value in the masks"
             raise ConfigError(
                 f"the only class in the class list is {printable(self.names[0])}, so that any "
@@ -117,7 +117,7 @@ class LabelSpace:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """Return the number of classes."""
         return len(self.names)
 
     @property

@@ -1,4 +1,4 @@
-"""Lists of a split's pictures, one a line, as PASCAL VOC has them."""
+"""Lists of a split's pictures, one per line, as in PASCAL VOC."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Listed(NamedTuple):
-    """A name in a list.
+    """An entry of a list.
 
     Args:
-        name: Of the picture, without folder and suffix.
-        line: Where it stands, counted from 1.
+        name: Name of the picture, without folder and suffix.
+        line: Line number in the list, from 1.
     """
 
     name: str
@@ -26,15 +26,15 @@ class Listed(NamedTuple):
 
 
 def read_names(listing: Path, images: Path, faults: list[DataError] | None = None) -> list[Listed]:
-    """Read which pictures a list names.
+    """Read the names of pictures from a list.
 
-    A line is a name, perhaps with spaces, dots or a suffix; or the paths of an image and its
-    label, as `/JPEGImages/a.jpg /SegmentationClassAug/a.png`. Empty lines are passed over.
+    A line is a name, which may have spaces, dots or a suffix, or the paths of an image and its
+    label, as `/JPEGImages/a.jpg /SegmentationClassAug/a.png`. Empty lines are skipped.
 
     Args:
-        listing: In UTF-8, or in UTF-16 with a byte order mark.
+        listing: The list, in UTF-8, or in UTF-16 with a byte order mark.
         images: The folder of the pictures, `<name>.jpg`.
-        faults: Collects lines that are wrong, see `gcseg.data.faults.fault`.
+        faults: Collects lines that are wrong, see `gcseg.data.faults.raise_or_collect`.
 
     Raises:
         DataError: The list can't be read, leads out of the dataset, or names a picture twice.
@@ -59,10 +59,10 @@ def _add(cause: str, remedy: str, listing: Path, faults: list[DataError] | None)
 
 
 def _text(listing: Path) -> str:
-    """The text of a list.
+    """Return the text of a list.
 
     Raises:
-        DataError: It is not text.
+        DataError: The list is not text.
     """
     try:
         content = read_text(listing, errors="surrogateescape")
@@ -75,7 +75,7 @@ def _text(listing: Path) -> str:
 
 
 def _name(entry: str, images: Path) -> str | None:
-    """The picture that a line names; None where that leads out of the folder of pictures."""
+    """Return the picture that a line names; None where it leads out of the folder of pictures."""
     first = entry.split()[0]
     for text in dict.fromkeys((entry, first)):  # a name with spaces, or columns
         path = PurePosixPath(text)
@@ -89,5 +89,5 @@ def _name(entry: str, images: Path) -> str | None:
 
 
 def _is_below(path: PurePosixPath, images: Path) -> bool:
-    """Whether a path is a name alone, or one in the folder of pictures: /JPEGImages/a.jpg."""
+    """Return whether a path is a name alone, or in the folder of pictures: /JPEGImages/a.jpg."""
     return path.parent.name in ("", images.name) and ".." not in path.parts

@@ -1,4 +1,4 @@
-"""A function over many items at once, in threads."""
+"""Map a function over many items in threads."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from itertools import islice
 from typing import TypeVar
 
 Progress = Callable[[int, int], None]
-"""Called in the caller's thread with how many items are done, and how many there are."""
+"""Called in the caller's thread with the number of items done and their total."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
 def available_cores() -> int:
-    """How many processor cores this process may use, 1 or more."""
+    """Return the number of processor cores that this process may use, 1 or more."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -32,21 +32,21 @@ def in_parallel(
 ) -> Iterator[_Result]:
     """Map a function over items in threads; decoding and hashing let other threads run.
 
-    Nothing starts before the first result is asked for. Only a few items are ahead of the caller,
-    so that results need not all be in memory.
+    Nothing starts before the first result is requested. Only a few items are processed ahead of the
+    caller, so that the results need not all be in memory.
 
     Args:
-        function: Called with one item.
-        items: What it is called with.
+        function: Function of one item.
+        items: Arguments of the calls.
         workers: Threads; by default one for each core that is available.
-        progress: Told each time a result is handed out.
+        progress: Callback that is called each time a result is handed out.
 
     Yields:
         The results in the order of the items.
 
     Raises:
-        Exception: What the function raised for the first item that it failed on; items that have
-            not begun are dropped, those under way are waited for.
+        Exception: The function's error for the first item that failed; items that have not begun
+            are dropped, running ones are waited for.
     """
     threads = workers or available_cores()
     waiting = iter(items)

@@ -1,4 +1,4 @@
-"""More of rare classes: images drawn more often, windows placed on them, pixels pasted in."""
+"""Draw images of rare classes more often, place windows on such classes, paste their pixels."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gcseg.data.reading import UInt8Array
 
 
 def repeat_factors(index: ClassIndex, threshold: float) -> npt.NDArray[np.float64]:
-    """How often an epoch draws each image, 1 or more.
+    """Compute how often an epoch draws each image, 1 or more.
 
     Source: LVIS (Gupta et al., CVPR 2019), section 5.2: the largest over the image's classes of
     max(1, sqrt(threshold / f)), where f is the fraction of images that have the class.
 
     Args:
-        index: Of the split.
+        index: Class index of the split.
         threshold: Fraction of images; classes that fewer images have are repeated.
     """
     frequency = index.image_frequency
@@ -31,11 +31,11 @@ def repeat_factors(index: ClassIndex, threshold: float) -> npt.NDArray[np.float6
 
 @dataclass(frozen=True)
 class Donor:
-    """Where a rare class is taken from.
+    """Place in a split from which a rare class is taken.
 
     Args:
-        image: Index in the split.
-        class_index: The class.
+        image: Index of the image in the split.
+        class_index: Index of the class.
         focus: Row and column of one of its pixels.
     """
 
@@ -51,11 +51,11 @@ class RareClasses:
     proportion to exp((1 - f) / temperature), f being the fraction of labelled pixels.
 
     Args:
-        index: Of the split.
-        crop: Probability that a window is placed on a pixel of a class chosen among those of its
-            image.
-        paste: Probability that pixels of a class chosen among all are pasted in.
-        temperature: Lower ones prefer rarer classes more.
+        index: Class index of the split.
+        crop: Probability that a window is placed on a pixel of a class; the class is chosen among
+            those of the image.
+        paste: Probability that pixels of a class are pasted in; it is chosen among all classes.
+        temperature: Temperature of the choice; lower values prefer rarer classes more.
     """
 
     def __init__(self, index: ClassIndex, crop: float, paste: float, temperature: float) -> None:
@@ -67,7 +67,7 @@ class RareClasses:
         )
 
     def focus(self, image: int, generator: np.random.Generator) -> tuple[int, int] | None:
-        """A pixel (row, column) that a window is to hold; None for any window."""
+        """Draw a pixel (row, column) that the window must contain; None for any window."""
         if generator.random() >= self.crop:
             return None
         present = np.flatnonzero(self.index.counts[image])
@@ -78,7 +78,7 @@ class RareClasses:
         )
 
     def donor(self, generator: np.random.Generator) -> Donor | None:
-        """Where pixels to be pasted are; None for no pasting."""
+        """Draw the source of pixels to be pasted; None for no pasting."""
         occurring = np.flatnonzero(np.isfinite(self._log_weights))
         if generator.random() >= self.paste or not len(occurring):
             return None
@@ -110,14 +110,14 @@ def paste(
     Source: Ghiasi et al., "Simple Copy-Paste", CVPR 2021, with a class instead of objects.
 
     Args:
-        class_index: The class.
-        donor_image: h x w x 3.
-        donor_label: h x w.
-        image: H x W x 3; what lies outside the smaller of the two windows stays.
-        label: H x W.
+        class_index: Index of the class.
+        donor_image: Window that pixels are taken from, h x w x 3.
+        donor_label: Label of that window, h x w.
+        image: Window that receives them, H x W x 3; unchanged outside the smaller of the two.
+        label: Label of that window, H x W.
 
     Returns:
-        A new image and a new label.
+        The new image and the new label.
     """
     height, width = np.minimum(label.shape, donor_label.shape)
     taken = donor_label[:height, :width] == class_index

@@ -1,4 +1,4 @@
-"""Images and label masks from files, refused with the file's name when something is wrong."""
+"""Readers of images and label masks, whose errors name the file."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ IMAGE_SUFFIXES = (
     ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif",
     ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm",
 )  # fmt: skip
-"""Files that are taken for pictures, wherever a folder of them is read; their content decides."""
+"""Suffixes of files that are listed as pictures in any folder; their content decides the format."""
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
-"""Files that are taken for index masks: what keeps values as they are."""
+"""Suffixes of index masks: formats that store values without loss."""
 
-_EXACT_COUNT = 1 << 24  # the histogram, ten times as fast as NumPy's, counts in float32
+_EXACT_COUNT = 1 << 24  # OpenCV's histogram, ten times NumPy's speed, counts in float32
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _HEAD = 64  # bytes that tell what a file is
 _UNREAD = {
@@ -45,15 +45,15 @@ _UNREAD = {
     b"8BPS": ("is a Photoshop file", "save it as PNG"),
     b"\x76\x2f\x31\x01": ("is an OpenEXR file", "convert it to 8 bits (PNG)"),
 }
-"""First bytes of what people take for pictures, and what to do."""
+"""First bytes of files that are mistaken for pictures, with their fault and remedy."""
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
-if "OPENCV_LOG_LEVEL" not in os.environ:  # its complaints lack the file's name, which ours have
+if "OPENCV_LOG_LEVEL" not in os.environ:  # its messages lack the file's name, ours have it
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def read_image(path: Path) -> UInt8Array:
-    """Read an image file as RGB, the first of several pictures in it.
+    """Read an image file as RGB; of several pictures, the first.
 
     Returns:
         H x W x 3 uint8; grey images become three equal channels.
@@ -84,13 +84,13 @@ def read_image(path: Path) -> UInt8Array:
 
 
 def _head(path: Path, what: str) -> bytes:
-    """The first bytes of a file.
+    """Read the first bytes of a file.
 
     Raises:
-        FileError: It is missing, no regular file, or can't be opened.
+        FileError: The file is missing, not a regular file, or can't be opened.
     """
     try:
-        if not path.is_file():  # to open a pipe would wait for someone to write into it
+        if not path.is_file():  # opening a pipe would block until a write
             exists = os.path.lexists(path) and path.exists()
             raise FileError(
                 f"{what} {path} {'is no regular file' if exists else 'does not exist'}",
@@ -110,18 +110,18 @@ def _head(path: Path, what: str) -> bytes:
 
 
 def _what_it_is(head: bytes) -> tuple[str, str] | None:
-    """What a file is that OpenCV does not read, and the remedy; None if that is not known."""
+    """Return what an unsupported file is, and the remedy; None if that is not known."""
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
         return "is HEIC, which is not read", "convert it to PNG or JPEG"
     return next((told for start, told in _UNREAD.items() if head.startswith(start)), None)
 
 
 def _decoded(path: Path, head: bytes) -> UInt8Array | None:
-    """The pixels of a picture, H x W x 3 RGB; None if no library knows it.
+    """Decode the pixels of a picture, H x W x 3 RGB; None if no library knows it.
 
     Raises:
-        DamagedError: Something is missing or wrong in it.
-        UnsuitableError: It is no picture of 8 or 16 unsigned bits, or too large.
+        DamagedError: Part of the file is missing or wrong.
+        UnsuitableError: The file is no picture of 8 or 16 unsigned bits, or too large.
     """
     image: UInt8Array | None = None
     if head.startswith(jpeg.START):
@@ -147,13 +147,13 @@ def _decoded_by_opencv(path: Path) -> UInt8Array | None:
 
 
 def _is_cut_off(path: Path) -> bool:
-    """Whether a PNG lacks its end, which OpenCV or Pillow may fill in without a word."""
+    """Return whether a PNG lacks its end, which OpenCV or Pillow may fill in silently."""
     with path.open("rb") as file:
         return file.read(len(_PNG_START)) == _PNG_START and not _png_ends(file)
 
 
 def _png_ends(file: BinaryIO) -> bool:
-    """Whether a PNG has its last chunk, IEND; something else may follow it."""
+    """Return whether a PNG has its last chunk, IEND; other data may follow it."""
     size = file.seek(0, 2)
     file.seek(max(0, size - 12))
     if file.read(12)[4:8] == b"IEND":
@@ -167,7 +167,7 @@ def _png_ends(file: BinaryIO) -> bool:
 
 
 def read_label(path: Path, space: LabelSpace) -> UInt8Array:
-    """Read an index mask (grey or palette, its samples as they are) and map it to class indices.
+    """Read an index mask (grey or palette, samples unchanged) and map it to class indices.
 
     Returns:
         H x W uint8: class indices, 255 where ignored.
@@ -209,7 +209,7 @@ def read_label(path: Path, space: LabelSpace) -> UInt8Array:
 
 
 def count_values(label: UInt8Array) -> npt.NDArray[np.int64]:
-    """How many pixels of a label have each of the 256 values."""
+    """Return the number of a label's pixels with each of the 256 values."""
     counts = np.zeros(256, np.int64)
     rows = max(1, _EXACT_COUNT // max(1, label.shape[1]))
     for top in range(0, label.shape[0], rows):
@@ -219,7 +219,7 @@ def count_values(label: UInt8Array) -> npt.NDArray[np.int64]:
 
 
 def _ranges(values: list[int]) -> str:
-    """Sorted values as text, runs shortened: 0-10, 255."""
+    """Format sorted values as text, runs shortened: 0-10, 255."""
     runs: list[list[int]] = []
     for value in sorted(set(values)):
         if runs and value == runs[-1][-1] + 1:

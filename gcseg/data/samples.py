@@ -1,4 +1,4 @@
-"""Samples as a loader serves them: read, augmented by the seed and the counter alone, collated."""
+"""Samples for a loader: read, augmented (a function of seed and counter alone) and collated."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from gcseg.errors import DataError
 class TrainingSamples(Dataset[dict[str, Any]]):
     """Augmented samples by (counter, index).
 
-    The augmentation's randomness depends on the seed and the counter alone: neither the worker
-    nor the process that draws a sample matters, and no two counters are alike.
+    The augmentation's randomness depends on the seed and the counter alone, not on the worker or
+    the process that draws a sample. No two counters are alike.
 
     Args:
         dataset: A split with labels.
-        pipeline: Its augmentation.
-        seed: Of the augmentation.
-        rare: What brings rare classes into the samples; None for nothing.
+        pipeline: Augmentation of the samples.
+        seed: Seed of the augmentation.
+        rare: Adds rare classes to the samples; None for no such step.
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class TrainingSamples(Dataset[dict[str, Any]]):
 
         Returns:
             `image`, 3 x height x width float32; `label`, height x width uint8; `name`. Where the
-            device finishes the augmentation what `DeviceAugmentation` takes: `image`,
+            device finishes the augmentation, the input of `DeviceAugmentation`: `image`,
             height x width x 3 uint8; `height` and `width` of the part that is not padding;
-            `augmentation`, what was drawn.
+            `augmentation`, the drawn values.
         """
         counter, index = key
         generator = np.random.default_rng((self.seed, counter))
         draw = random.Random(int(generator.integers(2**63)))
         image, label = self._window(counter, index, generator, draw)
-        # Left to itself, albumentations gives all its transforms one seed, so that flips and
-        # crops come out correlated, and all workers the same stream.
+        # By default albumentations gives all its transforms one seed, so that flips and crops are
+        # correlated, and all workers the same stream.
         self.pipeline.finish.set_random_state(generator, draw)
         augmented = self.pipeline.finish(image=image, mask=label)
         sample = {"name": self.dataset.pairs[index].name}
@@ -89,10 +89,10 @@ class TrainingSamples(Dataset[dict[str, Any]]):
     def _window(
         self, counter: int, index: int, generator: np.random.Generator, draw: random.Random
     ) -> tuple[UInt8Array, UInt8Array]:
-        """A scaled window of an image and its label, with a rare class pasted in perhaps."""
+        """Make a scaled window of an image and its label, perhaps with a rare class pasted in."""
         if self.rare is None:
             return self._crop(index, generator, draw)
-        # A stream of its own: what is drawn without rare classes stays what it is.
+        # Separate random numbers: all other draws are the same with and without rare classes.
         own = np.random.default_rng((self.seed, counter, 1))
         image, label = self._crop(index, generator, draw, self.rare.focus(index, own))
         if (donor := self.rare.donor(own)) is not None:
@@ -116,9 +116,9 @@ class TrainingSamples(Dataset[dict[str, Any]]):
 
 
 def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A batch of training samples; what the device is told about each stays a list of its own.
+    """Make a batch of training samples; sizes and drawn values stay lists of plain numbers.
 
-    Tensors of sizes would move to the device, which would have to be waited for to read them.
+    As tensors they would move to the device, and reading them would wait for it.
     """
     told = [key for key in ("height", "width", "augmentation") if key in samples[0]]
     lists = {key: [sample[key] for sample in samples] for key in told}
@@ -127,13 +127,13 @@ def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 class EvaluationSamples(Dataset[dict[str, Any]]):
-    """Samples at native size, each once, those of one process among several.
+    """Samples at native size, each once, split over several processes.
 
     Args:
-        dataset: The split.
+        dataset: The split that is evaluated.
         pipeline: From `gcseg.data.augment.evaluation_pipeline`.
-        rank: This process.
-        world_size: How many processes share the split; none repeats an image.
+        rank: Rank of this process, 0 to world_size - 1.
+        world_size: Number of processes that share the split; none repeats an image.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class EvaluationSamples(Dataset[dict[str, Any]]):
         self.indices = range(rank, len(dataset), world_size)
 
     def __len__(self) -> int:
-        """How many images this process evaluates."""
+        """Return the number of images that this process evaluates."""
         return len(self.indices)
 
     def __getitem__(self, position: int) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class EvaluationSamples(Dataset[dict[str, Any]]):
             "name": self.dataset.pairs[index].name,
         }
         if label is not None:
-            sample["label"] = torch.tensor(label)  # a copy: a cache can't be written to
+            sample["label"] = torch.tensor(label)  # a copy: cached arrays are read-only
         return sample
 
 
@@ -173,33 +173,33 @@ class ReadableSamples(IterableDataset[dict[str, Any]]):
     """The samples of a split in their order, without those whose files can't be read.
 
     Args:
-        samples: All of them.
+        samples: All samples of the split.
     """
 
     def __init__(self, samples: EvaluationSamples) -> None:
         self.samples = samples
 
     def __len__(self) -> int:
-        """How many there are at most."""
+        """Return the largest possible number of samples."""
         return len(self.samples)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Read one after the other; several loader processes take turns."""
+        """Yield one sample after the other; several loader processes take turns."""
         worker = get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
         for position in range(first, len(self.samples), step):
-            with suppress(DataError):  # who predicts finds out which are missing
+            with suppress(DataError):  # the caller of the prediction finds those missing
                 yield self.samples[position]
 
 
 def one_thread(_worker: int) -> None:
-    """Keep a loader process to one core: a loader's parallelism is its number of processes."""
+    """Keep a loader process to one core; a loader's parallelism is its number of processes."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 
 
 def to_tensor(image: npt.NDArray[np.float32] | UInt8Array) -> Tensor:
-    """An image H x W x 3 as a tensor 3 x H x W."""
+    """Return an image, H x W x 3, as a tensor, 3 x H x W."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 

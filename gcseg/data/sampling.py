@@ -1,4 +1,4 @@
-"""Which samples an optimizer step sees: a pure function of the seed."""
+"""The order of training samples: a pure function of the seed."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class StepSampler(Sampler[list[Key]]):
     what a single one with `R` times the batch would see.
 
     Args:
-        size: Images in the split.
-        batch_size: Per process and forward pass.
-        seed: Of the order.
-        rank: This process, 0 to world_size - 1.
-        world_size: How many processes train together.
-        start: First batch, to continue a run.
-        repeats: How often an epoch draws each image, on average over the epochs; once where None.
+        size: Number of images in the split.
+        batch_size: Samples per process and forward pass.
+        seed: Seed of the order.
+        rank: Rank of this process, 0 to world_size - 1.
+        world_size: Number of processes that train together.
+        start: Index of the first batch, to continue a run.
+        repeats: How often an epoch draws each image, on average over the epochs; None for once.
     """
 
     def __init__(
@@ -58,20 +58,20 @@ class StepSampler(Sampler[list[Key]]):
         order = generator.permutation(self.epoch_size)
         if self.repeats is None:
             return order
-        # Systematic sampling: each image as often as its factor rounded down or up, by an offset
-        # of the epoch, and all epochs of one size, so that any step is found without the others.
+        # Systematic sampling: each factor is rounded down or up by an offset that depends on
+        # the epoch. All epochs have one size, so any step is found without computing the others.
         ends = np.cumsum(self.repeats) * (self.epoch_size / self.repeats.sum())
         ends[-1] = self.epoch_size
         counts = np.diff(np.floor(ends + generator.random()).astype(np.int64), prepend=0)
         return np.repeat(np.arange(self.size), counts)[order]
 
     def key(self, counter: int) -> Key:
-        """The sample that a counter stands for."""
+        """Return the sample (counter, index) that a counter stands for."""
         epoch, position = divmod(counter, self.epoch_size)
         return counter, int(self._order(epoch)[position])
 
     def __iter__(self) -> Iterator[list[Key]]:
-        """Batches from `start` on, without an end."""
+        """Yield batches from `start` on, without an end."""
         for batch in itertools.count(self.start):
             first = (batch * self.world_size + self.rank) * self.batch_size
             yield [self.key(counter) for counter in range(first, first + self.batch_size)]

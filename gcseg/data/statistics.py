@@ -1,4 +1,4 @@
-"""What is in a split: colours, sizes, how often each class occurs, weights that follow from it."""
+"""Statistics of a split: colours, sizes, class frequencies and the class weights they give."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ Size = tuple[int, int]
 """Height and width, in pixels."""
 
 Weights = tuple[float | None, ...]
-"""By class; None where the class never occurs."""
+"""Class weights; None where the class never occurs."""
 
 
 @dataclass(frozen=True)
 class ClassStatistics:
-    """How often the classes occur in the labelled images of a split.
+    """Frequencies of the classes in the labelled images of a split.
 
     Args:
-        label_space: Their names and colours.
-        images: How many images have a label.
-        pixels: Pixels by class.
-        ignored: Pixels that are ignored.
-        images_with: In how many images each class occurs.
+        label_space: Names and colours of the classes.
+        images: Number of images with a label.
+        pixels: Number of pixels by class.
+        ignored: Number of ignored pixels.
+        images_with: Number of images in which each class occurs.
         pixels_around: Pixels of any class in the images in which each class occurs.
     """
 
@@ -65,7 +65,7 @@ class ClassStatistics:
 
     @property
     def median_frequency_weights(self) -> Weights:
-        """Median frequency balancing.
+        """Compute weights by median frequency balancing.
 
         A class's frequency is its fraction of the labelled pixels of those images in which it
         occurs; its weight is the median of the classes' frequencies, divided by its own. Source:
@@ -80,7 +80,7 @@ class ClassStatistics:
 
     @property
     def inverse_log_weights(self) -> Weights:
-        """1 / ln(1.02 + p) of the classes' pixel frequencies p: from 1.4 to 50.
+        """Compute 1 / ln(1.02 + p) for the classes' pixel frequencies p: from 1.4 to 50.
 
         Source: Paszke et al., "ENet", 2016, section 5.2.
         """
@@ -89,13 +89,13 @@ class ClassStatistics:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a split is like.
+    """Colours, image sizes and classes of a split.
 
     Args:
-        mean: Of the red, green and blue values, in 0..1, over all pixels of all images.
-        std: Their standard deviations.
-        sizes: How many images have each size, the most common size first.
-        classes: What its labels hold; None without labels.
+        mean: Mean of the red, green and blue values, in 0..1, over all pixels of all images.
+        std: Standard deviations of these values.
+        sizes: Number of images of each size, the most common size first.
+        classes: Class frequencies of its labels; None without labels.
     """
 
     mean: tuple[float, ...]
@@ -105,26 +105,26 @@ class Statistics:
 
     @property
     def images(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
         return sum(self.sizes.values())
 
     @property
     def smallest(self) -> Size:
-        """The size of the image with the fewest pixels."""
+        """Return the size of the image with the fewest pixels."""
         return min(self.sizes, key=_area)
 
     @property
     def largest(self) -> Size:
-        """The size of the image with the most pixels."""
+        """Return the size of the image with the most pixels."""
         return max(self.sizes, key=_area)
 
     @property
     def most_common(self) -> Size:
-        """The size that most images have."""
+        """Return the size that most images have."""
         return next(iter(self.sizes))
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON can hold it; `null` is the weight of a class that never occurs."""
+        """Return all values as JSON can hold them; `null` is the weight of an absent class."""
         record: dict[str, Any] = {
             "images": self.images,
             "mean": list(self.mean),
@@ -155,7 +155,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class _Measured:
-    """One image: its size, sums over each channel, and how often each label occurs."""
+    """Measurements of one image: size, sums over each channel, and pixels by label value."""
 
     size: Size
     sums: Sequence[int]
@@ -168,13 +168,13 @@ def measure(
 ) -> Statistics:
     """Read every image and label of a split once and measure them.
 
-    All is counted in whole numbers, so that the result depends neither on the order nor on
+    All sums are of integers, so that the result depends neither on the order nor on
     `workers`.
 
     Args:
         dataset: The split, with or without labels.
         workers: Threads; by default one for each core that is available.
-        progress: Told how many images are done.
+        progress: Callback that is passed how many images are done.
 
     Raises:
         DataError: A file is missing, unreadable or inconsistent.
@@ -228,14 +228,14 @@ def _summary(measured: Iterable[_Measured], space: LabelSpace) -> Statistics:
     return Statistics(
         tuple(a / (255 * count) for a in sums),
         tuple(math.sqrt(v / count**2) / 255 for v in variances),
-        # Sizes that are equally common stay in one order, whatever order they came in.
+        # Equally common sizes are sorted, so that the order of the images does not matter.
         dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))),
         classes if labelled else None,
     )
 
 
 def print_statistics(statistics: Statistics, console: TextConsole) -> None:
-    """Print tables, and settings to paste behind a command."""
+    """Print tables, and settings to append to a command."""
 
     def say(line: str) -> None:
         console.print(line)
@@ -303,5 +303,5 @@ def _number(value: float | None) -> str:
 
 
 def _list(values: Iterable[float | None]) -> str:
-    """Numbers as Hydra reads a list; 1 for None."""
+    """Format numbers as a list for Hydra; 1 for None."""
     return f"[{','.join(_number(1.0 if value is None else value) for value in values)}]"

@@ -1,6 +1,6 @@
-"""TIFF, which may hold nearly anything: what is in a file, and its pixels where they are 8 bits.
+"""TIFF reader: reports how a file stores its samples, and reads those of 8 and 16 bits.
 
-OpenCV scales other samples without a word, can't turn pictures, and goes on after broken strips.
+OpenCV silently scales other samples, can't turn pictures, and continues after broken strips.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _REMEDY = "scale its values to 0 to 255 as suits them, and store 8 bits per samp
 
 
 class Samples(NamedTuple):
-    """How the first page of a TIFF stores its pixels.
+    """Sample format of the first page of a TIFF.
 
     Args:
-        bits: Of a sample.
-        kind: 1 for unsigned integers, 2 for signed ones, 3 for floats.
-        channels: Samples of a pixel, those with other meanings than colour included.
-        extra: How many of them have another meaning, such as transparency.
-        pixels: Of the page.
+        bits: Bits per sample.
+        kind: Type of the samples: 1 for unsigned integers, 2 for signed ones, 3 for floats.
+        channels: Samples per pixel, including those with other meanings than colour.
+        extra: Number of these with another meaning, such as transparency.
+        pixels: Number of pixels of the page.
     """
 
     bits: int
@@ -46,12 +46,12 @@ class Samples(NamedTuple):
     pixels: int
 
     def __str__(self) -> str:
-        """For messages: 32-bit floats."""
+        """Describe the samples for messages: 32-bit floats."""
         return f"{self.bits}-bit {_KINDS.get(self.kind, f'samples of kind {self.kind}')}"
 
 
 def tiff_samples(path: Path) -> Samples:
-    """How a TIFF stores its pixels.
+    """Read how a TIFF stores its pixels.
 
     Raises:
         DamagedError: Its header can't be read.
@@ -72,20 +72,20 @@ def tiff_samples(path: Path) -> Samples:
             extra=len(tags.get(_EXTRA, ())),
             pixels=int(tags[_WIDTH]) * int(tags[_HEIGHT]),
         )
-    except Exception:  # Pillow raises what comes
+    except Exception:  # Pillow raises errors of many types
         raise DamagedError("its header can't be read") from None
 
 
 def read_tiff(path: Path) -> UInt8Array | None:
     """Read the first page of a TIFF as a picture, upright.
 
-    Of 16 unsigned bits the upper 8 are taken, as of a PNG.
+    Of 16 unsigned bits the upper 8 are taken, as with a PNG.
 
     Returns:
-        H x W x 3 uint8 RGB; None for whole files of kinds that Pillow does not know.
+        H x W x 3 uint8 RGB; None for undamaged files of kinds that Pillow does not know.
 
     Raises:
-        DamagedError: Something is missing or wrong in it.
+        DamagedError: Part of the file is missing or wrong.
         UnsuitableError: Its samples are no 8-bit pictures, or it has too many pixels.
     """
     samples = tiff_samples(path)
@@ -110,12 +110,12 @@ def read_tiff(path: Path) -> UInt8Array | None:
 
 @contextmanager
 def opened_tiff(path: Path) -> Iterator[TiffImageFile | None]:
-    """The first page of a TIFF, open, so that it is closed again; None if Pillow does not know it.
+    """Open the first page of a TIFF for the `with` statement; None if Pillow does not know it.
 
     Raises:
-        DamagedError: It can't be read, also in the body of the `with` statement.
+        DamagedError: The file can't be read, also in the body of the `with` statement.
     """
-    # Not by `Image.open`, which refuses large pictures and warns of half as large ones.
+    # `Image.open` refuses large pictures and warns of half as large ones.
     try:
         with path.open("rb") as file:
             try:

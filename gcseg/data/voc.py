@@ -28,8 +28,8 @@ def voc(
         root: The folder that holds VOCdevkit/VOC2012, or VOC2012 itself.
         split: train, val, trainval, test, or trainaug, whose labels come from
             SegmentationClassAug.
-        label_space: What the indices of the palette PNGs mean.
-        faults: Collects files that are not there, see `gcseg.data.faults.fault`.
+        label_space: Meaning of the indices of the palette PNGs.
+        faults: Collects missing files, see `gcseg.data.faults.raise_or_collect`.
 
     Raises:
         ConfigError: The split has no list.
@@ -63,7 +63,7 @@ def voc(
 
 
 def _is_whole(pair: Pair, where: str, faults: list[DataError] | None) -> bool:
-    """Whether the listed files exist; those that do not are faults."""
+    """Return whether the listed files exist; missing ones are faults."""
     whole = True
     for kind, path in (("image", pair.image), ("label", pair.label)):
         if path is not None and not path.is_file():

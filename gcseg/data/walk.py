@@ -1,4 +1,4 @@
-"""The files below a folder, each once, whatever links there are."""
+"""List the files below a folder, each once, with links followed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Files below a folder by their path relative to it, sorted; hidden files are left out.
+    """Return the files below a folder by relative path, sorted, without hidden files.
 
-    Links to folders are followed, but for one to a folder that it lies in: such a loop has no files
-    that were not seen.
+    Links to folders are followed, except those to a folder that contains the link: such a loop
+    adds no files.
 
     Raises:
         OSError: A folder can't be read.
@@ -20,12 +20,12 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def _below(folder: Path, name: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    """Names of files with the name of their folder before them.
+    """Yield the relative paths of files below a folder.
 
     Args:
-        folder: Where it begins.
-        name: Of the folder that is listed now, relative to that; with a slash at its end.
-        above: Device and inode of the folders that it lies in.
+        folder: Folder where the search begins.
+        name: Path of the current folder relative to `folder`, with a slash at its end.
+        above: Device and inode of the folders that contain it.
     """
     here = (folder / name).stat()
     identity = here.st_dev, here.st_ino
@@ -37,7 +37,7 @@ def _below(folder: Path, name: str, above: frozenset[tuple[int, int]]) -> Iterat
                 continue
             if _is_folder(entry):
                 yield from _below(folder, f"{name}{entry.name}/", above | {identity})
-            else:  # a link to what does not exist, too: reading it says so
+            else:  # also a broken link: reading it reports that
                 yield f"{name}{entry.name}"
 
 

@@ -1,1 +1,1 @@
-"""Decoded pictures and labels that are kept for the next epoch: on disk or in memory."""
+"""Decoded pictures and labels, kept on disk or in memory for the next epochs."""

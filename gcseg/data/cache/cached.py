@@ -1,4 +1,4 @@
-"""A dataset whose decoded samples are kept: built once, read by rows."""
+"""A dataset whose decoded samples are cached: decoded once, then read by rows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MEMORY_RESERVE = 2 << 30
 """Bytes of memory that stay free, for loader processes and the batches that they prepare."""
 
 _WAITING = 2
-"""Threads beyond the processor's cores, as some wait for the disk."""
+"""Threads in addition to one per processor core, as some wait for the disk."""
 
 Say = Callable[[str], object]
 
@@ -48,25 +48,25 @@ def cached(
     progress: Progress | None = None,
     say: Say = print,
 ) -> SegmentationDataset:
-    """The same samples, read from decoded arrays; those that are missing are decoded first.
+    """Return the same samples, read from decoded arrays; those that are missing are decoded first.
 
-    On disk each picture and each label is a file in .npy format. It belongs to its source as it
-    is: a source that is replaced or touched is decoded again. Splits share what they have in
-    common, and so do processes: one decodes, others wait for it. In memory all samples are decoded
-    anew by each process of a training; its loader processes share them.
+    On disk each picture and each label is a file in .npy format. It is valid for one state of its
+    source: if the source is replaced or touched, it is decoded again. Splits share files, and
+    so do processes: one decodes, others wait for it. In memory, each training process decodes all
+    samples again; its loader processes share them.
 
-    Reading gives arrays that can't be written. On disk nothing but the rows that are used is read,
-    as long as the process keeps them mapped: until the arrays are dropped.
+    Reading returns read-only arrays. On disk only the rows that are used are read; the file stays
+    mapped until the arrays are dropped.
 
     Args:
-        dataset: The samples.
+        dataset: Split whose samples are cached.
         mode: none, ram or disk.
-        folder: Where arrays are kept on disk, those of all datasets.
-        progress: Told how many samples are done.
-        say: Told what is going to be decoded and how large it is, and what is waited for.
+        folder: Folder of the arrays on disk, those of all datasets.
+        progress: Callback that is passed the number of samples done.
+        say: Callback that is passed lines on what will be decoded or waited for, and its size.
 
     Raises:
-        ConfigError: There is no such mode, or memory does not suffice.
+        ConfigError: The mode does not exist, or memory does not suffice.
         DataError: A picture or label is missing or wrong; what was decoded before it is kept.
         OutputError: The folder can't be written, or the disk does not suffice.
     """
@@ -80,9 +80,9 @@ def cached(
 
 
 def cache_size(dataset: SegmentationDataset) -> int:
-    """Bytes that a split takes when it is decoded, from the headers of its pictures.
+    """Compute the bytes that a decoded split takes, from the headers of its pictures.
 
-    A picture without a readable header counts nothing; decoding it will say what is wrong.
+    A picture without a readable header counts as 0; decoding it will report the fault.
     """
     pixels = in_parallel(_pixels, [pair.image for pair in dataset.pairs])
     channels = [3 if pair.label is None else 4 for pair in dataset.pairs]
@@ -90,12 +90,12 @@ def cache_size(dataset: SegmentationDataset) -> int:
 
 
 class _Mapped:
-    """Reads samples from their decoded files, as arrays that map the files.
+    """Reader of samples from their decoded files, as arrays that map the files.
 
-    A file is opened for each reading: keeping thousands open would exceed what a process may.
+    A file is opened for each reading: thousands of open files would exceed the process's limit.
 
     Args:
-        entries: Files and sizes by the samples' names.
+        entries: Files and sizes by sample name.
     """
 
     def __init__(self, entries: dict[str, tuple[Entry, Size]]) -> None:
@@ -116,7 +116,7 @@ def _on_disk(
     sizes = list(map(entry_size, entries))
     if None in sizes:
         with building(folder, say):
-            sizes = list(map(entry_size, entries))  # another process may have been at work
+            sizes = list(map(entry_size, entries))  # another process may have decoded them
             if None in sizes:
                 sizes = _build(dataset, folder, entries, sizes, progress, say)
     found = zip(dataset.pairs, entries, sizes, strict=True)
@@ -131,7 +131,7 @@ def _build(
     progress: Progress | None,
     say: Say,
 ) -> list[Size | None]:
-    """Decode what is missing, and index the classes while the labels are at hand.
+    """Decode missing samples, and index the classes while the labels are in memory.
 
     Returns:
         The sizes of all samples.
@@ -157,7 +157,7 @@ def _build(
             return size, None
         return size, summarize(label, dataset.label_space.num_classes, dataset.pairs[index].name)
 
-    # For the index the other labels are needed too; they are there decoded.
+    # The index needs the other labels too; they are decoded already.
     todo = missing if indexed else list(range(len(dataset)))
     workers = available_cores() + _WAITING
     results = in_parallel(build, todo, workers=workers, progress=progress)
@@ -170,7 +170,7 @@ def _build(
 def _check_room(
     dataset: SegmentationDataset, folder: Path, entries: list[Entry], missing: list[int], say: Say
 ) -> None:
-    """Say how much will be decoded, and refuse what the disk has no room for."""
+    """Report how much will be decoded, and refuse it if the disk has no room."""
     pixels = in_parallel(_pixels, [dataset.pairs[index].image for index in missing])
     needed = damaged = 0
     for index, count in zip(missing, pixels, strict=True):
@@ -208,7 +208,7 @@ def _in_memory(dataset: SegmentationDataset, progress: Progress | None, say: Say
 
 
 def _pixels(path: Path) -> int:
-    """How many pixels a picture has, by its header; 0 if that is unreadable."""
+    """Return the number of pixels of a picture from its header; 0 if that is unreadable."""
     try:
         with Image.open(path) as image:
             width, height = image.size  # swapped perhaps if a camera was turned
@@ -218,7 +218,7 @@ def _pixels(path: Path) -> int:
 
 
 def _amount(count: int) -> str:
-    """Bytes as text: 23.8 GB."""
+    """Format bytes as text: 23.8 GB."""
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= size:
             return f"{count / size:,.1f} {unit}"

@@ -1,7 +1,7 @@
-"""The files of the decoded cache: arrays in .npy format, named by what they were decoded from.
+"""The files of the decoded cache: arrays in .npy format, named by a digest of their source.
 
-An entry is written whole or not at all, and its name changes with its source: its path, size or
-time of change. So an entry is right if it is there and as long as its header says.
+An entry is written whole or not at all, and its name depends on its source's path, size and time
+of change. So an entry is valid if it exists and is as long as its header says.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gcseg.errors import DataError, OutputError
 from gcseg.system.files import atomic_write
 
 _FORMAT = b"gcseg decoded 1"
-"""Part of all names: another way of decoding or storing takes another number."""
+"""Part of all names; increase the number when decoding or storing changes."""
 
 HEADER_BYTES = 128
 # Source: numpy.lib.format, version 1.0: magic, length of the rest, a Python literal, line feed.
@@ -34,7 +34,7 @@ _HEADER = re.compile(
 )
 
 Entry = tuple[str, "str | None"]
-"""Paths of a pair's decoded image and label; no label in a split without."""
+"""Paths of a pair's decoded image and label; the label is None in a split without labels."""
 
 Size = tuple[int, int]
 """Height and width."""
@@ -43,9 +43,9 @@ REMEDY = "free space there, or choose another folder with dataset.cache_folder="
 
 
 class SourceKeys:
-    """Digests that name decoded files: of a source's path, size and time of change.
+    """Digests that name decoded files, made from a source's path, size and time of change.
 
-    What is the same for many files is looked up once, so use one object for all pairs of a split.
+    Values that many files share are looked up once, so use one object for all pairs of a split.
     """
 
     def __init__(self) -> None:
@@ -53,18 +53,18 @@ class SourceKeys:
         self._tables: dict[int, bytes] = {}
 
     def image(self, pair: Pair) -> str:
-        """The key of a pair's image.
+        """Return the key of a pair's image.
 
         Raises:
-            DataError: It is missing.
+            DataError: The image is missing.
         """
         return self._key("image", pair.image, b"")
 
     def label(self, pair: Pair) -> str | None:
-        """The key of a pair's label, which its label space decides too; None if it has none.
+        """Return the key of a pair's label and its label space; None without a label.
 
         Raises:
-            DataError: It is missing.
+            DataError: The label is missing.
         """
         if pair.label is None:
             return None
@@ -74,7 +74,7 @@ class SourceKeys:
         return self._key("label", pair.label, self._tables[id(space)])
 
     def entry(self, folder: Path, pair: Pair) -> Entry:
-        """Where a pair's arrays are kept, whether or not they are there yet.
+        """Return the paths of a pair's arrays, whether or not they exist yet.
 
         Raises:
             DataError: A source is missing.
@@ -112,7 +112,7 @@ def write_array(path: str, array: UInt8Array) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Give errors of writing below the cache's folder their remedy."""
+    """Add the remedy to errors of writing below the cache's folder."""
     try:
         yield
     except OutputError as error:
@@ -122,7 +122,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def array_size(path: str, channels: int) -> Size | None:
-    """Height and width of a whole entry; None if it is missing, damaged or cut off."""
+    """Return height and width of a whole entry; None if it is missing, damaged or cut off."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -141,18 +141,18 @@ def array_size(path: str, channels: int) -> Size | None:
 
 
 def entry_size(files: Entry) -> Size | None:
-    """Height and width of a whole image with a whole label of the same size, else None."""
+    """Return height and width of a whole image with a whole label of the same size, else None."""
     image, label = files
     size = array_size(image, 3)
     return size if label is None or array_size(label, 1) == size else None
 
 
 def open_array(path: str, shape: tuple[int, ...]) -> UInt8Array:
-    """An entry's array, not to be written, of which only what is used is read from the disk.
+    """Map an entry as a read-only array; only the parts that are used are read from the disk.
 
     Args:
-        path: Of an entry whose size is known.
-        shape: (H, W) or (H, W, 3).
+        path: Path of an entry whose size is known.
+        shape: Shape of the array: (H, W) or (H, W, 3).
 
     Raises:
         DataError: The entry is gone or was cut off in the meantime.
@@ -175,18 +175,18 @@ def open_array(path: str, shape: tuple[int, ...]) -> UInt8Array:
 
 @contextmanager
 def building(folder: Path, say: Callable[[str], object]) -> Iterator[None]:
-    """Be the only process that writes below a folder, and remove what killed ones have left.
+    """Lock a folder for writing by this process alone, and remove leftovers of killed ones.
 
     Args:
-        folder: Of the cache; made if it is missing.
-        say: Told for whom this process waits, if it has to.
+        folder: Folder of the cache; made if it is missing.
+        say: Callback that is passed a line on the process that is waited for, if there is one.
 
     Raises:
         OutputError: The folder can't be made, written or locked.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        # A file and not the folder itself, because network file systems lock nothing else.
+        # Lock a file, not the folder itself, because network file systems lock nothing else.
         lock = (folder / ".lock").open("a+")
     with lock:
         with writing(folder):

@@ -24,10 +24,10 @@ class SharedSamples:
     """Samples in one block of memory, read without a copy.
 
     Loader processes share the block however they are started: a fork inherits it, and others
-    are handed its file descriptor, not its content.
+    receive its file descriptor, not its content.
 
     Args:
-        samples: Pairs and what they decode to.
+        samples: Pairs with their decoded image and label.
     """
 
     def __init__(self, samples: Iterable[tuple[Pair, Sample]]) -> None:
@@ -54,7 +54,7 @@ class SharedSamples:
         weakref.finalize(self, os.close, descriptor)
 
     def __call__(self, pair: Pair) -> Sample:
-        """The sample of a pair, as arrays that can't be written."""
+        """Return the sample of a pair as read-only arrays."""
         start, height, width, labelled = self._places[pair.name]
         image: UInt8Array = np.ndarray((height, width, 3), np.uint8, self._pages, start)
         if not labelled:
@@ -62,22 +62,22 @@ class SharedSamples:
         return image, np.ndarray((height, width), np.uint8, self._pages, start + image.size)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For a process that is being started: the block itself stays where it is."""
+        """Return the state for a process that is being started; the block itself is not copied."""
         return {"block": reduction.DupFd(self._descriptor), "places": self._places}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """The same block in another process."""
+        """Attach to the same block in another process."""
         self._attach(state["block"].detach(), state["places"])
 
 
 def available_memory(root: Path = Path("/")) -> int | None:
-    """Bytes of memory that can still be taken; None where the system does not say.
+    """Return the bytes of memory that can still be taken; None where the system does not report it.
 
-    The least of what the system has and what the process's control groups allow, as a batch
-    system or a container sets them.
+    It is the minimum of the system's free memory and the limits of the process's control groups,
+    which batch systems and containers set.
 
     Args:
-        root: Holds the system's folders `proc` and `sys`.
+        root: Folder that holds the system's `proc` and `sys`.
     """
     try:
         found = re.search(r"^MemAvailable: +(\d+) kB", (root / "proc/meminfo").read_text(), re.M)
@@ -89,7 +89,7 @@ def available_memory(root: Path = Path("/")) -> int | None:
 
 
 def _allowed_by_groups(root: Path) -> list[int]:
-    """What each control group (version 2) around this process leaves it."""
+    """Return the memory that each control group (version 2) of this process leaves it, in bytes."""
     top = root / "sys/fs/cgroup"
     try:
         own = re.search(r"^0::/(.*)$", (root / "proc/self/cgroup").read_text(), re.M)
@@ -101,7 +101,7 @@ def _allowed_by_groups(root: Path) -> list[int]:
         try:
             limit = int((folder / "memory.max").read_text())  # the word max: ValueError
             used = int((folder / "memory.current").read_text())
-            # Files that are cached make room when memory is asked for.
+            # Cached files are evicted when memory is requested.
             files = re.search(r"^inactive_file (\d+)", (folder / "memory.stat").read_text(), re.M)
         except (OSError, ValueError):
             files = None

@@ -1,1 +1,1 @@
-"""What is wrong with a data set, or odd."""
+"""Checks that find errors and oddities in a dataset."""

@@ -1,4 +1,4 @@
-"""How well labels fit their pictures, and which two labels were exchanged: seen from content."""
+"""Measure how well labels fit their pictures, and find exchanged labels, from content alone."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy.typing as npt
 from gcseg.data.reading import UInt8Array
 
 CANDIDATES = 1000
-"""How many pairs, the poorest fits, are compared with each other."""
+"""Number of pairs, the poorest fits, that are compared with each other."""
 
 FEWEST = 20
-"""With fewer pairs nothing is known of how well any label fits any picture."""
+"""Smallest number of pairs; with fewer, the fit of labels to pictures can't be judged."""
 
 _HEIGHT, _WIDTH = 96, 128  # of the grid on which all pictures are compared
-_SAMPLES = 4  # at most, of each cell and along each axis
-_STEEP = 3  # steps count up to so many times their mean
+_SAMPLES = 4  # largest number in each cell along each axis
+_STEEP = 3  # steps are cut off at this multiple of their mean
 _NORMAL = 1.4826  # standard deviation of normal values whose median absolute deviation is 1
 _FIT = 4.0  # standard deviations by which both exchanged labels must fit better than others do
 _GAIN = 2.5  # standard deviations by which both must fit better than the own labels
@@ -33,10 +33,10 @@ class Outline(NamedTuple):
 
     Args:
         edges: Steps between neighbouring cells, 255 the steepest.
-        boundaries: Whether the label changes between these cells, 8 to a byte.
-        fit: Their correlation, -1 to 1.
-        height: Of the picture, in pixels.
-        width: Likewise.
+        boundaries: Whether the label changes between these cells, packed 8 to a byte.
+        fit: Correlation of edges and boundaries, -1 to 1.
+        height: Height of the picture, in pixels.
+        width: Width of the picture, in pixels.
     """
 
     edges: UInt8Array
@@ -50,10 +50,10 @@ class Exchange(NamedTuple):
     """Two pairs whose labels fit much better when they are exchanged.
 
     Args:
-        first: Index of a pair.
-        second: Index of the other.
-        before: The fits of the two pictures and their own labels.
-        after: The fits of the two pictures and each other's labels.
+        first: Index of one pair.
+        second: Index of the other pair.
+        before: Fits of the two pictures and their own labels.
+        after: Fits of the two pictures and each other's labels.
     """
 
     first: int
@@ -63,18 +63,18 @@ class Exchange(NamedTuple):
 
 
 def outline(image: UInt8Array, label: UInt8Array) -> Outline | None:
-    """Compare where a picture has edges with where its label has boundaries.
+    """Compare a picture's edges with its label's boundaries.
 
     Args:
-        image: H x W x 3.
-        label: H x W.
+        image: Picture, H x W x 3.
+        label: Class indices, H x W.
 
     Returns:
-        None where the picture has no edge or the label no boundary.
+        The outline; None where the picture has no edge or the label no boundary.
     """
     height, width = label.shape
     grid = (_WIDTH, _HEIGHT)
-    # The mean of a few pixels of each cell instead of all: the picture's size hardly matters.
+    # The mean of a few pixels per cell instead of all, so that the picture's size hardly matters.
     across, down = (
         min(max(size // cells, 1), _SAMPLES) for size, cells in ((width, _WIDTH), (height, _HEIGHT))
     )
@@ -94,38 +94,38 @@ def outline(image: UInt8Array, label: UInt8Array) -> Outline | None:
 
 
 def _steps(one: UInt8Array, other: UInt8Array) -> UInt8Array:
-    """Differences of colour, cut off so that a few steep ones do not outweigh all others."""
+    """Return differences of colour, cut off so that a few steep ones do not dominate the others."""
     red, green, blue = cv2.split(cv2.absdiff(one, other))
     steps = cv2.max(cv2.max(red, green), blue)
-    # Of those that are no 0: a small picture that was enlarged has many of these.
+    # Zeros do not count: a small picture that was enlarged has many of them.
     limit = max(_STEEP * float(steps.sum()) / max(cv2.countNonZero(steps), 1), 1.0)
     return np.asarray(cv2.convertScaleAbs(steps, alpha=255 / limit), np.uint8).ravel()
 
 
 def _standardised(values: npt.NDArray[np.uint8 | np.bool_]) -> Float32Array:
-    """Values of mean 0 and norm 1, so that the dot product of two is their correlation."""
+    """Scale values to mean 0 and norm 1, so that the dot product of two is their correlation."""
     centred = values.astype(np.float32)
     centred -= centred.mean()
     return np.asarray(centred / np.linalg.norm(centred), np.float32)
 
 
 def poorest(outlines: Sequence[tuple[int, Outline]]) -> list[tuple[int, Outline]]:
-    """The `CANDIDATES` pairs, index and outline, in which an exchange is looked for."""
+    """Return the `CANDIDATES` pairs (index and outline) among which exchanges are searched."""
     return sorted(heapq.nsmallest(CANDIDATES, outlines, key=lambda item: (item[1].fit, item[0])))
 
 
 def exchanged(outlines: Sequence[tuple[int, Outline]]) -> list[Exchange]:
     """Find pairs of one size whose labels were exchanged.
 
-    Every label is laid over every picture. How well labels fit pictures that are not theirs says
-    what is chance, for this picture and this label: all street scenes have much in common. Two
-    labels count as exchanged if each fits the other's picture far better than chance, and better
-    than its own picture. Where most labels do not fit their own pictures that well (sparse ones,
-    drawn loosely), nothing is known and nothing is found. The frames of a video that differ little
-    are found only where their labels differ enough.
+    Every label is compared with every picture. The fit of labels to other pictures gives the level
+    of chance for this picture and this label, as all street scenes have much in common. Two labels
+    count as exchanged if each fits the other's picture far better than chance, and better than its
+    own picture. Where most labels do not fit their own pictures that well (sparse ones, drawn
+    loosely), nothing is found. Frames of a video that differ little are found only where their
+    labels differ enough.
 
     Args:
-        outlines: Indices of pairs, and their outlines; the poorest fits where there are many.
+        outlines: Indices of pairs, and their outlines; with many pairs, the poorest fits.
 
     Returns:
         The exchanges, best first; no pair is in two.
@@ -135,7 +135,7 @@ def exchanged(outlines: Sequence[tuple[int, Outline]]) -> list[Exchange]:
     fits = _all_fits([outline for _, outline in outlines])
     scores = _scores(fits)
     own = scores.diagonal()
-    if np.median(own) < _FIT:  # these labels fit no better than chance: it would tell of exchanges
+    if np.median(own) < _FIT:  # no better than chance: chance would be reported
         return []
     both = np.minimum(scores, scores.T)
     gain = np.minimum(scores - own[:, None], (scores - own[:, None]).T)
@@ -155,7 +155,7 @@ def exchanged(outlines: Sequence[tuple[int, Outline]]) -> list[Exchange]:
 
 
 def _all_fits(outlines: Sequence[Outline]) -> Float32Array:
-    """Correlations of every picture (rows) with every label (columns)."""
+    """Compute the correlation of every picture (rows) with every label (columns)."""
     count = outlines[0].edges.size
     edges = np.stack([_standardised(one.edges) for one in outlines])
     unpacked = (np.unpackbits(one.boundaries, count=count) for one in outlines)
@@ -164,11 +164,11 @@ def _all_fits(outlines: Sequence[Outline]) -> Float32Array:
 
 
 def _scores(fits: Float32Array) -> Float32Array:
-    """Fits in standard deviations above what the picture and the label have with any other.
+    """Express fits in standard deviations above those with any other picture or label.
 
-    What is usual is told by medians, which an exchange hardly moves. Means would be moved by the
-    very fit that is judged: among n others no fit is further than sqrt(n - 1) deviations from
-    their mean, so that few pairs would hide each exchange.
+    The usual fit is estimated by medians, which an exchange hardly moves. Means would be moved by
+    the judged fit itself: among n others no fit is further than sqrt(n - 1) deviations from their
+    mean, so that with few pairs each exchange would be hidden.
     """
     by_picture, by_label = _medians(_others(fits)), _medians(_others(fits.T))
     usual = by_picture[:, None] + by_label[None, :] - np.median(_others(fits))
@@ -177,11 +177,11 @@ def _scores(fits: Float32Array) -> Float32Array:
     # The largest of three estimates: better to miss an exchange than to invent one.
     spread = np.maximum(_medians(of_pictures)[:, None], _medians(of_labels)[None, :])
     spread = _NORMAL * np.maximum(spread, np.median(of_pictures))
-    return np.asarray((fits - usual) / np.maximum(spread, 1e-6), np.float32)  # 0: all are alike
+    return np.asarray((fits - usual) / np.maximum(spread, 1e-6), np.float32)  # 0 if all are equal
 
 
 def _others(values: Float32Array) -> Float32Array:
-    """The rows of a square matrix without its diagonal."""
+    """Return the rows of a square matrix without its diagonal."""
     count = len(values)
     return values[~np.eye(count, dtype=bool)].reshape(count, count - 1)
 

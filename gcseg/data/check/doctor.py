@@ -22,7 +22,7 @@ from gcseg.errors import DataError
 Where = tuple[str, int]
 """A split and an index in it."""
 
-_LISTED = 5  # places of one picture in a message
+_LISTED = 5  # largest number of places of one picture in a message
 
 
 def read_split(
@@ -31,11 +31,11 @@ def read_split(
     """Call a dataset's reader and collect its faults instead of stopping at the first.
 
     Args:
-        reader: A reader with its arguments bound (`functools.partial`). One that has no argument
+        reader: Reader with its arguments bound (`functools.partial`). One without an argument
             `faults` ends at its first fault, which is then the only one.
 
     Returns:
-        What is whole of the split, None if nothing is, and the faults.
+        The undamaged part of the split, None if there is none, and the faults.
     """
     faults: list[DataError] = []
     collects = "faults" in inspect.signature(reader).parameters
@@ -52,15 +52,15 @@ def check(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Diagnosis:
-    """Read every image and label of the splits once and say what is wrong with them.
+    """Read every image and label of the splits once and return what is wrong with them.
 
     The result depends neither on the order in which files are read nor on `workers`.
 
     Args:
-        splits: By name, with or without labels.
-        faults: What reading the splits found, by name, also of splits that could not be read.
+        splits: Splits by name, with or without labels.
+        faults: Faults found when reading the splits, by name, also of splits that can't be read.
         workers: Threads; by default one for each core that is available.
-        progress: Told how many images are done.
+        progress: Callback that is passed how many images are done.
     """
     findings = [from_error(error, split) for split in faults for error in faults[split]]
     every = [(split, index) for split, dataset in splits.items() for index in range(len(dataset))]
@@ -78,7 +78,7 @@ def check(
             counts[split].append(seen.counts)
         if seen.outline is not None:
             outlines.append((position, seen.outline))
-        if len(outlines) >= 2 * CANDIDATES:  # the others need not stay in memory
+        if len(outlines) >= 2 * CANDIDATES:  # frees the memory of the others
             outlines = poorest(outlines)
     balance = {
         split: _balance(splits[split].label_space.names, counted)
@@ -114,7 +114,7 @@ def _balance(names: tuple[str, ...], counted: Sequence[npt.NDArray[np.int64]]) -
 
 
 def _of_labels(split: str, dataset: SegmentationDataset, balance: Balance) -> list[Finding]:
-    """What the labels of a split hold, all together."""
+    """Find faults of all labels of a split together."""
     seen = Survey(dataset.description, dataset.label_space, balance.pixels, balance.ignored,
                   balance.images, len(dataset))  # fmt: skip
     if (error := seen.wrong()) is not None:
@@ -126,7 +126,7 @@ def _of_labels(split: str, dataset: SegmentationDataset, balance: Balance) -> li
 def _repeated(
     splits: Mapping[str, SegmentationDataset], pictures: Mapping[bytes, Sequence[Where]]
 ) -> list[Finding]:
-    """Pictures that are there more than once."""
+    """Find pictures that occur more than once."""
     found = []
     for places in pictures.values():
         if len(places) < 2:
@@ -153,7 +153,7 @@ def _exchanges(
     every: Sequence[Where],
     outlines: Sequence[tuple[int, Outline]],
 ) -> list[Finding]:
-    """Labels of two images that were exchanged, in the order of their files."""
+    """Find labels of two images that were exchanged, in the order of their files."""
     found = []
     for exchange in sorted(exchanged(outlines)):
         places = [every[position] for position in (exchange.first, exchange.second)]
@@ -173,7 +173,7 @@ def _exchanges(
 
 
 def _notes(labelled: Mapping[str, Balance], compared: int) -> tuple[str, ...]:
-    """What could not be looked for; nothing where there are no labels at all."""
+    """Return notes on checks that were not possible; none if there are no labels at all."""
     if not labelled or compared >= FEWEST:
         return ()
     pairs = f"{compared} pair{'' if compared == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Everything that one pair of files shows: what training would meet, and what it would not see."""
+"""Examine one pair of files for errors in training and for faults that training overlooks."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from gcseg.data.reading import UInt8Array, count_values, read_image, read_label
 from gcseg.errors import DataError
 
 _ANIMATED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
-"""Formats of several pictures; a JPEG has its depth or thumbnail as a second one."""
+"""Formats checked for several pictures; JPEG is not, as its second one is depth or a thumbnail."""
 _Result = TypeVar("_Result")
 
 
 @dataclass
 class Examination:
-    """What was seen of one pair.
+    """Result of examining one pair.
 
     Args:
-        findings: What is wrong with it.
-        digest: Of the picture's size and pixels; None if it can't be read.
+        findings: Findings of the pair.
+        digest: Digest of the picture's size and pixels; None if it can't be read.
         counts: Pixels of the label by value (256); None without a readable label.
-        outline: For finding exchanged labels; None if that can't be told.
+        outline: Outline for finding exchanged labels; None if it can't be computed.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -44,9 +44,9 @@ class Examination:
 
 
 def examine(dataset: SegmentationDataset, split: str, index: int) -> Examination:
-    """Read one pair as training would, once, and look at it from all sides.
+    """Read one pair once, as training would, and run all checks on it.
 
-    Whatever fails becomes a finding of this pair.
+    Every error becomes a finding of this pair.
     """
     pair = dataset.pairs[index]
     seen = Examination()
@@ -96,7 +96,7 @@ def _examine(dataset: SegmentationDataset, split: str, index: int, seen: Examina
 def _examine_apart(
     pair: Pair, split: str, error: FileError, seen: Examination
 ) -> tuple[UInt8Array | None, UInt8Array | None]:
-    """Look at both files of a refused pair by themselves: each may have its own fault."""
+    """Examine both files of a refused pair separately, as each may have its own fault."""
     errors: list[FileError] = []
     image = _attempt(lambda: read_image(pair.image), errors)
     label = None
@@ -127,7 +127,7 @@ def _attempt(read: Callable[[], _Result], errors: list[FileError]) -> _Result | 
 
 
 def _are_swapped(pair: Pair, label: Path) -> bool:
-    """Whether the image can be read as the label, and the label as an image."""
+    """Return whether the image can be read as the label, and the label as an image."""
     errors: list[FileError] = []
     _attempt(lambda: read_label(pair.image, pair.label_space), errors)
     _attempt(lambda: read_image(label), errors)
@@ -135,7 +135,7 @@ def _are_swapped(pair: Pair, label: Path) -> bool:
 
 
 def from_error(error: DataError, split: str) -> Finding:
-    """The finding that an error of a reader or of a file amounts to."""
+    """Return the finding for an error of a reader or of a file."""
     if not isinstance(error, FileError):
         return Finding("reading", split, error.cause, error.remedy)
     pixels = sum(error.values.values())
@@ -155,7 +155,7 @@ class _Header(NamedTuple):
 def _examine_header(
     pair: Pair, split: str, image: UInt8Array, label: UInt8Array | None, seen: Examination
 ) -> None:
-    """Find what reading an image as 8-bit RGB passes over."""
+    """Find properties that are lost when an image is read as 8-bit RGB."""
 
     def add(kind: str, message: str, remedy: str) -> None:
         seen.findings.append(Finding(kind, split, message, remedy, (pair.image,)))
@@ -201,13 +201,13 @@ def _add_rotation(
 
 
 def _header(path: Path) -> _Header | None:
-    """What Pillow knows of an image before it is decoded; None for formats that it can't read."""
+    """Read an image's header with Pillow; None for formats that it can't read."""
     try:
         with Image.open(path) as file:
-            # Pillow decodes a whole PNG to look for EXIF behind its pixels.
+            # For EXIF behind a PNG's pixels, Pillow would decode all of it.
             may_turn = file.format != "PNG" or "exif" in file.info
             orientation = int(file.getexif().get(ORIENTATION, 1)) if may_turn else 1
-            # The mode of 16-bit colours is RGB: only how they are stored tells.
+            # The mode of 16-bit colours is RGB, so only the storage format shows them.
             raw_modes = [
                 tile.args[0] if isinstance(tile.args, tuple) else tile.args for tile in file.tile
             ]

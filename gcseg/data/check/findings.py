@@ -1,4 +1,4 @@
-"""What a check found: kinds, severities, the whole diagnosis, and how it is printed."""
+"""Findings of a check: kinds, severities, the whole diagnosis, and its printed form."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ _LISTED = 10
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong with some files, or with a split.
+    """A fault of some files, or of a split.
 
     Args:
-        kind: One of `KINDS`.
-        split: In which split, or in which two.
-        message: What is wrong, with the values.
-        remedy: What to do about it.
+        kind: Kind of the fault, one of `KINDS`.
+        split: Name of the split, or of both splits.
+        message: Description of the fault, with the values.
+        remedy: Advice on what to do.
         files: The files at fault.
-        severity: `error` or `warning`; that of the kind by default.
-        values: For label values: how many pixels have each.
+        severity: `error` or `warning`; by default the severity of the kind.
+        values: Number of pixels by label value, for faults of values.
     """
 
     kind: str
@@ -70,7 +70,7 @@ class Finding:
             object.__setattr__(self, "severity", KINDS[self.kind])
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """Return all fields in a form for JSON."""
         return {
             "kind": self.kind,
             "severity": self.severity,
@@ -83,14 +83,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Balance:
-    """How often the classes occur in the readable labels of a split.
+    """Frequencies of the classes in the readable labels of a split.
 
     Args:
-        names: The classes.
-        images: How many labels were read.
-        pixels: Pixels by class.
-        images_with: Labels in which each class occurs.
-        ignored: Pixels that are ignored.
+        names: Names of the classes.
+        images: Number of labels that were read.
+        pixels: Number of pixels by class.
+        images_with: Number of labels in which each class occurs.
+        ignored: Number of ignored pixels.
     """
 
     names: tuple[str, ...]
@@ -110,7 +110,7 @@ class Balance:
         return tuple(count / max(1, self.images) for count in self.images_with)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """Return all fields in a form for JSON."""
         rows = zip(self.names, self.pixel_frequency, self.image_frequency, strict=True)
         classes = [
             {"name": name, "pixel_frequency": pixels, "image_frequency": images}
@@ -122,13 +122,13 @@ class Balance:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a check found in some splits.
+    """Findings of a check of some splits.
 
     Args:
-        findings: In the order of the splits and files, those of whole splits last.
-        images: How many images were looked at, by split.
-        balance: Of the splits with labels.
-        notes: What could not be looked for, and why.
+        findings: Findings in the order of the splits and files, those of whole splits last.
+        images: Number of checked images by split.
+        balance: Class balance of the splits with labels.
+        notes: Checks that were not possible, with the reason.
     """
 
     findings: tuple[Finding, ...]
@@ -138,28 +138,28 @@ class Diagnosis:
 
     @property
     def ok(self) -> bool:
-        """Whether there is no error; there may be warnings."""
+        """Return whether there is no error; there may be warnings."""
         return not self.errors
 
     @property
     def errors(self) -> int:
-        """How many findings are errors."""
+        """Return the number of errors."""
         return sum(finding.severity == "error" for finding in self.findings)
 
     @property
     def warnings(self) -> int:
-        """How many findings are warnings."""
+        """Return the number of warnings."""
         return len(self.findings) - self.errors
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many findings there are by kind, in the order of `KINDS`."""
+        """Return the number of findings by kind, in the order of `KINDS`."""
         counts = Counter(finding.kind for finding in self.findings)
         return {kind: counts[kind] for kind in KINDS if counts[kind]}
 
     @property
     def verdict(self) -> str:
-        """The outcome in one line."""
+        """Return the outcome in one line."""
         images = f"in {_count(sum(self.images.values()), 'image')}"
         if not self.findings:
             return f"ok: nothing wrong {images}"
@@ -169,7 +169,7 @@ class Diagnosis:
         return f"not ok: {_count(self.errors, 'error')} and {warnings} {images}"
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """Return all fields in a form for JSON."""
         return {
             "ok": self.ok,
             "verdict": self.verdict,
@@ -224,7 +224,7 @@ def _print_kind(kind: str, findings: Sequence[Finding], console: TextConsole) ->
 
 
 def _print_balance(balances: Mapping[str, Balance], console: TextConsole) -> None:
-    """A row for each class; shares of pixels and of images for each split."""
+    """Print a row for each class, with its shares of pixels and of images for each split."""
     table = Table(title="classes: % of labelled pixels / % of images", title_justify="left")
     table.add_column("class")
     columns: list[tuple[str, ...]] = []

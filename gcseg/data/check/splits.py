@@ -1,4 +1,4 @@
-"""What a training's two splits hold, seen before it begins."""
+"""Check the labels of a training's two splits before it begins."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _LISTED = 3
 
 
 def check_splits(train: SegmentationDataset, val: SegmentationDataset) -> None:
-    """Refuse labels that can't be learnt from or scored, and tell what is odd.
+    """Refuse labels that can't be learnt from or scored, and report what is odd.
 
     Args:
         train: The split that is trained on.
-        val: The split by which checkpoints are chosen.
+        val: The split on which checkpoints are selected.
 
     Raises:
-        DataError: All pixels are ignored, or one class is all that occurs in training.
+        DataError: All pixels are ignored, or only one class occurs in training.
     """
     training, validation = survey(train), survey(val)
     if (error := training.wrong()) is not None:
@@ -37,7 +37,7 @@ def check_splits(train: SegmentationDataset, val: SegmentationDataset) -> None:
 
 
 def _tell_of_shared_pictures(train: SegmentationDataset, val: SegmentationDataset) -> None:
-    """Warn of files that are in both splits; pictures that are copies are the doctor's to find."""
+    """Warn of files that are in both splits; copies of pictures are found by the doctor only."""
     trained = {os.path.realpath(pair.image) for pair in train.pairs}
     shared = [pair.name for pair in val.pairs if os.path.realpath(pair.image) in trained]
     if shared:

@@ -1,4 +1,4 @@
-"""What the labels of a split hold, seen before a network is trained on them or chosen by them."""
+"""Survey the labels of a split before a network is trained on them or selected by them."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from gcseg.system.terminal import announce
 from gcseg.system.text import say
 
 MOST_LABELS = 200
-"""Labels that are looked at, evenly spread; two seconds for 2048x1024 pixels on two cores."""
+"""Number of labels surveyed, evenly spread; 2 s for 2048x1024 pixels on two cores."""
 LARGE_SHARE = 0.5
-"""Of ignored pixels; Cityscapes ignores an eighth, VOC a twentieth."""
+"""Share of ignored pixels that is unusual; Cityscapes ignores an eighth, VOC a twentieth."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Pixels of some labels of a split.
+    """Pixel counts of some labels of a split.
 
     Args:
-        description: Where the split is.
-        space: What its labels mean.
-        pixels: Of each of the C classes.
-        ignored: Pixels that are ignored.
-        looked_at: Labels that were looked at.
-        labels: Labels that there are.
+        description: Location of the split.
+        space: Meaning of the labels' values.
+        pixels: Number of pixels of each of the C classes.
+        ignored: Number of ignored pixels.
+        looked_at: Number of surveyed labels.
+        labels: Number of labels in the split.
     """
 
     description: str
@@ -46,7 +46,7 @@ class Survey:
 
     @property
     def whole(self) -> bool:
-        """Whether all labels were looked at."""
+        """Return whether all labels were surveyed."""
         return self.looked_at == self.labels
 
     @property
@@ -66,11 +66,11 @@ class Survey:
 
     @property
     def loud(self) -> bool:
-        """Whether what `doubts` says makes scores worthless, and is no mere note."""
+        """Return whether `doubts` make scores worthless, and are more than a note."""
         return self.ignored_share > LARGE_SHARE or len(self.occurring) == 1
 
     def wrong(self) -> DataError | None:
-        """Why nothing can be learnt or told from these labels; None if something can."""
+        """Return the error if nothing can be learnt or scored from these labels; None otherwise."""
         if not self.occurring:
             return DataError(
                 f"all pixels of {self._where()} are ignored", self._remedy(self.space.names)
@@ -80,10 +80,10 @@ class Survey:
         return None
 
     def doubts(self) -> list[tuple[str, str]]:
-        """What is likely a mistake: the cause and the remedy of each."""
+        """Return the cause and the remedy of each likely mistake."""
         if len(self.occurring) == 1:
             return [(self._only_one(), self._remedy(self.absent))]
-        # A rare class may well be missing in a part of the labels.
+        # A rare class may be missing in a part of the labels.
         if self.absent and self.whole:
             cause = (
                 f"{len(self.absent)} of {len(self.pixels)} classes never occur in {self._where()}, "
@@ -119,11 +119,11 @@ class Survey:
 
 
 def tell(seen: Survey, *, notes: bool = True) -> None:
-    """Say on a command's outputs what is odd about labels.
+    """Report on a command's outputs what is odd about labels.
 
     Args:
-        seen: What they hold.
-        notes: Whether that is said too which may well be meant.
+        seen: Survey of the labels.
+        notes: Whether to report also what may be intended.
     """
     error = seen.wrong()
     for cause, remedy in seen.doubts() if error is None else [(error.cause, error.remedy)]:
@@ -134,14 +134,14 @@ def tell(seen: Survey, *, notes: bool = True) -> None:
 
 
 def survey(dataset: SegmentationDataset, most: int = MOST_LABELS) -> Survey:
-    """Look at labels of a split.
+    """Survey labels of a split.
 
     Args:
         dataset: The split, with labels.
-        most: How many labels are looked at; evenly spread where there are more.
+        most: Largest number of surveyed labels; if there are more, they are evenly spread.
 
     Raises:
-        DataError: One of them can't be read.
+        DataError: A label can't be read.
     """
     indices = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int))
     counts = np.zeros(256, np.int64)

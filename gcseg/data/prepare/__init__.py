@@ -1,4 +1,4 @@
-"""From what the authors of a dataset publish to the files that its reader reads."""
+"""Preparation of datasets: from the published archives to the files that the readers read."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ PREPARATIONS: dict[str, Preparation] = {
     "cityscapes": prepare_cityscapes,
     "voc": prepare_voc,
 }
-"""By the dataset's name. Folders of one's own need no preparation, and drawn scenes make it."""
+"""Preparation by dataset name. User-defined folders need none; drawn scenes write themselves."""

@@ -1,4 +1,4 @@
-"""ADE20k's benchmark: ADEChallengeData2016, fetched and unpacked."""
+"""Download and unpack ADE20k's benchmark, ADEChallengeData2016."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def prepare_ade20k(
     progress: ProgressBar = silent,
     say: Say = print,
 ) -> dict[str, int]:
-    """Fetch and unpack the benchmark's images and annotations; arguments as `Preparation`.
+    """Download and unpack the images and annotations; see `Preparation` for the arguments.
 
-    The archive stays in the root, from where it can be removed.
+    The archive stays in the root and can be removed afterwards.
 
     Raises:
         DataError: An archive is damaged or an image has no annotation.
-        DownloadError: The archive can't be fetched or has a wrong checksum.
+        DownloadError: The archive can't be downloaded or has a wrong checksum.
         OutputError: The disk is too small or can't be written.
     """
     with alone_in(root):
@@ -56,7 +56,7 @@ def prepare_ade20k(
 
 
 def _place(path: PurePosixPath) -> PurePosixPath | None:
-    """Pictures and annotations, from the archive or from a folder that was unpacked of it."""
+    """Return the path of a picture or annotation, in the archive or a folder unpacked from it."""
     below = PurePosixPath(*path.parts[-3:])
     wanted = {("images", ".jpg"), ("annotations", ".png")}
     if len(below.parts) < 3 or below.parts[1] not in IMAGES:

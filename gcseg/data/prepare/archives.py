@@ -1,7 +1,7 @@
-"""Read zip and tar archives and folders alike, and unpack of them what is wanted.
+"""Read zip and tar archives and folders alike, and unpack selected files.
 
 Files are never extracted by the archive's own names and modes: paths that lead out are refused,
-links and device files are passed over, and each file appears whole or not at all.
+links and device files are skipped, and each file appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from gcseg.errors import ConfigError, DataError, OutputError
 from gcseg.system.download import readable_size
 
 ProgressBar = Callable[[str], AbstractContextManager[Progress]]
-"""Opens a display of progress, in files, as `gcseg.system.terminal.progress_bar`."""
+"""Opens a display of progress, counted in files, like `gcseg.system.terminal.progress_bar`."""
 
 Place = Callable[[PurePosixPath], "PurePosixPath | None"]
-"""Where a file of an archive goes, relative to the dataset's folder; None if it is not wanted."""
+"""Maps a file's path in an archive to its path in the dataset's folder; None if not wanted."""
 
 BLOCK = 1 << 20  # bytes read at once
 DISK_BLOCK = 4096  # bytes that most file systems reserve at once
@@ -41,10 +41,10 @@ class Entry:
     """A file in an archive or a folder.
 
     Args:
-        source: The archive or the folder.
-        path: In it; never absolute, and without `..`.
-        size: Bytes, unpacked.
-        open: Opens it to be read.
+        source: Path of the archive or the folder.
+        path: Path in the source; never absolute, and without `..`.
+        size: Unpacked size in bytes.
+        open: Function that opens the file for reading.
     """
 
     source: Path
@@ -53,11 +53,11 @@ class Entry:
     open: Callable[[], IO[bytes]]
 
     def __str__(self) -> str:
-        """The file's path and that of its archive, for messages."""
+        """Return the file's path and that of its archive, for messages."""
         return f"{self.path} in {self.source}"
 
     def blocks(self) -> Iterator[bytes]:
-        """The content, a block at a time.
+        """Yield the content, one block at a time.
 
         Raises:
             DataError: The archive is damaged or can't be read.
@@ -67,13 +67,13 @@ class Entry:
                 yield block
 
     def read(self) -> bytes:
-        """The whole content; errors as `blocks`."""
+        """Read the whole content; errors as in `blocks`."""
         return b"".join(self.blocks())
 
 
 @contextmanager
 def silent(description: str) -> Iterator[Progress]:
-    """A `ProgressBar` that shows nothing."""
+    """Show nothing; a `ProgressBar`."""
     yield lambda done, total: None
 
 
@@ -82,12 +82,12 @@ def opened(source: Path) -> Iterator[list[Entry]]:
     """Open a zip or tar archive, or a folder, for as long as its entries are used.
 
     Yields:
-        The regular files in the order in which they are stored, which is also the one to read them
-        in: going back in a compressed tar archive starts over. Hidden files are left out.
+        The regular files in the order in which they are stored, which is also the order to read
+        them in: going back in a compressed tar archive starts over. Hidden files are left out.
 
     Raises:
-        ConfigError: There is no such file.
-        DataError: The archive is damaged, encrypted or none, or holds a path that leads out of it.
+        ConfigError: The file does not exist.
+        DataError: The file is damaged, encrypted or no archive, or a path in it leads out of it.
     """
     if not source.exists():
         raise ConfigError(f"source {source} does not exist", "give an archive or a folder")
@@ -110,21 +110,21 @@ def opened(source: Path) -> Iterator[list[Entry]]:
 
 
 def unpack(entries: Sequence[Entry], target: Path, place: Place, progress: ProgressBar) -> int:
-    """Unpack what is wanted and not there yet.
+    """Unpack wanted files that do not exist yet.
 
-    After a kill the next call goes on with the files that are missing.
+    After a kill the next call continues with the missing files.
 
     Args:
-        entries: What `opened` gives.
-        target: The folder.
-        place: Where each goes below it.
+        entries: Entries from `opened`.
+        target: Folder that receives the files.
+        place: Maps an entry's path to its path below the folder.
         progress: Shows the number of files.
 
     Returns:
-        How many files are wanted, those included that were there.
+        Number of wanted files, including those that existed.
 
     Raises:
-        DataError: The archive is damaged, or files are there that differ in size from its own.
+        DataError: The archive is damaged, or existing files differ in size from the archive's.
         OutputError: The disk is too small or can't be written.
     """
     wanted = 0
@@ -159,15 +159,15 @@ def unpack(entries: Sequence[Entry], target: Path, place: Place, progress: Progr
 
 @contextmanager
 def whole(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file under a hidden name and rename it to its own, so that there is no half file.
+    """Write a file under a hidden name and rename it at the end, so that there is no half file.
 
-    Unlike `gcseg.system.files.atomic_write` this does not wait for the disk: with thousands of
-    small files that takes longer than everything else. Call `os.sync` after the last.
+    Unlike `gcseg.system.files.atomic_write` this does not wait for the disk, which would be slower
+    than everything else with thousands of small files. Call `os.sync` after the last.
 
     Raises:
-        OutputError: It can't be written.
+        OutputError: The file can't be written.
     """
-    temporary = path.with_name(f".{path.name}.partial")  # what a kill leaves is written over
+    temporary = path.with_name(f".{path.name}.partial")  # overwrites what a kill has left
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -185,7 +185,7 @@ def check_space(folder: Path, sizes: Sequence[int]) -> None:
     """Check that files of these sizes (bytes) have room in a folder, which need not exist.
 
     Raises:
-        OutputError: They have not.
+        OutputError: The disk has too little room.
     """
     needed = sum(-(-size // DISK_BLOCK) * DISK_BLOCK for size in sizes)
     there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
@@ -200,7 +200,7 @@ def check_space(folder: Path, sizes: Sequence[int]) -> None:
 
 @contextmanager
 def _faults(source: Path) -> Iterator[None]:
-    """Say which archive it is that can't be read."""
+    """Turn errors of reading an archive into one that names it."""
     try:
         yield
     except (
@@ -209,7 +209,7 @@ def _faults(source: Path) -> Iterator[None]:
         zlib.error,
         lzma.LZMAError,
         EOFError,
-        NotImplementedError,  # a compression that zipfile does not know
+        NotImplementedError,  # a compression that zipfile does not support
         OSError,
     ) as error:
         raise DataError(
@@ -272,5 +272,5 @@ def _inside(source: Path, name: str) -> PurePosixPath:
 
 
 def _hidden(path: PurePosixPath) -> bool:
-    """Whether it is a hidden file, or one that macOS puts beside the others."""
+    """Return whether a file is hidden, or one that macOS adds to archives."""
     return any(part.startswith((".", "__MACOSX")) for part in path.parts)

@@ -1,4 +1,4 @@
-"""CamVid as the authors of SegNet arranged it: train/ and trainannot/, val/, test/."""
+"""CamVid in SegNet's layout: train/ and trainannot/, val/ and valannot/, test/ and testannot/."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def prepare_camvid(
 ) -> dict[str, int]:
     """Arrange CamVid; see `Preparation` for the arguments.
 
-    Nothing is fetched, whatever `download` says: the pictures come without a licence, and SegNet's
+    Nothing is downloaded, whatever `download` is: the pictures come without a licence, and SegNet's
     repository is for personal and research use only (CC BY-NC 4.0).
 
     Raises:
-        DataError: There is no CamVid in SegNet's arrangement, or an archive is damaged.
+        DataError: There is no CamVid in SegNet's layout, or an archive is damaged.
         OutputError: The disk is too small or can't be written.
     """
     with alone_in(root):

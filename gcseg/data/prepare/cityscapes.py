@@ -1,4 +1,4 @@
-"""Cityscapes: unpacked, with the labels as train ids beside the label ids."""
+"""Unpack Cityscapes, and write the labels as train ids next to the label ids."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def prepare_cityscapes(
 ) -> dict[str, int]:
     """Unpack Cityscapes and write its train ids; see `Preparation` for the arguments.
 
-    Beside every `*_gtFine_labelIds.png` comes a `*_gtFine_labelTrainIds.png`, equal to what the
-    official scripts make, so that reading maps no values. Where such files are already there
-    their size and values are checked. The archives need a login, so nothing is fetched.
+    Each `*_gtFine_labelIds.png` gets a `*_gtFine_labelTrainIds.png` next to it, equal to the output
+    of the official scripts, so that reading maps no values. Where such files exist, their size and
+    values are checked. The archives need a login, so nothing is downloaded.
 
     Raises:
         DataError: Images or labels are missing or wrong, or an archive is damaged.
@@ -63,7 +63,7 @@ def prepare_cityscapes(
 
 
 def _place(top: str, path: PurePosixPath) -> PurePosixPath | None:
-    """Images or label ids, as split/city/file below leftImg8bit or gtFine."""
+    """Return the path of an image or label ids, as split/city/file below leftImg8bit or gtFine."""
     below = PurePosixPath(*path.parts[-4:])
     if len(below.parts) < 4 or below.parts[0] != top or below.parts[1] not in IMAGES:
         return None
@@ -79,7 +79,7 @@ def _part(below: PurePosixPath) -> Part | None:
     return Part(split, "label", name[: name.index("_gtFine_")])
 
 
-# Each is an archive of its own, and may be unpacked to a folder of its own.
+# Each is a separate archive, and may be unpacked to a separate folder.
 LAYOUTS = [
     Layout(name, partial(_place, top), (f"{top}/train",), _part)
     for name, top in zip(NAMES, ENDINGS, strict=True)

@@ -1,4 +1,4 @@
-"""The one place in an archive or a folder at which a dataset lies, and whether it is whole."""
+"""Layouts of datasets: find the one folder of a source that has a layout, and check image pairs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gcseg.errors import DataError
 
 
 class Part(NamedTuple):
-    """What a file of a dataset is.
+    """Role of a file in a dataset.
 
     Args:
-        split: The split that it belongs to.
-        kind: image or label.
-        name: By which image and label belong together.
+        split: Split of the file.
+        kind: Kind of the file: image or label.
+        name: Name that an image and its label share.
     """
 
     split: str
@@ -28,14 +28,14 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """How a dataset, or what one of its archives holds, is arranged below a folder.
+    """Arrangement below a folder of a dataset, or of the part in one of its archives.
 
     Args:
-        name: What it is called in messages.
-        place: Gives of a file's path the end that lies below that folder; None if the file has
+        name: Name of the layout in messages.
+        place: Maps a file's path to the end of it that lies below that folder; None if the file has
             none of the dataset's names.
-        folders: Below that folder, each with files; where one is missing there is no dataset.
-        part: What the file at such an end is; None for lists and labels that nobody reads.
+        folders: Folders below it, each with files; if one is missing, there is no dataset.
+        part: Maps such an end to the file's role; None for lists and labels that are not read.
         all_labelled: Whether each image must have a label, and not only each label an image.
     """
 
@@ -49,7 +49,7 @@ class Layout:
 def at_one_place(
     source: Path, entries: Iterable[Entry], layout: Layout, target: Path
 ) -> list[Entry]:
-    """The files of a source that lie below the one folder with a layout; none without one.
+    """Return the files of a source below the one folder with a layout; none if there is none.
 
     Raises:
         DataError: There are several such folders.
@@ -71,19 +71,19 @@ def at_one_place(
 def the_one(
     source: Path, bases: Iterable[PurePosixPath], name: str, target: Path
 ) -> PurePosixPath | None:
-    """The only one of some folders in a source, or None if there is none.
+    """Return the only one of some folders in a source, or None if there is none.
 
-    A folder that is reached by two ways, through links, counts once, and the folder that is
-    unpacked to only if there is no other.
+    A folder that is reached in two ways, through links, counts once. The target counts only if
+    there is no other.
 
     Args:
-        source: The archive or folder.
-        bases: Folders in it.
-        name: What they hold, for messages.
-        target: Where files are unpacked to.
+        source: Path of the archive or folder.
+        bases: Candidate folders in it.
+        name: Description of their content, for messages.
+        target: Folder to which files are unpacked.
 
     Raises:
-        DataError: They are several.
+        DataError: There are several such folders.
     """
     found = {(source / base).resolve(): base for base in bases}
     if len(found) > 1:
@@ -106,18 +106,18 @@ def check_pairs(
     layouts: Sequence[Layout],
     done: Collection[str] = (),
 ) -> None:
-    """Check, before anything is written, that images and labels have each other's names.
+    """Check, before anything is written, that each image and label has a partner of its name.
 
-    A split of which there are only images or only labels may get the others later.
+    A split with only images or only labels passes, as it may get the others later.
 
     Args:
-        target: The folder; what is in it counts too.
-        entries: What is to be unpacked to it.
-        layouts: Of the dataset.
+        target: Folder of the dataset; files in it count too.
+        entries: Entries that will be unpacked to it.
+        layouts: Layouts of the dataset.
         done: Splits that need no check.
 
     Raises:
-        DataError: One has no partner.
+        DataError: An image or label has no partner.
     """
     names: dict[tuple[str, str], set[str]] = {}
     ends = [_part(entry.path, layouts) for entry in entries]
@@ -145,7 +145,7 @@ def check_pairs(
 
 
 def split_of(path: PurePosixPath, layouts: Sequence[Layout]) -> str | None:
-    """The split that a file of a source belongs to, if to one."""
+    """Return the split that a file of a source belongs to, if any."""
     part = _part(path, layouts)
     return None if part is None else part.split
 

@@ -1,4 +1,4 @@
-"""Index masks made from labels of another form, many at once."""
+"""Convert labels of another form to index masks, many at once."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from gcseg.data.reading import UInt8Array, read_label
 from gcseg.errors import DataError
 
 AT_ONCE = 256
-"""Masks whose sources may be in memory together."""
+"""Number of masks whose sources may be in memory together."""
 
 
 @dataclass(frozen=True)
 class Mask:
-    """A mask that is to be there.
+    """A mask that is to be written.
 
     Args:
-        target: Its file, a PNG.
-        source: From what it is made, for messages.
-        picture: The image file whose height and width it must have.
-        read: Gives its values, H x W uint8; called in a thread, and not if the file is there.
+        target: Path of its PNG file.
+        source: Description of its source, for messages.
+        picture: Image file whose height and width it must have.
+        read: Returns its values, H x W uint8; called in a thread, and only if the file is missing.
     """
 
     target: Path
@@ -47,21 +47,21 @@ def write_masks(
     report: Progress,
     palette: UInt8Array | None = None,
 ) -> None:
-    """Write the masks that are missing and check those that are there.
+    """Write the masks that are missing and check those that exist.
 
-    Each appears whole or not at all; after a kill the next call writes those that are missing.
+    Each appears whole or not at all; after a kill the next call writes the missing ones.
 
     Args:
-        masks: What is to be there; the iterable is advanced in the caller's thread only.
-        total: How many these are.
-        space: What values they may have.
-        report: Told how many are done.
-        palette: Colours by value, 256 x 3; grey without.
+        masks: Masks to write; the iterable is advanced in the caller's thread only.
+        total: Number of masks.
+        space: Label space of the allowed values.
+        report: Callback that is passed the number of masks done.
+        palette: Colours by value, 256 x 3; None for grey masks.
 
     Raises:
-        DataError: A mask has another size than its picture or a value out of its label space, or a
-            file can't be read.
-        OutputError: One can't be written.
+        DataError: A mask has another size than its picture or a value outside its label space, or
+            a file can't be read.
+        OutputError: A mask can't be written.
     """
     waiting = iter(masks)
     done = 0
@@ -76,7 +76,7 @@ def write_masks(
 
 
 def _ensure(space: LabelSpace, palette: UInt8Array | None, mask: Mask) -> bool:
-    """Check a mask or write it; returns whether it was written."""
+    """Check a mask or write it; return whether it was written."""
     if mask.target.exists():
         anew = f"remove {mask.target} to have it made anew"
         try:

@@ -1,4 +1,4 @@
-"""The masks that VOC's training set is augmented with, in the forms in which they are published."""
+"""The masks of VOC's augmented training set, in both published forms."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from gcseg.data.reading import UInt8Array
 from gcseg.errors import ConfigError, DataError
 
 FOLDER = "SegmentationClassAug"
-"""What the masks' folder is called where somebody has converted them."""
+"""Name of the masks' folder where they have been converted."""
 
 _NAME = re.compile(r"\d{4}_\d{6}")  # of a picture of VOC
 
 
 def masks_of(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """Masks by picture, in the order of the archive.
+    """Return the masks by picture, in the order of the archive.
 
-    These are SBD's `cls/<name>.mat`, or `SegmentationClassAug/<name>.png`; the folder that holds
-    them may also have been given itself.
+    These are SBD's `cls/<name>.mat`, or `SegmentationClassAug/<name>.png`; a source may also be the
+    folder that holds them.
     """
     return {entry.path.stem: entry for entry in entries if _is_mask(entry)}
 
 
 def at_one_place(source: Path, entries: Sequence[Entry], target: Path) -> list[Entry]:
-    """Masks that lie in the one folder of a source with such, and the lists of SBD beside it.
+    """Return the masks in the only folder of a source with masks, and SBD's lists next to it.
 
     Raises:
         DataError: There are several such folders.
@@ -55,9 +55,9 @@ def _is_mask(entry: Entry) -> bool:
 
 
 def listed_names(entries: Sequence[Entry]) -> set[str]:
-    """The pictures in SBD's own train.txt and val.txt, which split it in another way than VOC."""
+    """Return the pictures in SBD's own train.txt and val.txt, whose splits differ from VOC's."""
     lists = {PurePosixPath("dataset", name) for name in ("train.txt", "val.txt")}
-    # The folder dataset may have been given itself.
+    # The source may be the folder dataset itself.
     lists |= {PurePosixPath(path.name) for path in lists}
     return {
         name
@@ -68,7 +68,7 @@ def listed_names(entries: Sequence[Entry]) -> set[str]:
 
 
 def check_reader() -> None:
-    """Check that what reads .mat files is installed.
+    """Check that the reader of .mat files is installed.
 
     Raises:
         ConfigError: scipy is missing.
@@ -86,14 +86,14 @@ def read_mask(entry: Entry, content: bytes) -> UInt8Array:
     """Read a mask.
 
     Args:
-        entry: Where it is.
-        content: The bytes of that file.
+        entry: Archive entry of the mask.
+        content: Content of that file.
 
     Returns:
-        H x W uint8 values.
+        Mask values, H x W uint8.
 
     Raises:
-        DataError: It is damaged, or no index mask.
+        DataError: The file is damaged, or no index mask.
     """
     try:
         values = _of_mat(content) if entry.path.suffix == ".mat" else _of_png(content)
@@ -105,7 +105,7 @@ def read_mask(entry: Entry, content: bytes) -> UInt8Array:
 
 
 def _of_mat(content: bytes) -> UInt8Array:
-    """SBD's struct GTcls with the field Segmentation."""
+    """Read the field Segmentation of SBD's struct GTcls."""
     from scipy.io import loadmat
 
     struct = loadmat(io.BytesIO(content), variable_names=["GTcls"])["GTcls"]

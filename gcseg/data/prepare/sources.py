@@ -1,4 +1,4 @@
-"""Where the archives of a dataset come from, and what is there in the end."""
+"""Find, download and unpack the archives of a dataset, and count the resulting images."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ Say = Callable[[str], None]
 """Takes a line for the user."""
 
 Read = Callable[[Path, str], SegmentationDataset]
-"""A dataset's reader: of the dataset's folder and a split."""
+"""A dataset's reader, called with the dataset's folder and a split."""
 
 
 class Preparation(Protocol):
-    """Brings one dataset into the form that its reader reads, and leaves alone what is there.
+    """Brings one dataset into the form that its reader reads; existing files are left alone.
 
     Args:
-        root: The dataset's folder; made if need be.
-        sources: Archives or folders that hold it, or folders in which its archives lie. Archives
-            under their official names in the root count as given.
-        download: Whether what is missing is fetched, where its terms allow that.
-        expected: Images by split as published; None for a tree of another size.
-        progress: Shows how far each step is.
-        say: Takes terms of use and notes.
+        root: The dataset's folder; made if it is missing.
+        sources: Archives or folders that hold the dataset, or folders that hold its archives.
+            Archives under their official names in the root count as given.
+        download: Whether missing files are downloaded, where their terms allow that.
+        expected: Published number of images by split; None for a tree of another size.
+        progress: Shows the progress of each step.
+        say: Callback that is passed terms of use and notes.
 
     Returns:
-        The number of images by split, as the dataset's reader finds them.
+        The number of images by split, as counted by the dataset's reader.
 
     Raises:
         ConfigError: A source does not exist.
-        DataError: Something is missing, damaged or of an unexpected number.
-        DownloadError: A file can't be fetched, or has a wrong checksum.
+        DataError: Something is missing or damaged, or its number is unexpected.
+        DownloadError: A file can't be downloaded, or has a wrong checksum.
         OutputError: The disk is too small or can't be written.
     """
 
@@ -63,10 +63,10 @@ class Archive:
     """A file on the web.
 
     Args:
-        name: Under which it is kept in the dataset's folder.
-        url: From where it comes.
-        checksum: As `gcseg.system.download.download` takes it.
-        terms: What is said before it is fetched.
+        name: File name in the dataset's folder.
+        url: Address of the file.
+        checksum: Checksum in the form for `gcseg.system.download.download`.
+        terms: Terms of use, shown before the download.
     """
 
     name: str
@@ -75,21 +75,21 @@ class Archive:
     terms: str
 
     def fetch(self, folder: Path, reason: str, *, allowed: bool, say: Say) -> Path:
-        """Fetch it into a folder.
+        """Download the archive into a folder.
 
         Args:
-            folder: Where it is kept.
-            reason: Why it is needed, for messages.
-            allowed: Whether it may be fetched.
-            say: Takes its terms.
+            folder: Folder that receives the file.
+            reason: Reason for the download, for messages.
+            allowed: Whether it may be downloaded.
+            say: Callback that is passed its terms.
 
         Returns:
-            Where it is.
+            Path of the file.
 
         Raises:
-            DataError: It may not be fetched.
-            DownloadError: It can't be fetched or has another checksum.
-            OutputError: It can't be written.
+            DataError: The archive may not be downloaded.
+            DownloadError: The archive can't be downloaded or has another checksum.
+            OutputError: The file can't be written.
         """
         path = folder / self.name
         if not allowed:
@@ -105,10 +105,10 @@ class Archive:
 
 @contextmanager
 def alone_in(root: Path) -> Iterator[None]:
-    """Make a dataset's folder, and keep other preparations out of it.
+    """Make a dataset's folder and lock it against other preparations.
 
     Raises:
-        OutputError: It can't be made.
+        OutputError: The folder can't be made.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -119,12 +119,12 @@ def alone_in(root: Path) -> Iterator[None]:
 
 
 def given(root: Path, sources: Sequence[Path], names: Sequence[str]) -> list[Path]:
-    """The archives and folders to look through.
+    """Return the archives and folders to look through.
 
     Args:
         root: The dataset's folder, in which archives count if they have one of the names.
-        sources: What the user gave. Of a folder in which such archives lie these are taken.
-        names: What the archives, and folders unpacked from them, are called.
+        sources: Paths given by the user. From a folder that holds such archives, these are taken.
+        names: Names of the archives, and of folders unpacked from them.
 
     Raises:
         ConfigError: A source is a device or a pipe.
@@ -149,20 +149,20 @@ def unpack_given(
     progress: ProgressBar,
     say: Say,
 ) -> None:
-    """Unpack into a folder what archives and folders hold of a dataset.
+    """Unpack a dataset's files from archives and folders into one folder.
 
-    Splits that the dataset's reader finds complete get no file. Of each source files are taken
+    Splits that the dataset's reader finds complete get no file. From each source, files are taken
     from one place only, and nothing is written before all of it is known to fit together.
 
     Args:
         root: The dataset's folder.
-        paths: What `given` finds.
-        target: Where the files go, the root or below it.
-        layouts: Of which each source has one or more.
+        paths: Archives and folders, from `given`.
+        target: Folder that receives the files, the root or below it.
+        layouts: Layouts; each source has one or more of them.
         read: The dataset's reader.
-        splits: The splits that it knows.
+        splits: Splits that the reader knows.
         progress: Shows the number of files.
-        say: Told what was not needed.
+        say: Callback that is passed a line on each source that was not needed.
 
     Raises:
         ConfigError: A source does not exist.
@@ -200,12 +200,12 @@ def unpack_given(
 def found_in(
     source: Path, entries: Sequence[Entry], layouts: Sequence[Layout], target: Path
 ) -> list[Entry]:
-    """The files of a source that have one of some layouts; errors as `at_one_place`."""
+    """Return the files of a source that have one of some layouts; errors as in `at_one_place`."""
     return [entry for layout in layouts for entry in at_one_place(source, entries, layout, target)]
 
 
 def is_complete(read: Read, root: Path, split: str) -> bool:
-    """Whether a dataset's reader finds a split, with a label for each image."""
+    """Return whether a dataset's reader finds a split, with a label for each image."""
     try:
         read(root, split)
     except (ConfigError, DataError):
@@ -214,9 +214,9 @@ def is_complete(read: Read, root: Path, split: str) -> bool:
 
 
 def note_not_needed(root: Path, paths: Sequence[Path], say: Say) -> None:
-    """Say that a dataset is complete without the archives and folders that were given."""
+    """Report that a dataset is complete without the given archives and folders."""
     for path in paths:
-        if not path.resolve().is_relative_to(root.resolve()):  # there it was perhaps not given
+        if not path.resolve().is_relative_to(root.resolve()):  # others may not have been given
             say(f"note: {root} is complete, {path} was not needed")
 
 
@@ -232,7 +232,7 @@ def count(
     expected: Mapping[str, int] | None,
     say: Say,
 ) -> dict[str, int]:
-    """Read each split, and say where its number of images is not the published one.
+    """Read each split, and report where its number of images is not the published one.
 
     Raises:
         DataError: A file is missing.

@@ -63,12 +63,12 @@ PALETTE[IGNORE_INDEX] = (224, 224, 192)  # as in VOC's own masks
 
 @dataclass(frozen=True)
 class _Devkit:
-    """What VOC itself has.
+    """The devkit of VOC without SBD's masks.
 
     Args:
-        folder: VOC2012.
-        train: The names in train.txt.
-        val: The names in val.txt.
+        folder: Path of VOC2012.
+        train: Names in train.txt.
+        val: Names in val.txt.
     """
 
     folder: Path
@@ -77,11 +77,11 @@ class _Devkit:
 
     @property
     def augmented(self) -> Path:
-        """Where the masks of the augmented set are."""
+        """Return the folder of the augmented set's masks."""
         return self.folder / sbd.FOLDER
 
     def list_of(self, name: str) -> Path:
-        """The file that lists a split."""
+        """Return the file that lists a split."""
         return self.folder / LISTS / f"{name}.txt"
 
 
@@ -94,24 +94,23 @@ def prepare_voc(
     progress: ProgressBar = silent,
     say: Say = print,
 ) -> dict[str, int]:
-    """Unpack VOC 2012 and make SegmentationClassAug/, trainaug.txt and aug.txt of it and SBD.
+    """Unpack VOC 2012 and make SegmentationClassAug/, trainaug.txt and aug.txt from it and SBD.
 
     trainaug is VOC's train and all of SBD without VOC's val: 10,582 pictures. A picture of VOC's
     train gets VOC's own mask, with its ignored boundaries (255). The others, listed in aug.txt, get
     SBD's, which has none. PaddleSeg and mmsegmentation train on the same masks, as they read the
-    former from SegmentationClass and the latter by aug.txt. Masks and lists that are there stay as
-    they are. Some copies of SegmentationClassAug hold SBD's masks for VOC's train too; that is
-    said.
+    former from SegmentationClass and the latter by aug.txt. Existing masks and lists are kept. Some
+    copies of SegmentationClassAug hold SBD's masks for VOC's train too, which is reported.
 
-    The masks come from SBD, or from a SegmentationClassAug that somebody has made, each as an
-    archive or a folder. SBD is fetched where there is neither. Archives that were fetched stay in
-    the root, from where they can be removed. See `Preparation` for the arguments.
+    The masks come from SBD, or from an existing SegmentationClassAug, each as an archive or a
+    folder. SBD is downloaded if neither is given. Downloaded archives stay in the root and can be
+    removed there. See `Preparation` for the arguments.
 
     Raises:
         ConfigError: A source does not exist, or scipy is missing, which reads SBD.
-        DataError: trainaug has not the expected number of pictures, one of them is in val, or
-            something is missing or damaged.
-        DownloadError: A file can't be fetched or has a wrong checksum.
+        DataError: trainaug does not have the expected number of pictures, one of them is in val,
+            or something is missing or damaged.
+        DownloadError: A file can't be downloaded or has a wrong checksum.
         OutputError: The disk is too small or can't be written.
     """
     with ExitStack() as stack:
@@ -150,16 +149,16 @@ def prepare_voc(
             write = _to_write(devkit, names, masks)
             write_masks(write, len(names), VOC, report, PALETTE)
         _write_list(devkit.list_of("aug"), names - devkit.train)
-        _write_list(devkit.list_of(AUGMENTED), names)  # the last, as it makes the split complete
+        _write_list(devkit.list_of(AUGMENTED), names)  # last, as it completes the split
         _note_other_masks(devkit, say)
         return count(voc, root, list(IMAGES), expected, say)
 
 
 def _parts_of(path: Path, entries: list[Entry], folder: Path) -> tuple[list[Entry], list[Entry]]:
-    """What of a source is the devkit's, and what are masks of the augmented set.
+    """Split a source into entries of the devkit and masks of the augmented set.
 
     Raises:
-        DataError: It holds neither.
+        DataError: The source holds neither.
     """
     devkit = at_one_place(path, entries, LAYOUT, folder)
     masks = sbd.at_one_place(path, entries, folder / sbd.FOLDER)
@@ -172,13 +171,13 @@ def _parts_of(path: Path, entries: list[Entry], folder: Path) -> tuple[list[Entr
 
 
 def _folder(root: Path) -> Path:
-    """Where VOC2012 is, or is to be; the reader knows the same places."""
+    """Return the current or future path of VOC2012; the reader knows the same places."""
     places = [root / "VOCdevkit" / "VOC2012", root / "VOC2012", root]
     return next((place for place in places if (place / LISTS).is_dir()), places[0])
 
 
 def _place(path: PurePosixPath) -> PurePosixPath | None:
-    """What segmentation needs of the devkit, from its archive or from the folder VOC2012."""
+    """Return the path below VOC2012 of a file that segmentation needs; None for other files."""
     for folder, suffix in WANTED.items():
         below = PurePosixPath(*path.parts[-1 - len(folder.parts) :])
         if (below.parent, below.suffix) == (folder, suffix):
@@ -201,10 +200,10 @@ def _names(dataset: SegmentationDataset) -> list[str]:
 
 
 def _augmented(devkit: _Devkit, entries: Sequence[Entry]) -> set[str]:
-    """The names in trainaug: as listed, or else of VOC's train and all that have another mask.
+    """Return the names in trainaug: as listed, or else VOC's train and all that have another mask.
 
     Raises:
-        DataError: One that is listed is in val.
+        DataError: A listed name is in val.
     """
     listing = devkit.list_of(AUGMENTED)
     if listing.is_file():
@@ -227,7 +226,7 @@ def _without_mask(devkit: _Devkit, names: Set[str], masks: Mapping[str, Entry]) 
 
 
 def _is_incomplete(devkit: _Devkit, names: Set[str], expected: Mapping[str, int] | None) -> bool:
-    """Whether SBD is needed, where no masks have been given."""
+    """Return whether SBD is needed if no masks have been given."""
     if devkit.list_of(AUGMENTED).is_file():
         return bool(_without_mask(devkit, names, {}))
     return len(names) != expected[AUGMENTED] if expected else names == devkit.train
@@ -239,10 +238,10 @@ def _check(
     masks: Mapping[str, Entry],
     expected: Mapping[str, int] | None,
 ) -> None:
-    """Check the names in trainaug.
+    """Check that all names in trainaug have a mask, and that their number is as expected.
 
     Raises:
-        DataError: One has no mask, or they are too few or too many.
+        DataError: A name has no mask, or there are too few or too many names.
     """
     listing = devkit.list_of(AUGMENTED)
     whole_sbd = f"give the whole of SBD ({SBD.name}) with source="
@@ -260,7 +259,7 @@ def _check(
 
 
 def _to_write(devkit: _Devkit, names: Set[str], masks: Mapping[str, Entry]) -> Iterator[Mask]:
-    """VOC's own masks and those that are there, then the others as their archive is read."""
+    """Yield VOC's own masks and those that exist, then the others in the order of their archive."""
 
     def mask(name: str, source: str, read: Callable[[], UInt8Array]) -> Mask:
         picture = devkit.folder / "JPEGImages" / f"{name}.jpg"
@@ -284,7 +283,7 @@ def _write_list(path: Path, names: Set[str]) -> None:
 
 
 def _note_other_masks(devkit: _Devkit, say: Say) -> None:
-    """Say if pictures of VOC's train have other masks than VOC's own."""
+    """Report pictures of VOC's train whose masks are not VOC's own."""
 
     def same(name: str) -> bool:
         folders = (devkit.augmented, devkit.folder / "SegmentationClass")

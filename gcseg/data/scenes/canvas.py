@@ -1,4 +1,4 @@
-"""The camera of a drawn scene, and the pair of image and label that everything is drawn into."""
+"""The camera of a drawn scene, and the canvas: an image and its label that are drawn together."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Pixels = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
 
 NEAREST = 1.5
-"""Metres from the camera within which everything is moved to this distance."""
+"""Nearest distance from the camera, in metres; nearer points are moved to it."""
 
 _FARTHEST_PIXEL = 30_000  # OpenCV's fixed-point coordinates overflow beyond 2**15
 
 
 def mix(first: Color, second: Color, share: float) -> Color:
-    """The colour that lies `share` (a fraction) of the way from the first to the second."""
+    """Return the colour that lies `share` (a fraction) of the way from the first to the second."""
     return (
         first[0] + (second[0] - first[0]) * share,
         first[1] + (second[1] - first[1]) * share,
@@ -31,12 +31,12 @@ def mix(first: Color, second: Color, share: float) -> Color:
 
 
 def scale(color: Color, factor: float) -> Color:
-    """The colour `factor` times as bright; `Canvas` clips it when it is painted."""
+    """Return the colour `factor` times as bright; `Canvas` clips it when it is painted."""
     return color[0] * factor, color[1] * factor, color[2] * factor
 
 
 def pick(rng: np.random.Generator, colors: tuple[Color, ...], jitter: float = 0.12) -> Color:
-    """One of the colours, a bit (`jitter`, a fraction) brighter or darker."""
+    """Return one of the colours at random, up to `jitter` (a fraction) brighter or darker."""
     return scale(colors[int(rng.integers(len(colors)))], float(rng.uniform(1 - jitter, 1 + jitter)))
 
 
@@ -64,7 +64,7 @@ class Camera:
     curvature: float
 
     def view(self, points: npt.ArrayLike) -> Points:
-        """World points (... x 3) relative to the camera (... x 3), in metres."""
+        """Return world points (... x 3) relative to the camera (... x 3), in metres."""
         view = np.array(points, np.float64)
         depth = np.maximum(view[..., 2], NEAREST)
         view[..., 0] += self.curvature * depth * depth - self.offset
@@ -73,10 +73,10 @@ class Camera:
         return view
 
     def project(self, points: npt.ArrayLike) -> Pixels:
-        """World points (... x 3) as whole pixels (... x 2): column and row."""
+        """Project world points (... x 3) to whole pixels (... x 2): column and row."""
         world = np.asarray(points, np.float64)
-        # Coordinate by coordinate and without np.clip: with the few points of a polygon, it is
-        # the number of calls that takes the time.
+        # Coordinate by coordinate and without np.clip: with a polygon's few points, the number of
+        # calls determines the time.
         x, y, z = world.reshape(-1, 3).T
         depth = np.maximum(z, NEAREST)
         zoom = self.focal / depth
@@ -90,7 +90,7 @@ class Camera:
         return np.rint(pixels).astype(np.int32).reshape(*world.shape[:-1], 2)
 
     def pixels_per_metre(self, z: float) -> float:
-        """Size in pixels of a metre at the distance `z` in metres."""
+        """Return the size in pixels of a metre at the distance `z` in metres."""
         return self.focal / max(z, NEAREST)
 
 
@@ -99,9 +99,9 @@ class Canvas:
     """An image and its label, drawn into with the same pixels, so that they can't disagree.
 
     Args:
-        image: H x W x 3 RGB.
-        label: H x W label ids.
-        camera: Where the scene is seen from.
+        image: RGB image, H x W x 3.
+        label: Label ids, H x W.
+        camera: Camera that sees the scene.
         haze: Colour that far things fade to.
         haze_density: Share of a thing's colour lost per metre.
     """
@@ -113,7 +113,7 @@ class Canvas:
     haze_density: float
 
     def fade(self, z: float) -> float:
-        """Share (0..1) of a colour that the haze takes at the distance `z` in metres."""
+        """Return the share (0..1) of a colour that the haze takes at the distance `z` in metres."""
         return 1.0 - math.exp(-self.haze_density * max(z, 0.0))
 
     def fill_pixels(self, polygons: Sequence[Pixels], color: Color, label_id: int) -> None:
@@ -130,7 +130,7 @@ class Canvas:
         if not world.size:
             return
         world = world if world.ndim == 3 else world[None]
-        # Of two opposite corners: a mean over all of them would take longer than the filling.
+        # From two opposite corners: the mean over all would take longer than the filling.
         distance = (float(world[0, 0, 2]) + float(world[-1, -2, 2])) / 2
         color = mix(color, self.haze, self.fade(distance))
         self.fill_pixels(list(self.camera.project(world)), color, label_id)
@@ -141,10 +141,10 @@ class Canvas:
         """Fill discs that face the camera, one after the other.
 
         Args:
-            centers: World points, N x 3, all at one distance.
-            radii: N radii in metres.
-            colors: N colours.
-            label_id: What they are.
+            centers: World points of the centres, N x 3, all at one distance.
+            radii: Radii in metres, N of them.
+            colors: Colours of the discs, N of them.
+            label_id: Label id of the discs.
         """
         world = np.asarray(centers, np.float64)
         distance = float(world[0, 2])
@@ -159,7 +159,7 @@ class Canvas:
 def smooth_noise(
     rng: np.random.Generator, shape: tuple[int, int], cell: float
 ) -> npt.NDArray[np.float32]:
-    """Random H x W values of mean 0 and deviation about 1 that change over `cell` pixels."""
+    """Draw H x W random values of mean 0 and deviation about 1 that change over `cell` pixels."""
     height, width = shape
     rows, columns = int(height / cell) + 2, int(width / cell) + 2
     coarse = rng.standard_normal((rows, columns), np.float32)

@@ -1,4 +1,4 @@
-"""The cars of a drawn street: solid bodies, so that they look right from every side."""
+"""The cars of a drawn street, as solid bodies that look right from every side."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAINTS: tuple[Color, ...] = (
 )  # fmt: skip
 
 DETAILED = 28.0
-"""Metres up to which the small parts of a car are drawn."""
+"""Distance in metres up to which the small parts of a car are drawn."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class CarShape:
     """A car's side view: metres from its middle towards its front, and above the ground.
 
     Args:
-        profile: Outline from the rear bumper over the roof to the front bumper.
-        glass: Which outline segments are panes, by their first point.
-        windows: Outline of the side windows.
+        profile: Outline points from the rear bumper over the roof to the front bumper.
+        glass: First points of the outline segments that are panes.
+        windows: Outline points of the side windows.
         half_width: Half the width in metres.
     """
 
@@ -75,7 +75,7 @@ Place = tuple[float, float, float]
 
 
 def _place(points: Points, place: Place) -> Points:
-    """Car points (... x 3: right, up, ahead) turned and moved to their place in the world."""
+    """Turn car points (... x 3: right, up, ahead) and move them to their place in the world."""
     x, z, heading = place
     sine, cosine = np.sin(heading), np.cos(heading)
     right, up, ahead = points[..., 0], points[..., 1], points[..., 2]
@@ -85,7 +85,7 @@ def _place(points: Points, place: Place) -> Points:
 
 
 def _face_camera(canvas: Canvas, faces: Points, middle: Points) -> npt.NDArray[np.bool_]:
-    """Which outer sides of a body (K x 4 x 3, corners in order) are turned to the camera."""
+    """Return which outer sides of a body (K x 4 x 3, corners in order) face the camera."""
     view = canvas.camera.view(faces)
     center = view.mean(axis=1)
     normal = np.cross(view[:, 1] - view[:, 0], view[:, 2] - view[:, 1])
@@ -94,7 +94,7 @@ def _face_camera(canvas: Canvas, faces: Points, middle: Points) -> npt.NDArray[n
 
 
 def _on_face(face: Points, left: float, right: float, low: float, high: float) -> Points:
-    """A rectangle (4 x 3) on a four-cornered face, by fractions across and up it."""
+    """Return a rectangle (4 x 3) on a four-cornered face, by fractions across and up it."""
     across = np.array([left, right, right, left])[:, None]
     up = np.array([low, low, high, high])[:, None]
     bottom = face[0] * (1 - across) + face[1] * across
@@ -103,7 +103,7 @@ def _on_face(face: Points, left: float, right: float, low: float, high: float) -
 
 
 def _draw_bumper(canvas: Canvas, face: Points, *, rear: bool) -> None:
-    """Lamps, number plate and tires of a car's rear or front."""
+    """Draw lamps, number plate and tires of a car's rear or front."""
     lamp: Color = (176, 24, 26) if rear else (238, 236, 214)
     # Not down to the ground: the wheels stand behind the bumper, so they end higher up.
     ground = -0.7 * float(face[0, 1]) / float(face[3, 1] - face[0, 1])
@@ -118,7 +118,7 @@ def _draw_bumper(canvas: Canvas, face: Points, *, rear: bool) -> None:
 
 
 def _draw_wheels(canvas: Canvas, shape: CarShape, side: float, place: Place) -> None:
-    """Both wheels of one side of a car."""
+    """Draw both wheels of one side of a car."""
     turn = np.linspace(0, 2 * np.pi, 14, endpoint=False)
     rim = np.stack([np.zeros(14), np.sin(turn), np.cos(turn)], axis=-1)
     wheels = [
@@ -133,7 +133,7 @@ def _draw_wheels(canvas: Canvas, shape: CarShape, side: float, place: Place) -> 
 def _draw_car_side(
     canvas: Canvas, shape: CarShape, side: float, outline: Points, paint: Color, place: Place
 ) -> None:
-    """The left (-1) or right (1) side of a car: sheet metal, windows and wheels."""
+    """Draw the left (-1) or right (1) side of a car: sheet metal, windows and wheels."""
     canvas.fill(outline, scale(paint, 0.72), ids.CAR)
     ahead, up = np.array(shape.windows).T
     pane = np.stack([side * _lean(shape, up), up, ahead], axis=-1)
@@ -142,14 +142,14 @@ def _draw_car_side(
 
 
 def _lean(shape: CarShape, up: Points) -> Points:
-    """Half a car's width at the heights `up`, in metres: the cabin leans inwards."""
+    """Return half a car's width at the heights `up`, in metres; the cabin leans inwards."""
     return np.asarray(shape.half_width * (1 - 0.22 * np.clip((up - 1.0) / 0.5, 0, 1)))
 
 
 def draw_car(
     canvas: Canvas, rng: np.random.Generator, x: float, z: float, heading: float = 0.0
 ) -> None:
-    """A car; at heading 0 (radians) its rear is towards the camera, at pi its front."""
+    """Draw a car; at heading 0 (radians) its rear is towards the camera, at pi its front."""
     shape = CAR_SHAPES[int(rng.integers(len(CAR_SHAPES)))]
     paint = pick(rng, PAINTS)
     place = (x, z, heading)
@@ -183,10 +183,10 @@ def draw_car(
 
 
 def draw_oncoming_car(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
-    """A car that shows its front."""
+    """Draw a car that shows its front."""
     draw_car(canvas, rng, x, z, np.pi + float(rng.uniform(-0.04, 0.04)))
 
 
 def draw_crossing_car(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
-    """A car that turns or crosses and shows its side."""
+    """Draw a car that turns or crosses and shows its side."""
     draw_car(canvas, rng, x, z, float(rng.choice([-1, 1])) * float(rng.uniform(1.1, 1.9)))

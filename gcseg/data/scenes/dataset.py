@@ -1,4 +1,4 @@
-"""The drawn scenes as a dataset, read by the same readers as the real ones."""
+"""The drawn scenes as a dataset, read by the same readers as real datasets."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def scenes(
     """Read a split of drawn street scenes; on first use they are drawn and written.
 
     Args:
-        root: Where scenes are kept, a folder per set of the arguments below.
+        root: Folder of all drawn scenes, with one folder for each set of the arguments below.
         split: train or val.
-        layout: cityscapes or voc: how the files are arranged, and which reader reads them.
-        train: Images in the training split.
-        val: Images in the validation split.
-        height: Of the images, in pixels.
-        width: Likewise.
-        seed: Of the drawing.
-        draw: Whether scenes that are not there are drawn and written.
-        faults: Collects files without a partner, see `gcseg.data.faults.fault`.
+        layout: Arrangement of the files, and reader that reads them: cityscapes or voc.
+        train: Number of images in the training split.
+        val: Number of images in the validation split.
+        height: Height of the images, in pixels.
+        width: Width of the images, in pixels.
+        seed: Seed of the drawing.
+        draw: Whether missing scenes are drawn and written.
+        faults: Collects files without a partner, see `gcseg.data.faults.raise_or_collect`.
 
     Raises:
         ConfigError: An argument is out of range.
-        DataError: The scenes are not there, and are not to be drawn.
+        DataError: The scenes are missing and `draw` is false.
         OutputError: The root can't be written.
     """
     folder = write_scenes(

@@ -41,14 +41,14 @@ LANE = 3.3
 
 @dataclass(frozen=True)
 class Weather:
-    """Light of a scene.
+    """Light and weather of a scene.
 
     Args:
-        zenith: The sky's colour above.
-        haze: The sky's colour at the horizon, to which far things fade.
+        zenith: Colour of the sky at the zenith.
+        haze: Colour of the sky at the horizon, to which far things fade.
         haze_density: Share of a colour lost per metre.
-        cloudiness: 0..1.
-        shadow: How much of the light a shadow takes, 0..1.
+        cloudiness: Share of clouds in the sky, 0..1.
+        shadow: Share of the light that a shadow takes, 0..1.
         tint: Factor per colour channel.
     """
 
@@ -85,9 +85,9 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[Bytes
     """Draw a street with its exact label.
 
     Args:
-        rng: Decides everything but the size.
-        height: Rows, at least 32.
-        width: Columns, at least 32.
+        rng: Random generator that decides everything but the size.
+        height: Height of the image in pixels, at least 32.
+        width: Width of the image in pixels, at least 32.
 
     Returns:
         The image, uint8 H x W x 3 RGB, and the label, uint8 H x W Cityscapes label ids (the
@@ -127,14 +127,14 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[Bytes
 
     image = _photograph(rng, canvas, weather)
     _draw_ego_vehicle(image, canvas.label, rng)
-    # Half the scenes drive on the left.
+    # Mirror half the scenes, so that they drive on the left.
     if rng.random() < 0.5:
         return np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(canvas.label[:, ::-1])
     return image, canvas.label
 
 
 def _place_camera(rng: np.random.Generator, height: int, width: int) -> Camera:
-    """A camera in the right-hand lane."""
+    """Place a camera in the right-hand lane."""
     return Camera(
         focal=height * float(rng.uniform(1.3, 1.9)),
         center_x=width * float(rng.uniform(0.36, 0.64)),
@@ -146,7 +146,7 @@ def _place_camera(rng: np.random.Generator, height: int, width: int) -> Camera:
 
 
 def _plan_sides(rng: np.random.Generator) -> tuple[Side, Side]:
-    """The left and the right side; never two parks, and a verge on at least one of them."""
+    """Plan the left and the right side; never two parks, and a verge on at least one of them."""
     park = int(rng.choice([-1, 1, 0, 0]))
     verged = int(rng.choice([-1, 1, 2]))
     left, right = (
@@ -163,7 +163,7 @@ def _plan_sides(rng: np.random.Generator) -> tuple[Side, Side]:
 
 
 def _plan_things(rng: np.random.Generator, sides: tuple[Side, Side]) -> list[Thing]:
-    """All that stands on the ground."""
+    """Plan everything that stands on the ground."""
     things = _plan_traffic(rng)
     for side in sides:
         things += _plan_parked(rng, side)
@@ -176,7 +176,7 @@ def _plan_things(rng: np.random.Generator, sides: tuple[Side, Side]) -> list[Thi
 def _spots(
     rng: np.random.Generator, near: float, far: float, gap: tuple[float, float]
 ) -> list[float]:
-    """Places along the road from `near` to `far` with gaps from a range, all in metres."""
+    """Draw places along the road from `near` to `far` with gaps from a range, all in metres."""
     spots, z = [], near
     while z < far:
         spots.append(z)
@@ -185,7 +185,7 @@ def _spots(
 
 
 def _plan_traffic(rng: np.random.Generator) -> list[Thing]:
-    """Cars ahead, oncoming cars, sometimes one across the road."""
+    """Plan cars ahead, oncoming cars, and sometimes one across the road."""
     things = []
     if rng.random() < 0.6:
         things.append(Thing(draw_car, LANE / 2, float(rng.uniform(9, 30)), 0.95, 2.2))
@@ -198,7 +198,7 @@ def _plan_traffic(rng: np.random.Generator) -> list[Thing]:
 
 
 def _plan_parked(rng: np.random.Generator, side: Side) -> list[Thing]:
-    """Cars along the curb, where there is a lane for them."""
+    """Plan cars along the curb, where there is a lane for them."""
     if side.curb < LANE + 1:
         return []
     draw = draw_car if side.sign > 0 else draw_oncoming_car
@@ -211,7 +211,7 @@ def _plan_parked(rng: np.random.Generator, side: Side) -> list[Thing]:
 
 
 def _plan_people(rng: np.random.Generator, side: Side) -> list[Thing]:
-    """People on the sidewalk, sometimes one who steps on the road."""
+    """Plan people on the sidewalk, and sometimes one who steps on the road."""
     things = []
     for _ in range(int(rng.integers(3, 7))):
         x = side.sign * float(rng.uniform(side.curb + 0.5, side.sidewalk_end - 0.3))
@@ -223,7 +223,7 @@ def _plan_people(rng: np.random.Generator, side: Side) -> list[Thing]:
 
 
 def _plan_poles(rng: np.random.Generator, side: Side) -> list[Thing]:
-    """Street lamps and signs at the curb."""
+    """Plan street lamps and signs at the curb."""
     things = []
     x = side.sign * (side.curb + 0.5)
     for z in _spots(rng, float(rng.uniform(8, 14)), 40, (7, 13)):
@@ -233,7 +233,7 @@ def _plan_poles(rng: np.random.Generator, side: Side) -> list[Thing]:
 
 
 def _plan_plants(rng: np.random.Generator, side: Side) -> list[Thing]:
-    """Trees on the verge or the sidewalk, bushes on the verge, a wood in a park, bins."""
+    """Plan trees on the verge or sidewalk, bushes on the verge, a wood in a park, and bins."""
     things = []
     if rng.random() < 0.8 or side.verge:
         x = side.sidewalk_end + 0.6 if side.verge else side.curb + 0.9
@@ -254,7 +254,7 @@ def _plan_plants(rng: np.random.Generator, side: Side) -> list[Thing]:
 
 
 def _shadows(things: list[Thing], sun: float) -> Points:
-    """Shadows on the ground (K x N x 3); `sun` (-1..1) is how far they lean sideways."""
+    """Return shadows on the ground (K x N x 3); `sun` (-1..1) is how far they lean sideways."""
     turn = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     x, z, wide, long = np.array(
         [(thing.x, thing.z, thing.half_width, thing.half_length) for thing in things]
@@ -266,7 +266,7 @@ def _shadows(things: list[Thing], sun: float) -> Points:
 
 
 def _photograph(rng: np.random.Generator, canvas: Canvas, weather: Weather) -> Bytes:
-    """The canvas with surface texture, the weather's tint, a lens's blur and sensor noise."""
+    """Add surface texture, the weather's tint, a lens's blur and sensor noise to the image."""
     shape: tuple[int, int] = canvas.label.shape[0], canvas.label.shape[1]
     unit = shape[0] / 256
     amounts = np.zeros((3, 256), np.float32)
@@ -289,7 +289,7 @@ def _photograph(rng: np.random.Generator, canvas: Canvas, weather: Weather) -> B
 
 
 def _draw_ego_vehicle(image: Bytes, label: Bytes, rng: np.random.Generator) -> None:
-    """The camera car's bonnet, and the border that undistorting leaves: neither is evaluated."""
+    """Draw the camera car's bonnet and the border left by undistortion; neither is evaluated."""
     height, width = label.shape
     if rng.random() < 0.8:
         rise = float(rng.uniform(0.04, 0.1)) * height

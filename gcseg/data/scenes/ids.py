@@ -1,4 +1,4 @@
-"""Cityscapes label ids of what is drawn (cityscapesScripts, helpers/labels.py)."""
+"""Cityscapes label ids of the drawn classes (cityscapesScripts, helpers/labels.py)."""
 
 EGO_VEHICLE = 1
 OUT_OF_ROI = 3

@@ -1,4 +1,4 @@
-"""What a drawn street consists of: sky, skyline, ground, markings and buildings."""
+"""The parts of a drawn street: sky, skyline, ground, markings and buildings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WALLS: tuple[Color, ...] = (
 ROOFS: tuple[Color, ...] = ((122, 62, 46), (84, 76, 74), (96, 70, 58), (70, 74, 82))
 
 _FAR = 160.0
-"""Metres at which the road and its sides end."""
+"""Distance in metres at which the road and its sides end."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Side:
     """One side of the street, from the curb outwards; widths in metres.
 
     Args:
-        sign: -1 left, 1 right.
+        sign: Direction of the side: -1 left, 1 right.
         curb: Distance of the curb from the road's middle.
         sidewalk: Width of the sidewalk.
         verge: Width of the planted strip behind the sidewalk.
-        built: Whether buildings follow, or else a park.
+        built: Whether buildings follow; otherwise a park does.
     """
 
     sign: int
@@ -51,17 +51,17 @@ class Side:
 
     @property
     def sidewalk_end(self) -> float:
-        """Distance from the road's middle to the sidewalk's outer edge."""
+        """Return the distance from the road's middle to the sidewalk's outer edge."""
         return self.curb + self.sidewalk
 
     @property
     def building_line(self) -> float:
-        """Distance from the road's middle to the facades."""
+        """Return the distance from the road's middle to the facades."""
         return self.sidewalk_end + self.verge
 
 
 def strip(left: float, right: float, near: float = NEAREST, far: float = _FAR) -> Points:
-    """A strip of ground along the road (N x 3) between two x, bent with the road."""
+    """Return a strip of ground along the road (N x 3) between two x, bent with the road."""
     count = 24 if far - near > 20 else 4
     z = np.geomspace(near, far, count)
     edges = [np.stack([np.full(count, x), np.zeros(count), z], axis=-1) for x in (left, right)]
@@ -69,7 +69,7 @@ def strip(left: float, right: float, near: float = NEAREST, far: float = _FAR) -
 
 
 def draw_sky(canvas: Canvas, rng: np.random.Generator, zenith: Color, cloudiness: float) -> None:
-    """A sky from the zenith's colour down to the haze, with clouds (`cloudiness` 0..1)."""
+    """Draw a sky from the zenith's colour down to the haze, with clouds (`cloudiness` 0..1)."""
     rows = min(canvas.image.shape[0], max(2, int(canvas.camera.horizon) + 2))
     width = canvas.image.shape[1]
     down = np.linspace(0, 1, rows, dtype=np.float32)[:, None, None]
@@ -83,7 +83,7 @@ def draw_sky(canvas: Canvas, rng: np.random.Generator, zenith: Color, cloudiness
 
 
 def draw_skyline(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Far blocks and woods where the street ends."""
+    """Draw far blocks and woods where the street ends."""
     width, camera = canvas.image.shape[1], canvas.camera
     unit = canvas.image.shape[0] / 256
     bottom = int(camera.horizon + 3 * unit)
@@ -103,13 +103,13 @@ def draw_skyline(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def draw_ground(canvas: Canvas, rng: np.random.Generator, sides: tuple[Side, Side]) -> None:
-    """Paving everywhere, then the sidewalks with their slabs, curbs and the road."""
+    """Draw paving everywhere, then the sidewalks with their slabs, curbs and the road."""
     row = min(canvas.image.shape[0], max(0, int(canvas.camera.horizon)))
     slabs = pick(rng, ((178, 160, 146), (170, 156, 146), (186, 160, 138)))
     canvas.image[row:] = np.clip(scale(slabs, 0.92), 0, 255)
     canvas.label[row:] = ids.SIDEWALK
     asphalt = pick(rng, ((92, 92, 96), (78, 79, 84), (106, 102, 100)))
-    # Where no verge follows, the sidewalk goes on between and behind the buildings.
+    # Where no verge follows, the sidewalk continues between and behind the buildings.
     for side in sides:
         end = side.sidewalk_end if side.verge else side.building_line + 1.5
         _fill_ground(canvas, strip(side.sign * side.curb, side.sign * end), slabs, ids.SIDEWALK)
@@ -131,7 +131,7 @@ def _fill_ground(canvas: Canvas, polygon: Points, color: Color, label_id: int) -
 
 
 def _draw_slabs(canvas: Canvas, side: Side, end: float, color: Color) -> None:
-    """Joints between the slabs of a sidewalk, which its perspective can be seen by."""
+    """Draw joints between the slabs of a sidewalk, which show its perspective."""
     near, far = side.sign * side.curb, side.sign * end
     across = [[(near, 0, z), (far, 0, z)] for z in np.arange(3.0, 24.0, 1.25)]
     along = [
@@ -146,7 +146,7 @@ def _draw_slabs(canvas: Canvas, side: Side, end: float, color: Color) -> None:
 def draw_markings(
     canvas: Canvas, rng: np.random.Generator, sides: tuple[Side, Side], lane: float
 ) -> None:
-    """Lane lines, and often a zebra crossing or a stop line; `lane` is a lane's width in metres."""
+    """Draw lane lines, often a zebra crossing or stop line; `lane` is a lane's width in metres."""
     paint = scale((226, 224, 214), float(rng.uniform(0.8, 1.05)))
     dash, gap = ((3.0, 4.0), (1.5, 2.0), (30.0, 0.0))[int(rng.integers(3))]
     z = 2.0 + float(rng.uniform(0, 3))
@@ -191,7 +191,7 @@ def cast_shadows(canvas: Canvas, footprints: Points, strength: float) -> None:
 
 
 def draw_buildings(canvas: Canvas, rng: np.random.Generator, side: Side, light: float) -> None:
-    """A row of buildings, far to near, with gaps; `light` is the facades' brightness."""
+    """Draw a row of buildings, far to near, with gaps; `light` is the facades' brightness."""
     starts, z = [], 3.0 - float(rng.uniform(0, 6))
     story = float(rng.uniform(2.7, 3.4))
     tallest = int(rng.integers(2, 6))
@@ -213,7 +213,7 @@ def _draw_building(
     size: tuple[int, float],
     light: float,
 ) -> None:
-    """One building: its roof, the end wall towards the camera, and the facade."""
+    """Draw one building: its roof, the end wall towards the camera, and the facade."""
     z, length, setback = place
     stories, story = size
     far = z + length
@@ -249,7 +249,7 @@ def _draw_building(
 def _draw_band(
     canvas: Canvas, x: float, near: float, far: float, span: tuple[float, float], color: Color
 ) -> None:
-    """A horizontal band on a facade, such as a cornice; `span` is its lower and upper y."""
+    """Draw a horizontal band on a facade, such as a cornice; `span` is its lower and upper y."""
     low, high = span
     canvas.fill(
         [(x, low, near), (x, high, near), (x, high, far), (x, low, far)], color, ids.BUILDING
@@ -263,7 +263,7 @@ def _draw_facade(
     size: tuple[int, float],
     wall: Color,
 ) -> None:
-    """Windows of all stories, frames and sills, and a ground floor with doors or shops."""
+    """Draw windows of all stories, frames and sills, and a ground floor with doors or shops."""
     x, z, length = place
     stories, story = size
     far = z + length
@@ -302,7 +302,7 @@ def _draw_facade(
 def _panes(
     x: float, lefts: Points, width: float, bottoms: Points, height: float, border: float
 ) -> Points:
-    """Rectangles (columns x stories x 4 x 3) on a facade, `border` larger on each side."""
+    """Return rectangles (columns x stories x 4 x 3) on a facade, `border` larger on each side."""
     panes = np.empty((len(lefts), len(bottoms), 4, 3))
     panes[..., 0] = x
     panes[:, :, :2, 2] = (lefts - border)[:, None, None]
@@ -315,7 +315,7 @@ def _panes(
 def _draw_shops(
     canvas: Canvas, rng: np.random.Generator, place: tuple[float, float, float], story: float
 ) -> None:
-    """Shop windows with a coloured board above each."""
+    """Draw shop windows with a coloured board above each."""
     x, z, length = place
     count = max(1, int(length / 5))
     for left in z + np.arange(count) * (length / count):

@@ -1,4 +1,4 @@
-"""What stands in a drawn street: people, poles and signs, trees, bins."""
+"""Objects of a drawn street: people, poles and signs, trees, bins."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Thing:
     """Something on the ground, drawn from far to near.
 
     Args:
-        draw: Draws it at x and z, in metres.
-        x: Metres to the right of the road's middle.
-        z: Metres along the road.
+        draw: Function that draws it at x and z, in metres.
+        x: Position to the right of the road's middle, in metres.
+        z: Position along the road, in metres.
         half_width: Half its extent in x, in metres, for its shadow.
         half_length: Half its extent in z, in metres.
     """
@@ -39,7 +39,7 @@ class Thing:
 
 
 def draw_person(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
-    """A standing or walking person, 1.5 to 1.9 m tall."""
+    """Draw a standing or walking person, 1.5 to 1.9 m tall."""
     tall = float(rng.uniform(1.5, 1.9)) / 1.75
     wide = tall * float(rng.uniform(1.0, 1.3))
     stride = float(rng.uniform(0.02, 0.24))
@@ -83,7 +83,7 @@ def draw_person(canvas: Canvas, rng: np.random.Generator, x: float, z: float) ->
 def _draw_post(
     canvas: Canvas, x: float, z: float, height: float, width: float, color: Color
 ) -> None:
-    """An upright post, `height` and `width` in metres."""
+    """Draw an upright post, `height` and `width` in metres."""
     # Never thinner than 5 pixels in 256 rows: thinner poles could not be learnt.
     least = 5.0 * canvas.image.shape[0] / 256 / canvas.camera.pixels_per_metre(z)
     half = max(width, least) / 2
@@ -100,7 +100,7 @@ def _draw_post(
 
 
 def draw_lamp(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
-    """A street lamp whose arm reaches over the road."""
+    """Draw a street lamp whose arm reaches over the road."""
     color = pick(rng, ((96, 98, 100), (62, 70, 66), (134, 134, 130)))
     height = float(rng.uniform(4.5, 7.5))
     _draw_post(canvas, x, z, height, 0.32, color)
@@ -117,7 +117,7 @@ def draw_lamp(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> N
 
 
 def _sign_outline(corners: int, turn: float, radius: float) -> Points:
-    """A regular polygon (N x 2) around the origin, `radius` in metres."""
+    """Return a regular polygon (N x 2) around the origin, `radius` in metres."""
     angles = np.arange(corners) * 2 * np.pi / corners + turn
     return radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
 
@@ -127,12 +127,12 @@ class Sign:
     """A kind of traffic sign.
 
     Args:
-        corners: Of the regular outline.
+        corners: Number of corners of the regular outline.
         turn: Angle of the first corner in radians, 0 to the right.
         rim: Colour of the rim.
         face: Colour of the face.
-        mark: Colour of what is on it.
-        mark_size: Half the width and height of that, as fractions of the radius.
+        mark: Colour of the mark on the face.
+        mark_size: Half the width and height of the mark, as fractions of the radius.
     """
 
     corners: int
@@ -157,7 +157,7 @@ SIGNS = (
 
 
 def draw_sign(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
-    """One or two traffic signs on a post."""
+    """Draw one or two traffic signs on a post."""
     height = float(rng.uniform(2.9, 3.6))
     _draw_post(canvas, x, z, height + 0.5, 0.24, pick(rng, ((136, 138, 140), (108, 110, 112))))
     for _ in range(1 + int(rng.random() < 0.35)):
@@ -173,7 +173,7 @@ def draw_sign(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> N
 
 
 def draw_tree(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
-    """A tree, 4 to 8 m tall; the trunk is vegetation too, as in Cityscapes."""
+    """Draw a tree, 4 to 8 m tall; the trunk is vegetation too, as in Cityscapes."""
     trunk = float(rng.uniform(1.9, 3.0))
     radius = float(rng.uniform(1.1, 2.1))
     leaf = pick(rng, ((72, 104, 44), (88, 116, 52), (56, 88, 48), (110, 118, 48), (134, 104, 44)))
@@ -202,7 +202,7 @@ def draw_tree(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> N
 
 
 def draw_bush(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
-    """A bush of about a metre."""
+    """Draw a bush of about a metre."""
     leaf = pick(rng, ((62, 94, 44), (78, 104, 50), (52, 80, 46)))
     radius = float(rng.uniform(0.45, 0.8))
     across, up = rng.uniform((-1.1, 0.5), (1.1, 1.3), (8, 2)).T * radius
@@ -215,7 +215,7 @@ def draw_bush(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> N
 
 
 def draw_bin(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
-    """A bin or street cabinet: static, which Cityscapes does not evaluate."""
+    """Draw a bin or street cabinet; its class, static, is not evaluated by Cityscapes."""
     height, half = float(rng.uniform(0.9, 1.5)), float(rng.uniform(0.3, 0.6))
     color = pick(rng, ((64, 78, 70), (96, 92, 84), (120, 110, 60), (58, 66, 92)))
     side = -np.sign(x) * half

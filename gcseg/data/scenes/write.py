@@ -18,10 +18,10 @@ from gcseg.data.scenes.draw import SMALLEST, draw_scene
 from gcseg.errors import ConfigError, DataError, OutputError
 
 Files = dict[str, bytes]
-"""Content by path inside the dataset's folder."""
+"""Content of each file, by path inside the dataset's folder."""
 
 _VERSION = 1
-"""Part of the folder's name: count it up when a change alters the pictures."""
+"""Part of the folder's name; increase it when a change alters the pictures."""
 
 _SPLITS = ("train", "val", "test")
 _CITIES = {
@@ -45,7 +45,7 @@ def write_scenes(
     seed: int = 0,
     draw: bool = True,
 ) -> Path:
-    """Write drawn scenes as a dataset, unless the same were written before.
+    """Write drawn scenes as a dataset, unless the same ones were written before.
 
     A scene depends on the seed, its split, its number and the size, not on how many there are.
     The `voc` layout uses Cityscapes train ids as palette indices, ignored pixels are 255, and
@@ -53,23 +53,23 @@ def write_scenes(
     labels.
 
     Args:
-        root: Folder in which the dataset gets a folder of its own, named after the parameters.
+        root: Folder in which the dataset gets a subfolder named after the parameters.
         layout: `cityscapes` (`leftImg8bit/` and `gtFine/` with `_labelIds.png`) or `voc`
             (`VOCdevkit/VOC2012/` with palette PNGs, also as the augmented `trainaug` list).
         train: Number of training images.
         val: Number of validation images.
         test: Number of images without labels.
-        height: Rows, at least 32.
-        width: Columns, at least 32.
-        seed: Of all random choices, at least 0.
-        draw: Whether they are written where they are not there.
+        height: Height of the images in pixels, at least 32.
+        width: Width of the images in pixels, at least 32.
+        seed: Seed of all random choices, at least 0.
+        draw: Whether missing scenes are drawn and written.
 
     Returns:
-        The dataset's folder: that of `leftImg8bit`, or that of `VOCdevkit`.
+        The dataset's folder: the one that holds `leftImg8bit` or `VOCdevkit`.
 
     Raises:
         ConfigError: A parameter is out of range.
-        DataError: They are not there, and are not to be drawn.
+        DataError: The scenes are missing and `draw` is false.
         OutputError: The files can't be written.
     """
     counts = {"train": train, "val": val, "test": test}
@@ -98,8 +98,8 @@ def write_scenes(
 def _write_folder(target: Path, write: Callable[[Path], None]) -> None:
     """Write a folder that appears in one step, when it is finished.
 
-    So half a dataset never bears the final name, whether this process is killed or another one
-    writes the same.
+    So the final name never belongs to half a dataset, even if this process is killed or another
+    one writes the same.
 
     Raises:
         OutputError: A file can't be written.
@@ -121,7 +121,7 @@ def _write_folder(target: Path, write: Callable[[Path], None]) -> None:
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether there is such a folder; what can't be looked at will not be writable either."""
+    """Return whether a folder exists; False if it can't be examined, as writing fails then too."""
     try:
         return path.is_dir()
     except OSError:
@@ -151,12 +151,12 @@ def _check(layout: str, counts: Mapping[str, int], height: int, width: int, seed
 
 
 def _scene_rng(seed: int, split: str, index: int) -> np.random.Generator:
-    """The random numbers of one scene, whatever was drawn before it."""
+    """Return the random generator of one scene, independent of scenes drawn before it."""
     return np.random.default_rng([seed, _SPLITS.index(split), index])
 
 
 def _encode_cityscapes(split: str, index: int, height: int, width: int, seed: int) -> Files:
-    """One scene's image and, outside of test, its label ids."""
+    """Encode one scene's image and, outside of test, its label ids."""
     image, label = draw_scene(_scene_rng(seed, split, index), height, width)
     city = _CITIES[split][index % len(_CITIES[split])]
     stem = f"{split}/{city}/{city}_{index:06d}_000019"
@@ -167,7 +167,7 @@ def _encode_cityscapes(split: str, index: int, height: int, width: int, seed: in
 
 
 def _encode_voc(split: str, index: int, height: int, width: int, seed: int) -> Files:
-    """One scene's JPEG and, outside of test, its train ids in both label folders."""
+    """Encode one scene's JPEG and, outside of test, its train ids in both label folders."""
     rng = _scene_rng(seed, split, index)
     height, width = (
         int(rng.integers(max(SMALLEST, size * 3 // 4), size + 1)) for size in (height, width)
@@ -186,7 +186,7 @@ def _encode_voc(split: str, index: int, height: int, width: int, seed: int) -> F
 
 
 def _list_voc(counts: Mapping[str, int]) -> Files:
-    """The split lists, one name per line."""
+    """Return the split lists, one name per line."""
     names = {
         split: [_voc_name(split, index) for index in range(count)]
         for split, count in counts.items()
@@ -201,17 +201,17 @@ def _list_voc(counts: Mapping[str, int]) -> Files:
 
 
 def _voc_name(split: str, index: int) -> str:
-    """A VOC image's name, unique over the splits."""
+    """Return a VOC image's name, unique over the splits."""
     return f"{_VOC_YEARS[split]}_{index:06d}"
 
 
 def _encode_png(array: Bytes) -> bytes:
-    """A grey (H x W) or BGR (H x W x 3) array as PNG."""
+    """Encode a grey (H x W) or BGR (H x W x 3) array as PNG."""
     return bytes(cv2.imencode(".png", array)[1].tobytes())
 
 
 def _encode_palette_png(indices: Bytes) -> bytes:
-    """Class indices (H x W) as a PNG in the VOC colours."""
+    """Encode class indices (H x W) as a PNG in the VOC colours."""
     palette = VOC.palette.copy()
     palette[IGNORE_INDEX] = _VOC_VOID_COLOR
     image = Image.fromarray(indices)
@@ -222,7 +222,7 @@ def _encode_palette_png(indices: Bytes) -> bytes:
 
 
 def _write_files(folder: Path, files: Files) -> None:
-    """Write each file and the folders that it lies in."""
+    """Write each file and the folders that contain it."""
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -230,7 +230,7 @@ def _write_files(folder: Path, files: Files) -> None:
 
 
 def _train_id_table() -> Bytes:
-    """256 train ids by label id."""
+    """Return the train id of each label id, 256 of them."""
     table = np.full(256, IGNORE_INDEX, np.uint8)
     for label_id, train_id in CITYSCAPES_TRAIN_IDS.items():
         table[label_id] = train_id
