@@ -1,1 +1,1 @@
-"""From a composed configuration to objects."""
+"""Build objects from a composed configuration."""

@@ -1,4 +1,4 @@
-"""From a composed configuration to datasets and their augmentation."""
+"""Build datasets and their augmentation from a composed configuration."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def dataset(cfg: DictConfig, split: str) -> SegmentationDataset:
 def examined(
     cfg: DictConfig, split: str, *, labelled: bool
 ) -> tuple[SegmentationDataset | None, list[DataError]]:
-    """Read a split of `cfg.dataset` as `gcseg.data.check.doctor.read_split` does, with its faults.
+    """Read a split of `cfg.dataset` and its faults; see `gcseg.data.check.doctor.read_split`.
 
     Args:
-        cfg: Gives the dataset.
-        split: Its name.
-        labelled: Whether it is a fault to have no labels.
+        cfg: The configuration.
+        split: Name of the split.
+        labelled: Whether missing labels are a fault.
     """
     read = functools.partial(instantiate, cfg.dataset.reader, root=cfg.dataset.root, split=split)
 
@@ -88,7 +88,7 @@ def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> Traini
 
 
 def _extra(cfg: DictConfig, name: str, train: SegmentationDataset) -> Extra:
-    """Build one of `cfg.augment.extra`, and try it.
+    """Build one of `cfg.augment.extra`, and try it on a crop.
 
     Raises:
         ConfigError: It can't be built, fails on a crop, or spoils labels.
@@ -100,7 +100,7 @@ def _extra(cfg: DictConfig, name: str, train: SegmentationDataset) -> Extra:
 
 
 def _transform(cfg: DictConfig, name: str) -> Any:
-    """Build one of `cfg.augment.extra`; albumentations only warns of arguments it does not know."""
+    """Build one of `cfg.augment.extra`; albumentations only warns of unknown arguments."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
@@ -118,13 +118,13 @@ def _transform(cfg: DictConfig, name: str) -> Any:
 
 
 def _built(settings: Any) -> Any:
-    """Build a transform, with those inside it, as of `albumentations.OneOf`."""
+    """Build a transform and those nested in it, as in `albumentations.OneOf`."""
     if isinstance(settings, list):
         return [_built(one) for one in settings]
     if not isinstance(settings, dict) or "_target_" not in settings:
         return settings
-    # What a rotation brings in from outside the picture has no class. Under what a dropout hides,
-    # labels stay, as the library's None says; fill_mask=255 ignores them.
+    # Pixels that a rotation brings in from outside the picture have no class. Under a dropout the
+    # labels stay, by the library's default None; fill_mask=255 ignores them.
     own = inspect.signature(find_target(settings["_target_"])).parameters.get("fill_mask")
     fills = own is not None and own.default is not None and "fill_mask" not in settings
     filling = {"fill_mask": IGNORE_INDEX} if fills else {}
@@ -142,7 +142,7 @@ def evaluation_preprocessing(cfg: DictConfig) -> Any:
 
 
 def rectangle(key: str, sizes: Any) -> ResizeToFit | None:
-    """A rectangle to fit images into; null, or two nulls, stand for their own size."""
+    """Build a rectangle to fit images into; null, or two nulls, stand for their own size."""
     if sizes is None or sizes == {"long": None, "short": None}:
         return None
     try:
@@ -152,7 +152,7 @@ def rectangle(key: str, sizes: Any) -> ResizeToFit | None:
 
 
 def cached(cfg: DictConfig, dataset: SegmentationDataset) -> SegmentationDataset:
-    """Read a split through the cache of `cfg.dataset.cache`, which is made where it is missing.
+    """Read a split through the cache of `cfg.dataset.cache`, which is made if missing.
 
     Raises:
         OutputError: The cache has no room, or can't be written.
@@ -165,13 +165,13 @@ def cached(cfg: DictConfig, dataset: SegmentationDataset) -> SegmentationDataset
 
 
 def cache_folder(cfg: DictConfig) -> Path:
-    """Where decoded pictures are kept."""
+    """Folder of the cache of decoded pictures."""
     own = cfg.dataset.cache_folder
     return catalogue.cache_folder() / "decoded" if own is None else Path(own).expanduser()
 
 
 def sampling(cfg: DictConfig, train: SegmentationDataset) -> dict[str, Any]:
-    """What `cfg.sampling` brings into training: `repeats` and `rare` of the data module, if any.
+    """Arguments `repeats` and `rare` of the data module for `cfg.sampling`, if any.
 
     Raises:
         DataError: A label is wrong.

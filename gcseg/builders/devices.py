@@ -15,14 +15,14 @@ from gcseg.system.launch import check_launch
 
 
 def worker_count(cfg: DictConfig) -> int:
-    """Loader processes per training process."""
+    """Number of loader processes per training process."""
     if cfg.num_workers != "auto":
         return int(cfg.num_workers)
     return max(1, min(8, available_cores() // device_count(cfg)))
 
 
 def device_count(cfg: DictConfig) -> int:
-    """Devices on this machine that the run uses.
+    """Number of devices on this machine that the run uses.
 
     Raises:
         ConfigError: There are fewer, or the accelerator is missing.
@@ -38,7 +38,7 @@ def device_count(cfg: DictConfig) -> int:
 
 
 def device(cfg: DictConfig) -> torch.device:
-    """The device of a command that uses only one.
+    """Device of a command that uses only one.
 
     Raises:
         ConfigError: The accelerator is missing.
@@ -55,7 +55,7 @@ def device(cfg: DictConfig) -> torch.device:
 
 
 def images_per_pass(cfg: DictConfig) -> int:
-    """Images per device and forward pass, of the global batch.
+    """Number of images per device and forward pass, out of the global batch.
 
     Raises:
         ConfigError: The batch does not divide over devices and accumulated passes.
@@ -72,15 +72,15 @@ def images_per_pass(cfg: DictConfig) -> int:
 
 
 def node_count(cfg: DictConfig) -> int:
-    """Machines that the run uses."""
+    """Number of machines that the run uses."""
     return int(cfg.get("num_nodes", 1))
 
 
 def process_count(cfg: DictConfig) -> int:
-    """Processes that the run has, over all machines.
+    """Number of processes of the run, over all machines.
 
     Raises:
-        ConfigError: The devices are not there, or a launcher has started other processes.
+        ConfigError: Devices are missing, or a launcher has started a different number of processes.
     """
     devices, nodes = device_count(cfg), node_count(cfg)
     check_launch(devices, nodes)
@@ -88,22 +88,22 @@ def process_count(cfg: DictConfig) -> int:
 
 
 def distribution(cfg: DictConfig, on_cpu: bool) -> dict[str, Any]:
-    """The Trainer's arguments about how its processes work together.
+    """Arguments of the Trainer for several processes.
 
-    Batch norm is over the images of all of them. Buffers, which are then alike, are not handed
-    round: that would be done in evaluation too, where processes have different numbers of images.
+    Batch norm is over the images of all processes. Its buffers are then equal and not broadcast:
+    evaluation would broadcast them too, where processes have different numbers of images.
     """
     if process_count(cfg) == 1:
         return {"strategy": "auto"}
     sharded = cfg.get("strategy") == "fsdp"
     # From three processes on, gloo adds gradients in another order after the first step, unless
-    # unused parameters are looked for; an interruption would change the last bit. The warning that
-    # there are none can't be silenced.
+    # unused parameters are searched for; an interruption would change the last bit. The warning
+    # that there are none can't be silenced.
     same_order = on_cpu and process_count(cfg) > 2
     copied = DDPStrategy(broadcast_buffers=False, find_unused_parameters=same_order)
     return {
         "strategy": FullyShardedStrategy() if sharded else copied,
         "sync_batchnorm": not on_cpu,
-        # What is gathered for a validation is trained with afterwards.
+        # Tensors gathered for a validation are used in training afterwards.
         "inference_mode": not sharded,
     }

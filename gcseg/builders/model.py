@@ -1,4 +1,4 @@
-"""From a composed configuration to the network and what evaluation does with it."""
+"""Build the network and its evaluation from a composed configuration."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     """Build the network of `cfg.backbone`, `cfg.head` and `cfg.auxiliary_head`.
 
     Raises:
-        ConfigError: A setting is wrong, or a part of the user's own does not fit the others.
+        ConfigError: A setting is wrong, or a user-defined part does not fit the others.
     """
     memory = {"checkpoint_activations": True} if cfg.get("checkpoint_activations") else {}
     backbone = instantiate(cfg.backbone, without=("name", "pretrained"), **memory)
     check_backbone(backbone)
     head = instantiate(
         cfg.head,
-        without=("name", "align_corners"),  # of the whole network
+        without=("name", "align_corners"),  # settings of the whole network
         in_channels=backbone.channels[3],
         num_classes=num_classes,
     )
@@ -102,11 +102,11 @@ def modes(cfg: DictConfig) -> dict[str, Augmentation]:
 
 
 def protocol(cfg: DictConfig, average: Average | None = None) -> Protocol:
-    """What images of this dataset are predicted with, in every mode of test-time augmentation.
+    """Evaluation protocol of the dataset's images, for every mode of test-time augmentation.
 
     Args:
-        cfg: Gives it.
-        average: What is averaged over the views; `cfg.tta.average` if None.
+        cfg: The configuration.
+        average: Kind of scores averaged over the views; `cfg.tta.average` if None.
     """
     return Protocol(
         average or cfg.tta.average,
@@ -117,7 +117,7 @@ def protocol(cfg: DictConfig, average: Average | None = None) -> Protocol:
 
 
 def eval_resize(cfg: DictConfig) -> ResizeToFit | None:
-    """The size that the protocol resizes images of this dataset to; None for their own size."""
+    """Size to which the protocol resizes images of this dataset; None for their own size."""
     if cfg.protocol.resize != "fit":
         return None
     return rectangle("dataset.fit", plain(cfg.dataset).get("fit"))
@@ -166,10 +166,10 @@ def module(cfg: DictConfig, classes: tuple[str, ...]) -> SegmentationModule:
 
 
 def class_weights(cfg: DictConfig, classes: tuple[str, ...]) -> list[float] | None:
-    """The loss's weights of the classes, or None.
+    """Class weights of the loss, or None.
 
     Raises:
-        ConfigError: There is not one for each class.
+        ConfigError: Their number is not the number of classes.
     """
     weights = cfg.get("class_weights")
     if weights is None:

@@ -1,4 +1,4 @@
-"""From a composed configuration to Lightning's Trainer and what a training adds to it."""
+"""Build Lightning's Trainer, and what a training adds to it, from a composed configuration."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def data(
 
     Args:
         cfg: The configuration.
-        evaluation: The split that is scored.
-        train: The split that is trained on; None if training is over.
-        pipeline: Its augmentation.
+        evaluation: Split to score.
+        train: Split to train on; None if training is over.
+        pipeline: Augmentation of the training split.
 
     Raises:
         OutputError: A cache can't be written.
@@ -92,18 +92,18 @@ def training_trainer(
     signals: Signals,
     sweep: str | None = None,
 ) -> L.Trainer:
-    """Build the Trainer of a training, which scores its end too.
+    """Build the Trainer of a training and of its final scores.
 
     Args:
         cfg: The configuration.
         folder: The run folder.
-        val_set: What is scored.
-        progress: What shows how far it is.
-        signals: What makes it leave.
-        sweep: The sweep that the training is a job of, if any.
+        val_set: Split to score.
+        progress: Callback that shows progress.
+        signals: Signals that stop the training.
+        sweep: Name of the sweep that the training is a job of, if any.
 
     Raises:
-        ConfigError: The devices are not there, or an argument of the Trainer is wrong.
+        ConfigError: Devices are missing, or an argument of the Trainer is wrong.
     """
     config = plain(cfg)
     curves = MetricsCSV(folder.metrics)
@@ -136,7 +136,7 @@ def training_trainer(
 
 
 def training_plan(cfg: DictConfig, module: SegmentationModule) -> TrainingPlan:
-    """What the summary of a training names of its settings."""
+    """Settings of a training that its summary shows."""
     logger = cfg.logger._target_
     name = str(logger).rpartition(".")[2].removesuffix("_logger")
     optimizer, _ = instantiate(cfg.optim, parameters=module.parameters(), iters=cfg.iters)
@@ -162,14 +162,14 @@ def training_plan(cfg: DictConfig, module: SegmentationModule) -> TrainingPlan:
 
 
 def moving_average(cfg: DictConfig, finite_loss: FiniteLoss) -> list[L.Callback]:
-    """The callback of `cfg.ema`, or nothing."""
+    """Build the callback of `cfg.ema`, if any."""
     if cfg.ema.decay is None:
         return []
     return [MovingAverage(cfg.ema.decay, warmup=cfg.ema.warmup, changed=lambda: finite_loss.finite)]
 
 
 def panel(cfg: DictConfig, val_set: SegmentationDataset) -> list[L.Callback]:
-    """What hands pictures to the logger of `cfg.logger`, or nothing."""
+    """Build the callback that logs pictures to the logger of `cfg.logger`, if any."""
     if cfg.logger.get("panel") is None:
         return []
     settings = plain(cfg.logger)["panel"]
@@ -180,7 +180,7 @@ def panel(cfg: DictConfig, val_set: SegmentationDataset) -> list[L.Callback]:
 def loggers(
     cfg: DictConfig, folder: Path, config: dict[str, Any], sweep: str | None
 ) -> list[Logger]:
-    """The loggers of `cfg.logger`, beside metrics.csv."""
+    """Build the loggers of `cfg.logger`, in addition to metrics.csv."""
     if cfg.logger._target_ is None:
         return []
     return [
@@ -201,14 +201,14 @@ def trainer(
     """Build the Trainer that every command uses.
 
     Args:
-        cfg: Gives accelerator, devices and precision.
-        callbacks: Of the command.
-        loggers: Of the command.
+        cfg: Configuration with accelerator, devices and precision.
+        callbacks: Callbacks of the command.
+        loggers: Loggers of the command.
         extra: More arguments of the Trainer, from the user.
         options: More arguments of the Trainer, from the command.
 
     Raises:
-        ConfigError: The devices are not there, or an extra argument is wrong.
+        ConfigError: Devices are missing, or an extra argument is wrong.
     """
     devices = device_count(cfg)
     on_cpu = cfg.accelerator == "cpu" or not (
@@ -216,14 +216,14 @@ def trainer(
     )
     if on_cpu and str(cfg.precision) == "16-mixed":
         raise ConfigError("precision=16-mixed needs a GPU", "use bf16-mixed or 32")
-    # Lightning greets with tips and with a deprecation of its own making.
+    # Lightning prints tips and a deprecation warning caused by its own code.
     for library in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r"The `srun` command is available")
-    # The scores are of all processes' images already, see SegmentationModule.
+    # The scores already cover the images of all processes, see SegmentationModule.
     warnings.filterwarnings("ignore", message=r".*`self\.log\('val/.*sync_dist=True")
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
-    # Its successor is not in the older PyTorch that is supported.
+    # The replacement is missing in the oldest supported versions of PyTorch.
     warnings.filterwarnings("ignore", message=r"`broadcast_buffers` is deprecated")
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
     distributed = distribution(cfg, on_cpu)
@@ -249,7 +249,7 @@ def trainer(
         built = L.Trainer(**settings, **(extra or {}))
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise ConfigError(f"the Trainer refuses its arguments ({error})", "change them") from None
-    # Signals are gcseg.system.signals' in a training, and the system's elsewhere. Lightning's
+    # gcseg.system.signals handles signals in a training, and the system elsewhere. Lightning's
     # handlers would keep an evaluation from ending, wait in them for other processes, and requeue
     # a job of SLURM that a sweep queues again by itself.
     built._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from gcseg.models import Segmentor
 
 _MOST_SKIPPED = 100
-"""Parameters that are named one by one."""
+"""Largest number of parameters that are named one by one."""
 
 
 def find_starting_weights(cfg: DictConfig) -> dict[str, Path]:
-    """The files that training starts from: of a whole network, or of its backbone, or none.
+    """Find the files that training starts from: a whole network's, its backbone's, or none.
 
     Raises:
         WeightsError: There is no such file, or no such name in the catalogue.
-        DownloadError: It can't be fetched.
+        DownloadError: A file can't be downloaded.
     """
-    if cfg.checkpoint is not None:  # which holds a backbone too
+    if cfg.checkpoint is not None:  # a checkpoint includes a backbone
         return {"checkpoint": find_checkpoint(cfg.checkpoint)}
     pretrained = cfg.backbone.get("pretrained")
     return {} if pretrained is None else {"backbone": catalogue.resolve(pretrained)}
@@ -35,10 +35,10 @@ def find_starting_weights(cfg: DictConfig) -> dict[str, Path]:
 def load_starting_weights(
     model: Segmentor, weights: Mapping[str, Path], cfg: DictConfig
 ) -> list[str]:
-    """Load what training starts from.
+    """Load the starting weights of a training.
 
     Returns:
-        Lines for the user: what was loaded, and what starts from random weights.
+        Messages on what was loaded, and what starts from random weights.
 
     Raises:
         WeightsError: The weights do not fit the network.
@@ -61,13 +61,13 @@ def load_starting_weights(
 
 
 def _unlike(backbone: DictConfig, path: Path) -> list[str]:
-    """Lines on what a checkpoint's backbone is and the network's, of the same shapes, is not."""
+    """Describe differences of a checkpoint's backbone from the network's that shapes don't show."""
     from gcseg.weights import describe, own_record, read_checkpoint_file
 
     content = read_checkpoint_file(path)
     try:
         description = describe(content.tensors, content.extra)
-    except WeightsError:  # a network of the user's own
+    except WeightsError:  # a user-defined network
         return []
     known = {"variant": backbone.get("variant") not in description.variants}
     if own_record(content.extra):

@@ -1,1 +1,1 @@
-"""The commands: each composes its configuration, calls what does the work, and prints."""
+"""Commands, each of which composes its configuration, calls the code for it, and prints."""

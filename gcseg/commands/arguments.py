@@ -1,4 +1,4 @@
-"""Commands that take arguments and no settings."""
+"""Command lines with arguments instead of settings."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from gcseg.system.text import printable, say
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """Reads a command line; what it says against it does nothing to a terminal."""
+    """Parser whose error messages can't control a terminal."""
 
     def error(self, message: str) -> NoReturn:
-        """End the process with usage and message."""
+        """Print usage and message, and exit."""
         super().error(printable(message))
 
 
 def run_chosen(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> None:
-    """Run what the arguments choose; end the process with one line on what the user can mend.
+    """Run the function that the arguments choose; exit with one line on a user's error.
 
     Args:
-        parser: Sets `run`, which takes what is parsed.
-        arguments: Those of the process if None.
+        parser: Parser that sets `run`, a function of the parsed arguments.
+        arguments: The arguments; the process's own if None.
     """
     given = parser.parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""python -m gcseg.attention: where the context block of a checkpoint looks."""
+"""python -m gcseg.attention: attention maps of a checkpoint's context block."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHEET_ROWS = 8
 
 
 def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
-    """Write each image beside its attention map, and a sheet of the first few.
+    """Write each image next to its attention map, and a sheet of the first few.
 
     They are `pictures/<name>.png` and `overview.png`. One image is in memory at a time.
 
@@ -62,7 +62,7 @@ def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
     faults: list[DataError] = []
     if cfg.images is None:
         dataset = build_data.dataset(cfg, cfg.split)
-    else:  # nothing here depends on the classes
+    else:  # the classes make no difference here
         images = Path(cfg.images)
         written = written_folders(images, output, _PARTS)
         dataset = images_as_dataset(images, CITYSCAPES, written=written, faults=faults, say=say)
@@ -71,7 +71,7 @@ def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
     model = build.trained_model(cfg, _class_count(content), content, checkpoint)
     layout = torch.channels_last if cfg.channels_last else torch.contiguous_format
     model = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
-    protocol = Protocol(resize=build.eval_resize(cfg))  # nothing else of it counts here
+    protocol = Protocol(resize=build.eval_resize(cfg))  # only its size is used
     samples = EvaluationSamples(dataset, build_data.evaluation_preprocessing(cfg))
     clear_partials(output, _PARTS)
     rows: list[UInt8Array] = []
@@ -102,10 +102,10 @@ def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
 
 
 def _class_count(content: CheckpointFile) -> int:
-    """How many classes a checkpoint predicts: as it says, or as its classifier shows.
+    """Number of a checkpoint's classes, from its record or its classifier.
 
     Raises:
-        WeightsError: It is no whole network.
+        WeightsError: The file is not a whole network.
     """
     from gcseg.runs.classes import trained_classes
     from gcseg.weights import describe
@@ -120,12 +120,12 @@ def _class_count(content: CheckpointFile) -> int:
 
 
 def _weights(model: Segmentor, image: Tensor, protocol: Protocol, name: str) -> Tensor:
-    """The attention map, h x w float32 on the CPU, of a prepared image 3 x H x W.
+    """Compute the attention map, h x w float32 on the CPU, of a prepared image 3 x H x W.
 
     Raises:
         MemoryLimitError: The image does not fit into memory.
         ConfigError: The head has no attention map.
-        WeightsError: The map has NaN or infinity.
+        WeightsError: The map has NaN or infinite values.
     """
     from gcseg.inference.predict import predict_attention
 
@@ -158,5 +158,5 @@ def _save(picture: Image, path: Path) -> None:
 
 
 def main() -> None:
-    """Show where a checkpoint's context block looks."""
+    """Write the attention maps of a checkpoint."""
     run_with_checkpoint("attention", show_attention)

@@ -16,7 +16,7 @@ from gcseg.system.text import say
 
 
 def dashboard(cfg: DictConfig) -> None:
-    """Save a workspace and a report and print where they are, or write both to a file.
+    """Save a workspace and a report and print their URLs, or write both to a file.
 
     Raises:
         ConfigError: A setting is wrong, the extra or a key is missing, or W&B refuses.
@@ -44,10 +44,10 @@ def dashboard(cfg: DictConfig) -> None:
 
 
 def check_account() -> None:
-    """Check that W&B may be asked, and would not ask back.
+    """Check that W&B can be used without a prompt.
 
     Raises:
-        ConfigError: There is no key, or it is switched off.
+        ConfigError: There is no key, or W&B is switched off.
     """
     from gcseg.engine.loggers.wandb_credentials import has_credentials
 

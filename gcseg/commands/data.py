@@ -28,7 +28,7 @@ def main() -> None:
     if first in ACTIONS:
         del sys.argv[1]
         run_command("data", ACTIONS[first])
-    elif first.startswith("-"):  # --help, --cfg job and their like answer by themselves
+    elif first.startswith("-"):  # --help, --cfg job and similar options work without an action
         run_command("data", _no_action)
     else:
         say(f"error: {_no_such(first)}", error=True)
@@ -46,11 +46,11 @@ def _no_action(_: DictConfig) -> None:
 
 
 def prepare(cfg: DictConfig) -> None:
-    """Make from what was downloaded, or can be, what the dataset's reader reads."""
+    """Convert files, downloaded already or now, to the form that the dataset's reader reads."""
     from gcseg.data.prepare import PREPARATIONS
     from gcseg.system.terminal import progress_bar
 
-    name = HydraConfig.get().runtime.choices["dataset"]  # the folder of one's own may have any
+    name = HydraConfig.get().runtime.choices["dataset"]  # a user-defined folder may have any name
     if name not in PREPARATIONS:
         raise ConfigError(
             f"there is nothing to prepare for dataset={name}",
@@ -69,7 +69,7 @@ def prepare(cfg: DictConfig) -> None:
 
 
 def check(cfg: DictConfig) -> None:
-    """Find broken and wrong files; exit status 1 where there are any."""
+    """Find broken and wrong files; exit with status 1 if there are any."""
     from gcseg.builders import data as build_data
     from gcseg.data.check import doctor
     from gcseg.data.check.findings import print_diagnosis
@@ -129,10 +129,10 @@ def stats(cfg: DictConfig) -> None:
 
 
 def _split(cfg: DictConfig) -> str:
-    """The one split that an action looks at.
+    """Name of the only split that an action uses.
 
     Raises:
-        ConfigError: Several are given.
+        ConfigError: Several splits are given.
     """
     if isinstance(cfg.split, ListConfig):
         raise ConfigError(f"split={cfg.split}", "give one; only check takes several")
@@ -144,7 +144,7 @@ def _output(cfg: DictConfig) -> Path:
 
 
 def browse(cfg: DictConfig) -> None:
-    """Write a page of training samples as the network will see them."""
+    """Write a page of training samples as the network gets them."""
     from gcseg.builders import data as build_data
     from gcseg.data.samples import TrainingSamples
     from gcseg.data.sampling import StepSampler
@@ -169,7 +169,7 @@ def browse(cfg: DictConfig) -> None:
 
 
 def _as_seen(cfg: DictConfig, samples: TrainingSamples, counter: int, index: int) -> BrowseSample:
-    """A sample as the network gets it, with its normalisation undone."""
+    """Make a sample as the network gets it, with its normalisation undone."""
     import torch
 
     from gcseg.data.samples import collate
@@ -192,7 +192,7 @@ def _as_seen(cfg: DictConfig, samples: TrainingSamples, counter: int, index: int
 
 
 def benchmark(cfg: DictConfig) -> None:
-    """Time each setting of cache and device beside plain albumentations."""
+    """Time each setting of cache and device, and plain albumentations for comparison."""
     from gcseg.builders import data as build_data
     from gcseg.data.benchmark import print_rates
     from gcseg.data.cache.files import writing

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def evaluate(cfg: DictConfig, trained: CheckpointRef) -> None:
     """Score a checkpoint under the modes of `cfg.tta`; print the table and merge results.json.
 
-    With `published=` the scores are printed beside the published ones and recorded.
+    With `published=` the scores are printed next to the published ones and recorded.
 
     Raises:
         GcsegError: A setting, the checkpoint, the data or the output folder is wrong.
@@ -48,7 +48,7 @@ def evaluate(cfg: DictConfig, trained: CheckpointRef) -> None:
     from gcseg.zoo.measured import read_measurements
 
     if trained.row is not None:
-        read_measurements(_measurements(cfg))  # a damaged file shows before the work is done
+        read_measurements(_measurements(cfg))  # a damaged file is found before the work is done
     dataset = build_data.dataset(cfg, cfg.split).with_labels()
     checkpoint = trained.path()
     results = output_folder(cfg, checkpoint).results
@@ -112,7 +112,7 @@ def _beside_published(
     dataset: SegmentationDataset,
     checkpoint: Path,
 ) -> None:
-    """Print and record scores beside the published ones."""
+    """Print and record scores next to the published ones."""
     from gcseg.runs.environment import environment
     from gcseg.runs.modes import MODE_TITLES
     from gcseg.zoo.measured import add_measurement, print_comparison
@@ -152,7 +152,7 @@ def _beside_published(
 
 
 def _measurements(cfg: DictConfig) -> Path:
-    """Where measurements are kept: in the checkout, or where runs are if there is none."""
+    """File of measurements: in the checkout, or in the run root if there is no checkout."""
     if cfg.record is not None:
         return Path(cfg.record).expanduser()
     experiments = source_folder("experiments")

@@ -61,7 +61,7 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
     values = None
     if cfg.mask_values == "dataset":
         in_files = _known_classes().get(cfg.dataset.name)
-        if in_files is None or in_files.names != space.names:  # then its files say
+        if in_files is None or in_files.names != space.names:  # its files have the values
             read = dataset if cfg.images is None else build_data.dataset(cfg, cfg.split)
             check_classes(content.extra, read.label_space, checkpoint)
             in_files = read.pairs[0].label_space
@@ -74,7 +74,7 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
     data = SegmentationData(dataset, build_data.evaluation_preprocessing(cfg), num_workers=1)
     writer = PredictionWriter(output, dataset, space, values)
     trainer = build_trainer.trainer(cfg, callbacks=[RunProgress(), writer])
-    # Lightning warns of samples that are fewer than was said, and not by number: as is meant here.
+    # Lightning warns of samples fewer than announced or without indices: both are intended here.
     for text in ("Your `IterableDataset` has `__len__`", "Couldn't infer the batch indices"):
         warnings.filterwarnings("ignore", message=text)
     trainer.predict(module, data, return_predictions=False)
@@ -87,10 +87,10 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
 
 
 def _published_classes(dataset: str) -> LabelSpace:
-    """The classes of a dataset, known without its files.
+    """Classes of a dataset that are known without its files.
 
     Raises:
-        ConfigError: They depend on the files.
+        ConfigError: The classes depend on the files.
     """
     known = _known_classes()
     if dataset not in known:
@@ -102,7 +102,7 @@ def _published_classes(dataset: str) -> LabelSpace:
 
 
 def _known_classes() -> dict[str, LabelSpace]:
-    """The classes of the public datasets, with the values of their files as published."""
+    """Classes of the public datasets, with the pixel values of their published label files."""
     from gcseg.data.ade20k import ade20k_classes
     from gcseg.data.label_spaces import CAMVID, CITYSCAPES_LABEL_IDS, VOC
 

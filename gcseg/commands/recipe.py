@@ -22,13 +22,13 @@ from gcseg.system.text import brief, say
 
 DERIVED_KEYS = {"protocol.name", "protocol.mean", "protocol.std", "protocol.average",
             "protocol.scales", "tta.scales", "published.checkpoint"}  # fmt: skip
-"""Settings that act only through others, which are listed."""
+"""Settings that act only through others, which are compared themselves."""
 _LONGEST = 2000
-"""Characters of a value that the table shows."""
+"""Largest number of characters of a value in the table."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print a table of two recipes' differences."""
+    """Print a table of the differences of two recipes."""
     parser = ArgumentParser(
         prog="python -m gcseg.recipe",
         description="Compare what trains and scores two networks, setting by setting.",
@@ -63,14 +63,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def settings(recipe: str) -> Mapping[str, Any]:
-    """All settings of a recipe, resolved.
+    """Resolve all settings of a recipe.
 
     Args:
         recipe: A row of experiments/published, a run folder or YAML file, or overrides of
             gcseg.train separated by blanks.
 
     Raises:
-        ConfigError: It is none of these.
+        ConfigError: The recipe is none of these.
         HydraException: An override does not exist.
     """
     if re.match(r"[+~]*[\w./@]+=", recipe):
@@ -96,7 +96,7 @@ def settings(recipe: str) -> Mapping[str, Any]:
 def differences(
     first: Mapping[str, Any], second: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Each setting in which two differ, with both values; None where one does not have it."""
+    """Each setting in which two recipes differ, with both values; None for a missing one."""
     left, right = dict(_flat(first)), dict(_flat(second))
     for key in {**left, **right}:
         if left.get(key) != right.get(key) and key not in DERIVED_KEYS:

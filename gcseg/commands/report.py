@@ -1,4 +1,4 @@
-"""python -m gcseg.report: an HTML file on a training, or on the trainings of a sweep."""
+"""python -m gcseg.report: an HTML report of a training, or of the trainings of a sweep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a configuration and a run folder to the run's report."""
+"""Write the report of a run from its configuration and its folder."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 
 def write_report(cfg: DictConfig, folder: Path, output: Path | None = None) -> Path:
-    """Write the report of a run folder, with pictures where checkpoint and dataset are there.
+    """Write the report of a run folder, with pictures if checkpoint and dataset exist.
 
     Args:
         cfg: Settings of the training, or those that evaluation takes from it.
         folder: The run folder.
-        output: The file; report.html in the run folder if None.
+        output: Path of the report; report.html in the run folder if None.
 
     Returns:
-        The file.
+        Path of the report.
 
     Raises:
-        OutputError: It can't be written, or the run folder is damaged.
+        OutputError: The report can't be written, or the run folder is damaged.
     """
     shown = read_run(folder).shown
     count = cfg.get("examples", 2)
@@ -48,14 +48,14 @@ def write_report(cfg: DictConfig, folder: Path, output: Path | None = None) -> P
     space, notes = None, []
     if count and shown is not None and shown.analysis is not None:
         try:
-            if "@" in shown.name:  # whose weights and settings a record does not name
+            if "@" in shown.name:  # a record does not name its weights and settings
                 raise ConfigError(
                     f"{shown.name} is not the training's own evaluation", "analyse one that is"
                 )
             examples, space = _examples(cfg, RunFolder(folder), shown.record, count)
             if not examples:
                 notes.append("There are no pictures: no image has a labelled pixel.")
-        except LookupError as error:  # by another version's hand, or left out as odd
+        except LookupError as error:  # edited, of another version, or left out as invalid
             notes.append(f"There are no pictures: results.json has no usable {error} of it.")
         except (GcsegError, OSError, AttributeError, TypeError, ValueError) as error:
             notes.append(f"There are no pictures: {reason(error)}.")
@@ -67,13 +67,13 @@ def write_report(cfg: DictConfig, folder: Path, output: Path | None = None) -> P
 def _examples(
     cfg: DictConfig, run: RunFolder, evaluation: Mapping[str, Any], count: int
 ) -> tuple[list[Example], LabelSpace]:
-    """Predict the best, the median and the worst images of an evaluation once more.
+    """Predict the best, the median and the worst images of an evaluation again.
 
     Args:
         cfg: See `write_report`.
         run: The run folder.
-        evaluation: Its record, of the training's own protocol.
-        count: Of each kind.
+        evaluation: Record of the evaluation, with the training's own protocol.
+        count: Number of images of each kind.
     """
     table = (run.path / evaluation["analysis"]).with_suffix(".csv")
     rows = read_image_scores(table, run.path)

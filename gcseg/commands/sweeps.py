@@ -1,4 +1,4 @@
-"""python -m gcseg.sweeps: list sweeps, show one as it runs, compare two settings."""
+"""python -m gcseg.sweeps: list sweeps, show one while it runs, compare two settings."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 _ENDED = ("done", "failed", "pruned")
 _LONGEST = 60
-"""Characters of a cell that says what a sweep varies."""
+"""Largest number of characters of a cell that says what a sweep varies."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command; ends the process with status 1 and one line on what the user can mend."""
+    """Run a command; exit with status 1 and one line on an error that the user can fix."""
     run_chosen(_parser(), arguments)
 
 
@@ -119,7 +119,7 @@ def _compare(given: argparse.Namespace) -> None:
 
 
 def _jobs(folder: Path, jobs: Sequence[Job]) -> Sheet:
-    """What became of each job; why, is told below the tables."""
+    """Status of each job; reasons are printed below the tables."""
     from gcseg.report.sweep.scores import overrides, varying
     from gcseg.report.sweep.sheets import Sheet
 
@@ -135,7 +135,7 @@ def _jobs(folder: Path, jobs: Sequence[Job]) -> Sheet:
 
 
 def _log(folder: Path, job: Job) -> str:
-    """A job's console log as it is called in the sweep's folder."""
+    """Path of a job's console log, relative to the sweep's folder if inside."""
     if job.log is None:
         return ""
     log = Path(job.log)
@@ -144,7 +144,7 @@ def _log(folder: Path, job: Job) -> str:
 
 
 def _of(jobs: Sequence[Job]) -> str:
-    """What a sweep varies, as far as there is room for it."""
+    """Describe what a sweep varies, in at most `_LONGEST` characters."""
     from gcseg.report.sweep.scores import varied
 
     text = ""
@@ -157,7 +157,7 @@ def _of(jobs: Sequence[Job]) -> str:
 
 
 def _changed(path: Path) -> float:
-    """When a file was last changed, in seconds; 0 where there is no telling."""
+    """Time of a file's last change, in seconds; 0 if it can't be read."""
     try:
         time.localtime(seconds := path.stat().st_mtime)
     except (OSError, OverflowError, ValueError):

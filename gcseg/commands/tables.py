@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     try:
-        # What stands in a file is replaced by all there is, or not at all.
+        # A file's content is replaced by all tables, or not at all.
         odd: list[str] = []
         measurements = read_measurements(given.results, odd if given.update is None else None)
         if odd:
@@ -65,10 +65,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def replaced(text: str, name: str, table: str, path: Path) -> str:
-    """A text with another table between the marks of this name.
+    """Replace the table between the marks of this name in a text.
 
     Raises:
-        ConfigError: The marks are not there.
+        ConfigError: The marks are missing.
     """
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     found, count = re.subn(

@@ -37,25 +37,24 @@ if TYPE_CHECKING:
 
 
 def train(cfg: DictConfig) -> None:
-    """Train what the configuration says and score it under the modes of `cfg.tta`.
+    """Train as configured and score the result under the modes of `cfg.tta`.
 
-    A training that was interrupted goes on from its last checkpoint; one that is finished is
-    only scored.
+    An interrupted training resumes from its last checkpoint; a finished one is only scored.
 
     Raises:
         GcsegError: A setting, the data or the output folder is wrong.
-        StoppedBySignal: A signal came; what was trained is saved.
+        StoppedBySignal: A signal came; the trained state is saved.
     """
     with leaving_on_signals() as signals:
         train_and_score(cfg, signals)
 
 
 def train_and_score(cfg: DictConfig, signals: Signals) -> None:
-    """Do what `train` says, and leave when a signal comes.
+    """Run `train`, and stop when a signal comes.
 
     Raises:
         GcsegError: A setting, the data or the output folder is wrong.
-        StoppedBySignal: A signal came; what was trained is saved.
+        StoppedBySignal: A signal came; the trained state is saved.
     """
     # Heavy imports wait until the settings are known to be right.
     import pytorch_lightning as L
@@ -72,14 +71,14 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
     from gcseg.runs.results import read_results
     from gcseg.system.links import refuse_links
 
-    devices.images_per_pass(cfg)  # the batch divides over the devices
+    devices.images_per_pass(cfg)  # fails here if the batch does not divide over the devices
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     train_set = build_data.dataset(cfg, cfg.dataset.splits.train).with_labels()
     val_set = build_data.dataset(cfg, cfg.dataset.splits.val).with_labels()
     pipeline = build_data.training_augmentation(cfg, train_set)
     module = build.module(cfg, train_set.label_space.names)
-    module.configure_optimizers()  # its settings are wrong before a run folder is made, not after
-    build.modes(cfg)  # likewise
+    module.configure_optimizers()  # wrong settings fail before a run folder is made
+    build.modes(cfg)  # for the same reason
     check_splits(train_set, val_set)
     weights = find_starting_weights(cfg)
 
@@ -102,7 +101,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
                     say(f"{folder.path} is trained already, and is only scored")
             else:
                 fit(cfg, trainer, module, data, folder, weights, progress)
-                if cfg.strategy == "fsdp":  # the trained one is in pieces
+                if cfg.strategy == "fsdp":  # the trained network is sharded
                     module = build.module(cfg, train_set.label_space.names)
             score(cfg, trainer, module, data, folder)
 
@@ -116,10 +115,10 @@ def fit(
     weights: dict[str, Path],
     progress: RunProgress,
 ) -> None:
-    """Train to the last step, from the newest checkpoint where there is one.
+    """Train to the last step, from the newest checkpoint if there is one.
 
     Raises:
-        GcsegError: The training can't go on.
+        GcsegError: The training can't continue.
     """
     from gcseg.builders import trainer as build_trainer
     from gcseg.engine.cost import cost_record
@@ -141,7 +140,7 @@ def fit(
     if data.train is not None:
         print_start(plan, module.model, data.train, data.evaluation, folder.path)
     cost = {}
-    if trainer.is_global_zero:  # before the network is divided
+    if trainer.is_global_zero:  # before the network is sharded
         cost = cost_record(module.model, plan.height, plan.width)
     resumed = None if checkpoint is None else str(checkpoint)
     with going_on(checkpoint, lambda: progress.begun):
@@ -166,7 +165,7 @@ def fit(
                 "validation": {"split": cfg.dataset.splits.val, **pictures_record(data)},
             },
         )
-        folder.previous.unlink(missing_ok=True)  # there is nothing left to go on with
+        folder.previous.unlink(missing_ok=True)  # nothing is left to resume
 
 
 def score(
@@ -176,7 +175,7 @@ def score(
     data: SegmentationData,
     folder: RunFolder,
 ) -> None:
-    """Score the best checkpoint under the modes of `cfg.tta`, and print and keep the scores.
+    """Score the best checkpoint under the modes of `cfg.tta`, and print and save the scores.
 
     Raises:
         GcsegError: The checkpoint, the data or the output folder is wrong.
@@ -218,7 +217,7 @@ def score(
 
 
 def make_report(cfg: DictConfig, folder: RunFolder) -> Path | None:
-    """Write the run's report.html; what goes wrong is told, as the training is none the worse."""
+    """Write the run's report.html; report an error without raising it, as the training is done."""
     from gcseg.commands.run_report import write_report
     from gcseg.system.terminal import announce
 
@@ -246,7 +245,7 @@ def _run_job(cfg: DictConfig, problem: str | None) -> float | None:
 
 
 def _end_sweep() -> None:
-    if "gcseg.sweeps.sweep" in sys.modules:  # or there was no multirun
+    if "gcseg.sweeps.sweep" in sys.modules:  # else there was no multirun
         from gcseg.report.sweep.write import write_summary
         from gcseg.sweeps.sweep import end
 

@@ -1,4 +1,4 @@
-"""python -m gcseg.weights: list published checkpoints, say what a file holds, convert it."""
+"""python -m gcseg.weights: list published checkpoints, describe a file, convert it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gcseg.zoo import catalogue
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command; ends the process with status 1 and one line on what the user can mend."""
+    """Run a command; exit with status 1 and one line on an error that the user can fix."""
     run_chosen(_parser(), arguments)
 
 
@@ -80,7 +80,7 @@ def _list(given: argparse.Namespace) -> None:
         elif record.kind == "backbone":
             backbones.add_row(record.name, _network(record), record.dataset)
     console = TextConsole()
-    # Names are there to be copied: rather a line too long than a name cut off.
+    # Names are for copying: a line that is too long is better than a truncated name.
     wide = console.options.update(width=200)
     console.width = max(console.width, console.measure(networks, options=wide).maximum)
     console.print(networks)
@@ -160,7 +160,7 @@ def _file(given: str) -> Path:
 
 
 def _published(given: str, path: Path, digest: str) -> tuple[catalogue.Record | None, str]:
-    """The published checkpoint that a file is, and what that shows by."""
+    """Find the published checkpoint that a file is, and the kind of evidence for it."""
     if not Path(given).expanduser().exists():
         return catalogue.find(given), "name"
     records = catalogue.records()
@@ -174,13 +174,13 @@ def _published(given: str, path: Path, digest: str) -> tuple[catalogue.Record | 
 
 
 def _known(record: catalogue.Record | None) -> dict[str, Any]:
-    """What the list says of a network and its weights do not show."""
+    """Facts of the list about a network that its weights do not show."""
     architecture = {} if record is None else record.architecture
     return {key: architecture[key] for key in ("variant", "align_corners") if key in architecture}
 
 
 def _network(record: catalogue.Record) -> str:
-    """A record's backbone, as `r50 vd`."""
+    """Name of a record's backbone, such as `r50 vd`."""
     architecture = record.architecture
     backbone = architecture.get("backbone") or f"r{architecture['depth']}"
     return f"{backbone} {architecture['variant']}"

@@ -1,1 +1,1 @@
-"""Everything that knows Hydra: compose settings, check them, say errors in one line."""
+"""Everything that uses Hydra: compose settings, check them, print errors in one line."""

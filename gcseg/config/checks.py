@@ -1,4 +1,4 @@
-"""What values settings may have; checked before anything heavy is imported."""
+"""Check the values of settings, before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from gcseg.config.table import TABLE
 from gcseg.errors import ConfigError
 
 _EXACT = 2.0**53
-"""Below it every whole number is a float too."""
+"""Bound below which every whole number is exact as a float."""
 _FEW = 12
-"""Settings of a group that a message lists."""
+"""Largest number of a group's settings that a message lists."""
 
 
 def check(cfg: DictConfig, command: str = "train") -> None:
-    """Check all settings of a command by the table, and by the rules between them.
+    """Check all settings of a command by the table, and by the rules between settings.
 
     Args:
         cfg: The settings.
-        command: The command's primary configuration, as `eval`.
+        command: The command's primary configuration, such as `eval`.
 
     Raises:
-        ConfigError: A value is wrong, one is missing, or nothing reads it.
+        ConfigError: A value is wrong, a setting is missing, or one is not read by anything.
     """
     settings = plain(cfg)  # every interpolation resolves
     _check_group(settings, _tree(command), "", command)
@@ -45,39 +45,39 @@ def check_one(name: str, value: object, command: str = "train") -> None:
     """Check one setting by the table.
 
     Args:
-        name: Of a row.
-        value: What it is to be.
+        name: Name of a row.
+        value: Value to check.
         command: The command's primary configuration.
 
     Raises:
-        ConfigError: It may not be that.
+        ConfigError: The setting may not have that value.
     """
     row = next(row for row in TABLE if row.name == name and command in row.commands)
     _check_value(_Node(row), name, value)
 
 
 def take_whole_numbers(cfg: DictConfig, command: str) -> None:
-    """Put `10000` in the place of `1e4`, wherever a whole number is wanted.
+    """Replace `1e4` by `10000` wherever a whole number is required.
 
     So the same training has the same name, however its numbers are written.
 
     Args:
-        cfg: Settings, whatever they are.
+        cfg: Settings, checked or not.
         command: The command's primary configuration.
     """
     for row in TABLE:
         if row.kind == "whole number" and command in row.commands:
-            with suppress(OmegaConfBaseException):  # which the check tells
+            with suppress(OmegaConfBaseException):  # which the check reports
                 value = OmegaConf.select(cfg, row.name)
                 if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
                     OmegaConf.update(cfg, row.name, int(value))
 
 
 def expand_home(cfg: DictConfig, command: str) -> None:
-    """Put the user's home folder in the place of `~` at the beginning of every path.
+    """Replace `~` at the beginning of every path by the user's home folder.
 
     Args:
-        cfg: Settings that are checked.
+        cfg: Checked settings.
         command: The command's primary configuration.
     """
     for row in TABLE:
@@ -89,7 +89,7 @@ def expand_home(cfg: DictConfig, command: str) -> None:
 
 @dataclass
 class _Node:
-    """A row with the rows of what is in it, by the last part of their names."""
+    """A row with the rows below it, by the last part of their names."""
 
     row: Row | None = None
     inside: dict[str, _Node] = field(default_factory=dict)
@@ -108,7 +108,7 @@ def _tree(command: str) -> _Node:
 
 
 def _check_group(settings: Mapping[str, Any], node: _Node, prefix: str, command: str) -> None:
-    """Check what is in a mapping, whose own row it fits."""
+    """Check the contents of a mapping that its own row already allows."""
     target = node.inside.get("_target_")
     own = False
     if target is not None and target.row is not None and "_target_" in settings:
@@ -123,7 +123,7 @@ def _check_group(settings: Mapping[str, Any], node: _Node, prefix: str, command:
         name = f"{prefix}{key}"
         known = node.inside.get(str(key)) or (node.inside.get("*") if is_name(key) else None)
         if own and not (known and known.row and known.row.own):
-            continue  # the user's own callable's
+            continue  # belongs to the user-defined callable
         if known is None or known.row is None:
             raise _unknown(name, value, node, prefix, command)
         _check_value(known, name, value)
@@ -144,13 +144,13 @@ def _check_value(node: _Node, name: str, value: object) -> None:
 
 
 def _option(row: Row) -> str:
-    """The remedy that names an option of a group, with which the group's meaning ends, if any."""
+    """Remedy that names an option of a group, if the group's meaning ends with one."""
     option = row.meaning.rpartition(": ")[2]
     return f"choose one, as {option}" if option.startswith(f"{row.name}=") else ""
 
 
 def _unknown(name: str, value: object, node: _Node, prefix: str, command: str) -> ConfigError:
-    """The error for a setting that no row is about."""
+    """Make the error for a setting that has no row."""
     here = [f"{prefix}{known}" for known in node.inside]
     close = difflib.get_close_matches(name.rpartition(".")[2], node.inside, n=3, cutoff=0.6)
     if elsewhere := readers_of(name):
@@ -167,10 +167,10 @@ def _unknown(name: str, value: object, node: _Node, prefix: str, command: str) -
 
 
 def readers_of(name: str) -> str:
-    """The commands that read a setting, by the names of their modules; empty if none does."""
+    """List the commands that read a setting, by module name; empty if none does."""
     return _modules(user for row in TABLE if row.name == name for user in row.commands)
 
 
 def _modules(commands: Iterable[str]) -> str:
-    """Commands by the names of their modules."""
+    """List commands by module name."""
     return ", ".join(sorted({f"gcseg.{command.partition('_')[0]}" for command in commands}))

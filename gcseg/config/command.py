@@ -1,6 +1,6 @@
-"""Commands: find the configuration, compose it with Hydra, check it, say errors in one line.
+"""Run a command: compose its configuration with Hydra, check it, print errors in one line.
 
-Nothing heavy is imported here, so that --help and --cfg job answer at once.
+Nothing heavy is imported here, so that --help and --cfg job are fast.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from gcseg.errors import ConfigError, GcsegError
 from gcseg.system.text import say
 
 ALIASES = {"hydra/sweeper=optuna": "hydra/sweeper=search"}
-"""The plugin's own would look for the lowest score, and end at the first job that fails."""
+"""Options replaced by gcseg's: the plugin's own minimizes, and ends when the first job fails."""
 
 
 class Multirun(NamedTuple):
-    """What a command does with the jobs of a multirun: each is a process, and in a ledger.
+    """Handling of the jobs of a multirun, each of which is a process and has a ledger entry.
 
     Args:
-        run_job: Takes a job's configuration and what is wrong with it, if anything is; returns its
-            mIoU where it has one.
-        end: Called when Hydra is done with all jobs, however that came.
-        begin_process: Called in a process that is given resolved settings, before they are read.
+        run_job: Function that takes a job's configuration and its problem, if any, and returns the
+            job's mIoU if it has one.
+        end: Callback for the end of all jobs, whatever the reason.
+        begin_process: Callback in a process with resolved settings, before they are read.
     """
 
     run_job: Callable[[DictConfig, str | None], float | None]
@@ -64,10 +64,10 @@ def run_command(
 
     Args:
         config_name: The command's primary configuration.
-        task: What it does with the composed and checked configuration.
-        prepare: Called with the command line before anything is composed.
-        multirun: What is done with the jobs of a multirun; they run here, one after the other, if
-            None. With it, settings that are resolved already can be given by `--resolved FILE`.
+        task: Function that runs the command with the composed and checked configuration.
+        prepare: Callback that gets the command line before anything is composed.
+        multirun: Handling of the jobs of a multirun; they run here, one after the other, if None.
+            With it, already resolved settings can be given by `--resolved FILE`.
     """
     arguments = list(map(home_expanded, sys.argv[1:]))
     sys.argv[1:] = options_first(arguments)
@@ -78,18 +78,18 @@ def run_command(
         check_options(arguments, config_name, () if multirun is None else ("--resolved",))
     if multirun is not None:
         sys.argv[1:] = [ALIASES.get(argument, argument) for argument in sys.argv[1:]]
-    if asks_for_information(sys.argv[1:]):  # of which Hydra gives none about a multirun
+    if asks_for_information(sys.argv[1:]):  # Hydra has no information about a multirun
         sys.argv[1:] = _first_job(sys.argv[1:])
     register_resolvers()
     full = full_errors()
-    # conf/ sets values of clusters' launchers in files of their names; Hydra would have others.
+    # conf/ configures clusters' launchers in files named like them, which Hydra deprecates.
     warnings.filterwarnings("ignore", message=r"(?s).* is validated against ConfigStore schema")
     checked_task = CheckedTask(config_name, task, multirun=multirun, full=full)
     with errors_in_one_line(config_name, full):
         _check_groups(sys.argv[1:])
         if prepare is not None:
             prepare(sys.argv[1:])
-        if not full:  # have Hydra raise its errors, to word them here
+        if not full:  # let Hydra raise its errors, to word them here
             os.environ.update({"HYDRA_FULL_ERROR": "1", ONE_LINE: "1"})
         try:
             hydra.main(
@@ -107,10 +107,10 @@ def run_command(
 
 
 def _check_groups(arguments: Iterable[str]) -> None:
-    """Check that a group is given an option, which Hydra tells in a traceback.
+    """Check that groups are given options; Hydra would print a traceback.
 
     Raises:
-        ConfigError: It is given something else, as null.
+        ConfigError: A group is given something else, such as null.
     """
     for argument in arguments:
         group, equals, _ = argument.lstrip("+").partition("=")
@@ -118,7 +118,7 @@ def _check_groups(arguments: Iterable[str]) -> None:
                          for path in (source_folder(name) / group).glob("*.yaml"))  # fmt: skip
         if not equals or not group or not options or argument.startswith("-"):
             continue
-        with suppress(HydraException):  # that come again where the command line is composed
+        with suppress(HydraException):  # raised again where the command line is composed
             (one,) = OverridesParser.create().parse_overrides([argument])
             values = one.sweep_iterator() if one.is_sweep_override() else [one.value()]
             if not all(isinstance(value, str | QuotedString) for value in values):
@@ -126,10 +126,10 @@ def _check_groups(arguments: Iterable[str]) -> None:
 
 
 def _first_job(arguments: Sequence[str]) -> list[str]:
-    """The command line of the first job of a multirun."""
+    """Command line of the first job of a multirun."""
     first = []
     for argument in arguments:
-        with suppress(HydraException):  # that come again where the command line is composed
+        with suppress(HydraException):  # raised again where the command line is composed
             if "=" in argument and not argument.startswith("-"):
                 (one,) = OverridesParser.create().parse_overrides([argument])
                 if one.is_sweep_override():
@@ -145,9 +145,9 @@ class CheckedTask:
 
     Args:
         config_name: The command's primary configuration.
-        task: Takes the configuration, once it is checked.
-        multirun: What is done with the jobs of a multirun; None if the task does them.
-        full: Whether errors pass with their traceback.
+        task: Function that takes the checked configuration.
+        multirun: Handling of the jobs of a multirun; None if the task runs them.
+        full: Whether errors keep their traceback.
     """
 
     def __init__(
@@ -165,10 +165,10 @@ class CheckedTask:
         self.failed: list[str] = []
 
     def __call__(self, cfg: DictConfig) -> float | None:
-        """Do a job; in a multirun, its mIoU where it has one."""
+        """Run a job; in a multirun, return its mIoU if it has one."""
         if self.multirun is not None and is_multirun():
             return self.multirun.run_job(cfg, self.problem(cfg))
-        # Here, because Hydra adds lines of its own to an exception that leaves the task.
+        # Here, because Hydra adds lines to an exception that leaves the task.
         with errors_in_one_line(
             self.config_name, self.full, self.failed if is_multirun() else None
         ):
@@ -182,7 +182,7 @@ class CheckedTask:
         return None
 
     def check(self, cfg: DictConfig) -> None:
-        """Check the configuration of a job; what it has of the home folder's `~` is written out.
+        """Check the configuration of a job, and expand `~` in it.
 
         Raises:
             ConfigError: A value is wrong.
@@ -192,7 +192,7 @@ class CheckedTask:
         expand_home(cfg, self.config_name)
 
     def problem(self, cfg: DictConfig) -> str | None:
-        """What is wrong with the configuration of a job, in one line; None if nothing is."""
+        """Describe the error in a job's configuration in one line; None if there is none."""
         try:
             self.check(cfg)
         except (GcsegError, HydraException, OmegaConfBaseException) as error:
@@ -201,5 +201,5 @@ class CheckedTask:
 
 
 def is_multirun() -> bool:
-    """Whether this process runs several jobs (-m)."""
+    """Return whether this process runs several jobs (-m)."""
     return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN

@@ -1,4 +1,4 @@
-"""Command lines in the form that Hydra reads, and what they give to single settings."""
+"""Convert command lines to the form that Hydra reads; look up values of single settings."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ TAKES_A_VALUE: dict[str, tuple[str, ...]] = {
     "--config-name": (), "-cn": (), "--config-dir": (), "-cd": (), "--experimental-rerun": (),
     "--resolved": (),
 }  # fmt: skip
-"""Options whose value may be the next argument, each with the values that it may have, if few."""
+"""Options whose value may be the next argument, each with its allowed values, if few."""
 MAY_TAKE_ONE = {"--info": {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}}
 MAY_TAKE_ONE["-i"] = MAY_TAKE_ONE["--info"]
-"""Options whose value may be the next argument, if it is one of these."""
+"""Options whose value may be the next argument, if it is one of these values."""
 OPTIONS = {
     *TAKES_A_VALUE, *MAY_TAKE_ONE, "--help", "-h", "--hydra-help", "--version", "--resolve",
     "--run", "-r", "--multirun", "-m", "--shell-completion", "-sc",
 } - {"--resolved"}  # fmt: skip
-"""All that Hydra has."""
+"""All options of Hydra."""
 INFORMATION = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "--version"}
 """Options with which a command runs nothing."""
 
 _HOME = re.compile(r"""((?:^|[=,\[])\s*["']?)~(?=/|$|[,\]"'])""")
-"""The home folder where a value begins, in quotes or not."""
+"""Home folder `~` at the beginning of a value, in quotes or not."""
 
 
 def asks_for_information(arguments: Iterable[str]) -> bool:
-    """Whether a command line has an option with which a command runs nothing."""
+    """Return whether a command line has an option with which a command runs nothing."""
     return any(argument.partition("=")[0] in INFORMATION for argument in arguments)
 
 
 def is_override(argument: str) -> bool:
-    """Whether an argument is about a setting, and no option of the command."""
+    """Return whether an argument is about a setting, and not an option of the command."""
     return not argument.startswith("-") and ("=" in argument or argument.startswith("~"))
 
 
 def given(arguments: Sequence[str], key: str) -> Any:
-    """The value that a command line gives to a setting that has one value in all jobs.
+    """Look up the value that a command line gives to a setting, the same in all jobs.
 
     Args:
         arguments: The command line, without the command.
-        key: The setting, as `checkpoint`.
+        key: Name of the setting, such as `checkpoint`.
 
     Returns:
-        The last value; None where there is none, or null.
+        The last value; None if there is none, or null.
 
     Raises:
-        ConfigError: There are several, as for a multirun, or it can't be read.
+        ConfigError: There are several values, as for a multirun, or the value can't be read.
     """
     value = None
     for override in overrides_of(arguments, key):
@@ -70,10 +70,10 @@ def given(arguments: Sequence[str], key: str) -> Any:
 
 
 def overrides_of(arguments: Sequence[str], key: str) -> Iterator[Override]:
-    """What of a command line is about a setting or a group, also with + or ~ in front of it.
+    """Overrides of a setting or a group on a command line, also with a leading + or ~.
 
     Raises:
-        ConfigError: It can't be read.
+        ConfigError: An override can't be read.
     """
     parser = OverridesParser.create()
     for argument in filter(is_override, arguments):
@@ -90,7 +90,7 @@ def overrides_of(arguments: Sequence[str], key: str) -> Iterator[Override]:
 def options_first(arguments: Iterable[str]) -> list[str]:
     """Put options before settings; Hydra refuses them in between.
 
-    A file of resolved settings comes first of all.
+    A file of resolved settings comes before everything else.
 
     Args:
         arguments: A command line without the command.
@@ -114,12 +114,12 @@ def options_first(arguments: Iterable[str]) -> list[str]:
 
 
 def home_expanded(argument: str) -> str:
-    """Put the user's home folder in the place of `~`, which Hydra's grammar does not have.
+    """Replace `~` by the user's home folder; Hydra's grammar does not know it.
 
     Args:
-        argument: Of a command line, as `dataset.root=~/data` or `source=[~/a.zip,~/b.zip]`.
+        argument: Argument such as `dataset.root=~/data` or `source=[~/a.zip,~/b.zip]`.
     """
-    if argument == "~" or argument.startswith("~/"):  # of an option
+    if argument == "~" or argument.startswith("~/"):  # value of an option
         return str(Path.home()) + argument[1:]
     key, equals, value = argument.partition("=")
     if not equals:

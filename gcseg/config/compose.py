@@ -1,4 +1,4 @@
-"""Find the configuration and compose it with Hydra, outside a command too."""
+"""Find the configuration and compose it with Hydra, inside and outside commands."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def source_folder(name: str) -> Path:
-    """Where conf/ or experiments/ is: in the package if installed, beside it in a checkout."""
+    """Find conf/ or experiments/: in the package if installed, next to it in a checkout."""
     installed = PACKAGE / name
     return installed if installed.is_dir() else PACKAGE.parent / name
 
 
 def register_resolvers() -> None:
-    """Make `${gcseg_folder:NAME}` and the like, which conf/ uses, known to OmegaConf."""
+    """Register `${gcseg_folder:NAME}` and the other resolvers of conf/ with OmegaConf."""
     OmegaConf.register_new_resolver(
         "gcseg_folder", lambda name: str(source_folder(name)), replace=True
     )
     OmegaConf.register_new_resolver(
         "folder_name", lambda path: Path(str(path)).resolve().name, replace=True
     )
-    # Kept with the configuration, so that jobs on other machines see the command's and not theirs.
+    # Cached in the configuration, so that jobs on other machines use the command's value.
     OmegaConf.register_new_resolver("sweep_name", _sweep_name, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("gpus_to_ask_for", _gpus_to_ask_for, replace=True)
 
@@ -38,12 +38,12 @@ def _sweep_name() -> str:
 
 
 def _gpus_to_ask_for(accelerator: str, devices: int | str) -> int | str | None:
-    """GPUs on each machine that a cluster's queue is asked for; None for a job without."""
+    """Number of GPUs per machine to request from a cluster's queue; None for a job without."""
     return None if accelerator in ("cpu", "mps") else devices
 
 
 def compose(config_name: str, overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
-    """Compose `conf/<config_name>.yaml` outside a command, if asked for with Hydra's settings.
+    """Compose `conf/<config_name>.yaml` outside a command, with Hydra's settings on request.
 
     Raises:
         HydraException: An override does not exist.

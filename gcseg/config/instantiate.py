@@ -1,4 +1,4 @@
-"""From settings with a `_target_` to what they describe."""
+"""Create the objects that settings with a `_target_` describe."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gcseg.errors import ConfigError
 
 
 def instantiate(cfg: DictConfig, *, without: Sequence[str] = ("name",), **arguments: Any) -> Any:
-    """Call `cfg._target_` with the settings beside it. None where the target is null.
+    """Call `cfg._target_` with the other settings as arguments. None if the target is null.
 
     Args:
         cfg: The settings.
-        without: Settings that are not the target's.
-        arguments: Of the target, beside the settings.
+        without: Names of settings that are not arguments of the target.
+        arguments: Arguments in addition to the settings.
 
     Raises:
-        ConfigError: There is no such target, or it does not take one of the settings.
+        ConfigError: The target does not exist, or does not accept one of the settings.
     """
     settings = {key: value for key, value in plain(cfg).items() if key not in without}
     if settings.get("_target_") is None:
@@ -31,14 +31,14 @@ def instantiate(cfg: DictConfig, *, without: Sequence[str] = ("name",), **argume
 
 
 def call(name: str, arguments: Mapping[str, Any]) -> Any:
-    """Call the class or function of a dotted name.
+    """Call the class or function with a dotted name.
 
     Args:
-        name: As `gcseg.optim.sgd`.
-        arguments: By their names.
+        name: Dotted name, such as `gcseg.optim.sgd`.
+        arguments: Arguments by name.
 
     Raises:
-        ConfigError: There is none, or it does not take the arguments.
+        ConfigError: The target does not exist, or does not accept the arguments.
     """
     target = find_target(name)
     try:
@@ -47,7 +47,7 @@ def call(name: str, arguments: Mapping[str, Any]) -> Any:
         raise ConfigError(
             f"{name}: {error}", f"it takes {', '.join(inspect.signature(target).parameters)}"
         ) from None
-    # Called here and not by Hydra, which would wrap the exceptions of what it calls.
+    # Called here and not by Hydra, which would wrap exceptions of the target.
     try:
         return target(**arguments)
     except ValueError as error:
@@ -55,10 +55,10 @@ def call(name: str, arguments: Mapping[str, Any]) -> Any:
 
 
 def find_target(name: str) -> Callable[..., Any]:
-    """The class or function of a dotted name.
+    """Import the class or function with a dotted name.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: It does not exist.
     """
     try:
         found = get_method(name)

@@ -1,4 +1,4 @@
-"""What a command line means that names a setting or an option which there is not."""
+"""Suggest what a command line means where a setting or an option does not exist."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from gcseg.config.table import TABLE
 from gcseg.errors import ConfigError
 
 _ALIKE = 0.6
-"""From which on a name is like another one, of 1."""
+"""Smallest similarity, of at most 1, at which names are alike."""
 _AS_ALIKE = 0.1
-"""By which a name may be less alike than the best one, to be named too."""
+"""Largest distance from the best similarity at which a name is suggested, too."""
 
 
 def unknown_setting(key: str, config_name: str, arguments: Sequence[str]) -> ConfigError:
-    """The error for a setting that a command's composed configuration does not have.
+    """Make the error for a setting that a command's composed configuration does not have.
 
     Args:
-        key: As it was given, without `+`.
+        key: Name of the setting as given, without `+`.
         config_name: The command's primary configuration.
         arguments: The command line, without the command.
     """
@@ -46,14 +46,14 @@ def unknown_setting(key: str, config_name: str, arguments: Sequence[str]) -> Con
         return ConfigError(cause, f"it is one of {elsewhere}; --cfg job lists what there is")
     names = {row.name: f"{'+' * row.added}{row.name}" for row in rows if "*" not in row.name}
     close = _closest(key, names)
-    if not close:  # perhaps the right name in another place
+    if not close:  # perhaps the right name in another group
         close = [name for name in names if name.split(".")[-1] == key.split(".")[-1]][:3]
     meant = f"did you mean {' or '.join(names[name] for name in close)}? " if close else ""
     return ConfigError(cause, f"{meant}--cfg job lists them all")
 
 
 def first_unknown(arguments: Sequence[str], config_name: str) -> ConfigError | None:
-    """The error for the first group or setting that no option of a command has, if there is one.
+    """Make the error for the first group or setting that no option of a command has, if any.
 
     Args:
         arguments: The command line, without the command.
@@ -70,15 +70,15 @@ def first_unknown(arguments: Sequence[str], config_name: str) -> ConfigError | N
 
 
 def check_options(arguments: Sequence[str], config_name: str, more: Iterable[str] = ()) -> None:
-    """Check the options of a command line, which Hydra tells by lines on how it is used.
+    """Check the options of a command line; Hydra would print its whole usage instead.
 
     Args:
         arguments: The command line, without the command.
         config_name: The command's primary configuration.
-        more: Options beyond Hydra's.
+        more: Options in addition to Hydra's.
 
     Raises:
-        ConfigError: There is no such option, or it lacks its value.
+        ConfigError: An option does not exist, or lacks its value.
     """
     known = {*OPTIONS, *more}
     values = iter([*arguments, ""])
@@ -118,13 +118,13 @@ def _unknown_option(option: str, value: str, config_name: str, known: Iterable[s
 
 
 def _rows(config_name: str) -> list[Row]:
-    """The rows of a command's settings, whichever of its configurations they are in."""
+    """Rows of a command's settings, in any of its configurations."""
     command = config_name.partition("_")[0]
     return [row for row in TABLE if command in {one.partition("_")[0] for one in row.commands}]
 
 
 def _is_of(key: str, pattern: str) -> bool:
-    """Whether a setting is that of a row, or one that `*` stands for in its name."""
+    """Return whether a setting matches the name of a row, in which `*` stands for any part."""
     parts, wanted = key.split("."), pattern.split(".")
     return len(parts) == len(wanted) and all(
         theirs in (ours, "*") for ours, theirs in zip(parts, wanted, strict=True)
@@ -132,7 +132,7 @@ def _is_of(key: str, pattern: str) -> bool:
 
 
 def _options_with(key: str) -> Iterator[str]:
-    """The options of a setting's group that have the setting, as `optim=sgd`."""
+    """Options of a setting's group that have the setting, such as `optim=sgd`."""
     group, *inside = key.split(".")
     for path in sorted((source_folder("conf") / group).glob("*.yaml")):
         node: Any = yaml.safe_load(path.read_text())
@@ -143,12 +143,12 @@ def _options_with(key: str) -> Iterator[str]:
 
 
 def _given(sign: str, key: str, arguments: Sequence[str]) -> str:
-    """A setting as a command line gives it, with another sign before it."""
+    """Copy a setting from the command line with another sign in front."""
     return sign + next((one for one in arguments if one.startswith(f"{key}=")), f"{key}=...")
 
 
 def _closest(name: str, known: Iterable[str]) -> list[str]:
-    """At most three names that are much like another one, the likest first."""
+    """At most three names similar to `name`, the most similar first."""
     matcher = difflib.SequenceMatcher(b=name)
     scores = {}
     for one in difflib.get_close_matches(name, known, n=3, cutoff=_ALIKE):

@@ -1,4 +1,4 @@
-"""Errors of a command in one line."""
+"""Print errors of a command in one line."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from gcseg.system.launch import is_first_process
 from gcseg.system.text import as_override, say
 
 ONE_LINE = "GCSEG_ERRORS_IN_ONE_LINE"
-"""Tells the processes that this one starts that HYDRA_FULL_ERROR is not the user's wish."""
+"""Variable that says in child processes that HYDRA_FULL_ERROR was set by gcseg, not the user."""
 
 
 def full_errors() -> bool:
-    """Whether the user wants errors with their traceback."""
+    """Return whether the user wants errors with their traceback."""
     return os.environ.get("HYDRA_FULL_ERROR") == "1" and ONE_LINE not in os.environ
 
 
@@ -36,28 +36,28 @@ def full_errors() -> bool:
 def errors_in_one_line(
     config_name: str, full: bool = False, failed_jobs: list[str] | None = None
 ) -> Iterator[None]:
-    """End the process with one line on what the user can mend; with `full`, let it through.
+    """End the process with one line on an error that the user can fix; with `full`, let it pass.
 
-    A job of a multirun is only noted in `failed_jobs`, so that the others run.
+    An error of a multirun's job is only added to `failed_jobs`, so that the others run.
     """
     try:
         yield
     except StoppedBySignal as left:
         if is_first_process():
-            with suppress(OSError):  # whoever read it may be gone with the terminal
+            with suppress(OSError):  # the terminal may be closed
                 say(left, error=True)
         sys.exit(left.status)
     except KeyboardInterrupt:
         _interrupted()
     except SystemExit as exit:
-        if exit.code == 1 and behind(exit, KeyboardInterrupt):  # so Lightning ends on Ctrl-C
+        if exit.code == 1 and behind(exit, KeyboardInterrupt):  # Lightning's exit on Ctrl-C
             _interrupted()
         raise
-    except BrokenPipeError:  # as of head, which has read enough
+    except BrokenPipeError:  # a reader such as head has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        if behind(error, KeyboardInterrupt):  # while a library was at something
+        if behind(error, KeyboardInterrupt):  # Ctrl-C inside a library
             _interrupted()
         mendable = isinstance(error, (GcsegError, HydraException, OmegaConfBaseException))
         if full or not (mendable or is_out_of_memory(error)):
@@ -70,13 +70,13 @@ def errors_in_one_line(
 
 def _interrupted() -> NoReturn:
     if is_first_process():
-        with suppress(OSError):  # whoever read it may be gone with the terminal
+        with suppress(OSError):  # the terminal may be closed
             say("interrupted: the same command goes on where it can", error=True)
     sys.exit(130)
 
 
 def explain(error: Exception, config_name: str) -> str:
-    """An error's message in one line with a remedy."""
+    """Format an error and its remedy in one line."""
     text = " ".join(str(error).split())
     if isinstance(error, GcsegError):
         return text
@@ -103,7 +103,7 @@ def explain(error: Exception, config_name: str) -> str:
 
 
 def _readable(argument: str) -> str:
-    """How something on a command line that is no setting with its value may be written."""
+    """Suggest how to write an argument that is not a setting with its value."""
     key, equals, value = argument.partition("=")
     if equals:
         return f'quote the value, as "{as_override(key, value)}"'
@@ -113,7 +113,7 @@ def _readable(argument: str) -> str:
 
 
 def _of_hydra(text: str) -> str:
-    """A mistake that Hydra tells in its own words, in ours; empty for any other text."""
+    """Reword a mistake that Hydra reports; empty for any other text."""
     if match := re.search(r"Ambiguous value for argument '(.*?)' 1\. To use", text):
         return _several_values(match[1])
     for pattern in (
@@ -131,7 +131,7 @@ def _of_hydra(text: str) -> str:
 
 
 def _several_values(argument: str) -> str:
-    """What a setting with a comma between values may be meant as, outside a multirun."""
+    """Suggest what a setting with a comma between values may mean, outside a multirun."""
     key, _, value = argument.partition("=")
     row = next((row for row in TABLE if row.name == key.lstrip("+")), None)
     if re.fullmatch(r"[+-]?\d*,\d+(e[+-]?\d+)?", value):

@@ -1,4 +1,4 @@
-"""Settings as plain values."""
+"""Conversion of settings to plain values."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from omegaconf import DictConfig, OmegaConf
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A configuration as plain, resolved Python values."""
+    """Convert a configuration to plain, resolved Python values."""
     return cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))

@@ -1,7 +1,7 @@
 """Settings that a file records: data, which act only as far as conf/ and the user allow.
 
-A checkpoint or a run folder may be a stranger's. Its settings are taken as plain values; what they
-call is one of the callables that conf/ itself names in that place, unless the user trusts the file.
+A checkpoint or a run folder may be a stranger's. Its settings are read as plain values; a
+callable in them must be one that conf/ itself names in that place, unless the user trusts the file.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ NEEDED = {
     "normalize": ("mean", "std"),
     "inference": ("window",),
 }  # fmt: skip
-"""Settings that each group has, where a file records it at all."""
+"""Required settings of each group, if a file records the group at all."""
 
 MAPPINGS = ("dataset.fit", "ema")
-"""Other settings that are names with values, where a file records them at all."""
+"""Other settings that have to be mappings, if a file records them at all."""
 
 DRAWING = "gcseg.data.scenes.dataset.scenes"
-"""The reader that writes what is not there."""
+"""Name of the reader that can draw missing data."""
 
 
 def checked(config: object, source: Path) -> dict[str, Any]:
-    """Recorded settings as plain values.
+    """Check recorded settings and return them as plain values.
 
     Args:
-        config: As read from the file.
+        config: Settings as read from the file.
         source: The file, for messages.
 
     Raises:
-        WeightsError: They are not what gcseg writes: resolved settings of a training.
+        WeightsError: The settings are not those of a training, resolved, as gcseg writes them.
     """
 
     def refuse(reason: str) -> WeightsError:
@@ -92,10 +92,10 @@ def checked(config: object, source: Path) -> dict[str, Any]:
 
 
 def read_recorded(path: Path) -> dict[str, Any]:
-    """The settings of a run folder's config.yaml, see `checked`.
+    """Read the settings of a run folder's config.yaml; see `checked`.
 
     Raises:
-        WeightsError: It can't be read, or is not what gcseg writes.
+        WeightsError: The file can't be read, or was not written by gcseg.
     """
     try:
         content = read_yaml(path, within=path.parent)
@@ -112,19 +112,19 @@ def read_recorded(path: Path) -> dict[str, Any]:
 def allowed(
     config: Mapping[str, Any], arguments: Sequence[str], source: object
 ) -> dict[str, dict[str, Any]]:
-    """The groups of recorded settings as they may be composed.
+    """Restrict recorded settings to what may be composed.
 
     Args:
-        config: Of `checked`.
-        arguments: The command line: it may choose something else, or say `trust=true`.
+        config: Settings returned by `checked`.
+        arguments: The command line, which may choose other options, or contain `trust=true`.
         source: The checkpoint or run folder, for messages.
 
     Returns:
-        The settings of each of `GROUPS`; empty where none are recorded.
+        The settings of each of `GROUPS`; empty for groups that are not recorded.
 
     Raises:
-        ConfigError: They name a callable that conf/ does not, and the command line has neither
-            another one nor `trust=true`.
+        ConfigError: They name a callable that conf/ does not, and the command line contains
+            neither another one nor `trust=true`.
     """
     trusted = given(arguments, "trust") is True
     groups = {group: dict(config.get(group) or {}) for group in GROUPS}
@@ -143,7 +143,7 @@ def allowed(
                     f"if it is yours, give {option} or {name}=... on the command line, or "
                     "trust=true to run what the file says",
                 )
-            _replace(node, name.split(".")[1:], "???")  # that of the command line comes here
+            _replace(node, name.split(".")[1:], "???")  # replaced by the command line's value
     reader = groups["dataset"].get("reader")
     if not trusted and isinstance(reader, dict) and reader.get("_target_") == DRAWING:
         groups["dataset"] = {**groups["dataset"], "reader": {**reader, "draw": False}}
@@ -151,7 +151,7 @@ def allowed(
 
 
 def _find(settings: Mapping[str, Any], name: str) -> Any:
-    """The value of a setting by its full name; None where there is none."""
+    """Look up a setting by its full name; None if it does not exist."""
     node: Any = settings
     for key in name.split("."):
         node = node.get(key) if isinstance(node, dict) else None
@@ -159,7 +159,7 @@ def _find(settings: Mapping[str, Any], name: str) -> Any:
 
 
 def _walk(node: object, name: str) -> Iterator[tuple[str, Any]]:
-    """Every value below a node with its full name, mappings and lists among them."""
+    """Every value below a node with its full name, including mappings and lists."""
     if isinstance(node, dict):
         inner = [(f"{name}.{key}", value) for key, value in node.items()]
     elif isinstance(node, list):
@@ -172,7 +172,7 @@ def _walk(node: object, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _is_replaced(arguments: Sequence[str], group: str) -> bool:
-    """Whether the command line chooses another option of a group than `trained`."""
+    """Return whether the command line chooses another option of a group than `trained`."""
     options = [one.value() for one in overrides_of(arguments, group) if not one.is_sweep_override()]
     return bool(options) and isinstance(options[-1], str) and options[-1] != "trained"
 
@@ -186,7 +186,7 @@ def _replace(node: dict[str, Any], path: list[str], value: object) -> None:
 
 @functools.cache
 def _callables(group: str) -> dict[str, set[str | None]]:
-    """The callables that conf/ names in a group, by the place of their `_target_`."""
+    """Collect the callables that conf/ names in a group, by the place of their `_target_`."""
     found: dict[str, set[str | None]] = {}
     for path in sorted((source_folder("conf") / group).glob("*.yaml")):
         for name, value in _walk(yaml.safe_load(path.read_text()), group):

@@ -1,4 +1,4 @@
-"""Run a command with settings that are resolved already."""
+"""Run a command with already resolved settings."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def run_resolved(
     arguments: list[str],
     begin: Callable[[], None],
 ) -> None:
-    """Run a command with the settings of a file that are resolved already, without Hydra.
+    """Run a command with the resolved settings of a file, without Hydra.
 
     Args:
         config_name: The command's primary configuration.
-        task: What it does with the checked settings.
+        task: Function that runs the command with the checked settings.
         arguments: The file, then overrides of single settings.
-        begin: Called once the arguments are seen to be right, before the file is read.
+        begin: Callback for the time after the arguments are checked and before the file is read.
     """
     with errors_in_one_line(config_name, full_errors()):
         if not arguments or not all("=" in argument for argument in arguments[1:]):
@@ -46,10 +46,10 @@ def run_resolved(
 
 
 def _read_resolved(path: Path, config_name: str) -> DictConfig:
-    """Settings of a YAML file; those that have come after it was written are as usual.
+    """Read settings from a YAML file; settings newer than the file get their defaults.
 
     Raises:
-        ConfigError: There is no such file, or it has no settings.
+        ConfigError: The file does not exist, or has no settings.
     """
     try:
         content = read_yaml(path)
@@ -67,5 +67,5 @@ def _read_resolved(path: Path, config_name: str) -> DictConfig:
     if missing:
         say(f"as usual, since {path} does not have them: {', '.join(missing)}", error=True)
     cfg = OmegaConf.create({**{key: usual._get_node(key) for key in missing}, **content})
-    OmegaConf.set_struct(cfg, True)  # a setting that is missing is an error and not None
+    OmegaConf.set_struct(cfg, True)  # a missing setting is an error and not None
     return cfg

@@ -1,4 +1,4 @@
-"""One setting: what values it may have, and what to say of another one."""
+"""A row of the table of settings: allowed values, and the message about any other value."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ Kind = Literal["whole number", "number", "switch", "choice", "text", "name", "pa
                "callable", "transform", "anything", "settings"]  # fmt: skip
 
 MANY = 10**6
-"""A bound from here on only keeps nonsense out: who is below the other one need not hear of it."""
+"""Smallest bound that is only a sanity limit; a message names it only where it is exceeded."""
 LARGEST_NUMBER = 1e100
-"""Beyond it products of two or three are infinite."""
+"""Limit of numbers; products of two or three larger ones are infinite."""
 LONGEST_NAME = 255
-"""Bytes of a file's name."""
+"""Largest number of bytes in a file's name."""
 LONGEST = 60
-"""Characters of a value that a message shows."""
+"""Largest number of characters of a value in a message."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A setting, or several that `*` in a part of the name stands for.
+    """A setting, or several whose names match `*` in a part of the row's name.
 
     Args:
-        name: As on the command line.
-        kind: Of its value; of each in a list. `settings` has rows for what is in it.
-        meaning: What it does, in a few words.
-        least: The smallest number.
-        most: The largest number.
-        unit: What is counted.
-        open: Which of the two bounds are themselves too small or too large.
-        choices: The values of a choice, or conf/'s own of a callable.
-        also: Values that may stand in place of all this, as None.
-        listed: Whether a list of such values is wanted ("must"), or may be given ("may").
-        count: The fewest and the most values of a list, or settings in a mapping.
-        needed: Whether a command needs it.
-        added: Whether it is not in conf/, and given with `+`.
-        own: Whether gcseg reads it also where the group's `_target_` is a callable of the user's.
-        commands: The configurations that have it.
+        name: Name of the setting on the command line.
+        kind: Kind of its value, or of each value in a list. `settings` has rows for its contents.
+        meaning: Description of the setting, in a few words.
+        least: Smallest number.
+        most: Largest number.
+        unit: Unit of the number.
+        open: Bounds that are themselves too small or too large.
+        choices: Values of a choice, or conf/'s own values of a callable.
+        also: Other values that are allowed, such as None.
+        listed: Whether a list of such values is required ("must") or allowed ("may").
+        count: Smallest and largest number of values in a list, or of settings in a mapping.
+        needed: Whether a command needs the setting.
+        added: Whether it is absent from conf/, and given with `+`.
+        own: Whether gcseg reads it also if the group's `_target_` is a user-defined callable.
+        commands: Primary configurations that have the setting.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Row:
     commands: tuple[str, ...] = ()
 
     def takes(self, value: object) -> bool:
-        """Whether it may have this value."""
+        """Return whether the setting may have this value."""
         if any(value is other or (type(value) is str and value == other) for other in self.also):
             return True
         if isinstance(value, list):
@@ -90,11 +90,11 @@ class Row:
         return above and below
 
     def wanted(self, value: object = None, *, in_full: bool = False) -> str:
-        """What it may have, as a request.
+        """Describe the allowed values, as a request.
 
         Args:
-            value: What it has; of two bounds far apart, only the one that this is beyond is named.
-            in_full: Name both.
+            value: Rejected value; of two bounds far apart, only the one that it violates is named.
+            in_full: Whether to name both bounds.
         """
         others = "".join(f", or {as_given(other)}" for other in self.also)
         if self.kind == "choice":
@@ -113,7 +113,7 @@ class Row:
         return f"give {' or '.join(forms)}{self._as_text(value)}{others}"
 
     def _as_text(self, value: object) -> str:
-        """How a number or a switch is given where text is wanted."""
+        """Explain how to write a number or a switch where text is required."""
         if isinstance(value, (bool, int, float)) and self.kind == "path":
             return f"; one of digits alone as ./{as_given(value)}"
         if isinstance(value, (bool, int, float)) and self.kind in ("text", "name"):
@@ -121,7 +121,7 @@ class Row:
         return ""
 
     def _span(self, *, too_large: bool, in_full: bool) -> str:
-        """Its bounds in words."""
+        """Describe the bounds in words."""
         least, most = f"{self.least:,}", f"{self.most:,}"
         lower = f" above {least}" if self.open in ("least", "both") else f", {least} or more"
         upper = f" below {most}" if self.open in ("most", "both") else f", at most {most}"
@@ -137,7 +137,7 @@ class Row:
 
 
 def as_given(value: object) -> str:
-    """A value as the command line has it, shortened and safe to print."""
+    """Format a value as on the command line, shortened and safe to print."""
     if isinstance(value, bool) or value is None:
         return "null" if value is None else str(value).lower()
     if isinstance(value, Mapping):
@@ -171,7 +171,7 @@ def _is_path(value: object) -> bool:
 
 
 def is_name(value: object) -> bool:
-    """Whether a value can be part of a file's name."""
+    """Return whether a value can be part of a file's name."""
     return _is_path(value) and "/" not in str(value) and value not in (".", "..")
 
 

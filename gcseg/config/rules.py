@@ -1,4 +1,4 @@
-"""What settings ask of one another; each by itself is in the table of settings."""
+"""Rules between settings; the table of settings has the rules of single ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Settings = Mapping[str, Any]
 
 
 def value_of(settings: Settings, name: str) -> Any:
-    """A setting by its dotted name; None where there is none."""
+    """Look up a setting by its dotted name; None if it does not exist."""
     value: Any = settings
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -35,7 +35,7 @@ def _warmup_ends(settings: Settings, _: str) -> None:
 
 
 def _weights_can_be_divided(settings: Settings, _: str) -> None:
-    """With fsdp nothing is set that needs the weights of the whole network in one place."""
+    """With fsdp, refuse settings that need the weights of the whole network in one place."""
     if settings.get("strategy") != "fsdp":
         return
     for name in ("ema.decay", "compile", "checkpoint_activations"):
@@ -96,4 +96,4 @@ RULES: tuple[Callable[[Settings, str], None], ...] = (
     _rectangles_are_whole,
     _windows_overlap,
 )
-"""Each is called with settings that the table allows and the command's primary configuration."""
+"""Checks of settings that the table allows; each gets them and the primary configuration."""

@@ -1,4 +1,4 @@
-"""seeds=3: the same training under several seeds, as a multirun."""
+"""Expansion of seeds=3: the same training under several seeds, as a multirun."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from gcseg.errors import ConfigError
 def expand_seeds(arguments: Sequence[str]) -> None:
     """Turn `seeds=3` on the command line into a multirun over `seed=0,1,2`, in `sys.argv`.
 
-    They count from `seed`. Hydra reads from the command line alone whether it is a multirun, so
-    this comes before Hydra.
+    The seeds count from `seed`. Hydra decides from the command line alone whether it is a
+    multirun, so this runs before Hydra.
 
     Args:
         arguments: The command line, without the command.
 
     Raises:
-        ConfigError: The number of seeds is wrong, or something else chooses seeds already.
-        HydraException: The command line can't be read, or names what does not exist.
+        ConfigError: The number of seeds is wrong, or something else already chooses seeds.
+        HydraException: The command line can't be read, or names something that does not exist.
     """
     if not any(argument.lstrip("+").startswith("seeds=") for argument in arguments):
         return
@@ -54,13 +54,13 @@ def expand_seeds(arguments: Sequence[str]) -> None:
 
 
 def _without(arguments: Sequence[str], left_out: Sequence[Override]) -> list[str]:
-    """The command line without some of its overrides."""
+    """Remove some overrides from a command line."""
     lines = {one.input_line for one in left_out}
     return [argument for argument in arguments if argument not in lines]
 
 
 def _first_seed(arguments: Sequence[str], given: Sequence[Override], count: int) -> int:
-    """The seed to count from, of the command line or a file of experiments/."""
+    """Read the first seed from the command line or a file of experiments/."""
     for one in given:
         if one.key_or_group == "seed" and one.is_sweep_override():
             raise ConfigError(f"seeds={count} with {one.input_line}", "give one of the two")
@@ -88,7 +88,7 @@ def _first_seed(arguments: Sequence[str], given: Sequence[Override], count: int)
 
 
 def _config_dir(arguments: Sequence[str]) -> str | None:
-    """The folder of settings of the user's own."""
+    """Folder of user-defined settings, if given."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd")
     folder = parser.parse_known_args(list(arguments))[0].config_dir

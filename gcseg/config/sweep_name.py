@@ -12,9 +12,9 @@ BOOKKEEPING_KEYS = ("run_root", "retry_failed", "job_timeout")
 
 
 def sweep_name(arguments: Iterable[str]) -> str:
-    """The name of a command line's sweep: what varies, and a fingerprint of it all.
+    """Name a command line's sweep by what varies and a fingerprint of all settings.
 
-    The same for any order of the arguments, and whatever launcher runs it.
+    The same for any order of the arguments, and with any launcher.
     """
     told = []
     varied = []

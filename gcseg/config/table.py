@@ -1,4 +1,4 @@
-"""Every setting with the values that it may have: the check, its messages and docs/settings.md."""
+"""Every setting with its allowed values, for the check, its messages and docs/settings.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gcseg.config.row import MANY, Row
 
 LARGEST_SEED = 2**32 - 1
 LARGEST_RATE = 1e30
-"""Of learning rates, which optimizers take in single precision."""
+"""Largest learning rate, as optimizers store it in single precision."""
 
 
 def _of(commands: str, *rows: Row) -> tuple[Row, ...]:
@@ -17,7 +17,7 @@ def _of(commands: str, *rows: Row) -> tuple[Row, ...]:
 
 
 ALL = "train data eval predict attention report"
-"""Configurations with a network."""
+"""Primary configurations with a network."""
 
 _SCALES: Any = {"least": 0.1, "most": 8, "listed": "must", "count": (1, 20)}
 _MEAN: Any = {"least": 0, "most": 1, "listed": "must", "count": (3, 3)}

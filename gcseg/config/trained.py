@@ -1,4 +1,4 @@
-"""Which checkpoint a command means, and the settings that it was trained with."""
+"""Find the checkpoint of a command, and the settings that it was trained with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gcseg.system.text import say
 from gcseg.zoo import catalogue
 
 MACHINE_SETTINGS = ("cache", "cache_folder")
-"""Settings in these groups that are the training machine's and not the checkpoint's."""
+"""Settings of the recorded groups that belong to the training machine, not to the checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class CheckpointRef:
 
     Args:
         checkpoint: A file, a run folder or a name of the catalogue; None where none was given.
-        config: Plain settings that it was trained with, as far as they are known.
+        config: Known plain settings that it was trained with.
         row: Plain settings of the row that `published=` names, if any.
     """
 
@@ -43,11 +43,11 @@ class CheckpointRef:
     row: Mapping[str, Any] | None = None
 
     def path(self) -> Path:
-        """The checkpoint's file, downloaded where it is neither here nor in the cache.
+        """Path of the checkpoint's file, downloaded if neither here nor in the cache.
 
         Raises:
-            WeightsError: There is none.
-            DownloadError: It can't be fetched.
+            WeightsError: There is no such checkpoint.
+            DownloadError: It can't be downloaded.
         """
         return find_checkpoint(str(self.checkpoint))
 
@@ -59,7 +59,7 @@ def run_with_checkpoint(
 
     Args:
         config_name: See `gcseg.config.command.run_command`.
-        task: What it does with the configuration and the checkpoint.
+        task: Function that runs the command with the configuration and the checkpoint.
     """
     trained = CheckpointRef()
 
@@ -75,11 +75,11 @@ def run_with_checkpoint(
 
 
 def run_with_run_folder(config_name: str, task: Callable[[DictConfig, Path], None]) -> None:
-    """Run a command about the run folder that `run=` names; it need not have a checkpoint any more.
+    """Run a command about the run folder of `run=`, which may have lost its checkpoint.
 
     Args:
         config_name: See `gcseg.config.command.run_command`.
-        task: What it does with the configuration and the folder.
+        task: Function that runs the command with the configuration and the folder.
     """
     folder = Path()
 
@@ -100,10 +100,10 @@ def run_with_run_folder(config_name: str, task: Callable[[DictConfig, Path], Non
 
 
 def _of_run_folder(folder: Path) -> Mapping[str, Any]:
-    """The settings of a run folder, or of its checkpoint where it has lost its config.yaml.
+    """Settings of a run folder, or of its checkpoint if config.yaml is missing.
 
     Raises:
-        ConfigError: It is no run folder.
+        ConfigError: The folder is not a run folder.
         WeightsError: The file can't be read.
     """
     run = RunFolder(folder)
@@ -148,14 +148,14 @@ def offer_trained_options(arguments: list[str]) -> CheckpointRef:
 
 
 def _check_root(trained: CheckpointRef) -> None:
-    """Say where the data lies that a run names by a path from another working folder.
+    """Check that a run's relative dataset.root exists in the working folder.
 
     Raises:
-        ConfigError: It is not here, but above the run folder.
+        ConfigError: It does not exist here, but relative to a parent of the run folder.
     """
     root = (trained.config.get("dataset") or {}).get("root")
     folder = Path(str(trained.checkpoint)).expanduser().absolute()
-    # Of the two that look, os.path's takes names of any length.
+    # Of the two ways to look, os.path's accepts names of any length.
     if not isinstance(root, str) or Path(root).is_absolute() or os.path.exists(root):  # noqa: PTH110
         return
     for place in folder.parents:
@@ -170,7 +170,7 @@ def _offer(config: Mapping[str, Any], arguments: Sequence[str], source: object) 
     """Offer the settings of a training as option `trained` of their groups.
 
     Raises:
-        ConfigError: They name what is not called on a file's word.
+        ConfigError: They name a callable that is not called without the user's consent.
     """
     store = ConfigStore.instance()
     for group, settings in allowed(config, arguments, source).items():
@@ -179,10 +179,10 @@ def _offer(config: Mapping[str, Any], arguments: Sequence[str], source: object) 
 
 
 def _path(arguments: Sequence[str], key: str) -> str | None:
-    """The path or name that a command line gives to a setting; None for none.
+    """Look up the path or name that a command line gives to a setting, if any.
 
     Raises:
-        ConfigError: It is something else, or there are several.
+        ConfigError: The value is something else, or there are several.
     """
     value = given(arguments, key)
     if value is not None and (not isinstance(value, str) or not value.strip()):
@@ -211,10 +211,10 @@ def _trained(checkpoint: str | None, published: str | None) -> CheckpointRef:
 
 
 def _foreign_config(path: Path, row: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """The settings of a file that does not say them.
+    """Infer the settings of a file that does not record them.
 
-    Those of the published row, where the file is taken to be that row's or has its file's name,
-    or else what the weights show.
+    They are those of the published row, if the file is taken to be that row's or has its file's
+    name, or else what the weights show.
     """
     if row is not None:
         return row
@@ -226,7 +226,7 @@ def _foreign_config(path: Path, row: Mapping[str, Any] | None) -> Mapping[str, A
 
 
 def published_config(name: str) -> Mapping[str, Any]:
-    """The settings of `published=name`, resolved.
+    """Load the settings of `published=name`, resolved.
 
     Raises:
         ConfigError: There is no such row.
@@ -238,15 +238,15 @@ def published_config(name: str) -> Mapping[str, Any]:
 
 
 def find_checkpoint(path: str) -> Path:
-    """A checkpoint's file.
+    """Find a checkpoint's file.
 
     Args:
         path: The file, its run folder (then `checkpoints/best.ckpt`, or `last.ckpt`), or a name
-            of the catalogue (then downloaded where it is not in the cache).
+            of the catalogue (then downloaded if not in the cache).
 
     Raises:
-        WeightsError: There is none.
-        DownloadError: It can't be fetched.
+        WeightsError: There is no such checkpoint.
+        DownloadError: It can't be downloaded.
     """
     given = Path(path).expanduser()
     if given.is_file():
@@ -263,10 +263,10 @@ def find_checkpoint(path: str) -> Path:
 
 
 def _find(checkpoint: str) -> catalogue.Record:
-    """A published network by its name.
+    """Find a published network by its name.
 
     Raises:
-        WeightsError: There is none.
+        WeightsError: There is no such network.
     """
     try:
         record = catalogue.find(checkpoint)
@@ -284,9 +284,9 @@ def _find(checkpoint: str) -> catalogue.Record:
 
 
 def recorded_config(checkpoint: Path) -> Mapping[str, Any] | None:
-    """The configuration that a checkpoint was trained with; None where it is not recorded.
+    """Read the configuration that a checkpoint was trained with; None if it is not recorded.
 
-    From config.yaml of its run folder, or else from the checkpoint itself.
+    Read from config.yaml of its run folder, or else from the checkpoint itself.
 
     Raises:
         WeightsError: The file can't be read.
@@ -301,10 +301,10 @@ def recorded_config(checkpoint: Path) -> Mapping[str, Any] | None:
 
 
 def described_config(checkpoint: Path) -> Mapping[str, Any]:
-    """The network's settings as its weights show them, and the protocol of its framework.
+    """Infer the network's settings from its weights, and the protocol of its framework.
 
     Raises:
-        WeightsError: It holds no network that is known.
+        WeightsError: The file does not hold a known network.
     """
     from gcseg.weights import describe, network_settings, read_checkpoint_file
 
@@ -317,7 +317,7 @@ def described_config(checkpoint: Path) -> Mapping[str, Any]:
 
 
 def _complete(config: Mapping[str, Any], protocol: str = "paddleseg") -> Mapping[str, Any]:
-    """Settings with those of evaluation that they lack, as of other frameworks' checkpoints."""
+    """Add missing settings of evaluation, as for other frameworks' checkpoints."""
     if "protocol" not in config:
         text = (source_folder("conf") / "protocol" / f"{protocol}.yaml").read_text()
         config = {**config, "protocol": yaml.safe_load(text)}
@@ -330,10 +330,10 @@ def _complete(config: Mapping[str, Any], protocol: str = "paddleseg") -> Mapping
 
 
 def output_folder(cfg: DictConfig, checkpoint: Path) -> RunFolder:
-    """Where what comes of a checkpoint goes: its run folder, or one under `run_root`.
+    """Output folder for a checkpoint: its run folder, or a folder under `run_root`.
 
     Raises:
-        OutputError: A link in it leads out of it.
+        OutputError: A link in the folder leads out of it.
     """
     run = run_folder_of(checkpoint)
     if run is None:

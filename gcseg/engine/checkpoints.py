@@ -1,4 +1,4 @@
-"""Checkpoints that are never half written."""
+"""Checkpoints that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _STATE = {
     "optimizer_states": list,
     "lr_schedulers": list,
 }
-"""What Lightning goes on from, other than the weights."""
+"""Contents that Lightning needs to resume, in addition to the weights, with their types."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint whole or not at all, and reads without executing anything.
 
-    Lightning's own goes through TMPDIR, from where a rename may cross file systems.
+    Lightning's own class goes through TMPDIR, from where a rename may cross file systems.
     """
 
     def save_checkpoint(
@@ -39,11 +39,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         """Write a checkpoint under a temporary name, sync and rename it.
 
-        What stood there as last.ckpt becomes previous.ckpt.
+        An existing last.ckpt becomes previous.ckpt.
 
         Raises:
             OutputError: The folder can't be written or the disk is full; an older checkpoint of
-                the same name is still there.
+                the same name is kept.
         """
         path = Path(path)
         try:
@@ -52,7 +52,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 if path.name == "last.ckpt":
                     file.flush()
                     os.fsync(file.fileno())
-                    with suppress(FileNotFoundError):  # at every moment one of the two is there
+                    with suppress(FileNotFoundError):  # one of the two exists at every moment
                         path.replace(previous_to(path))
         except OutputError:
             raise
@@ -74,7 +74,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of ours on the CPU without executing anything in it.
+    """Read one of gcseg's checkpoints on the CPU without executing anything in it.
 
     Raises:
         WeightsError: The file is missing, damaged, or holds more than tensors and plain data.
@@ -87,7 +87,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Read a checkpoint as `read_checkpoint` does, to go on with its training.
+    """Read a checkpoint as `read_checkpoint` does, to resume its training.
 
     Raises:
         WeightsError: It can't be read, or lacks what a training needs, as a file of weights does.
@@ -102,7 +102,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def check_whole(path: Path) -> None:
-    """Check a checkpoint of ours as `read_checkpoint` does, without loading it.
+    """Check one of gcseg's checkpoints as `read_checkpoint` does, without loading it.
 
     Raises:
         WeightsError: The file is missing, damaged, or holds more than tensors and plain data.
@@ -113,7 +113,7 @@ def check_whole(path: Path) -> None:
 
 @contextmanager
 def _of_ours() -> Iterator[None]:
-    """Give what is wrong with a checkpoint of ours its remedy."""
+    """Add the remedy to errors about one of gcseg's checkpoints."""
     try:
         yield
     except WeightsError as error:

@@ -1,7 +1,7 @@
-"""What a network costs: parameters, operations of a forward pass, memory of a training step.
+"""Cost of a network: parameters, operations of a forward pass, memory of a training step.
 
 Counted on a copy whose tensors have shapes and no contents (PyTorch's meta device), so that
-nothing is computed or allocated. A network that looks into its tensors can't be counted like that.
+nothing is computed or allocated. A network whose code reads values of tensors can't be counted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HALF_PRECISIONS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 def parameters(model: nn.Module) -> int:
-    """How many numbers a network learns; batch norm's running statistics are none."""
+    """Number of learnable parameters, without batch norm's running statistics."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -35,12 +35,12 @@ def forward_flops(model: nn.Module, height: int, width: int) -> int | None:
     which is the convention of PyTorch's FlopCounterMode.
 
     Args:
-        model: Maps `1 x 3 x height x width` images to logits; it is left as it is.
-        height: In pixels.
-        width: In pixels.
+        model: Network that maps `1 x 3 x height x width` images to logits; it is not changed.
+        height: Height of the image, in pixels.
+        width: Width of the image, in pixels.
 
     Returns:
-        None where the network can't be counted.
+        Number of operations; None if the network can't be counted.
     """
 
     def count() -> int:
@@ -55,15 +55,15 @@ def forward_flops(model: nn.Module, height: int, width: int) -> int | None:
 def training_flops(model: nn.Module, height: int, width: int) -> int | None:
     """Floating point operations of a training step for one image: forward and backward pass.
 
-    The auxiliary head's are among them, and what is computed again in the backward pass.
+    The auxiliary head counts, and so does what is recomputed in the backward pass.
 
     Args:
-        model: A `Segmentor` or what is called like one; it is left as it is.
-        height: Of a crop, in pixels.
-        width: Likewise.
+        model: A `Segmentor`, or a network with the same interface; it is not changed.
+        height: Height of the crop, in pixels.
+        width: Width of the crop, in pixels.
 
     Returns:
-        As `forward_flops`.
+        Number of operations; None if the network can't be counted.
     """
 
     def count() -> int:
@@ -86,29 +86,30 @@ def training_memory(
     ema: bool = False,
     precision: str = "32",
 ) -> int | None:
-    """Estimate the memory that a training step needs at most on one device, in bytes.
+    """Estimate the peak memory of a training step on one device, in bytes.
 
-    Parameters, buffers, optimizer states and the moving average, which are there all the time, and
-    the most that images, activations and gradients take at once in a forward and backward pass,
-    which is gone through tensor by tensor. Left out is what depends on the machine: workspaces of
-    convolutions, what allocators keep or lose to fragments, buffers in which processes exchange
-    gradients, and the libraries themselves (on a GPU, some hundred megabytes). So it is less than
-    what is needed: two thirds of what steps of r18 and r50 on 4 x 3 x 256 x 256 took on a CPU.
+    The estimate is the sum of parameters, buffers, optimizer states and the moving average, which
+    are always in memory, and the peak of images, activations and gradients in a forward and
+    backward pass, which is traced tensor by tensor. Left out is what depends on the machine:
+    workspaces of convolutions, memory that allocators cache or lose to fragmentation, buffers in
+    which processes exchange gradients, and the libraries themselves (on a GPU, some hundred
+    megabytes). So it is less than what is needed: two thirds of what steps of r18 and r50 on
+    4 x 3 x 256 x 256 took on a CPU.
 
     Mixed precision is approximated: activations, and a copy of the parameters, at 2 bytes a number.
 
     Args:
-        model: A `Segmentor` or what is called like one; it is left as it is.
+        model: A `Segmentor`, or a network with the same interface; it is not changed.
         batch: Images in a forward pass.
-        height: Of a crop, in pixels.
-        width: Likewise.
+        height: Height of the crop, in pixels.
+        width: Width of the crop, in pixels.
         optimizer_states: Numbers that the optimizer keeps for each parameter: 1 for SGD with
             momentum, 2 for AdamW.
         ema: Whether a moving average of the weights is kept.
         precision: "32", "bf16-mixed" or "16-mixed".
 
     Returns:
-        None where the network can't be counted.
+        Number of bytes; None if the network can't be counted.
     """
     half = HALF_PRECISIONS.get(str(precision))
     weights = _bytes(model.parameters())
@@ -116,14 +117,14 @@ def training_memory(
     constant = weights + _bytes(model.buffers()) + optimizer_states * learnt
     if ema:
         constant += weights + _bytes(model.buffers())
-    # The loader's images, float32, and labels, uint8, beside what the network is given.
+    # The loader's images, float32, and labels, uint8, in addition to the network's input.
     constant += batch * height * width * (3 * 4 + 1)
 
     def count() -> int:
         network = _meta_copy(model).train()
         if half is None:
             return constant + _step_peak(network, batch, height, width)
-        # Gradients are float32 all the same, and parameters are there in both.
+        # Gradients are still float32, and parameters are kept in both precisions.
         extra = learnt // 2 + weights // 2
         return constant + extra + _step_peak(network.to(half), batch, height, width)
 
@@ -131,9 +132,9 @@ def training_memory(
 
 
 def optimizer_states(optimizer: torch.optim.Optimizer) -> int:
-    """How many numbers an optimizer keeps for each parameter, beside the parameter itself.
+    """Count the numbers an optimizer keeps for each parameter, without the parameter itself.
 
-    Found by a step of one of its kind on a few numbers; 2, as of AdamW, where that fails.
+    Found by a step of a similar optimizer on a few numbers; 2, as for AdamW, if that fails.
     """
     few = nn.Parameter(torch.zeros(7))
     few.grad = torch.zeros(7)
@@ -142,19 +143,19 @@ def optimizer_states(optimizer: torch.optim.Optimizer) -> int:
     try:
         alike = type(optimizer)([few], **settings)
         alike.step()
-    except Exception:  # whatever an optimizer of the user's own may raise
+    except Exception:  # a user-defined optimizer may raise anything
         return 2
     kept = (value for value in alike.state[few].values() if isinstance(value, Tensor))
     return sum(value.numel() for value in kept) // few.numel()
 
 
 def cost_record(model: nn.Module, height: int, width: int) -> dict[str, int]:
-    """A network's cost as results.json holds it, without operations that can't be counted.
+    """Cost of a network as results.json holds it, without operations that can't be counted.
 
     Args:
         model: See `forward_flops`.
-        height: Of a crop, in pixels.
-        width: Likewise.
+        height: Height of the crop, in pixels.
+        width: Width of the crop, in pixels.
     """
     counted = {
         "flops": forward_flops(model, height, width),
@@ -165,10 +166,10 @@ def cost_record(model: nn.Module, height: int, width: int) -> dict[str, int]:
 
 
 def _step_peak(network: nn.Module, batch: int, height: int, width: int) -> int:
-    """The most bytes that are alive at once in a forward and a backward pass, but for weights.
+    """Peak of the bytes alive in a forward and a backward pass, without the weights.
 
     Args:
-        network: On the meta device.
+        network: Network on the meta device.
         batch: See `training_memory`.
         height: See `training_memory`.
         width: See `training_memory`.
@@ -179,7 +180,7 @@ def _step_peak(network: nn.Module, batch: int, height: int, width: int) -> int:
 
 
 def _step(network: nn.Module, batch: int, height: int, width: int) -> None:
-    """A forward and a backward pass on the meta device."""
+    """Run a forward and a backward pass on the meta device."""
     dtype = next(network.parameters()).dtype
     images = torch.empty(batch, 3, height, width, dtype=dtype, device="meta")
     labels = torch.empty(batch, height, width, dtype=torch.int64, device="meta")
@@ -192,13 +193,13 @@ def _step(network: nn.Module, batch: int, height: int, width: int) -> None:
 
 
 class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follows which storages are alive that operations made.
+    """Tracks which storages made by operations are alive.
 
     Args:
-        network: Whose parameters and buffers do not count.
+        network: Network whose parameters and buffers do not count.
 
     Attributes:
-        peak: The most bytes at once.
+        peak: Largest number of bytes alive at once.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -216,7 +217,7 @@ class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Call an operation and note what it made."""
+        """Call an operation and record the storages that it made."""
         result = func(*args, **(kwargs or {}))
         for value in tree_leaves(result):
             if isinstance(value, Tensor):
@@ -233,7 +234,7 @@ class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _meta_copy(model: nn.Module) -> nn.Module:
-    """A copy on the meta device, never compiled; the tensors themselves are not copied."""
+    """Copy a model to the meta device, uncompiled; the tensors' contents are not copied."""
     memo: dict[int, Any] = {}
     for parameter in model.parameters():
         shape = torch.empty_like(parameter, device="meta")
@@ -248,9 +249,9 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
 
 
 def _unless_it_fails(count: Callable[[], int]) -> int | None:
-    """What is counted; None where the network does what tensors without contents can't."""
+    """Result of `count`; None if the network does what tensors without contents can't."""
     try:
-        with torch.random.fork_rng(devices=[]):  # dropout may draw
+        with torch.random.fork_rng(devices=[]):  # dropout may draw random numbers
             return count()
-    except Exception:  # whatever a network of the user's own may raise
+    except Exception:  # a user-defined network may raise anything
         return None

@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 Loader = DataLoader[dict[str, Any]]
 
 SHARED_MEMORY = Path("/dev/shm")
-"""Where Linux keeps the batches that loader processes hand over."""
+"""Folder where Linux keeps the batches that loader processes hand over."""
 
 
 class SegmentationData(L.LightningDataModule):
     """Serves a dataset to any number of processes.
 
     Args:
-        evaluation: The split that is scored.
-        evaluation_pipeline: Its preprocessing.
-        train: The split that is trained on; None to evaluate only.
-        train_pipeline: Its augmentation.
+        evaluation: Split to score.
+        evaluation_pipeline: Preprocessing of that split.
+        train: Split to train on; None to evaluate only.
+        train_pipeline: Augmentation of that split.
         batch_size: Images per process and forward pass in training.
-        seed: Of order and augmentation.
-        repeats: How often an epoch draws each image of the training split; once where None.
-        rare: What brings rare classes into training samples; None for nothing.
+        seed: Seed of order and augmentation.
+        repeats: Number of times an epoch draws each image of the training split; 1 if None.
+        rare: Sampler of rare classes for training; None for none.
         num_workers: Loader processes per training process.
         prefetch: Batches that each loader process prepares ahead.
     """
@@ -78,7 +78,7 @@ class SegmentationData(L.LightningDataModule):
         self.prefetch = prefetch
 
     def train_dataloader(self) -> Loader:
-        """Batches from the trainer's current step on, without an end.
+        """Endless batches from the trainer's current step on.
 
         Raises:
             ConfigError: Shared memory is too small for the batches of the loader processes.
@@ -99,14 +99,14 @@ class SegmentationData(L.LightningDataModule):
             sample = samples[sampler.key(0)]
             size = sum(value.nbytes for value in sample.values() if isinstance(value, torch.Tensor))
             free = shutil.disk_usage(SHARED_MEMORY).free
-            workers = self.num_workers * self.trainer.num_devices  # of this machine
+            workers = self.num_workers * self.trainer.num_devices  # on this machine
             check_shared_memory(self.batch_size * size, workers, self.prefetch, free)
         return DataLoader(
             samples, batch_sampler=sampler, collate_fn=collate, **self._loader_options()
         )
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Finish on the device the augmentation of training batches that is left to it."""
+        """Run the part of the training augmentation that is left to the device."""
         if "augmentation" not in batch or self.train_pipeline is None:
             return batch
         return self.train_pipeline.device(batch) if self.train_pipeline.device else batch
@@ -117,7 +117,7 @@ class SegmentationData(L.LightningDataModule):
         return DataLoader(samples, batch_size=1, shuffle=False, **self._loader_options())
 
     def predict_dataloader(self) -> Loader:
-        """The same images, whether or not they have labels, without those that can't be read."""
+        """Each image of that split once, labelled or not, without those that can't be read."""
         samples = ReadableSamples(self._evaluation_samples())
         return DataLoader(samples, batch_size=1, **self._loader_options())
 
@@ -125,7 +125,7 @@ class SegmentationData(L.LightningDataModule):
         rank, world_size = (
             (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         )
-        if len(self.evaluation) < world_size:  # who has no image would not join in adding up
+        if len(self.evaluation) < world_size:  # one without images would not join in adding up
             raise ConfigError(
                 f"{self.evaluation.description} has {len(self.evaluation)} images for "
                 f"{world_size} processes",
@@ -140,8 +140,8 @@ class SegmentationData(L.LightningDataModule):
             "persistent_workers": self.num_workers > 0,
             "prefetch_factor": self.prefetch if self.num_workers else None,
             "worker_init_fn": begin_loading,
-            # A generator of its own: otherwise every pass draws from the global one, and how
-            # often validation ran would change the training.
+            # A separate generator: otherwise every pass draws from the global one, and how often
+            # validation ran would change the training.
             "generator": torch.Generator().manual_seed(self.seed),
         }
 
@@ -155,10 +155,10 @@ def begin_loading(worker: int) -> None:
 def check_shared_memory(batch_bytes: int, num_workers: int, prefetch: int, free: int) -> None:
     """Check that the batches which loader processes prepare ahead have room.
 
-    A process that finds none is killed by the system without a word of the reason.
+    A loader process that runs out of shared memory is killed by the system without a message.
 
     Args:
-        batch_bytes: Of one batch.
+        batch_bytes: Bytes of one batch.
         num_workers: Loader processes of all devices of this machine.
         prefetch: Batches that each prepares ahead.
         free: Bytes of shared memory that are free.

@@ -33,16 +33,16 @@ def evaluate(
     """Score the module's weights; every process gets the scores of the whole split.
 
     Args:
-        trainer: Runs the evaluation.
-        module: Holds the weights.
-        data: Serves the split.
-        modes: Of test-time augmentation, by name.
-        split: The split's name, for the record.
-        checkpoint: Where the weights come from, for the record.
-        analyse: Whether the module then has counts of each image, boundaries and confidences.
+        trainer: Trainer that runs the evaluation.
+        module: Module with the weights.
+        data: Data module of the split.
+        modes: Augmentations by name of the mode.
+        split: Name of the split, for the record.
+        checkpoint: Source of the weights, for the record.
+        analyse: Whether to keep counts per image, boundaries and confidences in the module, too.
 
     Returns:
-        A record for results.json by mode. Modes that share predictions are timed together.
+        Records for results.json by mode. Modes that share predictions are timed together.
 
     Raises:
         DataError: An image or label is wrong.
@@ -67,10 +67,10 @@ def evaluate(
 
 
 def pictures_record(data: SegmentationData) -> dict[str, Any]:
-    """Which pictures are scored, as results.json holds it.
+    """Identify the scored pictures as results.json does.
 
     Args:
-        data: Serves them.
+        data: Data module of the pictures.
     """
     names = [pair.name for pair in data.evaluation.pairs]
     return {"images": len(names), "pictures": pictures_digest(names)}
@@ -82,18 +82,18 @@ def save_evaluations(
     module: SegmentationModule,
     data: SegmentationData,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-    """Keep what `evaluate` found: confusion matrices, analyses where made, and records.
+    """Save the results of `evaluate`: confusion matrices, analyses if made, and records.
 
-    What is of other pictures than the record there gets another name, and that is said.
+    Scores of other pictures than those of an existing record get another name, with a message.
 
     Args:
-        results: The results.json.
-        evaluations: The records by the names that they have there, in the order of the modes.
-        module: Was evaluated.
-        data: Served the split.
+        results: Path of results.json.
+        evaluations: Records by their names in that file, in the order of the modes.
+        module: The evaluated module.
+        data: Data module of the split.
 
     Returns:
-        The records by the names that they are kept under, and the analyses by the same names.
+        The records by the names that they are saved under, and the analyses by the same names.
 
     Raises:
         OutputError: A file can't be written.

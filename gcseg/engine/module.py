@@ -26,16 +26,17 @@ from gcseg.models import Segmentor
 Optimizer = Callable[[Iterable[nn.Parameter]], tuple[torch.optim.Optimizer, LRScheduler]]
 
 PLAIN = {"none": Augmentation()}
-"""How training validates: each image once, as it is."""
+"""Mode in which training validates: each image once, without augmentation."""
 
 
 class Tally(NamedTuple):
-    """Pixels that an evaluation has met.
+    """Pixels counted in an evaluation.
 
     Args:
-        ignored: Those that the labels leave out.
-        outside: Class indices of labels, and of predictions of each mode, that no class has.
-        not_finite: Those whose scores are NaN or infinity, of each mode.
+        ignored: Number of ignored pixels in the labels.
+        outside: Number of class indices that no class has, in the labels and in each mode's
+            predictions.
+        not_finite: Number of pixels whose scores are NaN or infinite, for each mode.
     """
 
     ignored: int
@@ -48,13 +49,13 @@ class SegmentationModule(L.LightningModule):
 
     Args:
         model: The network.
-        class_names: Of the classes that it predicts.
+        class_names: Names of the classes that it predicts.
         optimizer: Makes the optimizer and its scheduler from the parameters; None to evaluate.
-        auxiliary_weight: Of the auxiliary head's loss.
-        class_weights: Of the loss, one per class; all 1 where None.
+        auxiliary_weight: Weight of the auxiliary head's loss.
+        class_weights: Weight of each class in the loss; all 1 if None.
         count_ignored: Whether ignored pixels count in the mean of the loss.
-        protocol: What evaluation predicts with; `Protocol()` where None.
-        channels_last: Whether convolutions run in that memory format.
+        protocol: Evaluation protocol; `Protocol()` if None.
+        channels_last: Whether convolutions run in channels-last memory format.
     """
 
     def __init__(
@@ -95,8 +96,8 @@ class SegmentationModule(L.LightningModule):
         """Choose the modes of test-time augmentation that the next evaluation scores.
 
         Args:
-            modes: By name.
-            analyse: Whether it counts each image, boundaries and confidences too.
+            modes: Augmentations by name.
+            analyse: Whether to keep counts per image, boundaries and confidences, too.
         """
         self.modes = dict(modes)
         self.matrices = {}
@@ -110,7 +111,7 @@ class SegmentationModule(L.LightningModule):
                 )
                 for name in modes
             },
-            compute_groups=False,  # each mode has a matrix of its own
+            compute_groups=False,  # each mode has its own matrix
         ).to(self.device)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -138,10 +139,10 @@ class SegmentationModule(L.LightningModule):
         return loss
 
     def _total_weight(self, labels: Tensor) -> Tensor | None:
-        """What the loss divides by where several processes share a batch, as `cross_entropy` says.
+        """Divisor of the loss where several processes share a batch; see `cross_entropy`.
 
         Dividing by the pixels of each process alone, as PaddleSeg and mmsegmentation do, would
-        give a pixel more weight the more pixels beside it are ignored.
+        give a pixel more weight the more ignored pixels share its process.
         """
         if self.trainer.world_size == 1:
             return None
@@ -161,7 +162,7 @@ class SegmentationModule(L.LightningModule):
         )
 
     def _log_losses(self, losses: dict[str, Tensor], batch_idx: int, images: int) -> None:
-        """Log, at its last pass, the losses of a step: the mean over its passes and processes."""
+        """Log the losses of a step at its last pass: the mean over its passes and processes."""
         passes = self.trainer.accumulate_grad_batches
         if batch_idx % passes == 0:
             self._passes.clear()
@@ -182,13 +183,13 @@ class SegmentationModule(L.LightningModule):
         """Count one image's pixels under every mode.
 
         Returns:
-            By mode, the class indices, 1 x H x W, at the image's own size.
+            Class indices by mode, 1 x H x W, at the image's own size.
         """
         label = batch["label"].long()
         height, width = label.shape[-2:]
         confidences: dict[str, Tensor] | None = {} if self.analyses else None
         found = self._predict(batch, height, width, confidences)
-        # To look at what is wrong before the last image would be to wait for the device.
+        # Looking for errors before the last image would mean waiting for the device.
         predictions = {name: labels.clamp(min=0) for name, labels in found.items()}
         ignored = label == IGNORE_INDEX
         self._tally[0] += ignored.sum()
@@ -204,22 +205,22 @@ class SegmentationModule(L.LightningModule):
         return predictions
 
     def _outside(self, indices: Tensor) -> Tensor:
-        """How many class indices there is no class of, without waiting for the device."""
+        """Count the class indices that no class has, without waiting for the device."""
         return ((indices < 0) | (indices >= len(self.class_names))).sum()
 
     def tally(self) -> Tally:
-        """What an evaluation has met so far, in all processes."""
+        """Counts of the evaluation so far, over all processes."""
         return Tally(*self.trainer.strategy.reduce(self._tally.clone(), reduce_op="sum").tolist())
 
     def _end_tally(self) -> int:
-        """Require all scores of an evaluation to be numbers, and all indices those of classes.
+        """Check that all scores of an evaluation are finite and all indices are those of classes.
 
         Returns:
-            How many pixels were ignored.
+            Number of ignored pixels.
 
         Raises:
-            WeightsError: Some scores are NaN or infinity, and would be counted as a class.
-            ConfigError: Some indices are outside, and would be counted as other classes.
+            WeightsError: Some scores are NaN or infinite, and would be counted as a class.
+            ConfigError: Some indices are of no class, and would be counted as other classes.
         """
         met = self.tally()
         self._tally.zero_()
@@ -240,7 +241,7 @@ class SegmentationModule(L.LightningModule):
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Class indices, 1 x H x W, of one image under the first mode, at its own size.
 
-        They are -1 where the scores are NaN or infinity.
+        They are -1 where the scores are NaN or infinite.
         """
         predictions = self._predict(batch, int(batch["height"]), int(batch["width"]))
         (predicted,) = predictions.values()
@@ -255,7 +256,7 @@ class SegmentationModule(L.LightningModule):
     ) -> dict[str, Tensor]:
         """Class indices N x height x width of a batch by mode, its padding cut off.
 
-        Their probabilities are put into `confidences`, where it is given.
+        Their probabilities are put into `confidences`, if it is given.
         """
         return self.ladder.labels(
             self.model,
@@ -271,16 +272,16 @@ class SegmentationModule(L.LightningModule):
         """Turn the confusion matrices, summed over processes, into scores; report on memory.
 
         Raises:
-            WeightsError: Scores are NaN or infinity.
+            WeightsError: Scores are NaN or infinite.
             ConfigError: A label or a prediction is of no class.
         """
         self.ignored = self._end_tally()
         count = len(self.class_names)
         for name, matrix in self.confusion.compute().items():
-            self.matrices[name] = matrix.cpu().reshape(count, count)  # of one class, it is flat
+            self.matrices[name] = matrix.cpu().reshape(count, count)  # flat if there is one class
             self.scores[name] = scores(self.matrices[name], self.class_names)
         self.confusion.reset()
-        if self.trainer.state.fn == "fit":  # the scores of an evaluation are no part of the curves
+        if self.trainer.state.fn == "fit":  # scores of an evaluation are not part of the curves
             plain = self.scores["none"]
             ious = {f"val/iou/{name}": iou for name, iou in plain.class_iou.items()}
             self.log_dict(
@@ -304,7 +305,7 @@ class SegmentationModule(L.LightningModule):
         return gathered
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer, its rate stepped once per optimizer step."""
+        """Create the optimizer and a schedule that advances once per optimizer step."""
         if self.optimizer is None:
             raise RuntimeError("this module was made for evaluation; it has no optimizer")
         optimizer, scheduler = self.optimizer(self.parameters())
@@ -315,5 +316,5 @@ class SegmentationModule(L.LightningModule):
 
 
 def _or_nan(score: float | None) -> float:
-    """A score as a checkpoint is chosen by it: below all others where it is not defined."""
+    """Score by which a checkpoint is chosen; NaN, below all others, where it is undefined."""
     return math.nan if score is None else score

@@ -1,4 +1,4 @@
-"""The folder that predictions or attention maps of many pictures go to, and what had none."""
+"""The output folder of predictions or attention maps, and the pictures without outputs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from gcseg.system.text import say
 _END = ".png"
 
 SHEET = "overview.png"
-"""The picture of the first few, next to the folders that have an output per picture."""
+"""File of the sheet of the first few pictures, next to the folders with a file per picture."""
 
 
 def written_folders(images: Path, folder: Path, parts: Sequence[str]) -> tuple[Path, ...]:
-    """Folders in which pictures are outputs of such a command, and nothing that it should read.
+    """Find the folders in which pictures are outputs of such a command, and not its inputs.
 
     Args:
-        images: The picture, or the folder of pictures, that is given.
-        folder: Of all outputs.
-        parts: Folders in it, with an output per picture each.
+        images: The given picture or folder of pictures.
+        folder: Folder of all outputs.
+        parts: Names of its subfolders with one output per picture.
 
     Returns:
-        The folder of all outputs; only the parts where the pictures lie in that folder themselves.
+        The folder of all outputs, or only its subfolders if it directly contains the inputs.
 
     Raises:
         ConfigError: The outputs would lie among the pictures or take their place.
@@ -46,11 +46,11 @@ def written_folders(images: Path, folder: Path, parts: Sequence[str]) -> tuple[P
 
 
 def clear_partials(folder: Path, parts: Sequence[str]) -> None:
-    """Remove what a killed command has half written there.
+    """Remove partial files left by a killed command.
 
     Args:
-        folder: Of all outputs.
-        parts: Folders in it, with an output per picture each.
+        folder: Folder of all outputs.
+        parts: Names of its subfolders with one output per picture.
 
     Raises:
         OutputError: The folder can't be read or written.
@@ -64,12 +64,12 @@ def clear_partials(folder: Path, parts: Sequence[str]) -> None:
 
 
 def say_what_is_older(folder: Path, parts: Sequence[str], names: Collection[str]) -> None:
-    """Say how many outputs of an earlier command are there, which are of no picture of this one.
+    """Say how many outputs of earlier commands belong to none of this command's pictures.
 
     Args:
-        folder: Of all outputs.
-        parts: Folders in it, with an output per picture each.
-        names: Of the pictures that have their outputs from this command.
+        folder: Folder of all outputs.
+        parts: Names of its subfolders with one output per picture.
+        names: Names of the pictures that have outputs from this command.
 
     Raises:
         OutputError: The folder can't be read.
@@ -89,14 +89,14 @@ def say_what_is_older(folder: Path, parts: Sequence[str], names: Collection[str]
 
 
 def say_what_was_not_read(errors: Sequence[DataError], pictures: int) -> None:
-    """List the pictures that could not be read, and leave with an error if there are any.
+    """List the pictures that could not be read, and raise an error if there are any.
 
     Args:
-        errors: Why, one for each.
-        pictures: How many there are in all.
+        errors: Errors of the pictures, one for each.
+        pictures: Number of pictures in all.
 
     Raises:
-        DataError: There are some; of a single picture, its error.
+        DataError: Some pictures could not be read; of a single picture, its error.
     """
     if not errors:
         return

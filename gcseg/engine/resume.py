@@ -1,4 +1,4 @@
-"""From which checkpoint an interrupted training goes on."""
+"""Choice of the checkpoint from which an interrupted training resumes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from gcseg.weights import outline_torch
 
 
 def resume_from(folder: RunFolder) -> Path | None:
-    """The newest checkpoint that can be read; None where there is none yet.
+    """Find the newest readable checkpoint; None if there is none yet.
 
     That is last.ckpt; or previous.ckpt, which it replaced, or best.ckpt, which is written before
-    it, whichever has done more steps. Damaged ones are set aside, by the first process of a
-    training, and also a best.ckpt that is not gone on from, as it is scored in the end. The other
-    processes come to the same answer whether they look before or after that.
+    it, whichever has done more steps. The first process of a training sets damaged ones aside,
+    including a best.ckpt that is not resumed from, as it is scored in the end. The other
+    processes get the same result whether they look before or after that.
 
     Raises:
-        WeightsError: No checkpoint that is there can be read; all are left as they are.
+        WeightsError: No existing checkpoint can be read; all are left unchanged.
         OutputError: A damaged one can't be renamed.
     """
     damaged: dict[Path, WeightsError] = {}
@@ -67,12 +67,12 @@ def resume_from(folder: RunFolder) -> Path | None:
 
 
 def keep_as_last(folder: RunFolder, checkpoint: Path) -> None:
-    """Make a checkpoint that training goes on from last.ckpt, if it is another one.
+    """Copy the checkpoint that training resumes from to last.ckpt, if it is another one.
 
-    Otherwise last.ckpt would stay behind it where all steps are done.
+    Otherwise last.ckpt would be of an earlier step if all steps are done.
 
     Raises:
-        OutputError: It can't be written.
+        OutputError: last.ckpt can't be written.
     """
     if checkpoint == folder.last or not is_first_process():
         return
@@ -82,11 +82,11 @@ def keep_as_last(folder: RunFolder, checkpoint: Path) -> None:
 
 @contextmanager
 def going_on(checkpoint: Path | None, begun: Callable[[], bool]) -> Iterator[None]:
-    """Tell what Lightning makes of a checkpoint whose parts are not those of the training.
+    """Explain Lightning's errors about a checkpoint whose parts do not fit the training.
 
     Args:
-        checkpoint: That training goes on from; None for none.
-        begun: Whether all of it is restored, and training has begun.
+        checkpoint: Checkpoint that training resumes from, if any.
+        begun: Callback that returns whether all of it is restored and training has begun.
 
     Raises:
         WeightsError: The checkpoint does not fit the training.
@@ -107,13 +107,13 @@ def going_on(checkpoint: Path | None, begun: Callable[[], bool]) -> Iterator[Non
 
 
 def _order(path: Path) -> float:
-    """By steps done, most first; what can't be read where it was when it was written.
+    """Sort key: most steps first; an unreadable best.ckpt last, any other unreadable one first.
 
-    The weights stay on the disk: a checkpoint that is not gone on from need not be read.
+    The weights stay on the disk: a checkpoint that is not resumed from need not be read.
     """
     try:
         content = outline_torch(path)
-    except WeightsError:  # `read_state` finds out what it is
+    except WeightsError:  # `read_state` finds out what is wrong
         content = None
     steps = content.get("global_step") if isinstance(content, dict) else None
     if type(steps) is not int:
@@ -122,7 +122,7 @@ def _order(path: Path) -> float:
 
 
 def _reason(error: BaseException) -> BaseException:
-    """What an error goes back to."""
+    """Find the first cause of an error."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error

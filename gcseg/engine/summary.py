@@ -1,4 +1,4 @@
-"""What a training is, before its first step, and where everything is after its last."""
+"""Summaries of a training before its first step, and of its files after the last one."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from gcseg.system.terminal import TextConsole
 from gcseg.system.text import as_override
 
 FILES = (REPORT_FILE, RESULTS_FILE, METRICS_FILE, "checkpoints/best.ckpt")
-"""Of a run folder, in the order in which a reader wants them."""
+"""Files of a run folder, the most important first."""
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A training's settings, as far as the summary names them.
+    """Settings of a training that the summary shows.
 
     Args:
-        backbone: Its name, as r50.
-        head: Its name, as gc.
-        variant: Of the backbone; None where it has none.
-        output_stride: Of the backbone; None where it has none.
-        dataset: Its name.
-        root: Where the dataset is.
+        backbone: Name of the backbone, such as r50.
+        head: Name of the head, such as gc.
+        variant: Variant of the backbone; None if it has none.
+        output_stride: Output stride of the backbone; None if it has none.
+        dataset: Name of the dataset.
+        root: Folder of the dataset.
         iters: Optimizer steps.
         batch_size: Images per optimizer step, over all processes and passes.
-        processes: That train together, one on each device.
+        processes: Number of processes that train together, one on each device.
         accumulate: Forward passes per optimizer step.
-        height: Of the crop, in pixels.
-        width: Likewise.
+        height: Height of the crop, in pixels.
+        width: Width of the crop, in pixels.
         precision: "32", "bf16-mixed" or "16-mixed".
-        seed: Of the training.
+        seed: Seed of the training.
         optimizer_states: See `gcseg.engine.cost.training_memory`.
         ema: Whether a moving average of the weights is kept.
-        logs: Where curves go, each in a few words.
+        logs: Destinations of the curves, each in a few words.
     """
 
     backbone: str
@@ -71,13 +71,13 @@ def print_start(
     val: SegmentationDataset,
     folder: Path,
 ) -> None:
-    """Say what is trained on what, what it costs and where it goes; on the first process only.
+    """Print network, data, cost and run folder of a training; on the first process only.
 
     Args:
-        plan: The settings.
-        model: The network, on any device, compiled or not; it is left as it is.
-        train: The split that is trained on.
-        val: The split that is validated on.
+        plan: Settings of the training.
+        model: The network, on any device, compiled or not; it is not changed.
+        train: Training split.
+        val: Validation split.
         folder: The run folder.
     """
     if is_first_process():
@@ -91,7 +91,7 @@ def start_lines(
     val: SegmentationDataset,
     folder: Path,
 ) -> dict[str, str]:
-    """What `print_start` prints, by what it is about."""
+    """Lines that `print_start` prints, by topic."""
     network = [f"{plan.backbone}{'' if plan.variant is None else f' ({plan.variant})'}"]
     network.append(f"{plan.head} head")
     if model.auxiliary_head is not None:
@@ -112,7 +112,7 @@ def start_lines(
 
 
 def print_end(folder: Path, *, attention: bool = True) -> None:
-    """Say what is in the run folder and what to do with it; on the first process only.
+    """Print the files of the run folder and the next commands; on the first process only.
 
     Args:
         folder: The run folder.
@@ -123,11 +123,11 @@ def print_end(folder: Path, *, attention: bool = True) -> None:
 
 
 def end_lines(folder: Path, *, attention: bool = True) -> dict[str, str]:
-    """What `print_end` prints, by what it is about."""
+    """Lines that `print_end` prints, by topic."""
     there = [name for name in FILES if (folder / name).is_file()]
     lines = {Path(name).name: str(folder / name) for name in there}
     checkpoint = shlex.quote(as_override("checkpoint", folder))
-    if REPORT_FILE not in there:  # which has it all
+    if REPORT_FILE not in there:  # the report includes the explanation
         lines["explain"] = f"python -m gcseg.eval {checkpoint} explain=true"
     lines["predict"] = f"python -m gcseg.predict {checkpoint} limit=8"
     lines["report"] = f"python -m gcseg.report {shlex.quote(as_override('run', folder))}"
@@ -137,7 +137,7 @@ def end_lines(folder: Path, *, attention: bool = True) -> dict[str, str]:
 
 
 def _cost(plan: TrainingPlan, model: Segmentor) -> str:
-    """Parameters, operations and memory; what can't be counted is left out."""
+    """Describe parameters, operations and memory, without what can't be counted."""
     parts = [f"{parameters(model) / 1e6:.1f} M parameters"]
     flops = forward_flops(model, plan.height, plan.width)
     if flops is not None:
@@ -170,7 +170,7 @@ def _many(count: int, what: str) -> str:
 
 
 def _print(title: str, lines: Mapping[str, str]) -> None:
-    """A title and two columns on a terminal; plain lines anywhere else."""
+    """Print a title and two columns on a terminal, or plain lines elsewhere."""
     console = TextConsole()
     if not console.is_terminal:
         for line in (title, *(f"{name}: {text}" for name, text in lines.items())):

@@ -1,4 +1,4 @@
-"""Fetch a file from the web: continued after a cut, checked, and there whole or not at all."""
+"""Download a file: resumed after an interruption, checked, and stored whole or not at all."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ HOPELESS = (
     ConnectionRefusedError,
     ssl.SSLCertVerificationError,
     http.client.InvalidURL,
-    ValueError,  # a URL that is none
-    str,  # what urllib refuses itself, such as a redirection to another protocol
+    ValueError,  # an invalid URL
+    str,  # urllib's own refusals, such as a redirection to another protocol
 )
-"""Reasons after which a second attempt would fail too."""
+"""Reasons for which a second attempt would fail too."""
 
 UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
 
 Report = Callable[[int, "int | None"], None]
-"""Takes the bytes that are there and the size of the whole file, if it is known."""
+"""Callback that gets the bytes present and the size of the whole file, if known."""
 
 
 def download(
@@ -57,26 +57,26 @@ def download(
     tries: int = 5,
     wait: float = 1.0,
 ) -> None:
-    """Fetch a file, unless it is there.
+    """Download a file, unless it exists.
 
-    What has arrived is kept beside the target in `<name>.partial` and continued by the next
-    attempt, of this call or a later one, where the server says that its file is still the same. Of
-    several processes that want the same file one fetches it and the others wait. Progress goes to
-    stderr.
+    Received bytes are kept next to the target in `<name>.partial` and continued by the next
+    attempt, of this call or a later one, if the server says that its file is still the same. Of
+    several processes that want the same file one downloads it and the others wait. Progress goes
+    to stderr.
 
     Args:
-        url: http or https.
-        path: Where the file is put; its folder is made.
-        sha256: Hexadecimal digest of the file or the beginning of it; None if it is not known.
-        checksum: A digest of another algorithm of hashlib, as `md5:<hexadecimal>`, where that is
-            all that is published.
+        url: Address, http or https.
+        path: Path of the file; its folder is made.
+        sha256: Hexadecimal digest of the file or the beginning of it; None if unknown.
+        checksum: A digest of another algorithm of hashlib, such as `md5:<hexadecimal>`, if only
+            that is published.
         timeout: Seconds without a byte after which a connection counts as cut.
-        tries: Attempts in all, where a connection is cut or the server is overloaded.
+        tries: Number of attempts in all, if a connection is cut or the server is overloaded.
         wait: Seconds before the second attempt; twice as long before each further one.
 
     Raises:
-        DownloadError: It can't be fetched, or what is there is not the file; the message says from
-            where to where it goes, to be put there by other means.
+        DownloadError: It can't be downloaded, or the result is not the expected file; the message
+            gives source and target, for a download by other means.
         OutputError: It can't be written, or the disk is too small.
     """
     if not url.lower().startswith(("http://", "https://")):
@@ -93,7 +93,7 @@ def download(
                 )
             return
     with _partial_file(url, path) as file:
-        if path.exists():  # another process has fetched it while this one waited
+        if path.exists():  # another process has downloaded it meanwhile
             return
         _complete(url, path, file, timeout, tries, wait)
         with _disk(url, path):
@@ -108,7 +108,7 @@ def download(
 
 
 def _difference(path: Path, expected: str | None) -> str:
-    """How a file's digest differs from the expected one, `<algorithm>:<beginning>`; or nothing."""
+    """Describe a digest's difference from `<algorithm>:<beginning>`; empty if there is none."""
     if not expected:
         return ""
     algorithm, _, beginning = expected.partition(":")
@@ -124,21 +124,21 @@ def _difference(path: Path, expected: str | None) -> str:
 
 
 def _partial(path: Path) -> Path:
-    """Where the unfinished file is."""
+    """Path of the unfinished file."""
     return path.with_name(f"{path.name}.partial")
 
 
 def _notes(path: Path) -> Path:
-    """Where it says which file of the server's the unfinished one is."""
+    """Path of the notes on the server's version of the unfinished file."""
     return path.with_name(f"{path.name}.partial.json")
 
 
 @contextmanager
 def _partial_file(url: str, path: Path) -> Iterator[IO[bytes]]:
-    """The unfinished file, opened to append, for this process alone; others wait here.
+    """Open the unfinished file to append, for this process alone; others wait here.
 
-    The lock is on the unfinished file itself, so that no lock file stays. Who gets it looks whether
-    the file still has its name, or was finished and renamed meanwhile.
+    The lock is on the unfinished file itself, so that no lock file stays. The process that gets it
+    checks if the file still has its name, or was finished and renamed meanwhile.
     """
     partial = _partial(path)
     while True:
@@ -154,7 +154,7 @@ def _partial_file(url: str, path: Path) -> Iterator[IO[bytes]]:
         try:
             yield file
         finally:
-            with suppress(OSError):  # the name is gone after success
+            with suppress(OSError):  # after success there is no such file
                 if partial.stat().st_size == 0:
                     partial.unlink()
             if not partial.exists():
@@ -172,7 +172,7 @@ def _lock(file: IO[bytes], path: Path) -> None:
 def _complete(
     url: str, path: Path, file: IO[bytes], timeout: float, tries: int, wait: float
 ) -> None:
-    """Complete the unfinished file, in several attempts if need be."""
+    """Complete the unfinished file, in several attempts if necessary."""
     with _progress(url, path) as (report, say):
         for attempt in range(1, tries + 1):
             try:
@@ -225,7 +225,7 @@ def _fetch(url: str, path: Path, file: IO[bytes], timeout: float, report: Report
             if first != size:
                 file.truncate(0)
                 raise HTTPException("the server sent another part than it was asked for")
-        else:  # the whole file: nothing was there, or the server's file is not the same any more
+        else:  # the whole file: nothing was received, or the server's file has changed
             size, total = 0, response.length
             _start_over(url, path, file, response)
         report(size, total)
@@ -240,7 +240,7 @@ def _fetch(url: str, path: Path, file: IO[bytes], timeout: float, report: Report
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """The usual handlers without those of other protocols, to which a server could redirect."""
+    """Opener with the usual handlers, without other protocols that a server could redirect to."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,
@@ -256,7 +256,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _content_range(response: HTTPResponse) -> tuple[int | None, int | None]:
-    """First byte of a part and size of the whole file, as far as the server says."""
+    """First byte of a part and size of the whole file, if the server gives them."""
     text = response.headers.get("Content-Range", "")
     match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", text)
     if match is None:
@@ -265,7 +265,7 @@ def _content_range(response: HTTPResponse) -> tuple[int | None, int | None]:
 
 
 def _start_over(url: str, path: Path, file: IO[bytes], response: HTTPResponse) -> None:
-    """Empty the unfinished file and note which one comes now."""
+    """Empty the unfinished file and note the server's version of it."""
     tag = response.headers.get("ETag", "")
     # A weak tag promises the same meaning, not the same bytes.
     validator = tag if tag.startswith('"') else response.headers.get("Last-Modified")
@@ -276,7 +276,7 @@ def _start_over(url: str, path: Path, file: IO[bytes], response: HTTPResponse) -
 
 
 def _remembered(url: str, path: Path) -> tuple[str | None, int | None]:
-    """By what the server knows the unfinished file again, and the size of the whole."""
+    """Validator of the unfinished file for the server, and the size of the whole."""
     try:
         notes = read_json(_notes(path))
         return (notes["validator"], notes["size"]) if notes["url"] == url else (None, None)
@@ -304,12 +304,12 @@ def _check_space(url: str, path: Path, there: int, total: int | None) -> None:
 
 @contextmanager
 def _disk(url: str, path: Path, missing: int | None = None) -> Iterator[None]:
-    """Turn errors of the file system into ours.
+    """Convert errors of the file system to `OutputError`.
 
     Args:
-        url: From where the file comes.
-        path: Where it is put.
-        missing: Bytes that are still to be written, if known.
+        url: Source of the file.
+        path: Target of the file.
+        missing: Number of bytes still to be written, if known.
     """
     try:
         yield
@@ -334,7 +334,7 @@ def _in_words(reason: object, timeout: float) -> str:
 
 
 def readable_size(count: int) -> str:
-    """A number of bytes for people, in decimal units."""
+    """Format a number of bytes for people, in decimal units."""
     for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
         if count >= 10**power:
             return f"{count / 10**power:.1f} {unit}"
@@ -343,10 +343,10 @@ def readable_size(count: int) -> str:
 
 @contextmanager
 def _progress(url: str, path: Path) -> Iterator[tuple[Report, Callable[[str], None]]]:
-    """A line and, on a terminal, a bar; on stderr.
+    """Show a line and, on a terminal, a bar; on stderr.
 
     Yields:
-        What reports progress, and what says something between.
+        Callbacks that report progress and print a line in between.
     """
     from rich import progress
 

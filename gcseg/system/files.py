@@ -1,4 +1,4 @@
-"""Files that are either written whole or not at all."""
+"""Write files whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from typing import IO, Any
 from gcseg.errors import OutputError
 
 LONGEST_NAME = 255
-"""Bytes of a file's name, in the file systems of Linux."""
+"""Largest number of bytes in a file's name, in the file systems of Linux."""
 
 _PROCESS = re.compile(r"\.(\d+)\.\d+\.partial$")
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file under a temporary name, sync it and rename it to its own.
+    """Write a file under a temporary name, sync and rename it.
 
-    Until the end the file that stood there stays; a failure or a kill leaves it untouched.
+    An existing file stays until the end; a failure or a kill leaves it untouched.
 
     Raises:
         OutputError: The folder can't be written or the disk is full.
@@ -33,8 +33,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     temporary = path.with_name(_temporary_name(path.name))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)  # of a killed process of the same number
-        with temporary.open("xb") as file:  # which follows no link that someone has left there
+        temporary.unlink(missing_ok=True)  # left by a killed process with the same process id
+        with temporary.open("xb") as file:  # follows no link that someone has left there
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -42,23 +42,23 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise output_error(path, error) from error
     finally:
-        with suppress(OSError):  # it is gone, or was never there: the path itself may be at fault
+        with suppress(OSError):  # it is gone, or never existed: the path itself may be wrong
             temporary.unlink()
 
 
 def _temporary_name(name: str) -> str:
-    """A name that no other process or thread takes, for what is to become a file of this name."""
+    """Make a temporary name for a file that no other process or thread uses."""
     end = f".{os.getpid()}.{get_native_id()}.partial"
     start = os.fsencode(f".{name}")[: LONGEST_NAME - len(end)]
     return os.fsdecode(start) + end
 
 
 def remove_partials(folder: Path, *, below: bool = False) -> None:
-    """Remove from a folder what `atomic_write` left half written when its process was killed.
+    """Remove partial files of `atomic_write` from a folder, left when its process was killed.
 
     Args:
-        folder: It need not exist.
-        below: Whether to look into its folders, too.
+        folder: The folder, which need not exist.
+        below: Whether to search subfolders, too.
 
     Raises:
         OSError: A file can't be removed.
@@ -70,7 +70,7 @@ def remove_partials(folder: Path, *, below: bool = False) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """The hexadecimal SHA-256 digest of a file.
+    """Compute the hexadecimal SHA-256 digest of a file.
 
     Raises:
         OSError: The file can't be read.
@@ -88,7 +88,7 @@ def locked(path: Path) -> Iterator[None]:
     """Keep other processes from changing a file between reading and writing it.
 
     Raises:
-        OutputError: Its folder can't be made or read.
+        OutputError: The file's folder can't be made or read.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def output_error(path: Path, error: Exception) -> OutputError:
-    """The error for a path that can't be written; what stood there before is still there."""
+    """Make the error for a path that can't be written; an existing file is unchanged."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return OutputError(
         f"{path} can't be written ({reason})",

@@ -1,4 +1,4 @@
-"""Which process of a training this one is, before Lightning knows, and who has started it."""
+"""Rank of this process in a training, known before Lightning starts, and its launcher."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from gcseg.errors import ConfigError
 
 _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
-"""Where Lightning, torchrun and SLURM tell a process its place; 0, or nothing, is the first."""
+"""Variables of Lightning, torchrun and SLURM for a process's rank; 0 or none is the first."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What a launcher started this process among.
+    """Group of processes that a launcher started, including this one.
 
     Args:
-        launcher: Its name.
-        processes: In all.
-        per_node: On each machine, as far as it says so.
+        launcher: Name of the launcher.
+        processes: Number of processes in all.
+        per_node: Number of processes on each machine, if the launcher gives it.
     """
 
     launcher: str
@@ -27,14 +27,14 @@ class Launch:
 
 
 def is_first_process() -> bool:
-    """Whether this process is the first of its training."""
+    """Return whether this process is the first of its training."""
     return all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
 
 def launched() -> Launch | None:
-    """What torchrun or srun started this process among; None where it was started alone.
+    """Group of processes that torchrun or srun started; None if this one was started alone.
 
-    Lightning starts the other processes itself then. As with Lightning, SLURM does not count in
+    Lightning then starts the other processes itself. As with Lightning, SLURM does not count in
     jobs named bash or interactive.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
@@ -51,11 +51,11 @@ def _launch(launcher: str, processes: str, per_node: str) -> Launch:
 
 
 def check_launch(devices: int, num_nodes: int) -> None:
-    """Check that as many processes were started as the settings say.
+    """Check that the number of started processes is that of the settings.
 
     Args:
-        devices: Processes on each machine.
-        num_nodes: Machines.
+        devices: Number of processes on each machine.
+        num_nodes: Number of machines.
 
     Raises:
         ConfigError: There are more or fewer; each would wait for the others, or train alone.
@@ -63,7 +63,7 @@ def check_launch(devices: int, num_nodes: int) -> None:
     launch = launched()
     if launch is None:
         return
-    if launch.per_node is None and launch.processes > 1:  # as after --ntasks
+    if launch.per_node is None and launch.processes > 1:  # for example with --ntasks
         raise ConfigError(
             f"{launch.launcher} does not say how many of its {launch.processes} processes are on "
             "each machine",

@@ -1,4 +1,4 @@
-"""Links in a folder that lead out of it, as an unpacked archive may hold them."""
+"""Find links in a folder that lead out of it, as an unpacked archive may hold them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from gcseg.system.files import output_error
 
 
 def leads_out(path: Path, folder: Path) -> bool:
-    """Whether a link leads a path out of the folder that it is in; it may be a link or below one.
+    """Return whether a path leads out of its folder through a link.
 
-    The folder itself may be a link, and is then what that leads to.
+    The path may be a link or below one. The folder itself may be a link, and then stands for its
+    target.
 
     Args:
-        path: In the folder by its name; it need not exist.
+        path: Path below the folder by name; it need not exist.
         folder: The folder.
     """
     try:
         return not path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # links in a circle
+    except (OSError, RuntimeError):  # circular links
         return True
 
 
 def refuse_links(folder: Path, names: Sequence[str] | None = None) -> None:
-    """Check that a folder is written to, and its files gone on with, in that folder alone.
+    """Check that no link leads out of a folder that is to be written to and read from.
 
     Args:
         folder: The folder, which need not exist.
-        names: What of it is looked at, with all that is below; everything if None.
+        names: Names in the folder to check, with everything below; all of them if None.
 
     Raises:
-        OutputError: A link leads out of it, or it can't be read.
+        OutputError: A link leads out of the folder, or the folder can't be read.
     """
     waiting = [folder]
     if names is not None:

@@ -1,9 +1,9 @@
-"""Small files of settings and results, read as data: nothing in them acts, and reading ends.
+"""Read small files of settings and results as plain data, within limits, executing nothing.
 
-Whoever wrote a file, what is read of it is text, numbers, true and false, null, lists, and mappings
-whose names are text. A file is refused that is no regular file (opening a pipe would wait for
-someone to write into it), that is larger than its kind ever is, or that unfolds to more values or
-more text than any has: a few lines of YAML with aliases can stand for billions.
+Whatever its origin, a file yields only text, numbers, true and false, null, lists, and mappings
+with text as keys. A file is refused if it is not a regular file (opening a pipe would wait for a
+writer), if it is larger than its kind ever is, or if it expands to more values or more text than
+any record has: a few lines of YAML with aliases can stand for billions.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from gcseg.system.links import leads_out
 from gcseg.system.text import LONGEST, printable, shown
 
 LARGEST_TEXT = 2**26
-"""Bytes of JSON or of a list; the scores of 1000 evaluations take a tenth of it."""
+"""Largest size of JSON or of a list, in bytes; scores of 1000 evaluations take a tenth of it."""
 LARGEST_TABLE = 2**28
-"""Bytes of a table; the curves of a million steps, logged at each, take half of it."""
+"""Largest size of a table, in bytes; curves of a million steps, each logged, take half of it."""
 LARGEST_YAML = 2**18
-"""Bytes of YAML; all settings of a training take a twentieth of it."""
+"""Largest size of YAML, in bytes; all settings of a training take a twentieth of it."""
 MOST_VALUES = 100_000
-"""Values and names of settings, counted wherever they stand; a training's are 400."""
+"""Largest number of values and names in settings, aliases expanded; a training's are 400."""
 MOST_RESULTS = 1_000_000
-"""The same of JSON; 1000 evaluations of 150 classes are a third of it."""
+"""Largest number of values and names in JSON; 1000 evaluations of 150 classes are a third."""
 MOST_CHARACTERS = 2**21
-"""Characters of settings, each value written out with its full name (`dataset.crop.height`)
-wherever it stands; a training's have 15,000."""
+"""Largest number of characters of settings, each value written out with its full name
+(`dataset.crop.height`), aliases expanded; a training's have 15,000."""
 MOST_CHARACTERS_OF_RESULTS = 2**27
-"""The same of JSON; 1000 evaluations of 150 classes are a tenth of it."""
+"""Largest number of characters of JSON; 1000 evaluations of 150 classes are a tenth of it."""
 MOST_LEVELS = 50
-"""Lists and mappings in one another; a training's settings have five."""
+"""Largest depth of nested lists and mappings; a training's settings have five levels."""
 _LONGEST_NUMBER = 4000
-"""Characters; Python writes no number out that has 4300 digits, and reads none."""
+"""Largest number of characters in a number; Python converts no number of over 4300 digits."""
 
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{tag}" for tag in
                ("null", "bool", "int", "float", "str", "seq", "map", "merge", "value")}  # fmt: skip
@@ -46,7 +46,7 @@ _TEXTS = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:null"}
 
 
 class RecordError(Exception):
-    """Why a record is not read, in a few words."""
+    """Reason why a record is not read, in a few words."""
 
 
 def read_text(
@@ -60,19 +60,19 @@ def read_text(
 
     Args:
         path: The file.
-        most: Bytes that it may have.
-        errors: What becomes of bytes that are not UTF-8, as for `bytes.decode`.
-        within: A folder that it is in, and that no link may lead it out of.
+        most: Largest size, in bytes.
+        errors: Handling of bytes that are not UTF-8, as for `bytes.decode`.
+        within: Folder that contains the file and that no link may lead it out of.
 
     Raises:
-        FileNotFoundError: It does not exist.
-        RecordError: It is no regular file, is too large, is not UTF-8, is led out of its folder, or
-            can't be opened.
+        FileNotFoundError: The file does not exist.
+        RecordError: The file is not a regular file, is too large, is not UTF-8, is led out of its
+            folder by a link, or can't be opened.
     """
     try:
         if within is not None and leads_out(path, within):
             raise RecordError("it is a link that leads out of its folder")
-        # Without waiting, should it be a pipe; a regular file is read as ever.
+        # Non-blocking, in case it is a pipe; a regular file is read as usual.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
             found = os.fstat(descriptor)
@@ -85,7 +85,7 @@ def read_text(
                 content = file.read(most + 1) or b""
         finally:
             os.close(descriptor)
-        if len(content) > most:  # as files of /proc, which have no size
+        if len(content) > most:  # files of /proc have size 0
             raise RecordError(f"it has more than {most:,} bytes")
         return content.decode("utf-8-sig", errors)
     except UnicodeDecodeError:
@@ -97,38 +97,38 @@ def read_text(
 
 
 def read_yaml(path: Path, *, within: Path | None = None) -> Any:
-    """Read a file as `read_text` does, and its YAML as `parse_yaml` does, which both say more.
+    """Read a YAML file; see `read_text` and `parse_yaml`.
 
     Args:
         path: The file.
-        within: A folder that it is in, and that no link may lead it out of.
+        within: Folder that contains the file and that no link may lead it out of.
 
     Raises:
-        FileNotFoundError: It does not exist.
-        RecordError: It can't be read, or holds no settings.
+        FileNotFoundError: The file does not exist.
+        RecordError: The file can't be read, or holds no settings.
     """
     return parse_yaml(read_text(path, LARGEST_YAML, within=within))
 
 
 def read_json(path: Path, *, within: Path | None = None) -> Any:
-    """Read a file as `read_text` does, and its JSON as `parse_json` does, which both say more.
+    """Read a JSON file; see `read_text` and `parse_json`.
 
     Args:
         path: The file.
-        within: A folder that it is in, and that no link may lead it out of.
+        within: Folder that contains the file and that no link may lead it out of.
 
     Raises:
-        FileNotFoundError: It does not exist.
-        RecordError: It can't be read, or holds no JSON.
+        FileNotFoundError: The file does not exist.
+        RecordError: The file can't be read, or holds no JSON.
     """
     return parse_json(read_text(path, within=within))
 
 
 def parse_yaml(text: str) -> Any:
-    """Read YAML, as `yaml.safe_load` does, of plain values alone; dates stay text.
+    """Parse YAML, as `yaml.safe_load` does, but only plain values; dates stay text.
 
     Raises:
-        RecordError: It is not YAML, holds something else, or more than a record has.
+        RecordError: The text is not YAML, holds other values, or more than a record has.
     """
     if len(text) > LARGEST_YAML:
         raise RecordError(f"it is YAML of more than {LARGEST_YAML:,} characters")
@@ -139,21 +139,21 @@ def parse_yaml(text: str) -> Any:
             node = loader.get_single_node()
             if node is None:
                 return None
-            _check_node(node)  # before construction, which unfolds merged mappings
+            _check_node(node)  # before construction, which expands merged mappings
             content = loader.construct_document(node)
         finally:
             loader.dispose()
-    # A value that its tag does not fit, as !!bool x, is whatever Python makes of it.
+    # A value that does not fit its tag, such as !!bool x, raises any of these.
     except (yaml.YAMLError, ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise RecordError(f"it is not YAML: {_in_short(error)}") from None
     return plain_values(content)
 
 
 def parse_json(text: str) -> Any:
-    """Read JSON; also NaN and Infinity, as `json` writes them.
+    """Parse JSON, with NaN and Infinity as `json` writes them.
 
     Raises:
-        RecordError: It is not JSON, or more than a record has.
+        RecordError: The text is not JSON, or holds more than a record has.
     """
     try:
         content = json.loads(text)
@@ -167,18 +167,18 @@ def parse_json(text: str) -> Any:
 def plain_values(
     content: object, most: int = MOST_VALUES, most_characters: int = MOST_CHARACTERS
 ) -> Any:
-    """A copy of a record in which no list or mapping is shared, and that can be written as UTF-8.
+    """Copy a record so that no list or mapping is shared, and that it can be written as UTF-8.
 
-    Halves of characters, which JSON and pickles may hold, become the escapes that JSON has.
+    Lone surrogates, which JSON and pickles may hold, become JSON's escapes.
 
     Args:
-        content: Of text, numbers, true and false, None, lists (or tuples) and mappings.
-        most: Values and names that it may have.
-        most_characters: Characters that it may have, each value written out with its full name.
+        content: Text, numbers, true and false, None, lists (or tuples) and mappings.
+        most: Largest number of values and names.
+        most_characters: Largest number of characters, each value written out with its full name.
 
     Raises:
-        RecordError: It holds something else, names that are not text, itself, or more values or
-            characters than a record has.
+        RecordError: The record holds other values, names that are not text, itself, or more
+            values or characters than a record has.
     """
     left, left_characters = most, most_characters
 
@@ -214,19 +214,19 @@ def plain_values(
 
 
 def _length(value: object) -> int:
-    """About how many characters a value is written with, without those of what is in it."""
+    """Approximate number of characters of a value as text, without its contents."""
     if isinstance(value, int):
         return value.bit_length() // 3
     return len(value) if isinstance(value, str) else 0
 
 
 def _whole(text: str) -> str:
-    """A text without halves of characters (surrogates)."""
+    """Replace lone surrogates in a text by escapes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _in_short(error: Exception) -> str:
-    """An error of a parser in one line; some quote what they have read."""
+    """Format a parser's error in one line; some errors quote the text."""
     text = " ".join(str(error).replace(' in "<unicode string>", line', " at line").split())
     return printable(text if len(text) <= 2 * LONGEST else f"{text[: 2 * LONGEST]}...")
 
@@ -238,7 +238,7 @@ def _kind(value: object) -> str:
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Reads plain values; a date stays the text that it is."""
+    """Loader of plain values; dates stay text."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -248,7 +248,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def _check_levels(text: str) -> None:
-    """Check by the events, one after the other, how deep it is: composing it takes stack."""
+    """Check the depth by parser events, one after the other, as composing needs stack."""
     levels = 0
     for event in yaml.parse(text, Loader=_Loader):
         levels += isinstance(event, yaml.CollectionStartEvent)
@@ -258,7 +258,7 @@ def _check_levels(text: str) -> None:
 
 
 def _check_node(root: yaml.Node) -> None:
-    """Check that a document unfolds to no more than a record has, and to plain values."""
+    """Check that a document expands to plain values, and no more than a record has."""
     left = MOST_VALUES
     waiting = [root]
     while waiting:
@@ -266,7 +266,7 @@ def _check_node(root: yaml.Node) -> None:
         if node.tag not in _PLAIN_TAGS:
             raise RecordError(f"it holds a value of type {shown(node.tag)}")
         if isinstance(node, yaml.ScalarNode):
-            # As 1:59:59:..., which is a number to the base of 60 and takes long to work out.
+            # Such as 1:59:59:..., a number in base 60 that takes long to compute.
             if node.tag not in _TEXTS and len(node.value) > _LONGEST_NUMBER:
                 raise RecordError("it holds a number of thousands of digits")
             continue

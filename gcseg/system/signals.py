@@ -15,22 +15,22 @@ from types import FrameType
 from gcseg.errors import StoppedBySignal, behind
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
-"""What clusters, sweeps, a terminal that closes and Ctrl-C send."""
+"""Signals sent by clusters, sweeps, a terminal that closes and Ctrl-C."""
 
 SECONDS_OF_ONE = 1.0
-"""Within which signals are the same one, sent to a process and forwarded to it as well."""
+"""Seconds within which signals count as one, sent to a process and also forwarded to it."""
 
 
 class Signals:
-    """Leaves at once when a signal comes; while steps are made, only notes it.
+    """Signal handler that exits at once or, during training steps, only notes the signal.
 
     Attributes:
         noting: Whether steps are made.
-        saving: Whether signals make no difference any more.
+        saving: Whether signals are ignored from now on.
         received: The first signal.
-        tell_others: Forwards a signal to the processes of the training that this one has started.
-        kill_others: Ends them.
-        wait_for_others: Waits for their end, when this process leaves.
+        tell_others: Callback that forwards a signal to the processes that this one has started.
+        kill_others: Callback that kills them.
+        wait_for_others: Callback that waits for their end, when this process exits.
     """
 
     def __init__(self) -> None:
@@ -44,12 +44,12 @@ class Signals:
         self._first = 0.0
 
     def __call__(self, number: int, _: FrameType | None) -> None:
-        """Take a signal.
+        """Handle a signal.
 
         Raises:
             StoppedBySignal: There is no step to wait for, or Ctrl-C was pressed again.
         """
-        if os.getpid() != self._process:  # forked, as a loader's
+        if os.getpid() != self._process:  # a forked process, such as a loader's
             return
         first = self.received is None
         if first:
@@ -69,9 +69,9 @@ class Signals:
 
 @contextmanager
 def leaving_on_signals() -> Iterator[Signals]:
-    """Take the signals as long as the block runs; outside the main thread, do nothing.
+    """Handle the signals while the block runs; outside the main thread, do nothing.
 
-    SIGHUP stays ignored where it is, as by nohup.
+    SIGHUP stays ignored if it already is, as under nohup.
     """
     signals = Signals()
     if threading.current_thread() is not threading.main_thread():
@@ -83,21 +83,21 @@ def leaving_on_signals() -> Iterator[Signals]:
     try:
         yield signals
     except Exception as error:
-        if left := behind(error, StoppedBySignal):  # which a library tripped over
+        if left := behind(error, StoppedBySignal):  # hidden by a library's later exception
             raise left from None
         raise
     finally:
-        signals.saving = True  # too late to leave early
+        signals.saving = True  # too late to exit early
         signals.wait_for_others()
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def let_go_of_terminal() -> None:
-    """Have what is printed from now on go nowhere: writing to a closed terminal is an error.
+    """Discard all later output: writing to a closed terminal is an error.
 
-    So is writing to a command that printed on it, as `tee`, which ends with it. The last words on
-    stderr still go there, where they are no danger any more.
+    So is writing to a command that ends with the terminal, such as `tee`. The last message
+    still goes to a piped stderr, at a time when an error does no harm.
     """
     for descriptor in (1, 2):
         with contextlib.suppress(OSError):
@@ -109,15 +109,15 @@ def let_go_of_terminal() -> None:
 
 
 def leave_signals_to_parent() -> None:
-    """Have a loader process live on when a signal goes to all processes of a training.
+    """Keep a loader process alive when a signal goes to all processes of a training.
 
-    Otherwise the training would miss a batch before it could save. The parent's own SIGTERM, by
-    which it ends loader processes, still does.
+    Otherwise the training would miss a batch before it could save. The parent's own SIGTERM, with
+    which it ends loader processes, still works.
     """
     for number in SIGNALS:
         if number != signal.SIGTERM:
             signal.signal(number, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # which macOS lacks
+    if hasattr(signal, "sigwaitinfo"):  # missing on macOS
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""What commands print with rich: text as it is, and progress as a bar or as lines in a log."""
+"""Console output with rich: text without markup, and progress as a bar or as lines in a log."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from gcseg.system.launch import is_first_process
 from gcseg.system.text import printable
 
 SECONDS_BETWEEN_LINES = 10.0
-"""In a log, where a bar would be noise."""
+"""Seconds between two lines of progress in a log, where a bar would be noise."""
 
 
 class TextConsole(Console):
-    """A console on which text is text, in lines and in the cells and titles of tables.
+    """Console that prints text unchanged, in lines and in the cells and titles of tables.
 
     Brackets are no markup, `:car:` is no picture, and control characters become escapes, so that
-    names of classes, files and runs show as they are. Styles are given by `style=`.
+    names of classes, files and runs show unchanged. Styles are given by `style=`.
 
     Args:
-        options: Of `rich.console.Console`.
+        options: Arguments of `rich.console.Console`.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -33,7 +33,7 @@ class TextConsole(Console):
         super().__init__(**{**plain, **options})
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """What rich calls for every text that it is given."""
+        """Convert a text for display; rich calls this for every text."""
         return super().render_str(printable(text), **options)
 
 
@@ -45,13 +45,13 @@ def announce(text: str) -> None:
 
 @contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how far something is, on stderr; quiet on all processes of a training but the first.
+    """Show progress on stderr; quiet on all processes of a training but the first.
 
     Args:
-        description: What is being done.
+        description: Description of the work.
 
     Returns:
-        What takes the number of things that are done and of all.
+        Callback that takes the number of finished items and of all items.
     """
     if not is_first_process():
         yield lambda done, total: None

@@ -1,4 +1,4 @@
-"""Names and values out of files, in a form that is safe to print."""
+"""Format names and values from files so that they are safe to print."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 
 LONGEST = 100
-"""Characters of a name that a message shows."""
+"""Largest number of characters of a name in a message."""
 
 _NO_TEXT = {"null", "true", "false", "nan", "inf"}
-"""Words that Hydra reads as something else."""
+"""Words that Hydra does not read as text."""
 
 
 def printable(text: str) -> str:
-    """A text in which nothing acts on a terminal: control characters become escapes.
+    """Replace control characters by escapes, so that a text can't control a terminal.
 
     Letters of any language, spaces and brackets stay as they are.
     """
@@ -24,19 +24,19 @@ def printable(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A name or value out of a file, short and safe enough for a message."""
+    """Format a name or value from a file, short and safe enough for a message."""
     text = value if isinstance(value, str) else f"an object of type {type(value).__name__}"
     text = text if len(text) <= LONGEST else text[:LONGEST] + "..."
     return printable(text)
 
 
 def listed(words: Iterable[str], between: str = ", ", most: int = 10) -> str:
-    """The first of many words, and how many more there are.
+    """Join the first of many words, and the number of further ones.
 
     Args:
-        words: As they are shown.
-        between: What stands between two.
-        most: Of which there are no more.
+        words: Words in the form to print.
+        between: Separator.
+        most: Largest number of words to print.
     """
     words = list(words)
     more = [f"and {len(words) - most} more"] if len(words) > most else []
@@ -44,13 +44,13 @@ def listed(words: Iterable[str], between: str = ", ", most: int = 10) -> str:
 
 
 def brief(value: object, most: int = LONGEST) -> str:
-    """A plain value as `str` writes it, cut off where it is longer than wanted.
+    """Format a plain value as `str` does, cut off if it is too long.
 
-    What is cut off is not written out first, which of lists in lists may take long.
+    The rest is not formatted first, which may take long for nested lists.
 
     Args:
         value: Text, a number, true or false, None, or lists and mappings of these.
-        most: Characters of it that are kept.
+        most: Largest number of characters to keep.
     """
     parts: list[str] = []
     left = most
@@ -63,7 +63,7 @@ def brief(value: object, most: int = LONGEST) -> str:
 
 
 def _parts(value: object, most: int) -> Iterator[str]:
-    """What `str` writes of a value, piece by piece, none of them much longer than wanted."""
+    """Pieces of a value's `str`, none of them much longer than `most`."""
     if isinstance(value, str):
         yield repr(value[: most + 1])
     elif isinstance(value, Mapping):
@@ -87,44 +87,44 @@ def _parts(value: object, most: int) -> Iterator[str]:
 
 
 def percent(fraction: float | None, absent: str = "", *, sign: str = "") -> str:
-    """A fraction in percent with two decimals, without the sign of percent.
+    """Format a fraction in percent with two decimals, without the percent sign.
 
     Args:
-        fraction: 0.5 for 50 %; None where it is not known or not defined.
-        absent: The text for None.
+        fraction: Fraction, such as 0.5 for 50 %; None if it is unknown or undefined.
+        absent: Text for None.
         sign: "+" to write the sign of positive numbers too.
     """
     return absent if fraction is None else f"{100 * fraction:{sign}.2f}"
 
 
 def clock(seconds: float) -> str:
-    """Seconds as hours:minutes:seconds."""
+    """Format seconds as hours:minutes:seconds."""
     minutes, seconds = divmod(int(seconds + 0.5), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
 
 
 def as_override(key: str, value: object) -> str:
-    """A setting of a command line with a value that Hydra takes for text as it is.
+    """Format a setting for a command line so that Hydra reads its value as text.
 
     Args:
-        key: The setting, as `checkpoint`.
-        value: Its value, as a path; in quotes where Hydra's grammar wants them.
+        key: Name of the setting, such as `checkpoint`.
+        value: Its value, such as a path; quoted if Hydra's grammar requires it.
     """
     text = str(value)
     plain = r"[A-Za-z_./][\w./:+@%-]*( [\w./:+@%-]+)*"
     if re.fullmatch(plain, text, re.ASCII) and text.lower() not in _NO_TEXT:
         return f"{key}={text}"
-    # Within quotes, a backslash is one unless it is before a quote.
+    # Within quotes, a backslash is literal unless it is before a quote.
     escaped = re.sub(r"(\\*)('|$)", lambda at: at[1] * 2 + ("\\'" if at[2] else ""), text)
     return f"{key}='{escaped}'"
 
 
 def say(*lines: object, error: bool = False) -> None:
-    """Print lines, as `printable` has them: the names in them do nothing to a terminal.
+    """Print lines through `printable`, so that names in them can't control a terminal.
 
     Args:
-        lines: One line each, whatever is in them.
-        error: Whether they go to stderr and not to stdout.
+        lines: Values to print, one line each.
+        error: Whether to print to stderr instead of stdout.
     """
     for line in lines:
         print(printable(str(line)), file=sys.stderr if error else sys.stdout, flush=True)

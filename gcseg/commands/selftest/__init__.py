@@ -46,11 +46,11 @@ Tests:
 """
 
 SMALL = ("small=demo", "dataset.reader.train=16", "dataset.reader.val=4")
-"""What is trained where nothing is said."""
+"""Default settings of the training."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a test; returns the exit status."""
+    """Run a test; return the exit status."""
     if not arguments or {"-h", "--help"} & set(arguments):
         say(*HELP.splitlines())
         return 0
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def resume(arguments: Sequence[str]) -> int:
-    """Compare an undisturbed training with one that is killed again and again.
+    """Compare an uninterrupted training with one that is killed again and again.
 
     Raises:
         ConfigError: An option is wrong.
@@ -119,7 +119,7 @@ def resume(arguments: Sequence[str]) -> int:
 
 
 def uses_gpu(settings: Sequence[str]) -> bool:
-    """Whether a training with these settings would run on a GPU."""
+    """Return whether a training with these settings would run on a GPU."""
     import torch
 
     return "accelerator=cpu" not in settings and torch.cuda.is_available()
@@ -127,11 +127,11 @@ def uses_gpu(settings: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Training:
-    """A training as child processes.
+    """A training in child processes.
 
     Args:
-        settings: Of gcseg.train.
-        folder: Where its run root `runs` and its output are.
+        settings: Settings of gcseg.train.
+        folder: Folder of its run root `runs` and its output.
     """
 
     settings: tuple[str, ...]
@@ -139,18 +139,18 @@ class Training:
 
     @property
     def log(self) -> Path:
-        """What the newest child printed."""
+        """Output file of the newest child."""
         return self.folder / "output.log"
 
     def run_folder(self) -> Path:
-        """The one run folder."""
+        """The only run folder."""
         return next(path for path in (self.folder / "runs").iterdir() if path.name != "sweeps")
 
     def run(self) -> None:
         """Train to the end.
 
         Raises:
-            TrainingError: It failed.
+            TrainingError: The training failed.
         """
         child = self._start()
         try:
@@ -160,10 +160,10 @@ class Training:
         self._check(child)
 
     def run_with_kills(self, steps: int, kills: int, moments: random.Random) -> int:
-        """Train to the end, killed on the way; returns how often.
+        """Train to the end with kills on the way; return the number of kills.
 
         Raises:
-            TrainingError: It failed by itself.
+            TrainingError: The training failed without being killed.
         """
         made = 0
         for number, moment in enumerate(sorted(moments.uniform(0, steps) for _ in range(kills))):
@@ -193,7 +193,7 @@ class Training:
         while child.poll() is None and self._steps_done() < int(moment):
             time.sleep(0.005)
         done = max(1, self._steps_done() - first)
-        # Within the step or what is done before the next one.
+        # Within the step, or between it and the next one.
         end = time.monotonic() + moment % 1 * min(2.0, (time.monotonic() - began) / done)
         while child.poll() is None and time.monotonic() < end:
             time.sleep(0.001)
@@ -203,7 +203,7 @@ class Training:
             time.sleep(0.0005)
 
     def _steps_done(self) -> int:
-        """Steps in the curves."""
+        """Number of steps in the curves."""
         with suppress(StopIteration):  # there is no run folder yet
             curves = shown_curves(self.run_folder(), only=["train/loss"])
             return max(curves.get("train/loss", ([], []))[0], default=0)
@@ -220,14 +220,14 @@ class Training:
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    """End a training with all its processes, without a word to them."""
+    """Kill a training with all its processes, without a signal that they could handle."""
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
 
 
 def report(first: Path, second: Path, on_gpu: bool = False) -> int:
-    """Print what is equal in two run folders and what differs; returns the exit status."""
+    """Print equal and different contents of two run folders; return the exit status."""
     from rich.table import Table
 
     from gcseg.system.terminal import TextConsole
@@ -246,7 +246,7 @@ def report(first: Path, second: Path, on_gpu: bool = False) -> int:
 
 
 def compare(first: Path, second: Path) -> dict[str, str]:
-    """The first difference of each thing that two run folders hold; empty where there is none.
+    """Find the first difference of each part of two run folders; empty for equal parts.
 
     Times are left out.
     """
@@ -278,7 +278,7 @@ def compare(first: Path, second: Path) -> dict[str, str]:
 
 
 def load_checkpoint(folder: Path, name: str) -> dict[str, Any]:
-    """A checkpoint of a run folder, on the CPU."""
+    """Load a checkpoint of a run folder on the CPU."""
     import torch
 
     path = RunFolder(folder).checkpoints / name
@@ -291,7 +291,7 @@ def _untimed(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def difference(first: Any, second: Any, where: str) -> str:
-    """Where two nested values first differ, and how; empty if they are equal bit for bit."""
+    """Describe the first difference of two nested values; empty if equal bit for bit."""
     import torch
 
     if type(first) is not type(second):

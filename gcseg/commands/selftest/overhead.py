@@ -1,4 +1,4 @@
-"""python -m gcseg.selftest overhead: what logging costs a training."""
+"""python -m gcseg.selftest overhead: the share of a training's time that logging takes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 USUAL = {"iters": "100", "val_every": "50", "tta": "none", "report": "false", "logger": "wandb"}
-"""Settings that are not given."""
+"""Default settings of the training."""
 
 PARTS = {
     "loggers, each logged step": [("logger_connector.py", "log_metrics")],
@@ -20,23 +20,23 @@ PARTS = {
         ("panel.py", "on_validation_batch_end"),
     ],
 }
-"""What is timed: files and functions, none of which calls another one of the list."""
+"""Timed files and functions, none of which calls another one of the list."""
 
 WHOLE = [("training_epoch_loop.py", "run")]
-"""All steps, and the validations between them."""
+"""Function that runs all steps, and the validations between them."""
 
 
 def overhead(settings: Sequence[str]) -> int:
-    """Train under Python's profiler, and say what share of the time logging takes.
+    """Train under Python's profiler, and print the share of the time that logging takes.
 
     The profiler slows Python down, and with it logging more than the network: the shares are
     upper bounds. Everything is measured in one run.
 
     Args:
-        settings: Of gcseg.train; without any, it is short, and of drawn scenes.
+        settings: Settings of gcseg.train; if empty, a short training on drawn scenes.
 
     Returns:
-        The exit status; not 0 if the training failed, which has said why.
+        The exit status; not 0 if the training failed, which has printed the reason.
     """
     given = {setting.partition("=")[0] for setting in settings}
     settings = [*settings, *(f"{key}={value}" for key, value in USUAL.items() if key not in given)]
@@ -45,7 +45,7 @@ def overhead(settings: Sequence[str]) -> int:
         profile, runs = folder / "profile", folder / "runs"
         command = [sys.executable, "-m", "cProfile", "-o", str(profile), "-m", "gcseg.train"]
         child = subprocess.run([*command, *settings, f"run_root={runs}"], check=False)
-        # Under the profiler a training that failed, and said why, ends with status 0.
+        # Under the profiler a failed training, which has printed the reason, ends with status 0.
         if child.returncode or not list(runs.glob("*/results.json")):
             return child.returncode or 1
         print_shares(shares(pstats.Stats(str(profile))))
@@ -53,10 +53,10 @@ def overhead(settings: Sequence[str]) -> int:
 
 
 def shares(profile: pstats.Stats) -> dict[str, tuple[int, float, float]]:
-    """How often each of `PARTS` ran, its seconds, and its fraction of the training's time.
+    """Calls of each of `PARTS`, its seconds, and its fraction of the training's time.
 
     Args:
-        profile: Of the process.
+        profile: Profile of the process.
     """
     whole = _seconds(profile, WHOLE)[1]
     found = {}
@@ -76,7 +76,7 @@ def _seconds(profile: pstats.Stats, functions: Sequence[tuple[str, str]]) -> tup
 
 
 def print_shares(found: Mapping[str, tuple[int, float, float]]) -> None:
-    """Print them as a table."""
+    """Print the shares as a table."""
     from rich.table import Table
 
     from gcseg.system.terminal import TextConsole

@@ -1,1 +1,1 @@
-"""What happens during a training besides its steps."""
+"""Callbacks that run during a training or a prediction."""

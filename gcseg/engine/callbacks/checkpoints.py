@@ -1,4 +1,4 @@
-"""What writes checkpoints, and what is in them."""
+"""Callbacks that write checkpoints and add their contents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gcseg.system.terminal import announce
 
 
 class RunRecord(L.Callback):
-    """Puts into every checkpoint what is needed to use it without its run folder.
+    """Adds to every checkpoint what is needed to use it without its run folder.
 
     Args:
         config: The resolved configuration, plain types only.
@@ -35,15 +35,15 @@ class RunRecord(L.Callback):
 
 
 class MovableCheckpoint(ModelCheckpoint):
-    """Keeps all it knows of its scores, also when the run folder was moved.
+    """Keeps all its scores, also when the run folder was moved.
 
-    Lightning's own forgets the score of the last checkpoint, and after a move the best one.
+    Lightning's own callback forgets the last checkpoint's score and, after a move, the best one.
     """
 
     def state_dict(self) -> dict[str, Any]:
-        """The state, in which last.ckpt has its name from the beginning.
+        """State with the name of last.ckpt from the beginning.
 
-        Otherwise it would tell an interruption from none whether there had been one before.
+        Otherwise its contents would depend on whether there had been an interruption.
         """
         state = super().state_dict()
         if self.monitor is None:
@@ -53,7 +53,7 @@ class MovableCheckpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take an interrupted run's state as if it had been written to this folder.
 
-        Without the best checkpoint its score is forgotten, or none would ever be kept again.
+        If the best checkpoint is missing its score is forgotten, or no later one would be kept.
         """
 
         def here(path: str) -> str:
@@ -72,7 +72,7 @@ class MovableCheckpoint(ModelCheckpoint):
 
 
 def checkpoint_callbacks(folder: Path) -> list[L.Callback]:
-    """`last.ckpt` and `best.ckpt` (highest validation mIoU), written after each validation."""
+    """Callbacks that write `last.ckpt` and `best.ckpt` (highest validation mIoU) at validations."""
     common: dict[str, Any] = {
         "dirpath": folder,
         "enable_version_counter": False,
@@ -86,7 +86,7 @@ def checkpoint_callbacks(folder: Path) -> list[L.Callback]:
 
 
 class ValidateAtEnd(L.Callback):
-    """Validates, and so saves, after the last step too when the interval does not end there."""
+    """Validates, and so saves, after the last step too if no validation is due there."""
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any

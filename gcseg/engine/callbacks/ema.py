@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, which validation scores and checkpoints keep."""
+"""Exponential moving average of the weights, for validation and checkpoints."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from gcseg.weights import RAW_WEIGHTS
 class MovingAverage(L.Callback):
     """Averages parameters and batch norm's statistics over the steps.
 
-    Validation scores the average, and checkpoints hold it as their `state_dict`, so that whatever
-    reads one gets the average; the weights that the optimizer goes on from lie beside it. It has to
-    come before every callback that saves after a step.
+    Validation scores the average, and checkpoints hold it as their `state_dict`, so that every
+    reader gets the average; the weights that the optimizer continues from are stored separately.
+    The callback has to come before every callback that saves after a step.
 
-    Lightning's own `EMAWeightAveraging` is not used: it goes on to swap weights in evaluations
-    after the training, so that the best checkpoint's scores would be the last step's; it changes
-    the average in a validation, so that what is saved there is wrong; and it has no warm-up.
+    Lightning's own `EMAWeightAveraging` is not used: it also swaps weights in evaluations after the
+    training, so that the best checkpoint's scores would be the last step's; it changes the average
+    in a validation, so that what is saved there is wrong; and it has no warm-up.
 
     Args:
-        decay: Of the average in one step: `average = decay * average + (1 - decay) * weights`.
+        decay: Decay of the average per step: `average = decay * average + (1 - decay) * weights`.
         warmup: Whether the decay rises to that from small values: at most (1 + n) / (10 + n) after
             n steps. Source: TensorFlow's `ExponentialMovingAverage` with `num_updates`.
-        changed: Tells whether the last step changed the weights.
+        changed: Callback that returns whether the last step changed the weights.
     """
 
     def __init__(
@@ -43,29 +43,29 @@ class MovingAverage(L.Callback):
         self._step = 0
 
     def decay_at(self, step: int) -> float:
-        """The decay in a step.
+        """Decay in a step.
 
         Args:
-            step: Optimizer steps done, this one among them.
+            step: Number of optimizer steps done, including this one.
         """
         return min(self.decay, (1 + step) / (10 + step)) if self.warmup else self.decay
 
     def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take the average of an interrupted training, and put its weights into the network."""
+        """Restore an interrupted training's average, and its weights into the network."""
         self._average = checkpoint["state_dict"]
         pl_module.load_state_dict(checkpoint[RAW_WEIGHTS])
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Begin with the weights as they are, on their device; or go on."""
+        """Start the average from the weights, on their device, or continue a restored one."""
         average = _copied(pl_module.state_dict())
         if self._average:
             _copy(self._average, average)
         self._average = average
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Say what the scores are of."""
+        """Announce that validation scores the average."""
         self._step = trainer.global_step
         if trainer.is_global_zero:
             say(f"validation scores the moving average of the weights, decay {self.decay:g}")
@@ -104,12 +104,12 @@ class MovingAverage(L.Callback):
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep both, also if a validation was interrupted."""
+        """Save both averages and weights, also if a validation was interrupted."""
         checkpoint[RAW_WEIGHTS] = self._raw or checkpoint["state_dict"]
         checkpoint["state_dict"] = self._average
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Free the memory."""
+        """Free the average's memory."""
         self._average = {}
 
 
@@ -120,6 +120,6 @@ def _copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
-    """Copy values by name, into tensors that stay the same ones."""
+    """Copy values by name into existing tensors."""
     for name, value in target.items():
         value.copy_(source[name])

@@ -1,4 +1,4 @@
-"""Leave out steps whose loss is no number any more, or stop the training; so where scores are."""
+"""Skip steps whose loss is NaN or infinite, or stop training; stop on non-finite scores too."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from gcseg.system.terminal import announce
 class FiniteLoss(L.Callback):
     """Keeps a loss of NaN or infinity out of the weights.
 
-    The first steps with such a loss, as many as are allowed, are left out: weights, running
-    statistics and the optimizer's state stay as they were, while the step counts, so that the
-    learning rate and the order of the pictures go on as planned. Before the next such step the
-    training stops. The state before that step is saved to a file of its own: it may be what is
-    broken, so last.ckpt stays.
+    The first steps with such a loss, as many as are allowed, are skipped: weights, running
+    statistics and the optimizer's state stay unchanged, while the step counts, so that the
+    learning rate and the order of the images continue as planned. Before the next such step the
+    training stops. The state before that step is saved to a separate file: it may be the state
+    that is broken, so last.ckpt stays.
 
     The last step before a validation has no loss after it. If its weights give scores of NaN or
     infinity in the validation, the training stops in the same way, and best.ckpt stays too.
 
-    With half precision, a gradient that is not finite though the loss is one is the gradient
-    scaler's: it leaves such steps out by itself, and they are not counted here.
+    With half precision, non-finite gradients of a finite loss are left to the gradient scaler: it
+    skips such steps by itself, and they are not counted here.
 
     Args:
-        path: The checkpoint to save.
-        allowed: How many steps may be left out in the whole training.
+        path: Path of the checkpoint to save.
+        allowed: Number of steps that may be skipped in the whole training.
     """
 
     def __init__(self, path: Path, allowed: int = 0) -> None:
@@ -48,7 +48,7 @@ class FiniteLoss(L.Callback):
 
     @property
     def finite(self) -> bool:
-        """Whether the last step was made."""
+        """Whether the last step was made, not skipped."""
         return self._finite
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -59,9 +59,9 @@ class FiniteLoss(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: dict[str, Any], *_: Any
     ) -> None:
-        """Note what the batch holds, and the running statistics at the first pass of a step.
+        """Store the names in the batch, and the running statistics at the first pass of a step.
 
-        Every forward pass changes these, before anything is known of its loss.
+        Every forward pass changes the statistics before its loss is known.
         """
         self._names = list(batch["name"])
         if trainer.global_step != self._step:
@@ -75,10 +75,10 @@ class FiniteLoss(L.Callback):
     def on_before_backward(
         self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor
     ) -> None:
-        """Look at the loss, on all processes together, as what follows takes them all.
+        """Check the loss on all processes together, as the backward pass needs all of them.
 
         Raises:
-            TrainingError: It is not finite on one of them, and no more steps may be left out.
+            TrainingError: It is not finite on one of them, and no more steps may be skipped.
             OutputError: The checkpoint can't be written.
         """
         finite = bool(torch.isfinite(loss))
@@ -113,17 +113,17 @@ class FiniteLoss(L.Callback):
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer
     ) -> None:
-        """Leave a step out.
+        """Skip a step whose loss is not finite.
 
-        The backward pass is made all the same, so that the processes of a training keep together.
-        An optimizer passes over parameters without a gradient, with its state for them.
+        The backward pass is made all the same, so that the processes of a training stay in step.
+        An optimizer leaves parameters without a gradient, and its state for them, unchanged.
         """
         if not self._finite:
             optimizer.zero_grad(set_to_none=True)
             _copy(self._statistics, pl_module.buffers())
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Look at the scores of a training's validation, before anything is made of them.
+        """Check the scores of a training's validation before anything uses them.
 
         Raises:
             TrainingError: Some are not finite.
@@ -142,11 +142,11 @@ class FiniteLoss(L.Callback):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """How many steps were left out."""
+        """Number of skipped steps, for the checkpoint."""
         return {"skipped": self.skipped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Continue the count of skipped steps."""
         self.skipped = operator.index(state_dict["skipped"])
 
 

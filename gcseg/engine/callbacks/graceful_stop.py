@@ -1,4 +1,4 @@
-"""Leave a training on a signal with nothing lost, and go on as if nothing had been."""
+"""Save and exit on a signal; resume exactly where training stopped."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from gcseg.errors import StoppedBySignal
 from gcseg.system.signals import Signals
 
 SECONDS_TO_END = 20
-"""How long the first process of a training waits for another one that leaves too."""
+"""Seconds that the first process of a training waits for another one that exits too."""
 
 
 class GracefulStop(L.Callback):
-    """Saves and leaves when a signal has come: before the next step, or out of a validation.
+    """Saves and exits when a signal has come: before the next step, or out of a validation.
 
     All processes of a training agree on it, whichever of them got the signal. A validation that is
-    left is made anew, and first of all, when the training goes on. It has to come after every
-    callback that begins something in `on_train_start`.
+    interrupted is repeated, before anything else, when the training resumes. The callback has to
+    come after every callback that begins something in `on_train_start`.
 
     Args:
-        path: The checkpoint to save.
-        signals: What has come.
+        path: Path of the checkpoint to save.
+        signals: Signals received so far.
     """
 
     def __init__(self, path: Path, signals: Signals) -> None:
@@ -40,19 +40,19 @@ class GracefulStop(L.Callback):
         self._before_validation: dict[str, Any] = {}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Tell the signals where the training's other processes are."""
+        """Give the signal handler access to the training's other processes."""
         launcher = trainer.strategy.launcher
         if isinstance(launcher, _SubprocessScriptLauncher):
             self.signals.tell_others = launcher.kill
             self.signals.kill_others = lambda: _kill(launcher)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Have Lightning begin to fit though all steps are done, if the validation is not."""
+        """Have Lightning enter the fit loop after the last step if a validation is still due."""
         if self._to_validate:
             trainer.fit_loop.epoch_loop.max_steps += 1
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Note signals from now on, and make the validation that was left."""
+        """Note signals from now on, and repeat an interrupted validation."""
         self._step = None
         self._saved = trainer.global_step
         self.signals.noting = True
@@ -67,7 +67,7 @@ class GracefulStop(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
     ) -> None:
-        """Leave between two steps.
+        """Exit between two steps.
 
         Raises:
             StoppedBySignal: A signal has come to one of the processes.
@@ -78,12 +78,12 @@ class GracefulStop(L.Callback):
         self._step = trainer.global_step
         if number := self._agreed(trainer):
             progress = trainer.fit_loop.epoch_loop.batch_progress
-            progress.total.ready -= 1  # the batch of the step that is not made
+            progress.total.ready -= 1  # the batch of the step that is skipped
             progress.current.ready -= 1
             self._leave(trainer, number)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Note where Lightning's count of the images stands."""
+        """Note Lightning's count of validation images."""
         self._before_validation = trainer.fit_loop.epoch_loop.val_loop.batch_progress.state_dict()
 
     def on_validation_batch_start(
@@ -98,7 +98,7 @@ class GracefulStop(L.Callback):
             raise StopIteration
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Leave before anything is made of the scores, where one of the processes stopped.
+        """Exit before anything uses the scores, if one of the processes stopped.
 
         Raises:
             StoppedBySignal: A signal has come to one of the processes, while training.
@@ -111,11 +111,11 @@ class GracefulStop(L.Callback):
             self._leave(trainer, number)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Note that there is a checkpoint of this step, which Lightning writes now."""
+        """Note that Lightning is about to write a checkpoint of this step."""
         self._saved = trainer.global_step
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Leave at once from now on.
+        """Exit at once on signals from now on.
 
         Raises:
             StoppedBySignal: A signal has come to one of the processes.
@@ -126,19 +126,19 @@ class GracefulStop(L.Callback):
 
     @property
     def state_key(self) -> str:
-        """The name of its state in checkpoints, as version 0.1.0 wrote it."""
+        """Key of its state in checkpoints, as version 0.1.0 wrote it."""
         return "Leave"
 
     def state_dict(self) -> dict[str, Any]:
-        """Whether a validation is to be made before the next step."""
+        """Whether a validation is due before the next step."""
         return {"to_validate": self._to_validate}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take what the checkpoint says."""
+        """Restore that from a checkpoint."""
         self._to_validate = state_dict["to_validate"]
 
     def _agreed(self, trainer: L.Trainer) -> int:
-        """The signal that has come to one of the processes; 0 for none."""
+        """Signal that has come to one of the processes; 0 for none."""
         number = self.signals.received or 0
         if trainer.world_size > 1:
             highest = torch.tensor(int(number), device=trainer.strategy.root_device)
@@ -151,7 +151,7 @@ class GracefulStop(L.Callback):
         launcher = trainer.strategy.launcher
         if isinstance(launcher, _SubprocessScriptLauncher):
             others = launcher.procs[:]
-            launcher.procs.clear()  # or Lightning kills this process when another one is gone first
+            launcher.procs.clear()  # else Lightning kills this process after another one exits
             self.signals.wait_for_others = lambda: _wait(others)
         if trainer.global_step != self._saved:
             trainer.save_checkpoint(self.path)
@@ -159,13 +159,13 @@ class GracefulStop(L.Callback):
 
 
 def _wait(others: list[subprocess.Popen[bytes]]) -> None:
-    """Wait for processes that are about to end, and may still have memory of a GPU."""
+    """Wait for processes that are about to end, and may still hold GPU memory."""
     for process in others:
         with suppress(subprocess.TimeoutExpired):
             process.wait(SECONDS_TO_END)
 
 
 def _kill(launcher: _SubprocessScriptLauncher) -> None:
-    """End the other processes, which hold nothing that could be lost."""
+    """Kill the other processes, which have nothing to save."""
     launcher.kill(signal.SIGKILL)
     launcher.procs.clear()

@@ -1,4 +1,4 @@
-"""Pictures of the same few validation images, as they are predicted in the course of training."""
+"""Log pictures of the same few validation images with their predictions, during training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gcseg.data.reading import UInt8Array
 from gcseg.errors import ConfigError
 
 ERRORS = {0: "right", 1: "wrong", IGNORE_INDEX: "ignored"}
-"""The values of a mask of errors."""
+"""Meaning of the values of an error mask."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class PanelImage:
     """One picture of a panel.
 
     Args:
-        name: Of the image in its split.
+        name: Name of the image in its split.
         image: H x W x 3 RGB.
         truth: H x W class indices.
         prediction: H x W class indices.
@@ -41,14 +41,14 @@ class PanelImage:
 
     @property
     def errors(self) -> UInt8Array:
-        """H x W values of `ERRORS`."""
+        """Error mask, H x W, of the values of `ERRORS`."""
         wrong: UInt8Array = (self.prediction != self.truth).astype(np.uint8)
         wrong[self.truth == IGNORE_INDEX] = IGNORE_INDEX
         return wrong
 
 
 def of_one_size(images: Sequence[PanelImage]) -> list[PanelImage]:
-    """Pictures padded at the bottom and right to the size of the largest, with what is ignored."""
+    """Pad pictures at the bottom and right, as ignored pixels, to the size of the largest."""
     height = max(one.image.shape[0] for one in images)
     width = max(one.image.shape[1] for one in images)
 
@@ -64,35 +64,35 @@ def of_one_size(images: Sequence[PanelImage]) -> list[PanelImage]:
 
 
 def encoded(pixels: UInt8Array, file_type: str) -> int:
-    """Bytes of a picture, H x W or H x W x 3, as a file of Pillow's type."""
+    """Size in bytes of a picture, H x W or H x W x 3, as a file of Pillow's type."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, file_type)
     return file.tell()
 
 
 class TakesPanels(Protocol):
-    """A logger for pictures."""
+    """Interface of a logger that takes pictures."""
 
     def panel_bytes(self, image: PanelImage, space: LabelSpace) -> int:
-        """What a picture takes, in bytes."""
+        """Size of a logged picture, in bytes."""
 
     def log_panel(self, images: Sequence[PanelImage], space: LabelSpace, step: int) -> None:
         """Log pictures at a step."""
 
 
 class Panel(L.Callback):
-    """Hands loggers the same validation images at validations in training, with their predictions.
+    """Logs the same validation images with their predictions at validations in training.
 
     The images are spread evenly over the split, whatever the number of processes. All pictures of
-    a run together stay within a number of bytes: where they would not, some validations have
-    none, and if need be there are fewer images. It draws no random numbers.
+    a run together stay within a byte budget: if they would not, some validations log none, and if
+    need be there are fewer images. It draws no random numbers.
 
     Args:
         dataset: The validation split.
-        images: At most so many.
-        longest: Pixels of the longer side, to which larger images are scaled down.
-        megabytes: Of all pictures of the run, in 10^6 bytes.
-        validations: That the whole training makes.
+        images: Largest number of images.
+        longest: Length of the longer side, in pixels, to which larger images are scaled down.
+        megabytes: Budget for all pictures of the run, in 10^6 bytes.
+        validations: Number of validations in the whole training.
 
     Raises:
         ConfigError: A number is too small.
@@ -131,7 +131,7 @@ class Panel(L.Callback):
         self._read: dict[int, tuple[UInt8Array, UInt8Array]] = {}
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Forget a validation that was left."""
+        """Discard the predictions of an interrupted validation."""
         self._predictions = {}
 
     def on_validation_batch_end(
@@ -146,10 +146,10 @@ class Panel(L.Callback):
         """Keep the prediction of an image of the panel, scaled down.
 
         Args:
-            trainer: Whose loggers take pictures, or not.
+            trainer: Trainer whose loggers may take pictures.
             pl_module: Not used.
             outputs: Class indices, 1 x H x W, by mode of test-time augmentation.
-            batch: Of one image, with its `index` in the split.
+            batch: Batch of one image, with its `index` in the split.
         """
         if not self._takers(trainer) or (index := int(batch["index"])) not in self.indices:
             return
@@ -157,7 +157,7 @@ class Panel(L.Callback):
         self._predictions[index] = self._small(predicted.to(torch.uint8).cpu().numpy())
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Bring the predictions of all processes together, and log what the budget allows.
+        """Gather the predictions of all processes, and log as many as the budget allows.
 
         Raises:
             DataError: An image can't be read.
@@ -166,7 +166,7 @@ class Panel(L.Callback):
         if not takers:
             return
         predictions = self._of_all_processes(trainer)
-        if len(predictions) < len(self.indices):  # the validation was left, and is made again
+        if len(predictions) < len(self.indices):  # the validation was interrupted, and is repeated
             return
         self.seen += 1
         if not trainer.is_global_zero or self.seen < min(self.next, self.validations):
@@ -176,22 +176,22 @@ class Panel(L.Callback):
         sizes = [sum(taker.panel_bytes(one, space) for taker in takers) for one in panel]
         panel = panel[: self._affordable(sizes)]
         if panel:
-            # That of the other metrics of this validation.
+            # The step under which the other metrics of this validation are logged.
             step = trainer.fit_loop.epoch_loop._batches_that_stepped
             for taker in takers:
                 taker.log_panel(panel, space, step)
 
     def state_dict(self) -> dict[str, Any]:
-        """What is spent, and when the next panel is due; right in the first process."""
+        """Bytes spent, and when the next panel is due; correct in the first process only."""
         return {"seen": self.seen, "next": self.next, "spent": self.spent}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take what the checkpoint says."""
+        """Restore both from a checkpoint."""
         self.seen, self.next = state_dict["seen"], state_dict["next"]
         self.spent = state_dict["spent"]
 
     def _takers(self, trainer: L.Trainer) -> list[TakesPanels]:
-        """The loggers for pictures, in training; the same in every process."""
+        """Loggers that take pictures, in training; the same in every process."""
         if trainer.state.fn != "fit":
             return []
         loggers: list[Any] = trainer.loggers
@@ -214,10 +214,10 @@ class Panel(L.Callback):
         return PanelImage(self.dataset.pairs[index].name, image, truth, predictions[index])
 
     def _affordable(self, sizes: Sequence[int]) -> int:
-        """How many images of a panel can be paid for; plans when the next one is due.
+        """Count the images of a panel that the budget allows; plan when the next panel is due.
 
         Args:
-            sizes: Bytes of each.
+            sizes: Bytes of each image.
         """
         left = max(0, self.validations - self.seen)
         # A panel at the end is worth more than more images now.
@@ -232,7 +232,7 @@ class Panel(L.Callback):
         return count
 
     def _small(self, pixels: UInt8Array) -> UInt8Array:
-        """An image, or class indices, with the longer side at most `longest`."""
+        """Scale an image, or class indices, down to a longer side of at most `longest`."""
         height, width = pixels.shape[:2]
         scale = self.longest / max(height, width)
         if scale >= 1:

@@ -1,4 +1,4 @@
-"""Write predictions as they come."""
+"""Write predictions to files while a split is predicted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gcseg.system.files import atomic_write
 from gcseg.visualization.pictures import contact_sheet, panel
 
 PARTS = ("masks", "pictures")
-"""Folders that have a file for each picture."""
+"""Folders with one file per image."""
 
 _SHEET_ROWS = 8
 
@@ -34,8 +34,8 @@ class PredictionWriter(BasePredictionWriter):
     with a legend.
 
     Args:
-        folder: Where to write.
-        dataset: The images that are predicted, in the loader's order.
+        folder: Output folder.
+        dataset: The predicted images, in the loader's order.
         space: Names and colours of the predicted classes.
         values: 256 pixel values of the masks by class index; class indices if None.
     """
@@ -68,7 +68,7 @@ class PredictionWriter(BasePredictionWriter):
         """Write one image's prediction, 1 x H x W.
 
         Raises:
-            WeightsError: The network gives NaN or infinity on it.
+            WeightsError: The network's scores of it are NaN or infinite.
             OutputError: The folder can't be written.
         """
         index = int(batch["index"][0])
@@ -93,7 +93,7 @@ class PredictionWriter(BasePredictionWriter):
             self._panels.append(picture)
 
     def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the sheet, if there is anything on it.
+        """Write the sheet, if it has any pictures.
 
         Raises:
             OutputError: The folder can't be written.
@@ -102,7 +102,7 @@ class PredictionWriter(BasePredictionWriter):
             self._save(contact_sheet(self._panels, self.space), SHEET)
 
     def unwritten(self) -> list[DataError]:
-        """Why samples have no prediction: their files could not be read."""
+        """Errors of the samples without a prediction, whose files could not be read."""
         return [
             self._reading_error(index)
             for index in range(len(self.dataset))
@@ -123,13 +123,13 @@ class PredictionWriter(BasePredictionWriter):
 
 
 def file_values(space: LabelSpace) -> UInt8Array:
-    """The value that stands for each class in a dataset's label files, for its masks.
+    """Map class indices to the pixel values that a dataset's label files have for them.
 
     Args:
-        space: The classes with their values; the smallest counts where several stand for one.
+        space: Classes and their values; the smallest counts where several stand for one class.
 
     Returns:
-        256 values by class index, 255 where there are none.
+        256 values by class index, 255 for unused indices.
     """
     values = np.full(256, IGNORE_INDEX, np.uint8)
     for value in sorted(space.values, reverse=True):

@@ -18,13 +18,13 @@ from gcseg.system.terminal import TextConsole
 from gcseg.system.text import clock
 
 ONE_LINE = 110
-"""Columns of a terminal from which on bar, time left and all numbers have room in one line."""
+"""Columns of a terminal from which bar, time left and all numbers fit in one line."""
 
 SECONDS_BETWEEN_LINES = 30.0
-"""Seconds between the lines of an evaluation in a log."""
+"""Seconds between two lines of an evaluation in a log."""
 
 SECONDS_BETWEEN_REPORTS = 2.0
-"""Seconds between two reports of a training to whoever asked for them."""
+"""Seconds between two calls of the `report` callback in a training."""
 
 
 class RunProgress(L.Callback):
@@ -34,11 +34,12 @@ class RunProgress(L.Callback):
 
     Args:
         batch_size: Images per optimizer step over all processes, in training.
-        total: Optimizer steps of the whole training; Lightning's own count is for a moment one more
-            where a validation was left.
+        total: Optimizer steps of the whole training; Lightning's own count is briefly one too high
+            where a validation was interrupted.
         line_every: Optimizer steps between plain lines.
-        report: Gets `step`, `iters` (optimizer steps done and in all), `seconds_left` and `miou`
-            (a fraction; None before the first validation) now and then in a training.
+        report: Callback that gets `step`, `iters` (optimizer steps done and in all),
+            `seconds_left` and `miou` (a fraction; None before the first validation) now and then
+            in a training.
     """
 
     def __init__(
@@ -78,11 +79,11 @@ class RunProgress(L.Callback):
 
     @property
     def images_per_second(self) -> float:
-        """Training speed of this process group, validation left out."""
+        """Training speed of this process group, without validation."""
         return self.steps * self.batch_size / self.seconds if self.seconds else 0.0
 
     def summary(self) -> dict[str, Any]:
-        """The finished training as results.json holds it."""
+        """Summary of the finished training as results.json holds it."""
         return {
             "iters": self.steps,
             "seconds": round(self.seconds, 3),
@@ -91,7 +92,7 @@ class RunProgress(L.Callback):
         }
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Show the bar and start the clock; say so if the training goes on."""
+        """Show the bar and start the clock; say so if the training is resumed."""
         self.begun = True
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
@@ -136,7 +137,7 @@ class RunProgress(L.Callback):
         return (self.total - self._step) * self.seconds / max(self.steps, 1)
 
     def _report_now_and_then(self, trainer: L.Trainer, now: float) -> None:
-        """Report how far the training is, if the last time is long enough ago."""
+        """Call `report` if the last call is long enough ago."""
         due = now - self._reported >= SECONDS_BETWEEN_REPORTS or self._step == self.total
         if self._report is None or not due or not trainer.is_global_zero:
             return
@@ -161,7 +162,7 @@ class RunProgress(L.Callback):
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
     ) -> None:
-        """Advance by an image; in a log, a line now and then."""
+        """Advance by an image; in a log, print a line now and then."""
         self._bars.advance(self._evaluate)
         self._images += 1
         now = time.monotonic()
@@ -192,28 +193,28 @@ class RunProgress(L.Callback):
         self._report_now_and_then(trainer, self._mark)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Leave the terminal as it was."""
+        """Remove the bar."""
         self._bars.stop()
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Leave the terminal as it was."""
+        """Remove the bar."""
         self._bars.stop()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a continued run adds to: seconds, steps and the best score."""
+        """State that a resumed run adds to: seconds, steps and the best score."""
         return {"seconds": self.seconds, "steps": self.steps, "best": self._best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue an interrupted run's clock."""
+        """Restore an interrupted run's clock."""
         self.seconds = float(state_dict["seconds"])
         self.steps = operator.index(state_dict["steps"])
         self._best = float(state_dict["best"])
 
 
 def peak_memory() -> int:
-    """Most memory that this process has used: on the GPU if there is one, in bytes."""
+    """Peak memory of this process, in bytes: on the GPU if there is one."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     unit = 1 if sys.platform == "darwin" else 1024

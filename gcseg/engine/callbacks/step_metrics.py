@@ -1,4 +1,4 @@
-"""Metrics of a step beside its losses."""
+"""Metrics of a training step in addition to its losses."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gcseg.engine.callbacks.progress import peak_memory
 
 
 class StepMetrics(L.Callback):
-    """Logs the norm of the gradients, before they are clipped, and the most memory used so far.
+    """Logs the norm of the gradients, before they are clipped, and the peak memory so far.
 
-    Only for the steps that are logged, as the norm reads every gradient.
+    Only at steps that are logged, as the norm reads every gradient.
     """
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer
     ) -> None:
-        """Log what is known now."""
+        """Log both before the optimizer changes the weights."""
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (trainer.global_step + 1) % every:
             return
@@ -33,8 +33,8 @@ class StepMetrics(L.Callback):
 def gradient_norm(optimizer: Optimizer) -> Tensor:
     """The Euclidean norm of all gradients together, a scalar on their device.
 
-    Processes that have each a part of the parameters get the norm of the whole; they all have to
-    ask for it.
+    Processes that hold parts of the parameters get the norm of the whole; all of them have to
+    call this.
     """
     parameters: list[Any] = [p for group in optimizer.param_groups for p in group["params"]]
     gradients = [p.grad for p in parameters if p.grad is not None]

@@ -11,15 +11,14 @@ import torch
 
 
 class StepSeed(L.Callback):
-    """Seeds torch, random and numpy anew for each optimizer step, from seed, process and step.
+    """Seeds torch, random and numpy for each optimizer step, from seed, process and step.
 
-    So a training that was interrupted draws the dropout that it would have drawn without, and how
-    often something else draws between two steps changes nothing. The forward passes that one step
-    accumulates draw one after the other, as each needs numbers of its own; training never goes on
-    in the middle of a step.
+    So an interrupted training draws the same dropout as an uninterrupted one, and random numbers
+    drawn between two steps change nothing. The forward passes that one step accumulates share one
+    sequence, as each needs different numbers; training never resumes in the middle of a step.
 
     Args:
-        seed: Of the training.
+        seed: Seed of the training.
     """
 
     def __init__(self, seed: int) -> None:
@@ -43,7 +42,7 @@ def seed_all(*numbers: int) -> None:
     """Seed torch (on all devices), random and numpy.
 
     Args:
-        numbers: 0 or more each; other numbers give unrelated seeds.
+        numbers: Integers of 0 or more; other numbers give unrelated seeds.
     """
     # Source: NumPy's SeedSequence mixes its words so that near ones do not give near states.
     first, second, third = np.random.SeedSequence(numbers).generate_state(3, np.uint64)

@@ -20,21 +20,21 @@ from gcseg.models.resnets import BasicBlock, Bottleneck
 class FullyShardedStrategy(DDPStrategy):
     """Data parallel training by PyTorch's `fully_shard`, on GPUs or CPUs.
 
-    Each residual block, each head, and what is left of the network is gathered where it is
-    computed, and given up again. Checkpoints are those of any other training: whole tensors in one
-    file, so that a training begun with one strategy goes on with another.
+    Each residual block, each head, and the rest of the network is gathered where it is computed,
+    and released again. Checkpoints are those of any other training: whole tensors in one file, so
+    that a training begun with one strategy can resume with another.
 
-    Lightning's own strategies refuse CPUs and read checkpoints by executing what they hold.
+    Lightning's own strategies refuse CPUs and read checkpoints by executing code in them.
     """
 
     @property
     def restore_checkpoint_after_setup(self) -> bool:
-        """Yes: a checkpoint is loaded into the divided network."""
+        """True: a checkpoint is loaded into the sharded network."""
         return True
 
     def configure_ddp(self) -> None:
-        """Divide the network of the module; the module itself calls it as ever."""
-        # Weights are divided by rows; convolutions take the memory format of their input.
+        """Shard the network of the module; the module itself is called as usual."""
+        # Weights are sharded by rows; convolutions take the memory format of their input.
         network = self._network().to(memory_format=torch.contiguous_format)
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))
         for part in network.modules():
@@ -46,17 +46,17 @@ class FullyShardedStrategy(DDPStrategy):
         fully_shard(network, mesh=mesh)
 
     def on_validation_start(self) -> None:
-        """Gather everything: the processes' images differ in number and in the passes they take."""
+        """Gather everything, as processes differ in the number of images and passes."""
         for part in self._divided():
             part.set_reshard_after_forward(False, recurse=False)
             part.unshard()
 
     def on_validation_end(self) -> None:
-        """Give up again what other processes hold."""
+        """Release the shards of other processes."""
         network = self._network()
         for part in self._divided():
             part.reshard()
-            # As fully_shard leaves it: the root is needed again at once, by the backward pass.
+            # As `fully_shard` leaves it: the backward pass needs the root again at once.
             part.set_reshard_after_forward(part is not network, recurse=False)
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class FullyShardedStrategy(DDPStrategy):
         return self._whole(super().lightning_module_state_dict())
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
-        """Take this process's part of the parameters."""
+        """Load this process's shard of the parameters."""
         assert self.lightning_module is not None
         own = self.lightning_module.state_dict()
         state = {
@@ -74,14 +74,14 @@ class FullyShardedStrategy(DDPStrategy):
         self.lightning_module.load_state_dict(state, strict=strict)
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """An optimizer's state as whole tensors; on the first process only."""
+        """Optimizer state as whole tensors; on the first process only."""
         if isinstance(optimizer, LightningOptimizer):
             optimizer = optimizer._optimizer
         state = optimizer.state_dict()
         return {**state, "state": {n: self._whole(own) for n, own in state["state"].items()}}
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take this process's part of the optimizers' states."""
+        """Load this process's shard of the optimizers' states."""
         for optimizer, whole in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             state = {
@@ -100,11 +100,11 @@ class FullyShardedStrategy(DDPStrategy):
         return self.lightning_module.model
 
     def _divided(self) -> list[FSDPModule]:
-        """The divided parts of the network; none where it is evaluated without being trained."""
+        """Sharded parts of the network; none if it is evaluated without being trained."""
         return [part for part in self._network().modules() if isinstance(part, FSDPModule)]
 
     def _whole(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Values with their tensors gathered, one after the other, for the first process."""
+        """Gather the tensors among values, one after the other, for the first process."""
         whole = {}
         for key, value in values.items():
             gathered = value.full_tensor() if isinstance(value, DTensor) else value
@@ -114,7 +114,7 @@ class FullyShardedStrategy(DDPStrategy):
 
 
 def _divide(value: Tensor, like: Tensor) -> Tensor:
-    """A whole tensor as this process holds it, if it is one that is divided."""
+    """Shard a whole tensor as this process holds it, if `like` is sharded."""
     if not isinstance(like, DTensor):
         return value
     on_device = value.to(like.device, torch.promote_types(value.dtype, like.dtype))

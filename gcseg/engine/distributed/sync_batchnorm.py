@@ -1,4 +1,4 @@
-"""Batch norm over the images of all processes, also where they compute on the CPU."""
+"""Batch norm over the images of all processes, also on CPUs."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from torch import Tensor, nn
 
 
 class CPUSyncBatchNorm(LayerSync):
-    """Makes every `nn.BatchNorm2d` of a model one over all processes, and back.
+    """Synchronises every `nn.BatchNorm2d` of a model over all processes, and undoes it.
 
     PyTorch's own `SyncBatchNorm` computes on GPUs only. Names and values of parameters and buffers
-    stay, and so does what the layers do in evaluation.
+    stay, and so does the behaviour of the layers in evaluation.
     """
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """Turn the layers of a model, in place, into such that synchronise."""
+        """Replace the layers of a model, in place, by synchronised ones."""
         return _turn(model, nn.BatchNorm2d, _SyncBatchNorm2d)
 
     def revert(self, model: nn.Module) -> nn.Module:
-        """Turn them back."""
+        """Replace them by the plain ones."""
         return _turn(model, _SyncBatchNorm2d, nn.BatchNorm2d)
 
 
 def _turn(model: nn.Module, old: type[nn.Module], new: type[nn.Module]) -> nn.Module:
     for layer in model.modules():
         if type(layer) is old:
-            layer.__class__ = new  # so that whoever refers to the layer goes on doing so
+            layer.__class__ = new  # so that references to the layer stay valid
     return model
 
 
 class _SyncBatchNorm2d(nn.BatchNorm2d):
-    """A batch norm whose statistics, in training, are those of the images of all processes."""
+    """Batch norm with the statistics, in training, of the images of all processes."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise N x C x H x W features."""
@@ -66,14 +66,14 @@ class _SyncBatchNorm2d(nn.BatchNorm2d):
 def _normalise(
     input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Normalised features, and of those of all processes mean, variance and number per channel."""
+    """Normalised features, and mean, variance and count per channel over all processes."""
     results: tuple[Tensor, Tensor, Tensor, Tensor]
     results = _Normalisation.apply(input, weight, bias, eps)  # type: ignore[no-untyped-call]
     return results
 
 
 class _Normalisation(torch.autograd.Function):
-    """Normalisation by the statistics of all processes, differentiated through these too.
+    """Normalisation by the statistics of all processes, differentiated through them too.
 
     Gradients of weight and bias are those of this process's images, which data-parallel training
     sums like all others.
@@ -83,7 +83,7 @@ class _Normalisation(torch.autograd.Function):
     def forward(
         ctx: Any, input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Exchange the processes' statistics, once, and normalise by those of all."""
+        """Exchange the processes' statistics, once, and normalise by their total."""
         kind = torch.promote_types(input.dtype, torch.float32)
         number = input.numel() // input.shape[1]
         variance, mean = torch.var_mean(input.to(kind), dim=(0, 2, 3), correction=0)
@@ -91,7 +91,7 @@ class _Normalisation(torch.autograd.Function):
         gathered = [torch.empty_like(own) for _ in range(dist.get_world_size())]
         dist.all_gather(gathered, own)
         means, variances, numbers = torch.stack(gathered).tensor_split((len(mean), -1), dim=1)
-        # By deviations from the common mean: a difference of mean squares would cancel.
+        # By deviations from the common mean: a difference of mean squares would lose precision.
         count = numbers.sum(0)
         mean = (numbers * means).sum(0) / count
         variance = (numbers * (variances + (means - mean).square())).sum(0) / count
@@ -108,11 +108,11 @@ class _Normalisation(torch.autograd.Function):
         """Exchange what each process's statistics contribute to the others' features, once."""
         input, given, mean, variance, count = ctx.saved_tensors
         weight = torch.ones_like(mean) if given is None else given
-        # As if the statistics were constants ...
+        # First as if the statistics were constants ...
         inner, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
             gradient, input, weight, mean, variance, None, None, False, ctx.eps, [True] * 3
         )
-        # ... and then what comes through them.
+        # ... then the gradient through the statistics.
         sums = torch.stack([of_weight, of_bias])
         dist.all_reduce(sums)
         scale = (variance + ctx.eps).rsqrt()

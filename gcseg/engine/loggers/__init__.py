@@ -1,4 +1,4 @@
-"""Loggers beside metrics.csv, and what they are handed at the end of a training."""
+"""Loggers in addition to metrics.csv, and what is logged at the end of a training."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from gcseg.errors import ConfigError, StoppedBySignal, behind
 from gcseg.visualization.pictures import overlay
 
 SCORES = ("miou", "pixel_accuracy", "boundary_miou", "ece")
-"""Of a record in results.json: those that are one number."""
+"""Scores of a record in results.json that are single numbers."""
 
 MODES = ("online", "offline", "disabled", "shared", "run", "dryrun")
-"""Values of WANDB_MODE."""
+"""Values that WANDB_MODE may have."""
 
 WRONG, IGNORED = (220, 20, 60), (128, 128, 128)
-"""Colours of a picture of errors; what is right stays as it is."""
+"""Colours of wrong and ignored pixels in a picture of errors; right ones keep the image's."""
 
 
 def wandb_logger(
@@ -46,17 +46,17 @@ def wandb_logger(
     """Log to Weights & Biases, offline where there is no API key or no network.
 
     Args:
-        folder: The run folder; its name is the W&B run's.
+        folder: Run folder, whose name becomes the W&B run's.
         config: The resolved configuration.
         project: W&B project.
         entity: W&B user or team; your default one if None.
-        group: Of runs that belong together; if None, the sweep's.
-        tags: For searching.
+        group: Name of a group of related runs; the sweep's if None.
+        tags: Labels to search runs by.
         checkpoints: Whether best.ckpt and last.ckpt are uploaded at the end.
-        sweep: The sweep that the training is a job of, if any.
+        sweep: Name of the sweep that the training is a job of, if any.
 
     Raises:
-        ConfigError: A name is none that W&B takes.
+        ConfigError: W&B does not accept one of the names.
     """
     for key, name in (("project", project), ("entity", entity), ("group", group)):
         if name is not None and not (isinstance(name, str) and name.strip()):
@@ -83,8 +83,8 @@ def tensorboard_logger(folder: Path, config: dict[str, Any], *, sweep: str | Non
 
     Args:
         folder: The run folder.
-        config: The resolved configuration; config.yaml has it already.
-        sweep: Not used: the folder tells runs apart.
+        config: The resolved configuration; not used, as config.yaml has it already.
+        sweep: Not used, as runs are told apart by their folders.
 
     Raises:
         ConfigError: TensorBoard is not installed.
@@ -100,7 +100,7 @@ def tensorboard_logger(folder: Path, config: dict[str, Any], *, sweep: str | Non
 
 
 class TensorBoardRunLogger(TensorBoardLogger):
-    """Lightning's, with pictures and without epochs, of which training has none."""
+    """Lightning's TensorBoard logger with pictures, and without epochs, which training lacks."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -108,7 +108,7 @@ class TensorBoardRunLogger(TensorBoardLogger):
         super().log_metrics({name: metrics[name] for name in metrics if name != "epoch"}, step)
 
     def panel_bytes(self, image: PanelImage, space: LabelSpace) -> int:
-        """Bytes of a picture's row as a PNG."""
+        """Size in bytes of a picture's row as a PNG."""
         return encoded(panel_row(image, space), "PNG")
 
     @rank_zero_only
@@ -117,8 +117,8 @@ class TensorBoardRunLogger(TensorBoardLogger):
 
         Args:
             images: The pictures.
-            space: Gives the colours.
-            step: Optimizer steps, from 0.
+            space: Classes with their colours.
+            step: Optimizer step, from 0.
         """
         for one in images:
             row = panel_row(one, space)
@@ -126,11 +126,11 @@ class TensorBoardRunLogger(TensorBoardLogger):
 
     @rank_zero_only
     def finish(self, status: int, *, preempted: bool = False) -> None:
-        """Write what is left, and close the file.
+        """Write pending events, and close the file.
 
         Args:
-            status: The process's exit status; TensorBoard has no place for it.
-            preempted: Likewise.
+            status: Exit status of the process; not used.
+            preempted: Whether the job was stopped from outside; not used.
         """
         if self._experiment is not None:
             self._experiment.close()
@@ -152,13 +152,13 @@ def log_scores(
     class_names: Sequence[str],
     step: int,
 ) -> None:
-    """Log the scores of a finished training to every logger, and tables to those that take them.
+    """Log the scores of a finished training to every logger, and tables if it takes them.
 
     Args:
-        loggers: Of the training.
+        loggers: Loggers of the training.
         evaluations: Records of results.json by mode of test-time augmentation.
-        matrices: Counts by mode, classes x classes, a row for each true class.
-        class_names: Of the classes.
+        matrices: Confusion matrices by mode, classes x classes, a row for each true class.
+        class_names: Names of the classes.
         step: Optimizer steps of the training.
     """
     scores = {
@@ -177,11 +177,11 @@ def log_scores(
 
 
 def log_report(loggers: Sequence[Logger], path: Path) -> None:
-    """Log report.html where that can be.
+    """Log report.html to the loggers that take it.
 
     Args:
-        loggers: Of the training.
-        path: The file.
+        loggers: Loggers of the training.
+        path: Path of the report.
     """
     for logger in loggers:
         if isinstance(logger, WandbRunLogger):
@@ -189,12 +189,12 @@ def log_report(loggers: Sequence[Logger], path: Path) -> None:
 
 
 def log_checkpoints(loggers: Sequence[Logger], best: Path, last: Path) -> None:
-    """Upload checkpoints where that is wanted.
+    """Upload checkpoints to the loggers that are configured to take them.
 
     Args:
-        loggers: Of the training.
-        best: With the highest validation mIoU.
-        last: Of the last step.
+        loggers: Loggers of the training.
+        best: Checkpoint with the highest validation mIoU.
+        last: Checkpoint of the last step.
     """
     for logger in loggers:
         if isinstance(logger, WandbRunLogger):
@@ -203,10 +203,10 @@ def log_checkpoints(loggers: Sequence[Logger], best: Path, last: Path) -> None:
 
 @contextmanager
 def finishing(loggers: Callable[[], Sequence[Logger]]) -> Iterator[None]:
-    """Tell the loggers, when the block ends, with what status the process is going to end.
+    """Pass the process's coming exit status to the loggers when the block ends.
 
     Args:
-        loggers: Gives them, at that time.
+        loggers: Callback that returns the loggers at that time.
     """
     status, preempted = 1, False
     try:
@@ -222,7 +222,7 @@ def finishing(loggers: Callable[[], Sequence[Logger]]) -> Iterator[None]:
 
 
 def _ending(error: BaseException) -> tuple[int, bool]:
-    """The exit status after an exception, and whether the job was stopped from outside."""
+    """Exit status after an exception, and whether the job was stopped from outside."""
     if (left := behind(error, StoppedBySignal)) is not None:
         assert isinstance(left, StoppedBySignal)
         return left.status, left.number != signal.SIGINT

@@ -1,4 +1,4 @@
-"""Curves as one CSV file."""
+"""Logger that writes all curves to one CSV file."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from gcseg.system.terminal import announce
 from gcseg.system.text import shown
 
 NOT_CURVES = ("epoch", "train/images_per_second", "train/memory_bytes")
-"""Left out: training has no epochs, and times would make the files of equal trainings differ."""
+"""Metrics left out: training has no epochs, and times would make files of equal runs differ."""
 
 
 _LARGEST = 2**30
-"""Bytes of the file of a training that goes on."""
+"""Largest file that a resumed training reads, in bytes."""
 
 
 class MetricsCSV(Logger):
     """Appends each logged step to a CSV file, continuing the file of an interrupted run.
 
-    Lightning's own CSV logger deletes the earlier part of a run that goes on.
+    Lightning's own CSV logger deletes the earlier part of a resumed run.
 
     Args:
-        path: The file; one row per step, columns as metrics appear.
+        path: Path of the file; one row per step, columns as metrics appear.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,21 +46,21 @@ class MetricsCSV(Logger):
 
     @property
     def name(self) -> str:
-        """The run's name."""
+        """Name of the run."""
         return self.path.parent.name
 
     @property
     def version(self) -> str:
-        """Runs have no versions; the name says everything."""
+        """Empty: runs have no versions."""
         return ""
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any, **__: Any) -> None:
-        """Nothing: config.yaml holds the settings."""
+        """Do nothing: config.yaml holds the settings."""
 
     @rank_zero_only
     def keep(self, count: int) -> None:
-        """Keep only the first rows, as what came after them is run again.
+        """Keep only the first `count` rows, as the steps of the later ones are run again.
 
         Raises:
             OutputError: The file can't be written.
@@ -74,7 +74,7 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Append a row; the scores of a training's end are one row, in any number of parts.
+        """Append a row; scores at the end of a training share one row, in any number of calls.
 
         Raises:
             OutputError: The file can't be written, or is damaged.
@@ -97,7 +97,7 @@ class MetricsCSV(Logger):
             raise output_error(self.path, error) from error
 
     def _merge(self, metrics: dict[str, float], step: int | None) -> None:
-        """Write a row at the end, into the one that is there of the same step."""
+        """Write scores as the last row, merged with a last row of the same step."""
         columns, rows = self._read() if self.path.exists() else ([], [])
         found = {name: str(value) for name, value in metrics.items()}
         if not rows or rows[-1]["step"] != str(step):
@@ -108,7 +108,7 @@ class MetricsCSV(Logger):
         self._rewrite(list(dict.fromkeys(["step", *columns, *metrics])), rows)
 
     def _read(self, count: int | None = None) -> tuple[list[str], list[dict[str, Any]]]:
-        """The columns, and the first rows or all of them."""
+        """Read the columns, and the first `count` rows or all of them."""
         try:
             text = read_text(self.path, _LARGEST, within=self.path.parent)
             rows = csv.reader(io.StringIO(text, newline=""))
@@ -132,10 +132,10 @@ class MetricsCSV(Logger):
 
 
 def _row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
-    """A row by column.
+    """Parse a row into values by column.
 
     Raises:
-        RecordError: It is none of these columns.
+        RecordError: It does not have these columns.
     """
     row = dict(zip(columns, cells, strict=False))
     if len(cells) != len(columns):
@@ -150,10 +150,10 @@ def _row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
 
 
 class ContinuedCurves(L.Callback):
-    """Has checkpoints say how many rows there are, and a training go on after just those.
+    """Saves the number of rows in checkpoints; a resumed training continues after those rows.
 
     Args:
-        curves: The file.
+        curves: Logger of the file.
     """
 
     def __init__(self, curves: MetricsCSV) -> None:
@@ -161,7 +161,7 @@ class ContinuedCurves(L.Callback):
         self._rows = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Drop what is made anew.
+        """Drop the rows of steps that are run again.
 
         Raises:
             OutputError: The file can't be written.
@@ -169,9 +169,9 @@ class ContinuedCurves(L.Callback):
         self.curves.keep(self._rows)
 
     def state_dict(self) -> dict[str, Any]:
-        """How many rows there are; right in the first process, the one that writes."""
+        """Number of rows; correct in the first process only, the one that writes."""
         return {"rows": self.curves.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take what the checkpoint says."""
+        """Restore the number of rows from a checkpoint."""
         self._rows = max(0, operator.index(state_dict["rows"]))

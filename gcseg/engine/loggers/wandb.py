@@ -28,43 +28,43 @@ if TYPE_CHECKING:
     from wandb.plot.custom_chart import CustomChart
 
 STEP = "trainer/global_step"
-"""The x axis of all curves, as Lightning's own logger names it."""
+"""Metric on the x axis of all curves, with the name that Lightning's own logger gives it."""
 
 SECONDS_TO_START = 20.0
-"""How long the server may take to know the run; W&B looks up the user before, for up to 10 more."""
+"""Time limit for starting a run on the server; W&B looks up the user before, for up to 10 s."""
 
 SECONDS_TO_FINISH = 60.0
-"""How long the end of a training may wait for what is not uploaded yet."""
+"""Seconds that the end of a training may wait for pending uploads."""
 
 SECONDS_TO_UPLOAD = 600.0
-"""The same where checkpoints are uploaded."""
+"""Seconds that it may wait if checkpoints are uploaded."""
 
 LARGEST_REPORT = 100 * 2**20
-"""Bytes of a report that W&B is given."""
+"""Largest report that is uploaded to W&B, in bytes."""
 
 MOST_CLASSES = 100
-"""Of a confusion matrix as a plot, whose cells W&B takes 10,000 of; of more, a table is logged."""
+"""Classes up to which a confusion matrix is a plot, of at most 10,000 cells; above, a table."""
 
 MOST_CONFUSIONS = 1000
 """Rows of that table."""
 
 ARTIFACT_NAME = 128
-"""Characters that W&B takes in the name of an artifact."""
+"""Largest number of characters in the name of a W&B artifact."""
 
 
 class WandbRunLogger(WandbLogger):
     """Logs to W&B, offline where there is no key or no network, so that nothing hangs a job.
 
-    The run has the id of the training, so that a training which goes on continues its curves. What
-    W&B refuses is told and does not end a training: the run folder has it all.
+    The run has the id of the training, so that a resumed training continues its curves. What W&B
+    refuses is reported and does not end a training: the run folder has all of it.
 
     Args:
-        folder: The run folder, in which everything is kept; its name is the run's.
+        folder: Run folder, which also holds W&B's files; its name becomes the run's.
         config: The resolved configuration.
         project: W&B project.
         entity: W&B user or team; your default one if None.
-        group: Of runs that belong together.
-        tags: For searching.
+        group: Name of a group of related runs.
+        tags: Labels to search runs by.
         checkpoints: Whether checkpoints are uploaded.
     """
 
@@ -99,7 +99,7 @@ class WandbRunLogger(WandbLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The W&B run, begun when it is first asked for; a dummy in all processes but the first."""
+        """The W&B run, begun on first use; a dummy in all processes but the first."""
         if self._experiment is None:
             self._experiment = self._begin()
         return self._experiment
@@ -108,7 +108,7 @@ class WandbRunLogger(WandbLogger):
         """Begin the run: online if it can be, else offline."""
         import wandb
 
-        if wandb.run is not None:  # of the job before in a multirun, which would get this one's
+        if wandb.run is not None:  # the previous job's in a multirun, which would get this one's
             wandb.finish()
         self._keep_files_here()
         mode = os.environ.get("WANDB_MODE")
@@ -123,8 +123,8 @@ class WandbRunLogger(WandbLogger):
             run = wandb.init(**self._arguments, mode=mode, settings=self._settings())  # type: ignore[arg-type]
         except Exception as error:
             announce(f"W&B stays offline ({_in_short(error)}): send the run with wandb sync later")
-            wandb.teardown()  # or the service would hold on to the id
-            for left in set(self._online_folders()) - folders:  # of the attempt, with nothing in it
+            wandb.teardown()  # or the service would keep the id in use
+            for left in set(self._online_folders()) - folders:  # of the failed attempt, all empty
                 shutil.rmtree(left, ignore_errors=True)
             run = self._begin_offline()
         run.define_metric(STEP)
@@ -132,7 +132,7 @@ class WandbRunLogger(WandbLogger):
         return run
 
     def _begin_offline(self) -> Any:
-        """Begin an offline run; one that keeps nothing, if even that fails."""
+        """Begin an offline run, or a disabled one if that fails too."""
         import wandb
 
         try:
@@ -142,7 +142,7 @@ class WandbRunLogger(WandbLogger):
             return wandb.init(mode="disabled")
 
     def _settings(self) -> Settings:
-        """Time limits that are not the user's."""
+        """W&B settings with the time limits that the user has not set."""
         import wandb
 
         limits: dict[str, Any] = {
@@ -159,7 +159,7 @@ class WandbRunLogger(WandbLogger):
         )
 
     def _keep_files_here(self) -> None:
-        """Have W&B put what it stages into the run folder too, where it is not told otherwise."""
+        """Have W&B stage its files in the run folder too, unless the environment says otherwise."""
         for name, folder in (("WANDB_DATA_DIR", "staging"), ("WANDB_CACHE_DIR", "cache")):
             if name not in os.environ:
                 os.environ[name] = str(self.folder.path / "wandb" / folder)
@@ -173,26 +173,26 @@ class WandbRunLogger(WandbLogger):
         """Log numbers, or W&B's own objects, at a step.
 
         Args:
-            metrics: By name.
-            step: Optimizer steps, from 0.
+            metrics: Numbers or W&B objects by name.
+            step: Optimizer step, from 0.
         """
         values = {name: value for name, value in metrics.items() if name != "epoch"}
         with self._going_on("metrics"):
             self.experiment.log({**values, STEP: step} if step is not None else values)
 
     def panel_bytes(self, image: PanelImage, space: LabelSpace) -> int:
-        """Bytes of a picture as a JPEG, and of its masks as PNGs."""
+        """Size in bytes of a picture as a JPEG and its masks as PNGs."""
         masks = (image.truth, image.prediction, image.errors)
         return encoded(image.image, "JPEG") + sum(encoded(mask, "PNG") for mask in masks)
 
     @rank_zero_only
     def log_panel(self, images: Sequence[PanelImage], space: LabelSpace, step: int) -> None:
-        """Log pictures with truth, prediction and errors as masks that can be laid over them.
+        """Log pictures with truth, prediction and errors as masks to overlay.
 
         Args:
             images: The pictures.
-            space: Names of the classes.
-            step: Optimizer steps, from 0.
+            space: Classes with their names.
+            step: Optimizer step, from 0.
         """
         import wandb
 
@@ -224,9 +224,9 @@ class WandbRunLogger(WandbLogger):
 
         Args:
             evaluations: Records of results.json by mode.
-            matrices: Counts by mode, classes x classes, a row for each true class.
-            class_names: Of the classes.
-            step: Optimizer steps, from 0.
+            matrices: Confusion matrices by mode, classes x classes, a row for each true class.
+            class_names: Names of the classes.
+            step: Optimizer step, from 0.
         """
         import wandb
 
@@ -249,7 +249,7 @@ class WandbRunLogger(WandbLogger):
         """Log report.html, if it is not too large.
 
         Args:
-            path: The file.
+            path: Path of the report.
         """
         import wandb
 
@@ -257,7 +257,7 @@ class WandbRunLogger(WandbLogger):
             if (size := path.stat().st_size) > LARGEST_REPORT:
                 announce(f"{path} ({size / 2**20:.0f} MiB) is too large for W&B")
                 return
-            # As text, which is copied: the file is replaced when the report is made anew.
+            # As text, which is copied: the file is replaced when the report is made again.
             self.experiment.log(
                 {"report": wandb.Html(path.read_text("utf-8"), inject=False, data_is_not_path=True)}
             )
@@ -267,8 +267,8 @@ class WandbRunLogger(WandbLogger):
         """Upload best.ckpt and last.ckpt as an artifact, once if they are of the same step.
 
         Args:
-            best: With the highest validation mIoU.
-            last: Of the last step.
+            best: Checkpoint with the highest validation mIoU.
+            last: Checkpoint of the last step.
         """
         import wandb
 
@@ -290,8 +290,8 @@ class WandbRunLogger(WandbLogger):
         """End the run, if it was begun.
 
         Args:
-            status: The process's exit status.
-            preempted: Whether the job was stopped from outside, and may go on elsewhere.
+            status: Exit status of the process.
+            preempted: Whether the job was stopped from outside, and may resume elsewhere.
         """
         run, self._experiment = self._experiment, None
         with self._going_on("end of the run"):
@@ -306,7 +306,7 @@ class WandbRunLogger(WandbLogger):
 
     @contextmanager
     def _going_on(self, what: str) -> Iterator[None]:
-        """Tell once what W&B fails to take, and go on."""
+        """Report the first failure of each kind in W&B as a warning, and continue."""
         try:
             yield
         except Exception as error:
@@ -316,22 +316,22 @@ class WandbRunLogger(WandbLogger):
 
 
 def run_id(name: str) -> str:
-    """The id of a training in W&B: its fingerprint, with what `fresh=true` added to it.
+    """Id of a training in W&B: its fingerprint, with the suffix that `fresh=true` adds.
 
     Args:
-        name: Of the run folder, as r18-gc-camvid-1200it-s0-1a2b3c4d.
+        name: Name of the run folder, such as r18-gc-camvid-1200it-s0-1a2b3c4d.
     """
     match = re.search(r"-s\d+-([0-9a-f]{8}(?:-\d+)?)$", name)
     return match[1] if match else re.sub(r"[^\w.-]", "-", name)
 
 
 def confusion_plot(matrix: Tensor, class_names: Sequence[str], mode: str) -> CustomChart:
-    """W&B's own confusion matrix, of counts.
+    """Plot counts as W&B's own confusion matrix.
 
     Args:
-        matrix: Classes x classes, a row for each true class.
-        class_names: Of the classes.
-        mode: Of test-time augmentation, for the title.
+        matrix: Confusion matrix, classes x classes, a row for each true class.
+        class_names: Names of the classes.
+        mode: Mode of test-time augmentation, for the title.
     """
     import wandb
 
@@ -350,11 +350,11 @@ def confusion_plot(matrix: Tensor, class_names: Sequence[str], mode: str) -> Cus
 
 
 def confusion_table(matrix: Tensor, class_names: Sequence[str]) -> Table:
-    """The most frequent confusions, where W&B would cut its plot off.
+    """Tabulate the most frequent confusions, for more classes than W&B plots.
 
     Args:
-        matrix: Classes x classes, a row for each true class.
-        class_names: Of the classes.
+        matrix: Confusion matrix, classes x classes, a row for each true class.
+        class_names: Names of the classes.
     """
     import wandb
 
@@ -370,9 +370,9 @@ def confusion_table(matrix: Tensor, class_names: Sequence[str]) -> Table:
 
 
 def best_validation(metrics: Path) -> dict[str, float]:
-    """The highest validation mIoU of a training and its step, for the run's summary.
+    """Find the highest validation mIoU of a training and its step, for the run's summary.
 
-    From metrics.csv, which has what came before an interruption too; empty before a validation.
+    Read from metrics.csv, which includes steps before an interruption; empty before a validation.
     """
     steps, values = shown_curves(metrics.parent, only=["val/miou"]).get("val/miou", ([], []))
     if not steps:
@@ -382,5 +382,5 @@ def best_validation(metrics: Path) -> dict[str, float]:
 
 
 def _in_short(error: Exception) -> str:
-    """An error in one line."""
+    """Format an error as one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -1,4 +1,4 @@
-"""What Weights & Biases asks for or refuses: a key, and the name of a project."""
+"""Checks of what Weights & Biases requires: an API key, and a valid name of a project."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gcseg.errors import ConfigError
 
 
 def has_credentials() -> bool:
-    """Whether W&B would find a key, in the environment or where `wandb login` puts it."""
+    """Return whether W&B would find a key, in the environment or where `wandb login` puts it."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
@@ -21,14 +21,14 @@ def has_credentials() -> bool:
 
 
 def check_project(key: str, project: str) -> None:
-    """Check that W&B takes the name of a project.
+    """Check that W&B accepts the name of a project.
 
     Args:
-        key: The setting that gives it.
-        project: The name.
+        key: Name of the setting that gives it.
+        project: Name of the project.
 
     Raises:
-        ConfigError: It does not.
+        ConfigError: W&B does not accept the name.
     """
     if set(project) & set("/\\#?%:") or len(project) > 128:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Workspace and report of a project in Weights & Biases, of what gcseg logs there."""
+"""Workspace and report of a Weights & Biases project, for the metrics that gcseg logs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ CURVES = {
     "Validation mIoU": ("val/miou",),
     "Validation pixel accuracy": ("val/pixel_accuracy",),
 }
-"""What is logged in training, by title."""
+"""Metrics logged in training, by title of their panel."""
 
 SECONDS = 20
-"""How long an answer of W&B may take."""
+"""Time limit for an answer of W&B, in seconds."""
 
 COLUMNS, ROWS = 24, 8
 """Width of a report, and height of a panel, in W&B's units."""
@@ -35,14 +35,14 @@ COLUMNS, ROWS = 24, 8
 
 @dataclass(frozen=True)
 class Dashboard:
-    """What workspace and report show.
+    """Contents of a workspace and a report.
 
     Args:
         project: W&B project.
         entity: W&B user or team.
-        name: Of the workspace's view and of the report.
-        modes: Of test-time augmentation; the first orders the runs.
-        compare: Settings of trainings, as optim.lr.
+        name: Name of the workspace's view and of the report.
+        modes: Modes of test-time augmentation; the first one's mIoU orders the runs.
+        compare: Names of the settings to compare, such as optim.lr.
     """
 
     project: str
@@ -53,7 +53,7 @@ class Dashboard:
 
     @property
     def score(self) -> str:
-        """The number that runs are ordered by."""
+        """Name of the metric by which runs are ordered."""
         return f"eval/{self.modes[0]}/miou"
 
 
@@ -63,9 +63,9 @@ class Topic:
 
     Args:
         title: The heading.
-        text: What they show.
-        panels: W&B's.
-        per_row: How many are side by side in a report.
+        text: Description of the panels.
+        panels: W&B panels.
+        per_row: Number of panels side by side in a report.
     """
 
     title: str
@@ -74,7 +74,7 @@ class Topic:
     per_row: int = 2
 
     def arranged(self) -> list[Any]:
-        """The panels in rows."""
+        """Arrange the panels in rows."""
         width = COLUMNS // self.per_row
         for number, panel in enumerate(self.panels):
             row, column = divmod(number, self.per_row)
@@ -83,7 +83,7 @@ class Topic:
 
 
 def topics(shown: Dashboard) -> list[Topic]:
-    """All that is shown, in its order."""
+    """All topics, in display order."""
     mode = shown.modes[0]
     confusion = wr.CustomChart(
         query={"summaryTable": {"tableKey": f"eval/{mode}/confusion_matrix_table"}},
@@ -135,7 +135,7 @@ def topics(shown: Dashboard) -> list[Topic]:
 
 
 def workspace(shown: Dashboard) -> ws.Workspace:
-    """The view of the project's runs; what is not in a section is shown below them."""
+    """Build the view of the project's runs; panels of no section are shown below the sections."""
     return ws.Workspace(
         entity=shown.entity,
         project=shown.project,
@@ -152,12 +152,12 @@ def workspace(shown: Dashboard) -> ws.Workspace:
 
 
 def report(shown: Dashboard, *, online: bool) -> wr.Report:
-    """The report, with a text to each topic.
+    """Build the report, with a text for each topic.
 
     Args:
-        shown: What it is of.
-        online: Whether the server is asked for the id of the project; without it the runs are
-            those of the project that the report is in.
+        shown: Contents of the report.
+        online: Whether to ask the server for the id of the project; without it the runs are those
+            of the project that the report is in.
     """
     blocks: list[Any] = [wr.TableOfContents()]
     for one in topics(shown):
@@ -179,7 +179,7 @@ def report(shown: Dashboard, *, online: bool) -> wr.Report:
 
 
 def definitions(shown: Dashboard) -> dict[str, Any]:
-    """Workspace and report as W&B keeps them, made without asking it."""
+    """Build workspace and report in W&B's format, without contacting it."""
     models = {
         "workspace": workspace(shown)._to_model(),
         "report": report(shown, online=False)._to_model(),
@@ -190,10 +190,10 @@ def definitions(shown: Dashboard) -> dict[str, Any]:
 
 
 def save(shown: Dashboard) -> dict[str, str]:
-    """Make workspace and report in W&B.
+    """Save workspace and report to W&B.
 
     Returns:
-        Where they are, by what they are.
+        URLs by name, `workspace` and `report`.
 
     Raises:
         ConfigError: W&B refuses, or can't be reached.
@@ -201,7 +201,7 @@ def save(shown: Dashboard) -> dict[str, str]:
     try:
         found = {"workspace": workspace(shown).save().url}
         return {**found, "report": report(shown, online=True).save().url}
-    except Exception as error:  # of W&B's, of the network's, or of how one reads the other
+    except Exception as error:  # an error of W&B, of the network or of the library
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ConfigError(
             f"W&B refuses project={shown.project} entity={shown.entity} ({reason})",
@@ -210,7 +210,7 @@ def save(shown: Dashboard) -> dict[str, str]:
 
 
 def default_entity() -> str:
-    """Your own entity, which W&B knows.
+    """Look up your default entity in W&B.
 
     Raises:
         ConfigError: W&B refuses, or can't be reached.
