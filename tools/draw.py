@@ -1,4 +1,4 @@
-"""Random parameters for the networks of both frameworks; it needs NumPy alone."""
+"""Random parameters for the networks of both frameworks; needs only NumPy."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from mmseg.registry import MODELS
 
 
 def main(folder: Path) -> None:
-    """Load what was converted and save what is to be read; write the logits of both."""
+    """Load converted checkpoints, save others for gcseg to read, and write the logits of both."""
     init_default_scope("mmseg")
     image = torch.from_numpy(np.load(folder / "image.npy"))
     for case in json.loads((folder / "cases.json").read_text()):

@@ -16,11 +16,11 @@ BUILDERS = {"GCNet": GCNet, **{name: getattr(resnet_vd, name) for name in resnet
 
 
 def main(folder: Path) -> None:
-    """Load what was converted and save what is to be read; write the logits of both."""
+    """Load converted checkpoints, save others for gcseg to read, and write the logits of both."""
     paddle.set_device("cpu")
     image = paddle.to_tensor(np.load(folder / "image.npy"))
     for case in json.loads((folder / "cases.json").read_text()):
-        network = eval(case["network"], BUILDERS)  # as gcseg.weights convert said it
+        network = eval(case["network"], BUILDERS)  # as printed by gcseg.weights convert
         file = str(folder / case["file"])
         if case["written_here"]:
             shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}

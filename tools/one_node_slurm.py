@@ -1,7 +1,7 @@
-"""A SLURM cluster of this machine alone, to try things on: started, used, stopped.
+"""A SLURM cluster that consists of this machine only, for trials: started, used, stopped.
 
-Needs root, and munge and slurm-wlm of Debian. It listens on the loopback interface only and keeps
-all its files in one folder.
+Needs root and Debian's packages munge and slurm-wlm. It listens on the loopback interface only and
+keeps all its files in one folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "scont
 SECONDS_TO_START = 30.0
 SECONDS_TO_STOP = 20.0
 SECONDS_BEFORE_REQUEUED = 5
-"""That a job waits when it is put in the queue again. The lifetime of its credentials, too."""
+"""Seconds that a requeued job waits; also the lifetime of its credentials."""
 
 CONFIGURATION = """
 ClusterName=one
@@ -74,13 +74,13 @@ for job in wanted:
 
 @contextmanager
 def one_node_slurm(folder: Path) -> Iterator[dict[str, str]]:
-    """Start SLURM, and stop it and its jobs in the end.
+    """Start SLURM, and stop it and its jobs at the end.
 
     Args:
-        folder: An empty one for its files.
+        folder: Empty folder for its files.
 
     Yields:
-        The environment in which SLURM's commands reach it.
+        The environment variables with which SLURM's commands reach it.
 
     Raises:
         RuntimeError: A program is missing, or does not start.
@@ -172,7 +172,7 @@ def _wait_for(condition: Callable[[], bool], what: str, folder: Path) -> None:
 
 
 def _end_jobs(environment: dict[str, str]) -> None:
-    """Cancel what is left, and wait until its processes are gone."""
+    """Cancel the remaining jobs, and wait until their processes are gone."""
     subprocess.run(["scancel", "--user=root"], env=environment, capture_output=True)
     end = time.monotonic() + SECONDS_TO_STOP
     while time.monotonic() < end:

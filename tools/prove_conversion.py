@@ -30,7 +30,7 @@ from gcseg.weights import describe, load_weights, read_checkpoint_file
 from gcseg.weights.architecture import build
 from gcseg.weights.convert import convert
 
-TOLERANCE = 1e-5  # of the largest logit
+TOLERANCE = 1e-5  # relative to the largest logit
 
 PADDLESEG_OURS: dict[str, dict[str, Any]] = {
     "r18": {"backbone": "r18", "channels": 64},
@@ -84,14 +84,14 @@ MMSEG_THEIRS = {
 
 @dataclass(frozen=True)
 class Framework:
-    """What is compared with a framework.
+    """The networks that are compared with a framework's.
 
     Args:
-        variable: Of the process's environment, with the interpreter.
-        script: What runs there.
-        suffix: Of its files.
+        variable: Environment variable with the interpreter.
+        script: Script that runs with that interpreter.
+        suffix: Suffix of the framework's files.
         ours: Arguments of `gcnet` by name of the network.
-        theirs: What the script builds, by name of the network.
+        theirs: Networks that the script builds, by name of the network.
     """
 
     variable: str
@@ -114,12 +114,12 @@ FRAMEWORKS = {
 
 
 def prove(framework: Framework, python: str, folder: Path) -> bool:
-    """Compare all networks, print a line for each and say whether all agree.
+    """Compare all networks, print a line for each, and return whether all agree.
 
     Args:
-        framework: Which networks.
+        framework: The framework and its networks.
         python: Interpreter of the framework's environment.
-        folder: Where files are put.
+        folder: Folder for the files.
     """
     image = np.random.default_rng(0).uniform(-1, 1, (2, 3, 65, 97)).astype(np.float32)
     np.save(folder / "image.npy", image)
@@ -160,7 +160,7 @@ def _network(settings: dict[str, Any], seed: int) -> Segmentor:
 
 
 def _convert(network: Segmentor, settings: dict[str, Any], source: Path, target: Path) -> list[str]:
-    """Convert a network from a file that also says what the weights do not show."""
+    """Convert a network from a file that also has the settings that weights do not show."""
     said = {
         "backbone": {
             "variant": settings.get("variant", "vd"),
@@ -181,7 +181,7 @@ def _read(file: Path) -> Segmentor:
 
 
 def _agree(name: str, network: Segmentor, image: np.ndarray, folder: Path) -> bool:
-    """Print how far the logits differ, and say whether that is only rounding."""
+    """Print how far the logits differ, and return whether that is only rounding."""
     with torch.no_grad():
         logits = network(torch.from_numpy(image), auxiliary=True)
     wanted = np.load(folder / f"{name}.npz")

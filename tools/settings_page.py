@@ -26,7 +26,7 @@ values. This page is made of `gcseg/config/table.py` by `python tools/settings_p
 
 
 def page() -> str:
-    """The whole page, in Markdown."""
+    """Return the whole page, in Markdown."""
     parts = [BEGINNING]
     commands: tuple[str, ...] = ()
     for row in TABLE:

@@ -36,15 +36,15 @@ SHORT = ("iters=3", "val_every=2")
 LONG = ("iters=200", "val_every=10")
 FOUR = ("seed=0,1", "tta=none,flip")
 SECONDS = 1200.0
-"""For anything that is waited for."""
+"""Seconds to wait for anything."""
 
 
 class Trial:
     """Commands in an empty folder, with a line for each thing that is checked.
 
     Args:
-        folder: Where the runs go.
-        environment: Of the commands.
+        folder: Folder for the runs.
+        environment: Environment variables of the commands.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
@@ -65,7 +65,7 @@ class Trial:
         self._start = now
 
     def command(self, *command: str) -> str:
-        """Run a command to its end; ends the trial if it fails."""
+        """Run a command to its end; a failure ends the trial."""
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, text=True, timeout=SECONDS,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -84,13 +84,13 @@ class Trial:
             )  # fmt: skip
 
     def multirun(self, root: str, *overrides: str) -> list[str]:
-        """The command `python -m gcseg.train -m`."""
+        """Return the command `python -m gcseg.train -m` with its arguments."""
         return [
             *(sys.executable, "-m", "gcseg.train", "-m", *TINY, f"run_root={root}"), *overrides
         ]  # fmt: skip
 
     def sweep(self, root: str, *overrides: str) -> list[Job]:
-        """Run a multirun to its end; its jobs, which sweep.csv has too."""
+        """Run a multirun to its end, and return its jobs, which are also in sweep.csv."""
         self.command(*self.multirun(root, *overrides))
         jobs = self.jobs(root)
         (table,) = (self.folder / root / "sweeps").glob("*/sweep.csv")
@@ -100,12 +100,12 @@ class Trial:
         return jobs
 
     def jobs(self, root: str) -> list[Job]:
-        """What the ledger of the one sweep below a run root has."""
+        """Return the jobs in the ledger of the only sweep below a run root."""
         ledgers = list((self.folder / root / "sweeps").glob("*/ledger.sqlite"))
         return Ledger(ledgers[0]).jobs() if ledgers else []
 
     def check(self, what: str, right: bool, found: object) -> None:
-        """End the trial if something is not right."""
+        """End the trial if a check fails."""
         if not right:
             raise SystemExit(f"wrong: {what}: {found}; the files are in {self.folder}")
 
@@ -117,7 +117,7 @@ class Trial:
         self.check("run folders", len(runs) == trainings, runs)
 
     def wait_until(self, what: str, happens: Callable[[], bool]) -> None:
-        """Wait for something; ends the trial if it does not come."""
+        """Wait for a condition; a timeout ends the trial."""
         end = time.monotonic() + SECONDS
         while not happens():
             self.check(f"waited for {what}", time.monotonic() < end, "nothing")
@@ -126,7 +126,7 @@ class Trial:
 
 
 def try_slurm(trial: Trial) -> None:
-    """Sweeps through submitit, a warning of the queue, and a training as a batch script."""
+    """Try sweeps through submitit, a warning of the queue, and a training as a batch script."""
     launcher = ("hydra/launcher=submitit_slurm", "hydra.launcher.cpus_per_task=1")
     jobs = trial.sweep("four", *launcher, *SHORT, *FOUR)
     trial.all_done(jobs, 4, 2)
@@ -178,7 +178,7 @@ def _shown(trial: Trial, job: str) -> str:
 
 
 def _went_on(log: Path, run: Path) -> bool:
-    """Whether a training left after some steps, and in the end had done each of them once."""
+    """Return whether a training was interrupted and in the end had done each step once."""
     left = re.search(r"stopped by SIG\w+ after step (\d+)", log.read_text())
     with (run / "metrics.csv").open(newline="") as file:
         steps = [row["step"] for row in csv.DictReader(file) if row["train/loss"]]
@@ -187,7 +187,7 @@ def _went_on(log: Path, run: Path) -> bool:
 
 
 def try_ray(trial: Trial) -> None:
-    """A sweep on a cluster that Ray starts, and the same again."""
+    """Try a sweep on a cluster that Ray starts, and the same again."""
     options = ("hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2", *SHORT, *FOUR)
     jobs = trial.sweep("four", *options)
     trial.all_done(jobs, 4, 2)
@@ -197,7 +197,7 @@ def try_ray(trial: Trial) -> None:
 
 
 def try_search(trial: Trial) -> None:
-    """A search for the learning rate, of which a pruner gives trainings up, and the same again."""
+    """Try a search for the learning rate, with a pruner, and the same again."""
     options = (
         *("hydra/sweeper=search", "hydra.sweeper.n_trials=6", "prune=median"),
         *("prune.n_startup_trials=2", "optim.lr=tag(log,interval(1e-9,0.1))"),
@@ -212,13 +212,13 @@ def try_search(trial: Trial) -> None:
 
 
 def main() -> None:
-    """Try what the command line names."""
+    """Run the trial that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["slurm", "ray", "search"])
     what = parser.parse_args().what
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
     folder = Path(tempfile.mkdtemp(prefix=f"gcseg-{what}-"))
-    folder.chmod(0o755)  # that of SLURM's is looked into by other users
+    folder.chmod(0o755)  # other users read SLURM's folder
     if what == "slurm":
         with one_node_slurm(folder / "slurm") as environment:
             try_slurm(Trial(folder, environment))

@@ -1,1 +1,1 @@
-"""What people look at: pictures."""
+"""Reports for people: pages, charts and pictures."""

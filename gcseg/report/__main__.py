@@ -1,4 +1,4 @@
-"""python -m gcseg.report: an HTML file on a training, or on the trainings of a sweep."""
+"""python -m gcseg.report: write an HTML report on a training or on a sweep's trainings."""
 
 from gcseg.commands.report import main
 

@@ -24,13 +24,13 @@ from gcseg.system.files import atomic_write, locked, write_json
 def analysis(
     mode: str, counts: Counts, matrix: Tensor, class_names: Sequence[str]
 ) -> dict[str, Any]:
-    """What an evaluation's counts say, as its file holds it; fractions in 0..1.
+    """Return an evaluation's analysis as its file holds it; scores are fractions in 0..1.
 
     Args:
-        mode: Of test-time augmentation.
-        counts: Of the whole split.
-        matrix: C x C integers, rows true classes, columns predicted ones.
-        class_names: The C names.
+        mode: Mode of test-time augmentation.
+        counts: Counts of the whole split.
+        matrix: Confusion matrix, C x C integers; rows are true classes, columns predicted ones.
+        class_names: Names of the C classes.
     """
     boundary = area_scores(counts.boundaries.sum(0), class_names)
     cityscapes = tuple(class_names) == CITYSCAPES.names
@@ -58,23 +58,23 @@ def keep_analyses(
     counts: Mapping[str, Counts],
     image_names: Sequence[str],
 ) -> dict[str, dict[str, Any]]:
-    """Write each evaluation's analysis, and its images' scores, to files that its record names.
+    """Write each evaluation's analysis and image scores to files, and name them in its record.
 
     Args:
         results: The results.json that the records are for.
         evaluations: Records by name.
-        analyses: By mode, in the order of the records.
-        counts: Likewise.
-        image_names: Of the split, in its order.
+        analyses: Analyses by mode, in the order of the records.
+        counts: Counts by mode, in the order of the records.
+        image_names: Names of the split's images, in its order.
 
     Returns:
-        The records, each with `analysis`, the file as seen from the folder of results.json.
+        The records, each with `analysis`: the file's path relative to the folder of results.json.
 
     Raises:
         OutputError: A file can't be written.
     """
     records = {}
-    with locked(results):  # whoever removes what was left half written holds it too
+    with locked(results):  # also held by the process that removes half-written files
         for (name, record), content, of in zip(
             evaluations.items(), analyses.values(), counts.values(), strict=True
         ):
@@ -87,7 +87,7 @@ def keep_analyses(
 
 
 def _table(counts: Counts, class_names: Sequence[str], image_names: Sequence[str]) -> str:
-    """A row per image; an empty cell where there is nothing to score."""
+    """Return the table of images: a row each, a cell empty where there is nothing to score."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     classes = [f"iou/{name}" for name in class_names]

@@ -1,4 +1,4 @@
-"""The classes that a checkpoint says it predicts."""
+"""The classes that a checkpoint predicts, according to its contents."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from gcseg.system.text import listed, shown
 from gcseg.weights import own_record
 
 _MOST_LISTED = 20
-"""Classes that a message names."""
+"""Number of classes that a message names."""
 
 
 def trained_classes(extra: Mapping[str, Any]) -> LabelSpace | None:
-    """The classes that a checkpoint predicts; None if it does not say so, as another framework's.
+    """Return the classes that a checkpoint predicts; None if it does not list them.
+
+    Checkpoints of other frameworks may list none.
 
     Args:
-        extra: What the checkpoint holds beside the weights.
+        extra: Contents of the checkpoint other than the weights.
 
     Raises:
-        WeightsError: What it says are no classes.
+        WeightsError: The checkpoint's list of classes is not valid.
     """
     record = own_record(extra)
     if not {"classes", "colors"} <= record.keys():
@@ -51,16 +53,16 @@ def _is_color(value: object) -> bool:
 
 
 def check_classes(extra: Mapping[str, Any], space: LabelSpace, source: Path) -> None:
-    """Check that a checkpoint predicts the classes of a dataset, as far as it says so.
+    """Check that a checkpoint predicts the classes of a dataset, if it lists its classes.
 
     Args:
-        extra: What the checkpoint holds beside the weights.
-        space: The dataset's.
+        extra: Contents of the checkpoint other than the weights.
+        space: Classes of the dataset.
         source: The checkpoint, for messages.
 
     Raises:
-        DataError: The classes are others, or in another order.
-        WeightsError: What it says are no classes.
+        DataError: The classes differ, or are in another order.
+        WeightsError: The checkpoint's list of classes is not valid.
     """
     try:
         trained = trained_classes(extra)

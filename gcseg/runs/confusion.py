@@ -16,7 +16,7 @@ from gcseg.runs.folder import CONFUSION_FOLDER
 from gcseg.system.files import atomic_write, locked
 
 LONGEST = 80
-"""Characters of an evaluation's name that its file's name may have."""
+"""Most characters of an evaluation's name that go into its file's name."""
 
 
 def keep_confusion(
@@ -25,25 +25,25 @@ def keep_confusion(
     matrices: Mapping[str, Tensor],
     class_names: Sequence[str],
 ) -> dict[str, dict[str, Any]]:
-    """Write the matrix of each evaluation to a CSV file that its record then names.
+    """Write the confusion matrix of each evaluation to a CSV file and name it in the record.
 
-    The files have a row per true class and a column per predicted one, each with its name, of
-    counts of pixels.
+    The files hold counts of pixels, with a named row per true class and a named column per
+    predicted one.
 
     Args:
         results: The results.json that the records are for.
         evaluations: Records by name.
-        matrices: C x C integers, in the order of the records.
-        class_names: The C names.
+        matrices: Confusion matrices, C x C integers, in the order of the records.
+        class_names: Names of the C classes.
 
     Returns:
-        The records, each with `confusion`, the file as seen from the folder of results.json.
+        The records, each with `confusion`: the file's path relative to the folder of results.json.
 
     Raises:
         OutputError: A file can't be written.
     """
     records = {}
-    with locked(results):  # whoever removes what was left half written holds it too
+    with locked(results):  # also held by the process that removes half-written files
         for (name, record), matrix in zip(evaluations.items(), matrices.values(), strict=True):
             file_name = f"{CONFUSION_FOLDER}/{safe_name(name)}.csv"
             with atomic_write(results.parent / file_name) as file:
@@ -53,7 +53,7 @@ def keep_confusion(
 
 
 def safe_name(name: str) -> str:
-    """A name that any file system takes, another one for each evaluation."""
+    """Return a file name for an evaluation: unique, and valid on any file system."""
     safe = re.sub(r"[^A-Za-z0-9.-]+", "_", name)[:LONGEST]
     if safe == name:
         return name

@@ -1,4 +1,4 @@
-"""What a training ran with: its settings, and the versions and hardware of its machine."""
+"""Records of a training's settings, and of the versions and hardware of its machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gcseg.system.launch import is_first_process
 
 
 def write_settings(folder: RunFolder, config: Mapping[str, Any]) -> None:
-    """Write config.yaml and environment.json; the first process of a training does it for all.
+    """Write config.yaml and environment.json, in the first process of a training only.
 
     Raises:
         OutputError: The folder can't be written.
@@ -33,7 +33,7 @@ def write_settings(folder: RunFolder, config: Mapping[str, Any]) -> None:
 
 
 def environment() -> dict[str, Any]:
-    """Versions, hardware and command of this process."""
+    """Return the versions, hardware and command of this process."""
     packages = ("torch", "pytorch-lightning", "torchmetrics", "albumentations", "numpy",
                 "opencv-python-headless", "hydra-core", "gcseg")  # fmt: skip
     return {
@@ -56,7 +56,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_commit() -> str | None:
-    """The commit of the checkout that this package runs from; None where it is installed."""
+    """Return the commit of the checkout that this package runs from; None if it is installed."""
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():
         return None

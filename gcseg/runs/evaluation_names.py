@@ -16,19 +16,19 @@ def evaluation_keys(
 ) -> dict[str, dict[str, Any]]:
     """Give evaluations the names that they have in results.json.
 
-    The mode alone for what the training itself ends in: its best checkpoint and validation split
-    under its protocol. Anything else is added to the name, so that no evaluation takes another's
-    place.
+    The name is the mode alone for the evaluation at the end of a training: its best checkpoint on
+    the validation split, under its protocol. Anything else is added to the name, so that no
+    evaluation overwrites another.
 
     Args:
-        records: By mode.
+        records: Evaluation records by mode.
         cfg: Plain settings of the evaluation.
         trained: Plain settings of the training, as far as they are known.
-        split: That was evaluated.
-        checkpoint: Of the training that was evaluated, as its file is named without suffix.
+        split: Name of the split that was evaluated.
+        checkpoint: File name, without suffix, of the checkpoint that was evaluated.
     """
     parts = _differences(cfg, {**cfg, "precision": 32, **trained}, split)
-    if "dataset" not in trained:  # another framework's file, which may be for any
+    if "dataset" not in trained:  # another framework's file, for any dataset
         parts.insert(0, cfg["dataset"]["name"])
     trained = {**cfg, **trained}
     if checkpoint != "best":
@@ -40,18 +40,18 @@ def evaluation_keys(
 
 
 def apart(records: Mapping[str, Mapping[str, Any]], results: Mapping[str, Any]) -> dict[str, str]:
-    """New names for evaluations of other pictures than those that their names stand for.
+    """Return new names for evaluations on other pictures than their names stand for.
 
-    A mode alone stands for the pictures that the training is validated on, as results.json says;
-    any other name for those of its record there. So a score never takes the place of one that is
-    not to be compared with it.
+    A mode alone stands for the pictures of the training's validation, as given in results.json;
+    any other name stands for the pictures of its record there. So a score never overwrites one that
+    it can't be compared with.
 
     Args:
-        records: By the names that `named` gives.
-        results: The results.json that they are for.
+        records: Evaluation records by the names from `evaluation_keys`.
+        results: Contents of the results.json that they are for.
 
     Returns:
-        The name that each of them has; most keep theirs.
+        The new name of each record; most are unchanged.
     """
     kept = results.get("evaluations") or {}
     own = [results.get("validation"), *(kept[name] for name in kept if "@" not in name)]
@@ -65,7 +65,10 @@ def apart(records: Mapping[str, Mapping[str, Any]], results: Mapping[str, Any]) 
 
 
 def _same_pictures(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two records are of the same pictures; before 0.2.0 only their number is known."""
+    """Return whether two records are of the same pictures.
+
+    Records from before version 0.2.0 are compared by the number of pictures only.
+    """
     key = "pictures" if "pictures" in one and "pictures" in other else "images"
     return bool(one[key] == other[key])
 
@@ -73,7 +76,7 @@ def _same_pictures(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def _unusual(
     mode: str, record: Mapping[str, Any], cfg: Mapping[str, Any], trained: Mapping[str, Any]
 ) -> list[str]:
-    """What sets one mode apart from that of the training's protocol."""
+    """Return how a mode differs from the same mode in the training's protocol."""
     parts = []
     if record["scales"] != (trained["protocol"]["scales"] if mode == "msflip" else [1.0]):
         parts.append(",".join(map(str, record["scales"])))
@@ -90,7 +93,7 @@ def _unusual(
 
 
 def _differences(cfg: Mapping[str, Any], trained: Mapping[str, Any], split: str) -> list[str]:
-    """What sets an evaluation's settings apart from those of the training's own."""
+    """Return how an evaluation's settings differ from those of the training's own evaluation."""
     dataset, usual = cfg["dataset"], trained["dataset"]
     parts = []
     for group in ("backbone", "head"):
@@ -119,7 +122,7 @@ def _differences(cfg: Mapping[str, Any], trained: Mapping[str, Any], split: str)
 
 
 def _changed(group: str, settings: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
-    """Settings that differ, but for those that scores do not depend on."""
+    """Return the settings that differ, except those that do not affect scores."""
     return [
         f"{group}.{key}={value}"
         for key, value in settings.items()

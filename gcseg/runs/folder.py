@@ -1,4 +1,4 @@
-"""The folder of a training: the name of every file in it."""
+"""The run folder of a training, and the names of all files in it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from gcseg.system.launch import launched
 from gcseg.system.links import leads_out
 
 CONFIG_FILE = "config.yaml"
-"""The resolved settings."""
+"""Name of the file with the resolved settings."""
 ENVIRONMENT_FILE = "environment.json"
-"""Versions and hardware."""
+"""Name of the file with versions and hardware."""
 METRICS_FILE = "metrics.csv"
-"""The curves of the training."""
+"""Name of the file with the training curves."""
 RESULTS_FILE = "results.json"
-"""The scores."""
+"""Name of the file with the scores."""
 REPORT_FILE = "report.html"
-"""The report, of a training or of a sweep."""
+"""Name of the report of a training or of a sweep."""
 CONFUSION_FOLDER = "confusion"
-"""The folder of the evaluations' confusion matrices."""
+"""Name of the folder with the evaluations' confusion matrices."""
 ANALYSIS_FOLDER = "analysis"
-"""The folder of the evaluations' analyses, and of the scores of their images."""
+"""Name of the folder with the evaluations' analyses and the scores of their images."""
 
 _CHECKPOINTS = "checkpoints"
 _FOLDER_VARIABLE = "GCSEG_RUN_FOLDER"
-"""Tells the other processes of a training which folder the first one chose."""
+"""Environment variable with the run folder, from a training's first process for the others."""
 
 
 @dataclass(frozen=True)
@@ -35,24 +35,24 @@ class RunFolder:
     """The files of one training.
 
     Args:
-        path: The folder, `runs/<name>`.
+        path: The run folder, `runs/<name>`.
     """
 
     path: Path
 
     @property
     def config(self) -> Path:
-        """The resolved settings."""
+        """The file with the resolved settings."""
         return self.path / CONFIG_FILE
 
     @property
     def environment(self) -> Path:
-        """Versions and hardware."""
+        """The file with versions and hardware."""
         return self.path / ENVIRONMENT_FILE
 
     @property
     def checkpoints(self) -> Path:
-        """Where last.ckpt, previous.ckpt and best.ckpt are."""
+        """The folder of last.ckpt, previous.ckpt and best.ckpt."""
         return self.path / _CHECKPOINTS
 
     @property
@@ -62,7 +62,7 @@ class RunFolder:
 
     @property
     def previous(self) -> Path:
-        """The checkpoint that was the newest before."""
+        """The newest checkpoint but one."""
         return previous_to(self.last)
 
     @property
@@ -71,27 +71,27 @@ class RunFolder:
         return self.checkpoints / "best.ckpt"
 
     def best_or_last(self) -> Path | None:
-        """The best checkpoint, or the newest where there is no best one; None without any."""
+        """The best checkpoint, or the newest if there is no best one; None if there is neither."""
         return next((path for path in (self.best, self.last) if path.is_file()), None)
 
     @property
     def not_finite(self) -> Path:
-        """The state before the step whose loss was NaN or infinite, if there was one."""
+        """The checkpoint from before the step whose loss was NaN or infinite, if there was one."""
         return self.checkpoints / "not-finite.ckpt"
 
     @property
     def metrics(self) -> Path:
-        """The curves."""
+        """The file with the training curves."""
         return self.path / METRICS_FILE
 
     @property
     def results(self) -> Path:
-        """The scores."""
+        """The file with the scores."""
         return self.path / RESULTS_FILE
 
     @property
     def confusion(self) -> Path:
-        """The folder of the scores' confusion matrices."""
+        """The folder of the evaluations' confusion matrices."""
         return self.path / CONFUSION_FOLDER
 
     @property
@@ -101,18 +101,18 @@ class RunFolder:
 
 
 def previous_to(last: Path) -> Path:
-    """Where the checkpoint stays that `last.ckpt` replaces."""
+    """Return the path to which the previous `last.ckpt` is moved."""
     return last.with_name("previous.ckpt")
 
 
 def run_folder_of(checkpoint: Path) -> RunFolder | None:
-    """The run folder that a checkpoint lies in; None for a checkpoint elsewhere.
+    """Return the run folder that contains a checkpoint; None for a checkpoint elsewhere.
 
-    The path that names it decides. One that a link leads out of its folder is a checkpoint
-    elsewhere, so that a folder's links have nothing written to other run folders.
+    The given path decides. A checkpoint whose path leads out of its folder through a link counts as
+    elsewhere, so that links in a folder never cause writes to other run folders.
 
     Args:
-        checkpoint: The file.
+        checkpoint: Path of the checkpoint.
     """
     folder = RunFolder(checkpoint.absolute().parent.parent)
     inside = checkpoint.absolute().parent == folder.checkpoints
@@ -121,12 +121,12 @@ def run_folder_of(checkpoint: Path) -> RunFolder | None:
 
 
 def choose_folder(root: Path, name: str, fresh: bool) -> RunFolder:
-    """The folder of a run: `root/name`, or with `fresh` the first of `name-2`, ... not there yet.
+    """Choose the run folder: `root/name`, or with `fresh` the first unused of `name-2`, ....
 
-    Processes that the first one of a training starts use the same folder.
+    Processes that a training's first process starts use the same folder.
 
     Raises:
-        ConfigError: Another program started the processes, so that each would choose for itself.
+        ConfigError: Another program started the processes, so that each would choose a folder.
     """
     if os.environ.get("LOCAL_RANK", "0") != "0" and _FOLDER_VARIABLE in os.environ:
         return RunFolder(Path(os.environ[_FOLDER_VARIABLE]))

@@ -1,4 +1,4 @@
-"""One training at a time in a run folder."""
+"""Locks that allow one training at a time in a run folder."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from gcseg.runs.folder import RunFolder
 
 SECONDS_BETWEEN_TRIES = 2.0
-"""To take a lock that another process holds."""
+"""Seconds between two tries to take a lock that another process holds."""
 
 _LONGEST_HOLDER = 1000
-"""Bytes that say who holds a lock."""
+"""Most bytes read from a lock file, which names its holder."""
 
 _held: set[int] = set()
-"""Descriptors of the locks that this process holds."""
+"""File descriptors of the locks that this process holds."""
 
 
 @contextmanager
@@ -37,14 +37,14 @@ def hold(
     wait: bool = False,
     remedy: str = "wait for its end, or train in a folder of its own with fresh=true",
 ) -> Iterator[None]:
-    """Keep other trainings out of a run folder, as long as this process lives at most.
+    """Keep other trainings out of a run folder, at most until this process ends.
 
-    Only the first process of a training takes the lock; the others share what it is for.
+    Only the first process of a training takes the lock, on behalf of the others.
 
     Args:
-        folder: The run folder; made if it is missing, and then removed if nothing comes into it.
-        wait: Wait for another training to leave the folder, and say so.
-        remedy: What to do if another training holds it, where this one does not wait.
+        folder: The run folder; created if it is missing, and then removed if it stays empty.
+        wait: Whether to wait for another training to release the folder, and say so.
+        remedy: Advice in the error if another training holds the folder and `wait` is not set.
 
     Raises:
         OutputError: Another training holds it, or the folder can't be written.
@@ -65,18 +65,18 @@ def hold(
         yield
     finally:
         with suppress(OSError):
-            path.unlink()  # while it is locked: whoever opened it meanwhile sees that it is gone
+            path.unlink()  # while locked: a process that opened it meanwhile sees that it is gone
         _held.discard(lock)
         os.close(lock)
-        with suppress(OSError):  # which are not empty
+        with suppress(OSError):  # folders that are not empty
             for new in made:
                 new.rmdir()
 
 
 def remove_leftovers(folder: RunFolder) -> None:
-    """Remove what killed processes have half written; only for who holds the folder.
+    """Remove half-written files of killed processes; the caller must hold the folder.
 
-    Files below other folders, such as predictions, may be another command's and stay.
+    Files in other subfolders, such as predictions, may belong to another command and stay.
 
     Raises:
         OutputError: The folder can't be read or written.
@@ -86,7 +86,7 @@ def remove_leftovers(folder: RunFolder) -> None:
     try:
         for path in folder.checkpoints.glob(".*.partial"):
             path.unlink(missing_ok=True)
-        with locked(folder.results):  # which evaluations write too, one at a time
+        with locked(folder.results):  # evaluations write it too, one at a time
             for path in (*folder.path.glob(".*.partial"), *folder.confusion.glob(".*.partial")):
                 path.unlink(missing_ok=True)
     except OSError as error:
@@ -94,10 +94,10 @@ def remove_leftovers(folder: RunFolder) -> None:
 
 
 def _take_in_turn(path: Path) -> int:
-    """Lock a file as soon as nobody else does, and write into it by whom.
+    """Wait until a file can be locked, lock it and write the holder into it.
 
     Raises:
-        OSError: It can't be written or locked.
+        OSError: The file can't be written or locked.
     """
     told = ""
     while True:
@@ -112,15 +112,15 @@ def _take_in_turn(path: Path) -> int:
 
 
 def _take(path: Path) -> int:
-    """Lock a file and write into it by whom.
+    """Lock a file and write the holder into it.
 
     Raises:
         BlockingIOError: Another process holds it.
-        OSError: It can't be written or locked.
+        OSError: The file can't be written or locked.
     """
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # No link, which would have another file emptied and written.
+        # Links are not followed, so that no other file is emptied and written.
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -136,14 +136,14 @@ def _take(path: Path) -> int:
 
 
 def _holder(path: Path) -> str:
-    """Who holds a lock, in words."""
+    """Return the holder of a lock, in words."""
     with suppress(OSError, RecordError):
         return read_text(path, _LONGEST_HOLDER, errors="replace") or "another process"
     return "another process"
 
 
 def _leave_to_parent() -> None:
-    """Close the locks in a forked process, as a loader's, which may outlive a killed training."""
+    """Close the locks in a forked process, such as a loader that outlives a killed training."""
     while _held:
         os.close(_held.pop())
 

@@ -1,4 +1,4 @@
-"""What a training is named by: that which decides its weights, and nothing else."""
+"""The name of a training, which depends only on what decides its weights."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Younger(NamedTuple):
-    """A setting that is younger than version 0.1.0.
+    """A setting that was added after version 0.1.0.
 
     Args:
-        since: The version that has brought it.
-        neutral: The value at which a training is as it was before.
+        since: Version that added the setting.
+        neutral: Value with which a training is the same as before that version.
     """
 
     since: str
@@ -28,19 +28,19 @@ class Younger(NamedTuple):
 
 
 YOUNGER_SETTINGS = {"dataset.reader.draw": Younger("0.2.0", neutral=True)}
-"""Settings that are left out of the fingerprint at their neutral value, so that an upgrade leaves
-every run its name. Each new setting that `training_settings` takes needs an entry."""
+"""Settings that are left out of the fingerprint at their neutral value, so that an upgrade does not
+rename runs. Each new setting that `training_settings` takes needs an entry."""
 
 
 def run_name(
     settings: Mapping[str, Any], train_set: SegmentationDataset, weights: Mapping[str, Path]
 ) -> str:
-    """The name of a training, ending in a fingerprint of what decides its weights.
+    """Return the name of a training, which ends in a fingerprint of what decides its weights.
 
     Args:
-        settings: The resolved settings of the training, plain values.
-        train_set: What it is trained on.
-        weights: Files that it starts from, by the part of the network that they are for.
+        settings: Resolved settings of the training, plain values.
+        train_set: The training split.
+        weights: Files of initial weights, by the part of the network that they are for.
     """
     names = "-".join(settings[group]["name"] for group in ("backbone", "head", "dataset"))
     identity = {
@@ -52,7 +52,7 @@ def run_name(
 
 
 def training_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that decide the trained weights: not where data lies or how it is scored.
+    """Return the settings that decide the trained weights, without data folders and scoring.
 
     Args:
         given: All resolved settings of a training, plain values.
@@ -64,17 +64,17 @@ def training_settings(given: Mapping[str, Any]) -> dict[str, Any]:
                    "count_ignored", "dataset", "augment", "augment_on", "sampling", "normalize",
                    "optim", "iters", "batch_size", "precision", "seed", "trainer")
     }  # fmt: skip
-    if given["ema"]["decay"] is not None:  # best.ckpt is the average's
+    if given["ema"]["decay"] is not None:  # best.ckpt is chosen by the average's scores
         settings["ema"] = {**given["ema"], "decay": float(given["ema"]["decay"])}
     if given["accumulate"] > 1:  # batch norm sees the images of one pass
         settings["accumulate"] = given["accumulate"]
-    settings["backbone"].pop("pretrained", None)  # the weights themselves count, not their place
+    settings["backbone"].pop("pretrained", None)  # the weights themselves count, not their path
     dataset = settings["dataset"]
     settings["dataset"] = {key: dataset[key] for key in ("name", "reader", "crop")}
     settings["dataset"]["split"] = dataset["splits"]["train"]
     sampling = {key: float(value) for key, value in settings["sampling"].items() if value}
     if not sampling.keys() & {"rare_crop", "copy_paste"}:
-        del sampling["temperature"]  # of no effect
+        del sampling["temperature"]  # has no effect
     settings["sampling"] = sampling
     if settings["class_weights"] is not None:
         settings["class_weights"] = [float(weight) for weight in settings["class_weights"]]
@@ -85,7 +85,7 @@ def training_settings(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def leave_out_neutral(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of plain settings without the younger ones that stand at their neutral value."""
+    """Return a copy of plain settings without the younger ones that have their neutral value."""
     settings = copy.deepcopy(dict(given))
     for name, (_, neutral) in YOUNGER_SETTINGS.items():
         node: Any = settings
@@ -98,12 +98,12 @@ def leave_out_neutral(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is(value: object, neutral: object) -> bool:
-    """Whether a setting has its neutral value; 1 is not true."""
+    """Return whether a setting has its neutral value; 1 is not true."""
     return type(value) is type(neutral) and value == neutral
 
 
 def _identity(train_set: SegmentationDataset) -> dict[str, Any]:
-    """Classes and pictures of a training split, wherever it lies."""
+    """Return the classes and pictures of a training split, independent of its folder."""
     space = train_set.label_space
     return {
         "classes": space.names,
@@ -113,15 +113,15 @@ def _identity(train_set: SegmentationDataset) -> dict[str, Any]:
 
 
 def pictures_digest(names: Iterable[str]) -> str:
-    """Eight hexadecimal digits of a split's pictures, by which other ones are known.
+    """Return eight hexadecimal digits that identify the pictures of a split.
 
     Args:
-        names: Of the pictures, in any order.
+        names: Names of the pictures, in any order.
     """
     return fingerprint({"pictures": sorted(names)})
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
-    """Eight hexadecimal digits of plain values, the same for any order of their names."""
+    """Return eight hexadecimal digits that identify plain values, whatever their names' order."""
     canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""What a run folder holds, read leniently: what is there is shown, and what is not is said."""
+"""The contents of a run folder, read leniently: missing or damaged files become notices."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Confusion:
     """A confusion matrix.
 
     Args:
-        names: The C classes.
-        counts: C x C pixels, rows true classes, columns predicted ones.
+        names: Names of the C classes.
+        counts: Counts of pixels, C x C; rows are true classes, columns predicted ones.
     """
 
     names: Sequence[str]
@@ -42,10 +42,10 @@ class Evaluation:
     """One entry of results.json.
 
     Args:
-        name: As there: a mode of test-time augmentation, and after "@" what is unusual.
-        record: Its values.
-        analysis: Of its file; None where there is none.
-        confusion: Likewise.
+        name: Name of the entry: a mode of test-time augmentation, and after "@" what is unusual.
+        record: Values of the entry.
+        analysis: Contents of its analysis file; None if there is none.
+        confusion: Confusion matrix from its file; None if there is none.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Evaluation:
 
     @property
     def title(self) -> str:
-        """What it is called in tables."""
+        """The title in tables."""
         mode, *more = self.name.split("@")
         return ", ".join([MODE_TITLES.get(mode, mode), *more])
 
@@ -66,13 +66,13 @@ class RunFiles:
 
     Args:
         folder: The run folder.
-        config: Of config.yaml; empty where it can't be read.
-        config_text: That file as it is.
-        environment: Of environment.json, likewise.
-        results: Of results.json, likewise.
-        evaluations: Of results.json, those of the training's own protocol first.
-        curves: Of metrics.csv by name.
-        notices: On files that are missing or damaged.
+        config: Contents of config.yaml; empty if it can't be read.
+        config_text: Text of config.yaml.
+        environment: Contents of environment.json; empty if it can't be read.
+        results: Contents of results.json; empty if it can't be read.
+        evaluations: Evaluations of results.json, those of the training's own protocol first.
+        curves: Columns of metrics.csv, by name.
+        notices: Notices on files that are missing or damaged.
     """
 
     folder: Path
@@ -86,22 +86,22 @@ class RunFiles:
 
     @property
     def place(self) -> Path:
-        """The folder as commands given here name it."""
+        """The run folder as commands given here name it."""
         path, here = self.folder.resolve(), Path.cwd()
         return path.relative_to(here) if path.is_relative_to(here) else self.folder
 
     def argument(self, key: str) -> str:
-        """The folder as the value of a command's setting, to be pasted."""
+        """Return a command's setting with the run folder as its value, ready to paste."""
         return shlex.quote(as_override(key, self.place))
 
     @property
     def main(self) -> list[Evaluation]:
-        """The evaluations of the training's own protocol: those whose names are modes alone."""
+        """The evaluations under the training's own protocol: those whose names are modes alone."""
         return [one for one in self.evaluations if "@" not in one.name]
 
     @property
     def shown(self) -> Evaluation | None:
-        """The evaluation shown in detail: the first that was analysed, or else the first."""
+        """The evaluation shown in detail: the first one with an analysis, or else the first."""
         analysed = [one for one in self.evaluations if one.analysis is not None]
         return next(iter([*analysed, *self.evaluations]), None)
 
@@ -112,7 +112,7 @@ def read_run(folder: Path) -> RunFiles:
     Raises:
         OutputError: There is no such folder.
     """
-    if not os.path.isdir(folder):  # noqa: PTH112  # which takes any name for one
+    if not os.path.isdir(folder):  # noqa: PTH112  # takes names of any length
         raise OutputError(f"{folder} is no run folder", "give runs/<name>")
     run = RunFiles(folder)
     run.config_text = shown_text(folder, CONFIG_FILE, run.notices, LARGEST_YAML) or ""
@@ -126,7 +126,7 @@ def read_run(folder: Path) -> RunFiles:
 
 def _evaluations(run: RunFiles) -> list[Evaluation]:
     found = []
-    analyses: dict[str, Mapping[str, Any] | None] = {}  # each is read once, whoever names it
+    analyses: dict[str, Mapping[str, Any] | None] = {}  # each file is read once
     confusions: dict[str, Confusion | None] = {}
     for name, record in mapping(run.results, "evaluations").items():
         one = Evaluation(name, record)
@@ -157,7 +157,7 @@ def _confusion(run: RunFiles, path: str) -> Confusion | None:
         counts = np.array([[int(cell) for cell in row[1:]] for row in rows if row], np.int64)
     except (ValueError, OverflowError, csv.Error, StopIteration):
         counts, names = np.zeros((0, 0), np.int64), []
-    # Sums of counts must not leave what an integer holds either.
+    # Sums of counts must also fit into an integer.
     if (
         not names
         or counts.shape != (len(names), len(names))

@@ -1,4 +1,4 @@
-"""results.json of a run, and its table."""
+"""Reading, writing and printing results.json of a run."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from gcseg.system.terminal import TextConsole
 from gcseg.system.text import percent
 
 SCORED = ("checkpoint", "images", "miou", "pixel_accuracy", "class_iou")
-"""By which two records are known to be of the same predictions."""
+"""Entries that are equal in two records of the same predictions."""
 
 ANALYSED = ("boundary_miou", "ece", "analysis")
-"""What an analysis adds to a record."""
+"""Entries that an analysis adds to a record."""
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Read results.json to go on with it, as it is; empty where there is none.
+    """Read results.json in order to extend it; empty if there is none.
 
     Raises:
-        OutputError: The file is there but holds no results; it is left as it is.
+        OutputError: The file exists but holds no results; it is not changed.
     """
     try:
         content: dict[str, Any] = read_json(path, within=path.parent)
@@ -44,9 +44,9 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def merge_results(path: Path, update: Mapping[str, Any]) -> None:
-    """Write results.json with some entries new; earlier evaluations of other names are kept.
+    """Write new entries into results.json, and keep earlier evaluations of other names.
 
-    So is the analysis of one that is made again without, where it came to the same.
+    The analysis of an evaluation is kept too when it is repeated without one, with the same scores.
 
     Raises:
         OutputError: The file can't be written.
@@ -63,7 +63,7 @@ def merge_results(path: Path, update: Mapping[str, Any]) -> None:
 
 
 def _analysed(before: object, record: Mapping[str, Any]) -> dict[str, Any]:
-    """What the analysis of the same scores says in an earlier record; empty where there is none."""
+    """Return the analysis entries of an earlier record of the same scores; empty if none."""
     if not isinstance(before, Mapping) or "analysis" in record:
         return {}
     same = all(before.get(key) == record.get(key) for key in SCORED)
@@ -82,10 +82,10 @@ def evaluation_record(
     memory: Sequence[str],
     checkpoint: Path,
 ) -> dict[str, Any]:
-    """One evaluation as results.json holds it; scores are fractions in 0..1.
+    """Return the record of an evaluation for results.json; scores are fractions in 0..1.
 
-    `pictures` is their digest, see `gcseg.runs.name.pictures_digest`. `memory` says what was done
-    otherwise where memory ran out, see `gcseg.inference.memory_ladder`.
+    `pictures` is the digest of the pictures, see `gcseg.runs.name.pictures_digest`. `memory` lists
+    what was changed where memory ran out, see `gcseg.inference.memory_ladder`.
     """
     return {
         "split": split,
@@ -108,7 +108,7 @@ def evaluation_record(
 def print_table(evaluations: Mapping[str, Mapping[str, Any]], title: str) -> None:
     """Print IoU in percent: a row per class, a column per mode of test-time augmentation.
 
-    Below it, what was done otherwise where memory ran out.
+    Lines below it list what was changed where memory ran out.
     """
     table = Table(title=title, title_justify="left")
     table.add_column("IoU, %")

@@ -1,4 +1,4 @@
-"""What records look like: to leave out what is odd in one that is shown, or to refuse it."""
+"""Shapes of records: odd entries are left out of a record that is shown, or refused."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from gcseg.system.records import RecordError
 from gcseg.system.text import shown
 
 LARGEST = 2**63
-"""Of whole numbers; what is larger is no count of anything."""
+"""Upper bound of whole numbers; larger ones can't be counts."""
 _ROUNDING = 1e-6
-"""By which a mean of fractions may be above 1."""
+"""Amount by which rounding may lift a mean of fractions above 1."""
 _MOST_NAMED = 5
-"""Odd entries of a file that are named; further ones are counted."""
+"""Number of a file's odd entries that are named; further ones are counted."""
 _MOST = 1000
-"""Values of a list or names of a mapping, where nothing else is said; a run folder is evaluated in
-a few dozen ways."""
+"""Most values of a list or names of a mapping, by default; a run folder is evaluated in a few dozen
+ways."""
 MOST_CLASSES = 256
-"""Of a dataset, whose labels have a byte."""
+"""Most classes of a dataset; a label has one byte per pixel."""
 _MOST_CONVENTIONS = 100
-"""By which the same predictions are counted."""
+"""Most conventions by which the same predictions are counted."""
 MOST_MODES = 100
-"""Modes of test-time augmentation of a job, as in the table of settings."""
+"""Most modes of test-time augmentation of a job, as in the table of settings."""
 _MOST_WORDS = 10_000
-"""Of a command line, on which a sweep of 1000 jobs may name them all."""
+"""Most words of a command line, on which a sweep of 1000 jobs may name them all."""
 _SCALES = (0.1, 8.0)
-"""The least and the largest factor by which pictures are resized, as in the table of settings."""
+"""Smallest and largest factor by which pictures are resized, as in the table of settings."""
 _MOST_SCALES = 20
-"""Likewise; each is a prediction."""
+"""Most scales of a mode, as in the table of settings; each costs a prediction."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A value.
+    """The shape of a single value.
 
     Args:
-        words: What it is called: `a fraction`.
-        fits: Whether a value is one.
-        null: Whether null says something and not only that a value is not known.
+        words: Description of the value, such as `a fraction`.
+        fits: Function that returns whether a value has this shape.
+        null: Whether null has a meaning other than that the value is not known.
     """
 
     words: str
@@ -52,11 +52,11 @@ class Kind:
 
 @dataclass(frozen=True)
 class Several:
-    """A list of values of one shape.
+    """The shape of a list of values of one shape.
 
     Args:
-        of: The shape.
-        most: How many it may have; further ones are left out.
+        of: Shape of each value.
+        most: Most values that are kept; further ones are left out.
     """
 
     of: Shape
@@ -65,11 +65,11 @@ class Several:
 
 @dataclass(frozen=True)
 class Each:
-    """A mapping in which all names stand for values of one shape.
+    """The shape of a mapping whose values all have one shape.
 
     Args:
-        of: The shape.
-        most: How many names it may have; further ones are left out.
+        of: Shape of each value.
+        most: Most names that are kept; further ones are left out.
     """
 
     of: Shape
@@ -78,22 +78,22 @@ class Each:
 
 @dataclass(frozen=True)
 class Entries:
-    """A mapping of known names; values of others are of any shape.
+    """The shape of a mapping of known names; values of other names may have any shape.
 
     Args:
-        shapes: By name.
-        needed: Names without which it says nothing.
+        shapes: Shapes of the values, by name.
+        needed: Names without which the mapping does not fit.
     """
 
     shapes: Mapping[str, Shape]
     needed: Sequence[str] = ()
 
 
-Shape = Union[Kind, Several, Each, Entries]  # noqa: UP007  # `|` is evaluated before they are there
+Shape = Union[Kind, Several, Each, Entries]  # noqa: UP007  # `|` would be evaluated too early
 
 
 def is_finite(value: object) -> bool:
-    """Whether a value is a number that a float can hold."""
+    """Return whether a value is a finite number that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:
@@ -103,7 +103,7 @@ def is_finite(value: object) -> bool:
 
 
 def _is_inside(path: object) -> bool:
-    """Whether a value is a path that stays below the folder that it is seen from."""
+    """Return whether a value is a relative path that stays below its folder."""
     if not isinstance(path, str) or "\0" in path:
         return False
     parts = PurePosixPath(path).parts
@@ -143,7 +143,7 @@ EVALUATION = Entries({
     "ece": SCORE, "images": COUNT, "pictures": TEXT, "seconds": SIZE, "memory": Several(TEXT),
     "analysis": INSIDE, "confusion": INSIDE,
 }, needed=["miou"])  # fmt: skip
-"""One evaluation of results.json, and of a sweep's ledger."""
+"""Shape of one evaluation of results.json, and of a sweep's ledger."""
 
 RESULTS = Entries({
     "name": TEXT, "backbone": TEXT, "head": TEXT, "dataset": TEXT, "iters": COUNT, "seed": NUMBER,
@@ -154,7 +154,7 @@ RESULTS = Entries({
     "validation": Entries({"split": TEXT, "images": COUNT, "pictures": TEXT}),
     "evaluations": Each(EVALUATION),
 })  # fmt: skip
-"""results.json."""
+"""Shape of results.json."""
 
 ANALYSIS = Entries({
     "classes": Several(TEXT, MOST_CLASSES), "mode": TEXT, "images": INSIDE,
@@ -170,57 +170,57 @@ ANALYSIS = Entries({
     "conventions": Each(Entries({"miou": SCORE, "reason": TEXT}), _MOST_CONVENTIONS),
     "categories": Each(SCORE, MOST_CLASSES),
 })  # fmt: skip
-"""analysis/NAME.json."""
+"""Shape of analysis/NAME.json."""
 
 ENVIRONMENT = Entries({
     "command": Several(TEXT, _MOST_WORDS), "python": TEXT, "packages": Each(TEXT),
     "git_commit": TEXT, "platform": TEXT, "host": TEXT, "cpus": COUNT, "gpus": Several(TEXT),
 })  # fmt: skip
-"""environment.json."""
+"""Shape of environment.json."""
 
 ANYTHING = Entries({})
-"""Settings, which whoever uses them looks at."""
+"""Shape of settings; the code that uses them checks their values."""
 
 MEASUREMENT = Entries(
     {"experiment": TEXT, "command": TEXT,
      "results": Entries(RESULTS.shapes, needed=["evaluations"])},
     needed=["experiment", "results"],
 )  # fmt: skip
-"""One entry of experiments/results.json."""
+"""Shape of one entry of experiments/results.json."""
 
 OUTCOME = Entries({
     "run": TEXT, "evaluations": Each(EVALUATION, MOST_MODES),
     "progress": Entries({"step": COUNT, "iters": COUNT, "seconds_left": SIZE, "miou": SCORE},
                         needed=["step", "iters"]),
 })  # fmt: skip
-"""What a job reports to its sweep."""
+"""Shape of a job's report to its sweep."""
 
 MULTIRUN = Entries({"hydra": Entries({"overrides": Each(Several(TEXT, _MOST_WORDS))})})
-"""multirun.yaml, which Hydra writes."""
+"""Shape of multirun.yaml, which Hydra writes."""
 
 JOB = Entries({
     "key": TEXT, "number": COUNT, "overrides": Several(TEXT), "training": TEXT,
-    # Other settings are odd where a job failed for that.
+    # Other settings may be odd if the job failed because of them.
     "settings": Entries({"modes": Several(TEXT, MOST_MODES)}),
     "state": Kind("a state of a job", lambda value: value in
                   ("pending", "running", "done", "failed", "pruned", "interrupted")),
     "run": TEXT, "evaluations": Each(EVALUATION, MOST_MODES), "error": TEXT, "log": TEXT,
     "seconds": SIZE,
 }, needed=["key", "number", "overrides", "training", "settings", "state"])  # fmt: skip
-"""A row of a sweep's ledger."""
+"""Shape of a row of a sweep's ledger."""
 
 
 def cleaned(content: object, shape: Shape, odd: list[str], where: str = "") -> Any:
-    """A copy of a record without what does not fit its shape.
+    """Return a copy of a record without the entries that do not fit its shape.
 
     Args:
         content: Plain values; null anywhere is a value that is not known.
-        shape: What it is to be.
-        odd: Gets a few words on each entry that is left out.
-        where: The names that lead to it, with points between.
+        shape: Shape that the record should have.
+        odd: List to which a few words on each omitted entry are appended.
+        where: Names that lead to the record, joined by dots.
 
     Returns:
-        None if it does not fit as a whole.
+        The copy; None if the record does not fit as a whole.
     """
     if content is None:
         return None
@@ -262,23 +262,23 @@ def _mapping(
         known = shape.shapes[name]  # type: ignore[union-attr]
         null = isinstance(known, Kind) and known.null and name in found
         if found.get(name) is None and not null:
-            if name not in content or content[name] is None:  # what is odd was named above
+            if name not in content or content[name] is None:  # odd values were named above
                 odd.append(f"{_called(where)} has no {name}")
             return None
     return found
 
 
 def _count(content: Sized, most: int, what: str, odd: list[str], where: str) -> None:
-    """Note that a list or mapping has more than it may."""
+    """Note that a list or mapping has more entries than allowed."""
     if len(content) > most:
         odd.append(f"{_called(where)} has {len(content):,} {what}, which is more than {most:,}")
 
 
 def checked(content: object, shape: Shape) -> Any:
-    """A record that fits its shape in every entry.
+    """Return a record if every entry fits its shape.
 
     Raises:
-        RecordError: One does not; the first is named.
+        RecordError: An entry does not fit; the first such entry is named.
     """
     odd: list[str] = []
     found = cleaned(content, shape, odd)
@@ -288,7 +288,7 @@ def checked(content: object, shape: Shape) -> Any:
 
 
 def in_words(odd: Sequence[str]) -> str:
-    """Odd entries in one line."""
+    """Return the odd entries in one line."""
     more = len(odd) - _MOST_NAMED
     return "; ".join(odd[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
 

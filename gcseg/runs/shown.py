@@ -1,4 +1,4 @@
-"""Records read leniently, to be shown: what is odd in one is named and left out."""
+"""Lenient reading of records that are shown: odd entries are named and left out."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ from gcseg.system.records import (
 )
 
 MOST_COLUMNS = 2000
-"""Of metrics.csv; a training of 150 classes has 170."""
+"""Most columns of metrics.csv that are read; a training of 150 classes has 170."""
 _EXACT = 2**53
-"""From here on not every whole number is a float."""
+"""Bound from which on not every whole number is exact as a float."""
 
 Curve = tuple[list[int], list[float]]
-"""Steps, counted from 1, and values."""
+"""Optimizer steps, counted from 1, and the values at these steps."""
 
 
 def shown_record(
     folder: Path, name: str, shape: Shape, notices: list[str] | None = None
 ) -> Mapping[str, Any]:
-    """What of a file's JSON or YAML can be shown; empty where there is none.
+    """Return the part of a JSON or YAML file that can be shown; empty if there is none.
 
     Args:
-        folder: That the file must lie in, as links lead.
-        name: The file, as seen from the folder.
-        shape: What it is to hold; what is odd is left out.
-        notices: Gets one on the file, if it is missing or damaged or holds odd entries.
+        folder: Folder that must contain the file, after links are resolved.
+        name: Path of the file, relative to the folder.
+        shape: Shape of the contents; odd entries are left out.
+        notices: List to which a notice is appended if the file is missing, damaged or has odd
+            entries.
     """
     notices = [] if notices is None else notices
     most = LARGEST_TEXT if name.endswith(".json") else LARGEST_YAML
@@ -47,7 +48,7 @@ def shown_record(
 
 
 def shown_text(folder: Path, name: str, notices: list[str], most: int = LARGEST_TEXT) -> str | None:
-    """A file's text, of at most so many bytes; None where it can't be read, which is noted."""
+    """Return a file's text of at most `most` bytes; None, with a notice, if it can't be read."""
     path = folder / name
     try:
         if leads_out(path, folder):
@@ -66,12 +67,12 @@ def shown_text(folder: Path, name: str, notices: list[str], most: int = LARGEST_
 def shown_curves(
     folder: Path, notices: list[str] | None = None, only: Sequence[str] = ()
 ) -> dict[str, Curve]:
-    """The columns of metrics.csv, each with the rows in which it has a number.
+    """Return the columns of metrics.csv, each with the rows in which it has a number.
 
     Args:
         folder: The run folder.
-        notices: Gets one, if the file is missing or damaged.
-        only: The names of the columns; all if empty.
+        notices: List to which a notice is appended if the file is missing or damaged.
+        only: Names of the columns to read; all if empty.
     """
     notices = [] if notices is None else notices
     content = shown_text(folder, METRICS_FILE, notices, LARGEST_TABLE)
@@ -122,10 +123,10 @@ def shown_curves(
 
 
 def number(content: object, *keys: str) -> float | None:
-    """The finite number in nested mappings; None where there is none.
+    """Return the finite number at nested keys; None if there is none.
 
-    What floats can't hold exactly comes as the nearest one, with which sums and products stay
-    numbers or become infinite, as none of whole numbers does.
+    A whole number that a float can't hold exactly is returned as the nearest float, so that sums
+    and products become infinite instead of growing without bound.
     """
     for key in keys:
         content = content.get(key) if isinstance(content, Mapping) else None
@@ -136,14 +137,14 @@ def number(content: object, *keys: str) -> float | None:
 
 
 def mapping(content: object, *keys: str) -> Mapping[str, Any]:
-    """The mapping in nested mappings; an empty one where there is none."""
+    """Return the mapping at nested keys; an empty one if there is none."""
     for key in keys:
         content = content.get(key) if isinstance(content, Mapping) else None
     return content if isinstance(content, Mapping) else {}
 
 
 def parsed(name: str, content: str | None, shape: Shape, notices: list[str]) -> Mapping[str, Any]:
-    """What of a text in JSON or YAML, by the name of its file, can be shown."""
+    """Parse a text as JSON or YAML, by its file's name, and return the part that can be shown."""
     if not content:
         return {}
     odd: list[str] = []
@@ -169,6 +170,6 @@ def _number(cell: str, kind: type[int] | type[float]) -> float | None:
 
 
 def miou(evaluation: Mapping[str, Any] | None) -> float | None:
-    """An evaluation's mIoU as a fraction; None if there is none, as without labelled pixels."""
+    """Return an evaluation's mIoU as a fraction; None if there is none (no labelled pixels)."""
     value = (evaluation or {}).get("miou")
     return value if is_finite(value) else None

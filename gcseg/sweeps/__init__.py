@@ -1,1 +1,1 @@
-"""Many trainings at once: each job a process of its own, and a ledger of what became of it."""
+"""Many trainings at once: a process for each job, and a ledger of the outcomes."""

@@ -1,4 +1,4 @@
-"""python -m gcseg.sweeps: list sweeps, show one as it runs, compare two settings."""
+"""python -m gcseg.sweeps: list sweeps, show a running one, compare two settings."""
 
 from gcseg.commands.sweeps import main
 

@@ -1,4 +1,4 @@
-"""One process that does one job of a sweep or several, and what the ledger learns of it."""
+"""A process that runs one or several jobs of a sweep, and its entries in the ledger."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from gcseg.sweeps.ledger import Job, Ledger
 from gcseg.sweeps.process import JobProcess
 
 SECONDS_BETWEEN_LOOKS = 5.0
-"""At the curves of a training."""
+"""Seconds between two looks at the curves of a training."""
 
 
 class Attempt:
-    """A job process on behalf of jobs that share a training.
+    """A job process for jobs that share a training.
 
     Args:
-        ledger: Has the jobs, which are this process's to run.
-        jobs: The jobs; the first one's folder gets the console log.
+        ledger: Ledger with the jobs, which this process has claimed.
+        jobs: The jobs; the console log goes to the folder of the first one.
         cfg: Settings of the process, with all modes that the jobs ask for.
-        folder: The sweep's.
-        working_folder: That the paths among the settings are relative to.
-        environment: Variables that the process gets.
+        folder: Folder of the sweep.
+        working_folder: Folder that the paths in the settings are relative to.
+        environment: Additional environment variables of the process.
 
     Raises:
         GcsegError: The process can't be started, or a setting is wrong.
@@ -59,7 +59,7 @@ class Attempt:
         )
 
     def poll(self) -> bool:
-        """Whether it still runs; tells the ledger of new validations and ends what is hopeless.
+        """Enter new validations, prune a hopeless training, and return whether the process runs.
 
         Raises:
             OutputError: The ledger can't be written.
@@ -75,7 +75,7 @@ class Attempt:
         return running
 
     def finish(self) -> list[Job]:
-        """Enter what became of the jobs, once the process has ended.
+        """Enter the outcomes of the jobs in the ledger, after the process has ended.
 
         Raises:
             OutputError: The ledger can't be written.
@@ -102,11 +102,11 @@ class Attempt:
 
     @property
     def last_miou(self) -> float | None:
-        """Of the last validation; None before the first."""
+        """The mIoU of the last validation, a fraction; None before the first."""
         return self._seen[max(self._seen)] if self._seen else None
 
     def _report(self) -> bool:
-        """Pass on the validations; whether there are new ones."""
+        """Enter new validations in the ledger, and return whether there are any."""
         found = self.process.validations()
         new = {step: miou for step, miou in found.items() if self._seen.get(step) != miou}
         for step, miou in sorted(new.items()):
@@ -116,7 +116,7 @@ class Attempt:
         return bool(new)
 
     def _hopeless(self) -> bool:
-        """Whether the pruner of the sweep gives the training up."""
+        """Return whether the sweep's pruner gives the training up."""
         if self._pruner is None or max(self._seen) >= self._cfg["iters"]:
             return False
         from gcseg.sweeps.pruning import should_prune
@@ -127,5 +127,5 @@ class Attempt:
 
 
 def job_folder(folder: Path, job: Job) -> Path:
-    """Where a job of a sweep keeps its settings, console log and outcome."""
+    """Return the folder of a job's settings, console log and outcome."""
     return folder / "jobs" / str(job.number)

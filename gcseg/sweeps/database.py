@@ -1,4 +1,4 @@
-"""The SQLite file of a sweep: opened only where it does nothing but hold a ledger's tables."""
+"""The SQLite file of a sweep, opened only if it holds a ledger's tables and nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from urllib.parse import quote
 from gcseg.system.records import LARGEST_TEXT, RecordError
 
 SECONDS_TO_WAIT = 60.0
-"""For another process's transaction, which takes milliseconds; network file systems are slow."""
+"""Seconds to wait for another process's transaction, which takes milliseconds; network file systems
+are slow."""
 TABLES = """
 CREATE TABLE IF NOT EXISTS jobs (
     key TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, overrides TEXT NOT NULL,
@@ -27,41 +28,41 @@ CREATE TABLE IF NOT EXISTS reports (
     key TEXT NOT NULL, step INTEGER NOT NULL, miou REAL NOT NULL, PRIMARY KEY (key, step)
 );
 """
-"""Of a ledger."""
+"""Definitions of a ledger's tables."""
 
 _LIMIT_LENGTH = 0
-"""SQLITE_LIMIT_LENGTH of sqlite3.h, of bytes in a row."""
+"""SQLITE_LIMIT_LENGTH of sqlite3.h, the limit on bytes in a row."""
 _JOURNAL = bytes.fromhex("d9d505f920a163d7")
-"""The beginning of a journal. From byte 16 on come, in 32 bits each, the pages that the file had
-before the transaction, the bytes of a sector and those of a page; 0 for the file's own. Source:
+"""First bytes of a journal. From byte 16 on it has three 32-bit numbers: the file's pages before
+the transaction, the bytes of a sector and the bytes of a page (0 for the file's page size). Source:
 `readJournalHdr` of pager.c of SQLite."""
 _LARGEST_PAGE = 65536
-"""Bytes of a page of any SQLite file."""
+"""Most bytes of a page of an SQLite file."""
 _JOURNAL_OF_SEVERAL = _JOURNAL
-"""The end of such a journal. Source: pager.c of SQLite, `readSuperJournal`."""
+"""Last bytes of a journal of several databases. Source: `readSuperJournal` of pager.c of SQLite."""
 _LEAST_STEPS = 2_000_000
 _STEPS_PER_BYTE = 4
-"""Instructions of SQLite's virtual machine in one connection, by the file's size: a row of a ledger
-has 200 bytes and more, and takes 20."""
+"""Most instructions of SQLite's virtual machine in one connection, per byte of the file: a row of a
+ledger has 200 bytes or more and takes 20 instructions."""
 _STEPS_AT_ONCE = 1000
 _LEAST_BYTES_OF_ROW = 15
-"""A ledger's row without its texts."""
+"""Bytes of a ledger's row without its texts, at least."""
 
 
 @contextmanager
 def connected(path: Path, mode: str = "rwc") -> Iterator[sqlite3.Connection]:
-    """A connection to a file, in which everything ends.
+    """Connect to a file, with a limit on the work of all statements.
 
-    The pages of a file that someone made for it may lead to one another so that a few thousand
-    bytes are billions of rows.
+    In a maliciously made file, pages may refer to one another so that a few thousand bytes stand
+    for billions of rows.
 
     Args:
-        path: The file.
-        mode: Of SQLite: `ro`, `rw`, or `rwc`, which makes it if it is missing.
+        path: Path of the file.
+        mode: Open mode of SQLite: `ro`, `rw`, or `rwc`, which creates a missing file.
 
     Raises:
         RecordError: A statement took more work than the file's size accounts for.
-        sqlite3.Error: It can't be used.
+        sqlite3.Error: The file can't be used.
     """
     address = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
     left = _LEAST_STEPS + _STEPS_PER_BYTE * (path.stat().st_size if path.exists() else 0)
@@ -76,7 +77,7 @@ def connected(path: Path, mode: str = "rwc") -> Iterator[sqlite3.Connection]:
     ) as database:
         database.row_factory = sqlite3.Row
         database.set_progress_handler(is_spent, _STEPS_AT_ONCE)
-        if hasattr(database, "setlimit"):  # from Python 3.11 on
+        if hasattr(database, "setlimit"):  # since Python 3.11
             database.setlimit(_LIMIT_LENGTH, LARGEST_TEXT)
         try:
             yield database
@@ -89,10 +90,10 @@ def connected(path: Path, mode: str = "rwc") -> Iterator[sqlite3.Connection]:
 def rows_of(
     database: sqlite3.Connection, statement: str, parameters: Sequence[object] = ()
 ) -> Iterator[sqlite3.Row]:
-    """The rows of a query, which are no more than the file can hold.
+    """Yield the rows of a query, at most as many as the file can hold.
 
     Raises:
-        RecordError: They are, as where pages stand for several.
+        RecordError: There are more rows, as in a file whose pages are used several times.
         sqlite3.Error: The query fails.
     """
     (pages,), (size,) = (
@@ -108,14 +109,14 @@ def rows_of(
 
 
 def check_file(path: Path) -> None:
-    """Check that SQLite can open a file without waiting, and will touch no other.
+    """Check that SQLite can open a file without waiting and touches no other file.
 
     Raises:
-        RecordError: It is no database, or SQLite would do elsewhere what it or its journal says, or
-            make it larger.
+        RecordError: It is no database, or it or its journal would make SQLite change another file
+            or enlarge this one.
     """
     size = restored = 0
-    for place in (journal(path), path):  # in this order, as another process may add pages
+    for place in (journal(path), path):  # in this order: another process may add pages
         try:
             descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -138,24 +139,24 @@ def check_file(path: Path) -> None:
         if head.startswith(_JOURNAL) and len(head) == 28:
             pages, _, page_size = struct.unpack(">III", head[16:])
             restored = pages * (page_size or _LARGEST_PAGE)
-        # Its end would be the name of a file, which SQLite removes.
+        # Such a journal ends with the name of a file, which SQLite would remove.
         if end == _JOURNAL_OF_SEVERAL:
             raise RecordError(f"{place.name} is of several databases")
-    # SQLite gives the file the size that the journal says; that of a ledger never was larger.
+    # SQLite restores the size given in the journal; a ledger was never larger before.
     if restored > size:
         raise RecordError(f"{journal(path).name} would make it larger than it is")
 
 
 def journal(path: Path) -> Path:
-    """Where SQLite keeps what a transaction changes, until it is done."""
+    """Return the path of SQLite's journal, which exists during a transaction."""
     return path.with_name(f"{path.name}-journal")
 
 
 def check_tables(database: sqlite3.Connection) -> None:
-    """Check that a file holds a ledger's tables and nothing that acts when they are used.
+    """Check that a file holds a ledger's tables only, without triggers and the like.
 
     Raises:
-        RecordError: It holds others: views, triggers and computed columns can run for ever.
+        RecordError: It holds something else; views, triggers and computed columns can run for ever.
     """
     if _tables(database) != _known_tables():
         raise RecordError("it does not hold the tables of a sweep, and these alone")
@@ -169,6 +170,6 @@ def _known_tables() -> set[tuple[str, str, str]]:
 
 
 def _tables(database: sqlite3.Connection) -> set[tuple[str, str, str]]:
-    """What a database has, but for what SQLite makes by itself: kind, name and definition."""
+    """Return kind, name and definition of what a database holds, except SQLite's own entries."""
     found = database.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL")
     return {(str(kind), str(name), " ".join(str(sql).split())) for kind, name, sql in found}

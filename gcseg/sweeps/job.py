@@ -1,4 +1,4 @@
-"""A job of a multirun, as any of Hydra's launchers calls it: a process, watched to its end."""
+"""A job of a multirun, callable by any Hydra launcher: a process that is watched to its end."""
 
 from __future__ import annotations
 
@@ -34,23 +34,24 @@ SECONDS_BETWEEN_POLLS = 1.0
 
 
 def run_job(cfg: DictConfig, problem: str | None = None) -> float | None:
-    """Do a job of a multirun in a process of its own, and enter in the ledger what became of it.
+    """Run a job of a multirun in a separate process, and enter its outcome in the ledger.
 
-    A job that is done already is not run again. One whose training another process is at is left
-    to that process.
+    A job that is done already is not run again. If another process is running the same training,
+    the job is left to that process.
 
     Args:
-        cfg: The job's settings.
-        problem: Why they can't be run, in one line, if they can't.
+        cfg: Settings of the job.
+        problem: Reason why the settings can't be run, in one line; None if they can.
 
     Returns:
-        The mIoU, a fraction, under the first mode of test-time augmentation; of a job that was
-        pruned, the last of its validations; None if there is neither.
+        The mIoU, a fraction, under the first mode of test-time augmentation; for a pruned job, that
+        of its last validation; None if there is neither.
 
     Raises:
         OutputError: The sweep's folder can't be written.
         KeyboardInterrupt: Ctrl-C; the training has saved and left.
-        SystemExit: Another signal did the same, and nobody but this job wanted it.
+        SystemExit: Another signal; the training has saved and left, and no handler was installed
+            for the signal.
     """
     folder, working_folder = folders()
     hydra = HydraConfig.get()
@@ -62,7 +63,7 @@ def run_job(cfg: DictConfig, problem: str | None = None) -> float | None:
     job = enter(ledger, cfg, int(hydra.job.num), list(hydra.overrides.task), problem)
     if problem is not None or not is_left_to_do(job, cfg.retry_failed):
         return miou(ledger, job)
-    # Written before it is claimed, as another process may have to do it.
+    # Written before the claim, as another process may have to run the job.
     with atomic_write(job_folder(folder, job) / CONFIG_FILE) as file:
         file.write(yaml.safe_dump(plain(cfg), sort_keys=False).encode())
     if not ledger.claim(job.key, log=job_folder(folder, job) / "console.log"):
@@ -76,7 +77,7 @@ def run_job(cfg: DictConfig, problem: str | None = None) -> float | None:
 
 
 def _given(path: Path) -> Mapping[str, Any]:
-    """The settings that a job has been given.
+    """Read the settings that a job was given.
 
     Raises:
         OutputError: They can't be read.
@@ -93,7 +94,7 @@ def _given(path: Path) -> Mapping[str, Any]:
 def enter(
     ledger: Ledger, cfg: DictConfig, number: int, overrides: list[str], problem: str | None
 ) -> Job:
-    """Enter a job in the ledger; as failed, if its settings can't be run.
+    """Enter a job in the ledger, as failed if its settings can't be run.
 
     Raises:
         OutputError: The ledger can't be written.
@@ -112,7 +113,7 @@ def enter(
 
 
 def _read(cfg: DictConfig, name: str) -> Any:
-    """A setting of a configuration in which some are wrong; None if it is one of those."""
+    """Return a setting of a partly wrong configuration; None if the setting itself is wrong."""
     try:
         value = OmegaConf.select(cfg, name)
         return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
@@ -121,17 +122,17 @@ def _read(cfg: DictConfig, name: str) -> Any:
 
 
 def is_left_to_do(job: Job, retry_failed: bool) -> bool:
-    """Whether a job has to be run, now that the same sweep is asked for again."""
+    """Return whether a job still has to be run when its sweep is started again."""
     if job.state == "failed":
         return retry_failed
-    if job.state == "done":  # unless what it made was removed since
+    if job.state == "done":  # unless its results were removed since
         results = "" if job.run is None else os.path.join(job.run, RESULTS_FILE)  # noqa: PTH118
-        return not os.path.isfile(results)  # noqa: PTH113  # which takes names of any length
+        return not os.path.isfile(results)  # noqa: PTH113  # takes names of any length
     return job.state != "pruned"
 
 
 def miou(ledger: Ledger, job: Job) -> float | None:
-    """What a job came to, as a fraction; None for one that has no score.
+    """Return the mIoU of a job, a fraction; None if it has no score.
 
     Raises:
         OutputError: The ledger can't be read.
@@ -146,7 +147,7 @@ def miou(ledger: Ledger, job: Job) -> float | None:
 
 
 def folders() -> tuple[Path, Path]:
-    """The sweep's folder, and the working folder that the command was given in."""
+    """Return the sweep's folder and the working folder in which the command was given."""
     hydra = HydraConfig.get()
     working_folder = Path(hydra.runtime.cwd)
     return working_folder / hydra.sweep.dir, working_folder
@@ -155,7 +156,7 @@ def folders() -> tuple[Path, Path]:
 def _work(
     ledger: Ledger, job: Job, cfg: Mapping[str, Any], folder: Path, working_folder: Path
 ) -> None:
-    """Do a job to its end."""
+    """Run a job to its end."""
     attempt = Attempt(ledger, [job], cfg, folder, working_folder)
     with forwarding(lambda _: attempt.process.stop("interrupted"), attempt.process.kill):
         while attempt.poll():
@@ -164,7 +165,7 @@ def _work(
 
 
 def _run_rank(ledger: Ledger, cfg: DictConfig, folder: Path, working_folder: Path) -> None:
-    """Do another process's part of a training whose processes the launcher has started."""
+    """Run a further rank of a training whose processes the launcher has started."""
     key = job_record(cfg, [])["key"]
     known = next((job for job in ledger.jobs() if job.key == key), None)
     if known is not None and not is_left_to_do(known, cfg.retry_failed):
@@ -180,18 +181,18 @@ def _run_rank(ledger: Ledger, cfg: DictConfig, folder: Path, working_folder: Pat
 
 @contextmanager
 def forwarding(stop: Callable[[int], None], kill: Callable[[], None]) -> Iterator[list[int]]:
-    """While a job runs, pass signals on to it; afterwards, do what they meant before.
+    """Pass signals on to a job while it runs; afterwards, handle them as before.
 
-    What was installed before, as by a cluster's launcher that puts the job in its queue again, is
-    called when the job has saved and left. Where nothing was, this process ends.
+    A handler that was installed before, as by a cluster's launcher that requeues the job, is called
+    when the job has saved and left. Without such a handler, this process ends.
 
     Args:
-        stop: Called with the first signal.
-        kill: Called at a second Ctrl-C.
+        stop: Function that is called with the number of the first signal.
+        kill: Function that is called at a second Ctrl-C.
 
     Raises:
-        KeyboardInterrupt: It was Ctrl-C.
-        SystemExit: It was another signal, for which nothing was installed.
+        KeyboardInterrupt: The signal was Ctrl-C.
+        SystemExit: The signal was another one, for which no handler was installed.
     """
     received: list[int] = []
     before: dict[int, Any] = {}
@@ -205,7 +206,7 @@ def forwarding(stop: Callable[[int], None], kill: Callable[[], None]) -> Iterato
             kill()
         received.append(number)
 
-    if threading.current_thread() is threading.main_thread():  # others get no signals
+    if threading.current_thread() is threading.main_thread():  # other threads get no signals
         for wanted in SIGNALS:
             if signal.getsignal(wanted) is not signal.SIG_IGN:
                 before[wanted] = signal.signal(wanted, receive)

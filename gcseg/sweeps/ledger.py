@@ -1,4 +1,4 @@
-"""What became of each job of a sweep, in one SQLite file that several processes write."""
+"""The ledger of a sweep's jobs and their outcomes: one SQLite file for several processes."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ from gcseg.system.text import shown
 State = Literal["pending", "running", "done", "failed", "pruned", "interrupted"]
 
 SECONDS_UNTIL_LOST = 180.0
-"""Without a sign of life from a job's owner on another machine."""
+"""Seconds without a sign of life after which a job's owner on another machine counts as gone."""
 
 _ALL_JOBS = "SELECT * FROM jobs ORDER BY number"
 _MOST_TOLD = 10
-"""Jobs with odd entries of which each is told."""
+"""Number of jobs with odd entries that get a notice each."""
 _REPORT = Entries({"key": TEXT, "step": COUNT, "miou": FRACTION}, needed=["key", "step", "miou"])
 
 
@@ -56,17 +56,17 @@ class Job:
     """One job of a sweep.
 
     Args:
-        key: Fingerprint of its resolved settings.
-        number: From 0, in the order of the sweep.
-        overrides: As given: `("backbone=r18", "iters=20", "tta=flip")`.
+        key: Fingerprint of the resolved settings.
+        number: Number in the order of the sweep, from 0.
+        overrides: Overrides as given: `("backbone=r18", "iters=20", "tta=flip")`.
         training: Fingerprint of what decides the training: jobs that share it train once.
         settings: backbone, head, dataset (names), iters, seed, modes (names of tta modes).
-        state: How far it is.
-        run: Its run folder, once that is known.
-        evaluations: By mode, as results.json holds them.
-        error: What went wrong, in one line.
-        log: Its console log.
-        seconds: That its process took.
+        state: State of the job.
+        run: Path of the run folder, once it is known.
+        evaluations: Evaluation records by mode, as in results.json.
+        error: Error in one line.
+        log: Path of the console log.
+        seconds: Seconds that the process took.
     """
 
     key: str
@@ -83,22 +83,22 @@ class Job:
 
     @property
     def miou(self) -> float | None:
-        """Under its first mode, a fraction; None if it has no score."""
+        """The mIoU under the job's first mode, a fraction; None if it has no score."""
         return miou((self.evaluations or {}).get(next(iter(self.settings["modes"]), "")))
 
 
 class Ledger:
     """The jobs of a sweep.
 
-    Holds no open file, so that it can be sent to other processes and machines. It is read strictly,
-    as jobs are taken from it; `shown_jobs` is for who only looks.
+    Holds no open file, so that it can be sent to other processes and machines. The file is read
+    strictly, as jobs are taken from it; `shown_jobs` reads it leniently, to show it.
 
     Args:
-        path: The SQLite file; made if it is missing.
+        path: The SQLite file; created if it is missing.
 
     Raises:
-        OutputError: The file can't be written, is no ledger or holds what none does. So do all
-            methods.
+        OutputError: The file can't be written, is no ledger or holds odd entries. All methods raise
+            it too.
     """
 
     def __init__(self, path: Path) -> None:
@@ -113,15 +113,15 @@ class Ledger:
             check_tables(database)
 
     def jobs(self) -> list[Job]:
-        """All jobs, by number."""
+        """Return all jobs, by number."""
         with self._transaction("BEGIN") as database:
             return [_job(row) for row in rows_of(database, _ALL_JOBS)]
 
     def job(self, key: str) -> Job:
-        """One job.
+        """Return one job.
 
         Raises:
-            KeyError: There is none of this key.
+            KeyError: No job has this key.
         """
         with self._transaction("BEGIN") as database:
             row = database.execute("SELECT * FROM jobs WHERE key = ?", (key,)).fetchone()
@@ -138,13 +138,13 @@ class Ledger:
         training: str,
         settings: Mapping[str, Any],
     ) -> Job:
-        """Enter a job, if it is new; one that is known stays as it is.
+        """Enter a new job; a known one is not changed.
 
-        Its number is the one given or, where another job has that, the next free one.
+        A new job gets the given number or, if another job has it, the next free one.
         """
         overrides = list(overrides)
         with self._transaction() as database:
-            # The same words meant something else before a file of settings was changed.
+            # The same overrides meant other settings before a configuration file was changed.
             others = "SELECT * FROM jobs WHERE key != ? AND state != 'running'"
             same = [row["key"] for row in rows_of(database, others, (key,))
                     if sorted(_job(row).overrides) == sorted(overrides)]  # fmt: skip
@@ -165,10 +165,10 @@ class Ledger:
         return self.job(key)
 
     def claim(self, key: str, *, log: Path | None = None) -> bool:
-        """Make a job this process's to run, unless its training is in the hands of another.
+        """Claim a job for this process, unless another process is running its training.
 
-        A job that can't be had is handed over: who runs its training takes it up afterwards with
-        `take_over`. A training whose process died counts as nobody's.
+        A job that can't be claimed is handed over: the process that runs its training takes it up
+        afterwards with `take_over`. A training whose process died can be claimed.
         """
         with self._transaction() as database:
             rows = rows_of(
@@ -187,7 +187,7 @@ class Ledger:
             return True
 
     def take_over(self, key: str) -> Job | None:
-        """Claim the next job that was handed over to who ran a job, once that is finished."""
+        """Claim the next job that was handed over to a finished job's process; None if none."""
         with self._transaction() as database:
             row = database.execute(
                 "SELECT key, handed_over, state FROM jobs WHERE training ="
@@ -195,13 +195,13 @@ class Ledger:
                 " ORDER BY state != 'running', number",
                 (key,),
             ).fetchone()
-            if row is None or row["state"] == "running":  # of whoever will take the others over
+            if row is None or row["state"] == "running":  # its process takes the others over
                 return None
             _start(database, row["key"], None)
         return self.job(row["key"])
 
     def show_life(self, keys: Iterable[str], *, run: str | None = None) -> None:
-        """Note that running jobs still do, and their run folder as soon as it is known."""
+        """Note that jobs are still running, and their run folder once it is known."""
         with self._transaction() as database:
             for key in keys:
                 database.execute(
@@ -220,7 +220,7 @@ class Ledger:
         log: Path | None = None,
         seconds: float | None = None,
     ) -> None:
-        """Enter what became of a job."""
+        """Enter the outcome of a job."""
         with self._transaction() as database:
             database.execute(
                 "UPDATE jobs SET state = ?, run = coalesce(?, run), evaluations = ?, error = ?,"
@@ -237,7 +237,7 @@ class Ledger:
             )
 
     def settle(self) -> None:
-        """Count jobs as interrupted whose process is gone, as at the start of a sweep."""
+        """Mark jobs whose process is gone as interrupted, at the start of a sweep."""
         with self._transaction() as database:
             running = "SELECT key, owner, alive FROM jobs WHERE state = 'running'"
             for row in list(rows_of(database, running)):
@@ -249,15 +249,15 @@ class Ledger:
         """Enter a validation during training.
 
         Args:
-            key: The job's.
-            step: Optimizer steps done.
-            miou: A fraction.
+            key: Key of the job.
+            step: Number of optimizer steps done.
+            miou: Validation mIoU, a fraction.
         """
         with self._transaction() as database:
             database.execute("INSERT OR REPLACE INTO reports VALUES (?, ?, ?)", (key, step, miou))
 
     def reports(self) -> dict[str, dict[int, float]]:
-        """The validations of each job that had any: mIoU as a fraction, by step."""
+        """Return the validations of each job that has any: mIoU as a fraction, by step."""
         found: dict[str, dict[int, float]] = {}
         with self._transaction("BEGIN") as database:
             for row in rows_of(database, "SELECT * FROM reports ORDER BY key, step"):
@@ -269,14 +269,14 @@ class Ledger:
     def _transaction(
         self, begin: str = "BEGIN IMMEDIATE", *, known: bool = True
     ) -> Iterator[sqlite3.Connection]:
-        """A connection for one short transaction, which others wait for.
+        """Open a connection for one short transaction, for which other processes wait.
 
-        The journal is SQLite's usual one, a file: its faster one (WAL) needs memory that machines
-        on one file system don't share.
+        The journal is SQLite's default one, a file: the faster one (WAL) needs memory that machines
+        on a shared file system don't share.
 
         Args:
-            begin: The statement.
-            known: Whether the tables must be there.
+            begin: Statement that begins the transaction.
+            known: Whether the tables must exist already.
         """
         try:
             check_file(self.path)
@@ -294,19 +294,20 @@ class Ledger:
 
 
 def shown_jobs(path: Path, notices: list[str]) -> list[Job]:
-    """The jobs of a ledger by number, as far as they can be shown.
+    """Return the jobs of a ledger by number, as far as they can be shown.
 
     Args:
         path: The SQLite file.
-        notices: Gets one for each of the first jobs that have odd entries, or are left out for
-            them, and one on those that are left out for their number.
+        notices: List to which a notice is appended for each of the first jobs that have odd entries
+            or are left out because of them, and one on jobs that are left out because there are
+            too many.
 
     Raises:
-        OutputError: It can't be read, or is no ledger.
+        OutputError: The file can't be read, or is no ledger.
     """
     try:
         check_file(path)
-        mode = "rw" if journal(path).exists() else "ro"  # what a kill has left is undone
+        mode = "rw" if journal(path).exists() else "ro"  # a killed process's transaction is undone
         with connected(path, mode) as database:
             database.text_factory = lambda content: content.decode(errors="replace")
             database.execute("BEGIN")
@@ -341,12 +342,12 @@ def shown_jobs(path: Path, notices: list[str]) -> list[Job]:
 
 
 def owner() -> str:
-    """This process, as the ledger names it: its machine, its number, and when it was started."""
+    """Return this process's name in the ledger: machine, process number and start time."""
     return f"{socket.gethostname()} {os.getpid()} {_start_of(os.getpid())}"
 
 
 def _lives(name: str | None, alive: float | None) -> bool:
-    """Whether a job's owner still does."""
+    """Return whether a job's owner is still alive."""
     if name is None or alive is None:
         return False
     found = re.fullmatch(r"(\S+) ([1-9]\d{0,8}) (\S+)", name) if isinstance(name, str) else None
@@ -358,15 +359,15 @@ def _lives(name: str | None, alive: float | None) -> bool:
             os.kill(int(process), 0)
         except ProcessLookupError:
             return False
-        except PermissionError:  # another user's
+        except PermissionError:  # another user's process
             pass
-        if start != _start_of(int(process)):  # its number is another's by now
+        if start != _start_of(int(process)):  # the number now belongs to another process
             return False
     return time.time() - alive < SECONDS_UNTIL_LOST
 
 
 def _start_of(process: int) -> str:
-    """When a process was started, in ticks of the machine's clock; "-" where that is not told."""
+    """Return a process's start time in ticks of the machine's clock; "-" if it is not known."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
@@ -388,7 +389,7 @@ def _interrupt(database: sqlite3.Connection, key: str) -> None:
 
 
 def _job(row: sqlite3.Row) -> Job:
-    """A job as the ledger holds it.
+    """Read a job from a row of the ledger.
 
     Raises:
         RecordError: An entry is odd.
@@ -401,7 +402,7 @@ def _job(row: sqlite3.Row) -> Job:
 
 
 def _shown_job(row: sqlite3.Row, odd: list[str]) -> Job | None:
-    """A job without its odd entries, which `odd` gets; None where they make it no job."""
+    """Read a job without its odd entries, which go to `odd`; None if too little is left."""
     columns = {name: row[name] for name in JOB.shapes}
     for name in ("overrides", "settings", "evaluations"):
         if columns[name] is not None:

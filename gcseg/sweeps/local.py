@@ -1,4 +1,4 @@
-"""The jobs of a multirun on this machine, each a process with GPUs of its own."""
+"""Running the jobs of a multirun on this machine, each as a process with its own GPUs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SECONDS_BETWEEN_POLLS = 0.5
 
 @dataclass(frozen=True)
 class Request:
-    """A job as the command line asks for it.
+    """A job that the command line asks for.
 
     Args:
-        number: In the sweep, from 0.
-        overrides: As given.
-        cfg: Its settings.
-        problem: Why they can't be run, in one line, if they can't.
+        number: Number in the sweep, from 0.
+        overrides: Overrides as given.
+        cfg: Settings of the job.
+        problem: Reason why the settings can't be run, in one line; None if they can.
     """
 
     number: int
@@ -42,7 +42,7 @@ class Request:
 
 @dataclass
 class _Work:
-    """A process to be: its settings, the jobs that it does, and how many GPUs it needs."""
+    """A process to start: its settings, the jobs that it runs, and the number of GPUs it needs."""
 
     cfg: dict[str, Any]
     jobs: list[Job]
@@ -59,28 +59,28 @@ class _Running:
 def run_jobs(requests: Sequence[Request], folder: Path, at_once: int) -> list[float | None]:
     """Run jobs to their end; one that fails does not end the others.
 
-    Jobs that differ in their modes of test-time augmentation alone share a process. Jobs that are
+    Jobs that differ only in their modes of test-time augmentation share a process. Jobs that are
     done already are not run again.
 
     Args:
         requests: The jobs.
-        folder: The sweep's.
-        at_once: How many processes, as far as there are GPUs.
+        folder: Folder of the sweep.
+        at_once: Number of processes at a time, as far as there are GPUs.
 
     Returns:
-        What `run_job` says of each.
+        The return value of `run_job` for each.
 
     Raises:
         GcsegError: The folder can't be written, or jobs ask for more GPUs than there are.
         KeyboardInterrupt: Ctrl-C; the trainings have saved and left.
-        SystemExit: Another signal did the same.
+        SystemExit: Another signal; the trainings have saved and left.
     """
     if not isinstance(at_once, int) or isinstance(at_once, bool) or at_once < 1:
         raise ConfigError(f"hydra.launcher.jobs={at_once}", "give a whole number, 1 or more")
     valid = [plain(request.cfg) for request in requests if request.problem is None]
     gpus = visible_gpus() if any(cfg["accelerator"] not in ("cpu", "mps") for cfg in valid) else []
     for cfg in valid:
-        gpus_needed(cfg, gpus)  # too many are an error before anything is run
+        gpus_needed(cfg, gpus)  # raises before any job is run if there are too few
     ledger = Ledger(folder / "ledger.sqlite")
     jobs = [
         enter(ledger, request.cfg, request.number, request.overrides, request.problem)
@@ -102,7 +102,7 @@ def run_jobs(requests: Sequence[Request], folder: Path, at_once: int) -> list[fl
 
 
 def _run(ledger: Ledger, waiting: list[_Work], folder: Path, at_once: int, gpus: list[str]) -> None:
-    """Start processes as there is room, and see them to their end."""
+    """Start processes as GPUs become free, and watch them to their end."""
     free = list(gpus)
     running: list[_Running] = []
 
@@ -138,20 +138,20 @@ def _run(ledger: Ledger, waiting: list[_Work], folder: Path, at_once: int, gpus:
 
 
 def _next(waiting: list[_Work], running: list[_Running], at_once: int, free: int) -> _Work | None:
-    """The first that there is room for; none beside another of the same training."""
+    """Return the next process that may start: GPUs are free, and its training does not run yet."""
     if len(running) >= at_once:
         return None
     trainings = {job.training for one in running for job in one.work.jobs}
     for work in waiting:
         if work.need > free:
-            return None  # those after it don't get ahead, or it would wait for ever
+            return None  # later ones may not overtake it, or it would wait for ever
         if work.jobs[0].training not in trainings:
             return work
     return None
 
 
 def _progress(running: list[_Running]) -> dict[str, Progress]:
-    """How far the jobs are that run."""
+    """Return the progress of the running jobs."""
     found = {}
     for one in running:
         progress = one.attempt.process.progress()
@@ -160,7 +160,7 @@ def _progress(running: list[_Running]) -> dict[str, Progress]:
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    """Return the GPUs that this process may use, as named in CUDA_VISIBLE_DEVICES."""
     import torch
 
     count = torch.cuda.device_count()
@@ -169,10 +169,10 @@ def visible_gpus() -> list[str]:
 
 
 def gpus_needed(cfg: Mapping[str, Any], gpus: Sequence[str]) -> int:
-    """How many of the GPUs a job takes.
+    """Return the number of GPUs that a job needs.
 
     Raises:
-        ConfigError: More than there are, or of several machines.
+        ConfigError: It needs more GPUs than there are, or several machines.
     """
     if cfg["num_nodes"] > 1:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""A job's side of the sweep that started it: what it reports, and leaving when it is gone."""
+"""A job's reports to the sweep that started it, and its exit when the sweep is gone."""
 
 from __future__ import annotations
 
@@ -17,31 +17,33 @@ from gcseg.system.launch import is_first_process
 from gcseg.system.text import say
 
 VARIABLE = "GCSEG_JOB_OUTCOME"
-"""Names the file that a job writes its outcome to; set by the sweep for its jobs."""
+"""Environment variable with the file for a job's outcome; set by the sweep for its jobs."""
 
 JOB = "GCSEG_JOB_PROCESS"
-"""The process that VARIABLE was meant for; what that starts finds both in its environment."""
+"""Environment variable with the process that VARIABLE is meant for; that process's children inherit
+both."""
 
 SECONDS_TO_LEAVE = 300.0
-"""For saving and leaving, once the sweep is gone."""
+"""Seconds to save and exit after the sweep is gone."""
 
 
 def in_sweep() -> bool:
-    """Whether a sweep has started this process, which has called `leave_with_sweep`."""
+    """Return whether a sweep started this process and it has called `leave_with_sweep`."""
     return VARIABLE in os.environ and os.environ.get(JOB) == str(os.getpid())
 
 
 def sweep_of_job() -> str | None:
-    """The name of the sweep that has started this process; None if none has."""
+    """Return the name of the sweep that started this process; None if none did."""
     return Path(os.environ[VARIABLE]).parents[2].name if in_sweep() else None
 
 
 def leave_with_sweep() -> None:
-    """Be a sweep's job, if one started this process: save and leave when the sweep is gone.
+    """Save and exit when the sweep that started this process is gone, if one did.
 
-    It is left as on SIGTERM. The sweep holds the other end of this process's standard input, which
-    closes with it even where it is killed, so that no job is left behind that holds devices and
-    run folders. What the job starts is no job of the sweep, whatever it finds in its environment.
+    The process exits as on SIGTERM. The sweep holds the other end of this process's standard input,
+    which closes even if the sweep is killed, so that no job stays behind and holds devices and run
+    folders. Processes that the job starts do not count as jobs, although they inherit its
+    environment.
     """
 
     def watch() -> None:
@@ -61,13 +63,13 @@ def leave_with_sweep() -> None:
 
 
 def report_to_sweep(run: Path, evaluations: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-    """Tell the sweep which run folder a job trains in, and in the end its scores by mode.
+    """Report a job's run folder to the sweep and, at the end, its scores by mode.
 
-    Nothing where no sweep asked, as in a training by itself.
+    Does nothing in a process that no sweep started.
 
     Args:
         run: The run folder.
-        evaluations: Records by mode, once they are there.
+        evaluations: Evaluation records by mode, once they exist.
 
     Raises:
         OutputError: The file can't be written.
@@ -76,11 +78,11 @@ def report_to_sweep(run: Path, evaluations: Mapping[str, Mapping[str, Any]] | No
 
 
 def report_progress(run: Path, progress: Mapping[str, Any]) -> None:
-    """Tell the sweep how far a job is; a disk that is full for it keeps no training.
+    """Report a job's progress to the sweep; a full disk does not stop the training.
 
     Args:
         run: The run folder.
-        progress: Step, steps in all, seconds left and last mIoU, as `RunProgress` has them.
+        progress: Step, total steps, seconds left and last mIoU, as in `RunProgress`.
     """
     with suppress(OutputError):
         _write({"run": str(run.absolute()), "evaluations": None, "progress": dict(progress)})

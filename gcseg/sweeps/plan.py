@@ -1,4 +1,4 @@
-"""What a sweep and its jobs are known by, and which jobs can share a process."""
+"""Identities of a sweep's jobs, and merging of jobs that can share a process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gcseg.runs.name import fingerprint, leave_out_neutral, training_settings
 
 
 def of_the_work(overrides: Iterable[str]) -> list[str]:
-    """The overrides that say what a job does, in their order."""
+    """Return the overrides that decide what a job does, in their order."""
     return [one for one in overrides if one.lstrip("+~").partition("=")[0] not in BOOKKEEPING_KEYS]
 
 
 def job_record(cfg: DictConfig, overrides: Iterable[str]) -> dict[str, Any]:
-    """What a ledger's entry of a job says: key, overrides, training and settings."""
+    """Return key, overrides, training and settings of a job for the ledger."""
     settings = plain(cfg)
     config = leave_out_neutral(settings)
     work = {key: value for key, value in config.items() if key not in BOOKKEEPING_KEYS}
@@ -41,16 +41,16 @@ def job_record(cfg: DictConfig, overrides: Iterable[str]) -> dict[str, Any]:
 
 
 def merged(configs: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], list[int]]]:
-    """Put jobs together that differ in their modes of test-time augmentation alone.
+    """Merge jobs that differ only in their modes of test-time augmentation.
 
-    What the modes share is predicted once then. Modes of one name and unlike values, and unlike
-    averages, stay apart.
+    Predictions that the modes share are then made once. Jobs are not merged if modes of one name
+    have different values, or if their averages differ.
 
     Args:
         configs: Resolved settings of the jobs.
 
     Returns:
-        Settings with all modes, and the places in `configs` of the jobs that they stand for.
+        Merged settings with all modes, each with the indices in `configs` of the merged jobs.
     """
     groups: list[tuple[dict[str, Any], list[int]]] = []
     for place, config in enumerate(configs):

@@ -1,4 +1,4 @@
-"""One training as a child process: started, watched, stopped, and what became of it."""
+"""A training as a child process: its start, progress, stop and outcome."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from gcseg.system.files import atomic_write, output_error
 from gcseg.system.records import RecordError, read_json
 
 COMMAND = (sys.executable, "-m", "gcseg.train", "--resolved")
-"""Takes the file of a job's settings."""
+"""Command of a job; the file of its settings is appended."""
 SECONDS_TO_LEAVE = 300.0
-"""For a training that is asked to save and leave, before it is killed."""
+"""Seconds between the request to save and exit and the kill of a training."""
 
 _CLASS = re.compile(r"^(\[rank\d+\]: *)?gcseg\.errors\.\w+: ")
-"""Of an error of ours, at the end of a traceback."""
+"""Pattern of the class name of one of gcseg's errors, at the end of a traceback."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is.
+    """The progress of a training.
 
     Args:
-        step: Optimizer steps done.
-        iters: Optimizer steps in all.
+        step: Number of optimizer steps done.
+        iters: Total number of optimizer steps.
         seconds_left: Seconds until the last step.
         miou: mIoU of the last validation, a fraction.
     """
@@ -54,14 +54,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a job's process.
+    """The outcome of a job's process.
 
     Args:
         state: done, failed, pruned or interrupted.
-        run: The run folder, if it came so far.
-        evaluations: Records by mode, if it is done.
-        error: What went wrong, in one line.
-        seconds: That it took.
+        run: Path of the run folder, if there is one.
+        evaluations: Evaluation records by mode, if the job is done.
+        error: Error in one line.
+        seconds: Seconds that the process took.
     """
 
     state: State
@@ -72,14 +72,14 @@ class Result:
 
 
 class JobProcess:
-    """A training in a process group of its own, which ends when this process does.
+    """A training in its own process group, which ends when this process does.
 
     Args:
-        config: Its resolved settings.
-        folder: Gets config.yaml, console.log (continued, where there is one) and outcome.json.
-        working_folder: That the paths among the settings are relative to.
-        environment: Variables that it gets beside this process's own.
-        timeout: Seconds after which it is stopped; None for never.
+        config: Resolved settings of the training.
+        folder: Folder for config.yaml, console.log (appended to if it exists) and outcome.json.
+        working_folder: Folder that the paths in the settings are relative to.
+        environment: Environment variables in addition to those of this process.
+        timeout: Seconds after which the training is stopped; None for never.
 
     Raises:
         OutputError: The folder can't be written.
@@ -109,7 +109,7 @@ class JobProcess:
                 self._log_start = log.tell()
                 self._child = subprocess.Popen(
                     [*COMMAND, folder / CONFIG_FILE],
-                    stdin=subprocess.PIPE,  # which closes when this process ends, however it does
+                    stdin=subprocess.PIPE,  # closes when this process ends, even if killed
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     cwd=working_folder,
@@ -123,11 +123,11 @@ class JobProcess:
 
     @property
     def seconds(self) -> float:
-        """Since it was started."""
+        """Seconds since the start."""
         return time.monotonic() - self._started
 
     def poll(self) -> bool:
-        """Whether it still runs; stops it when its time is over."""
+        """Return whether the process still runs, and stop it after its timeout."""
         if self._child.poll() is not None:
             return False
         if self._stopped is None and self.timeout is not None and self.seconds > self.timeout:
@@ -137,17 +137,17 @@ class JobProcess:
         return True
 
     def wait(self, seconds: float) -> None:
-        """Sleep, but not longer than it runs."""
+        """Sleep for some seconds, or until the process ends."""
         with suppress(subprocess.TimeoutExpired):
             self._child.wait(seconds)
 
     def stop(self, state: State, why: str | None = None, by: int = signal.SIGTERM) -> None:
-        """Ask it to save and leave.
+        """Ask the training to save and exit.
 
         Args:
-            state: What it counts as then.
-            why: The error, in one line.
-            by: The signal that it gets.
+            state: State of the job after that.
+            why: Error in one line.
+            by: Number of the signal that is sent.
         """
         if self._stopped is None:
             self._stopped, self._why = state, why
@@ -156,24 +156,24 @@ class JobProcess:
                 os.kill(self._child.pid, by)
 
     def kill(self) -> None:
-        """End it, and what it has started, at once."""
+        """Kill the process and those that it has started at once."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
 
     def told(self) -> dict[str, Any]:
-        """What the job has said so far: its run folder and, in the end, its scores."""
+        """Return the job's report so far: its run folder and, at the end, its scores."""
         try:
             return cleaned(read_json(self.outcome, within=self.outcome.parent), OUTCOME, []) or {}
-        except (OSError, RecordError):  # it is not there yet
+        except (OSError, RecordError):  # not written yet
             return {}
 
     def progress(self) -> Progress:
-        """How far it is, as it has reported last."""
+        """Return the progress that the job last reported."""
         told = self.told().get("progress") or {}
         return Progress(*(told.get(one.name) for one in fields(Progress)))
 
     def validations(self) -> dict[int, float]:
-        """Validation mIoU by optimizer steps done, as the run's metrics.csv has them."""
+        """Return the validation mIoU by optimizer steps done, from the run's metrics.csv."""
         from gcseg.runs.shown import shown_curves
 
         run = self.told().get("run")
@@ -183,7 +183,7 @@ class JobProcess:
                 if FRACTION.fits(value)}  # fmt: skip
 
     def result(self) -> Result:
-        """What became of it, once it has ended; ends what it has left behind."""
+        """Return the outcome of the ended process, and kill processes that it left behind."""
         status = self._child.wait()
         self.kill()
         if self._child.stdin is not None:
@@ -200,7 +200,7 @@ class JobProcess:
         return Result("failed", run, None, error, self.seconds)
 
     def _error(self, status: int) -> str:
-        """Why it failed, in one line."""
+        """Return the reason for the failure, in one line."""
         if status < 0:
             return f"killed by {_signal(-status)}"
         try:
@@ -215,10 +215,10 @@ class JobProcess:
 
 
 def _continued(path: Path) -> IO[bytes]:
-    """A console log to write on at its end; no link, nor a pipe, which would not open.
+    """Open a console log for appending; links and pipes are refused.
 
     Raises:
-        OSError: It can't be opened, or is no regular file.
+        OSError: The file can't be opened, or is no regular file.
     """
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):
@@ -228,7 +228,7 @@ def _continued(path: Path) -> IO[bytes]:
 
 
 def _signal(number: int) -> str:
-    """A signal's name; its number where it has none, as between SIGRTMIN and SIGRTMAX."""
+    """Return a signal's name; its number if it has none, as between SIGRTMIN and SIGRTMAX."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which trainings of a sweep are hopeless, as one of optuna's pruners judges."""
+"""Pruning of a sweep's hopeless trainings with a pruner of optuna."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ def should_prune(
     key: str,
     pruner: Any,
 ) -> bool:
-    """Whether to give up a training, judged by its last validation.
+    """Return whether to give up a training, judged by its last validation.
 
-    It is compared with trainings of the same dataset and length: in others, a step means another
-    place in the schedule of the learning rate. Jobs that share a training count once.
+    It is compared with trainings of the same dataset and length: in others, a step is at another
+    place in the learning rate schedule. Jobs that share a training count once.
 
-    The pruner is asked anew each time, from the ledger alone, so that every process of a sweep
-    comes to the same answer, on whatever machine it runs.
+    The pruner is run again each time, from the ledger only, so that all processes of a sweep, on
+    any machine, come to the same answer.
 
     Args:
         jobs: All jobs of the sweep.
         reports: Validation mIoU (fraction) by optimizer step, for each job that has any, by key.
-        key: Of the job in question.
-        pruner: One of optuna's.
+        key: Key of the job in question.
+        pruner: A pruner of optuna.
 
     Returns:
-        False too before the training's first validation.
+        Whether to give up; False before the training's first validation.
 
     Raises:
-        ConfigError: The pruner is none, or can't deal with a search for one number.
+        ConfigError: `pruner` is not a pruner, or can't deal with a search for one number.
     """
     (ours,) = (job for job in jobs if job.key == key)
     trainings: dict[str, list[Job]] = {}
@@ -55,14 +55,14 @@ def should_prune(
         study = optuna.create_study(
             study_name="sweep",  # Hyperband puts trials in brackets by this and their number
             sampler=optuna.samplers.RandomSampler(),
-            pruner=copy.deepcopy(pruner),  # some remember what they have seen
+            pruner=copy.deepcopy(pruner),  # some pruners keep a state
             direction="maximize",
         )
         trials = {training: study.ask() for training in trainings}
         for training, shared in trainings.items():
             if training != ours.training:
                 _replay(study, trials[training], shared, _curve(shared, reports))
-        # Asked once and not after each step, as the others were not as far then as they are now.
+        # Asked once and not for each step, when the others were not so far as they are now.
         trial = trials[ours.training]
         for step, miou in _curve(trainings[ours.training], reports).items():
             trial.report(miou, step)
@@ -72,11 +72,11 @@ def should_prune(
 def _replay(
     study: optuna.Study, trial: optuna.Trial, jobs: Sequence[Job], curve: Mapping[int, float]
 ) -> None:
-    """Tell a study what is known of a training."""
+    """Report a training's validations and state to a study."""
     from optuna.trial import TrialState
 
-    # Successive halving notes with a trial the values that it was chosen by, up to the first
-    # choice that it did not pass.
+    # Successive halving stores in a trial the values by which it was promoted, up to the first
+    # rung at which it was not.
     passed = True
     for step, miou in curve.items():
         trial.report(miou, step)
@@ -91,17 +91,17 @@ def _replay(
 
 
 def _curve(jobs: Sequence[Job], reports: Mapping[str, Mapping[int, float]]) -> dict[int, float]:
-    """The validations of jobs that share a training, in order."""
+    """Return the validations of jobs that share a training, in the order of steps."""
     found = {step: miou for job in jobs for step, miou in reports.get(job.key, {}).items()}
     return dict(sorted(found.items()))
 
 
 @contextmanager
 def _quiet_optuna() -> Iterator[Any]:
-    """Optuna without its messages about each study.
+    """Import optuna and silence its messages about each study.
 
     Raises:
-        ConfigError: It is not installed.
+        ConfigError: Optuna is not installed.
     """
     try:
         import optuna

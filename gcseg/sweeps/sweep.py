@@ -1,4 +1,4 @@
-"""A multirun from the command that starts it: its folder is held, and it is summed up."""
+"""Start and end of a multirun: its folder is locked, and its results are summed up."""
 
 from __future__ import annotations
 
@@ -24,39 +24,39 @@ from gcseg.system.terminal import announce
 from gcseg.system.text import say
 
 _GONE_ON_WITH = ("multirun.yaml", "ledger.sqlite", "jobs", "slurm")
-"""Of a sweep's folder: what is opened as it is there; other files are replaced."""
+"""Files of a sweep's folder that are opened to continue a sweep; other files are replaced."""
 
 _begun: list[tuple[Path, Path, ExitStack]] = []
-"""The folder, run root and lock of this process's sweep, from its start to its end."""
+"""Folder, run root and lock of this process's sweep, from its start to its end."""
 
 
 class SweepCallback(Callback):
-    """Begins a sweep when Hydra begins a multirun.
+    """Callback that begins a sweep when Hydra begins a multirun.
 
-    Its end is not Hydra's to tell, which says nothing when a sweep is interrupted.
+    Hydra calls nothing when a sweep is interrupted, so the end of a sweep is not handled here.
     """
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Take the sweep's folder, and count jobs as interrupted that a killed sweep has left.
+        """Lock the sweep's folder, and mark jobs that a killed sweep has left as interrupted.
 
         Raises:
-            SystemExit: Another process runs the sweep, the folder can't be written, or what is one
-                for all jobs is wrong.
+            SystemExit: Another process runs the sweep, the folder can't be written, or a setting
+                that all jobs share is wrong.
         """
         quiet_search(config)
         try:
             _check(config)
             _begin(Path(config.hydra.sweep.dir).absolute(), Path(config.run_root).absolute())
-        except GcsegError as error:  # which Hydra would turn into a warning
+        except GcsegError as error:  # Hydra would turn it into a warning
             say(f"error: {error}", error=True)
             raise SystemExit(1) from None
 
 
 def _check(config: DictConfig) -> None:
-    """Check what is one for all jobs, before any of them is run.
+    """Check the settings that all jobs must share, before any job is run.
 
     Raises:
-        ConfigError: It varies, or a value is wrong.
+        ConfigError: Such a setting varies, or its value is wrong.
     """
     given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     varied = {one.key_or_group: one.input_line for one in given if one.is_sweep_override()}
@@ -75,11 +75,11 @@ def _check(config: DictConfig) -> None:
 
 
 def quiet_search(config: DictConfig) -> None:
-    """Keep a search by optuna from what the table of jobs says already."""
+    """Silence those messages of an optuna search that repeat the table of jobs."""
     name = str(config.hydra.sweeper._target_)
     if not name.rpartition(".")[2].startswith("Optuna"):
         return
-    with suppress(ImportError):  # which is said where the sweeper is made
+    with suppress(ImportError):  # reported when the sweeper is created
         import optuna
 
         optuna.logging.set_verbosity(logging.WARNING)
@@ -100,10 +100,10 @@ def _begin(folder: Path, root: Path) -> None:
 
 
 def end(summarise: Callable[[Path, Sequence[Job], Path], None]) -> None:
-    """Sum up the sweep that this process has begun, whatever it came to.
+    """Sum up the sweep that this process has begun, whatever its outcome.
 
     Args:
-        summarise: Writes what is to be read of a sweep: takes its folder, all of its jobs and
+        summarise: Function that writes the summary of a sweep, given its folder, all its jobs and
             their run root.
 
     Raises:
@@ -114,7 +114,7 @@ def end(summarise: Callable[[Path, Sequence[Job], Path], None]) -> None:
     folder, root, held = _begun.pop()
     with held:
         jobs = Ledger(folder / "ledger.sqlite").jobs()
-        if not jobs:  # nothing could be composed: nothing stays
+        if not jobs:  # no configuration could be composed: leave no files
             for name in ("ledger.sqlite", "multirun.yaml"):
                 (folder / name).unlink(missing_ok=True)
             return
@@ -128,7 +128,7 @@ def end(summarise: Callable[[Path, Sequence[Job], Path], None]) -> None:
                 f"{len(left)} of {len(jobs)} jobs are left: the same command goes on with them"
                 + again
             )
-        # A search that has no score at all to choose from ends in an exception of its own.
+        # A search without any score to choose from ends in another exception already.
         if failed and (sys.exc_info()[0] is None or len(failed) == len(jobs)):
             say(f"error: {len(failed)} of {len(jobs)} jobs failed, see above", error=True)
             sys.exit(1)

@@ -1,4 +1,4 @@
-"""The jobs of a sweep on the terminal while they run; lines in a log."""
+"""The display of a sweep's running jobs: a table on a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _STYLES = {"running": "bold", "done": "green", "failed": "red", "interrupted": "
 
 
 class SweepTable:
-    """Shows a row per job on a terminal, and else a line for each that changes its state.
+    """A table with a row per job on a terminal, or else a line for each change of a job's state.
 
     Args:
-        known: Jobs whose states are no news.
-        console: Where to.
+        known: Jobs whose current states are not reported.
+        console: Console to write to; None for one on stderr.
     """
 
     def __init__(self, known: Sequence[Job] = (), console: TextConsole | None = None) -> None:
@@ -30,7 +30,7 @@ class SweepTable:
         self._states = {job.key: str(job.state) for job in known}
 
     def __enter__(self) -> SweepTable:
-        """Take the terminal."""
+        """Start the live table on a terminal."""
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -41,15 +41,15 @@ class SweepTable:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave the terminal with the last table on it."""
+        """Stop the live table and leave its last state on the terminal."""
         self._live.stop()
 
     def show(self, jobs: Sequence[Job], progress: Mapping[str, Progress]) -> None:
-        """Bring it up to date.
+        """Update the table.
 
         Args:
-            jobs: All of the sweep.
-            progress: How far those are that run, by key.
+            jobs: All jobs of the sweep.
+            progress: Progress of the running jobs, by key.
         """
         if self._console.is_terminal:
             self._live.update(sweep_table(jobs, progress), refresh=True)
@@ -68,7 +68,7 @@ class SweepTable:
 
 
 def sweep_table(jobs: Sequence[Job], progress: Mapping[str, Progress]) -> Table:
-    """A row per job: number, what varies, state, step, time left, mIoU in percent."""
+    """Return a row per job: number, varied settings, state, step, time left, mIoU in percent."""
     table = Table("job", "settings", "state", "step", "left", "mIoU, %")
     for column in table.columns[3:]:
         column.justify = "right"
@@ -88,7 +88,7 @@ def sweep_table(jobs: Sequence[Job], progress: Mapping[str, Progress]) -> Table:
 
 
 def varying(jobs: Sequence[Job]) -> list[str]:
-    """By job, those of its overrides that not all jobs have."""
+    """Return, for each job, the overrides that not all jobs have."""
     return [" ".join(own) for own in _own(jobs)]
 
 
@@ -98,7 +98,7 @@ def _own(jobs: Sequence[Job]) -> list[list[str]]:
 
 
 def _named(together: Sequence[tuple[Job, Sequence[str]]]) -> str:
-    """Jobs by their numbers, with what they vary."""
+    """Return the numbers of jobs, with the overrides that they vary."""
     values: dict[str, dict[str, None]] = {}
     for _, own in together:
         for word in own:
@@ -110,7 +110,7 @@ def _named(together: Sequence[tuple[Job, Sequence[str]]]) -> str:
 
 
 def _told(job: Job) -> str:
-    """A job's state in words."""
+    """Return a job's state in words."""
     if job.miou is not None:
         return f"{job.state}, mIoU {100 * job.miou:.2f} %"
     return f"{job.state}: {job.error}" if job.error else job.state

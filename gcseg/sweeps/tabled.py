@@ -1,4 +1,4 @@
-"""How many jobs of a sweep fit into tables that one can wait for."""
+"""The limit on the jobs of a sweep in tables, so that these take reasonable time."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ if TYPE_CHECKING:
     from gcseg.sweeps.ledger import Job
 
 MOST_CELLS = 150_000
-"""Of all tables on a sweep's jobs, which take 20 seconds; 1000 jobs that vary 20 settings and are
-scored in three modes are 90,000."""
+"""Most cells of all tables on a sweep's jobs, which take 20 seconds; 1000 jobs that vary 20
+settings and are scored in three modes have 90,000."""
 _OWN = 7
-"""Columns that a table of jobs has whatever they vary."""
+"""Number of columns that a table of jobs always has."""
 
 
 def tabled(jobs: Sequence[Job], most: int = MOST_CELLS) -> Sequence[Job]:
-    """The first jobs of a sweep, as many as tables have room for.
+    """Return the first jobs of a sweep, as many as the tables have room for.
 
-    Such a table has a column for each setting that the jobs vary, and for each mode. Another has a
-    row for each score, with all the settings again.
+    One table has a column for each setting that the jobs vary, and for each mode. Another has a row
+    for each score, with all the settings again.
 
     Args:
-        jobs: In their order.
-        most: Cells of the tables.
+        jobs: Jobs in their order.
+        most: Most cells of the tables.
     """
     common: set[str] | None = None
     names: set[str] = set()

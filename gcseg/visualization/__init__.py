@@ -1,1 +1,1 @@
-"""The drawing kit: pictures, charts, SVG, HTML."""
+"""Drawing: pictures, charts, SVG and HTML."""

@@ -14,12 +14,12 @@ from gcseg.data.reading import UInt8Array
 FloatArray = npt.NDArray[np.float32]
 
 COLORMAP = cv2.COLORMAP_INFERNO
-"""Perceptually uniform, and dark where the weights are small."""
+"""Colours of the weights: perceptually uniform, and dark for small weights."""
 
 _GAP = 4
-_SMALLEST_SPAN = 2.0  # of the scale: of a uniform map, 1 is in the middle
+_SMALLEST_SPAN = 2.0  # least end of the scale; a uniform map's 1 is then in the middle
 _IMAGE_SHARE = (0.55, 0.2)
-"""Of the image's brightness, where the weights are smallest and largest: seen, but never
+"""Share of the image's brightness at the smallest and the largest weights: visible, but never
 brighter than a larger weight."""
 
 
@@ -30,17 +30,17 @@ def relative_weights(
     *,
     padded: tuple[int, int] | None = None,
 ) -> FloatArray:
-    """Attention at an image's size, as multiples of the weight in a uniform map.
+    """Scale attention to an image's size, as multiples of the weight in a uniform map.
 
     Args:
-        weights: h x w that sum to 1, of `Segmentor.attention`.
-        height: Of the image, in pixels.
-        width: Likewise.
-        padded: Height and width of the image with its padding at the bottom and right, over which
-            the weights lie; None where it has none.
+        weights: Weights of `Segmentor.attention`, h x w, that sum to 1.
+        height: Height of the image, in pixels.
+        width: Width of the image, in pixels.
+        padded: Height and width of the area that the weights cover: the image with its padding at
+            the bottom and right; None if there is no padding.
 
     Returns:
-        H x W; bilinear between the features' positions.
+        The multiples, H x W, bilinear between the features' positions.
     """
     padded_height, padded_width = padded or (height, width)
     multiples = weights.astype(np.float32) * weights.size
@@ -49,19 +49,19 @@ def relative_weights(
 
 
 def scale_end(relative: FloatArray) -> float:
-    """Where the scale of a picture ends that starts at 0: at the largest weight, but at least 2."""
+    """Return the end of a picture's scale, which starts at 0: the largest weight, at least 2."""
     return max(float(relative.max()), _SMALLEST_SPAN)
 
 
 def attention_overlay(
     image: UInt8Array, weights: FloatArray, *, padded: tuple[int, int] | None = None
 ) -> UInt8Array:
-    """Lay an attention map over its image, of which the brightness is left.
+    """Lay an attention map over its image, of which only the brightness is kept.
 
     The darkest colour is 0, the brightest `scale_end`.
 
     Args:
-        image: H x W x 3 RGB.
+        image: The image, H x W x 3 RGB.
         weights: See `relative_weights`.
         padded: See `relative_weights`.
 
@@ -75,15 +75,15 @@ def attention_overlay(
 def attention_panel(
     image: UInt8Array, weights: FloatArray, *, padded: tuple[int, int] | None = None
 ) -> UInt8Array:
-    """Image, attention map and scale in a row.
+    """Draw image, attention map and scale in a row.
 
     Args:
-        image: H x W x 3 RGB.
+        image: The image, H x W x 3 RGB.
         weights: See `relative_weights`.
         padded: See `relative_weights`.
 
     Returns:
-        H x (2 widths, gaps and the scale's) x 3 RGB.
+        The row, H x (two image widths, gaps and the scale's width) x 3 RGB.
     """
     relative = relative_weights(weights, *image.shape[:2], padded=padded)
     end = scale_end(relative)
@@ -93,16 +93,16 @@ def attention_panel(
 
 
 def shrunk(picture: UInt8Array, width: int = 1280) -> UInt8Array:
-    """A picture, H x W x 3, at another width in pixels, such as that of the sheet."""
+    """Resize a picture, H x W x 3, to a width in pixels, by default the sheet's."""
     height = max(1, round(picture.shape[0] * width / picture.shape[1]))
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def attention_sheet(panels: Sequence[UInt8Array]) -> Image.Image:
-    """Panels of one width below each other, and a line on what the scale says.
+    """Stack panels of one width, with a line that explains the scale.
 
     Args:
-        panels: H x W x 3 RGB, of any heights; at least one.
+        panels: At least one panel, H x W x 3 RGB, of any height.
     """
     width = panels[0].shape[1]
     gap = np.full((_GAP, width, 3), 255, np.uint8)
@@ -123,13 +123,13 @@ def _laid_over(image: UInt8Array, relative: FloatArray, end: float) -> UInt8Arra
 
 
 def _colors(fractions: FloatArray) -> UInt8Array:
-    """H x W of 0..1 as H x W x 3 RGB."""
+    """Convert fractions in 0..1, H x W, to colours, H x W x 3 RGB."""
     levels = np.clip(fractions * 255 + 0.5, 0, 255).astype(np.uint8)
     return np.asarray(cv2.applyColorMap(levels, COLORMAP)[..., ::-1], np.uint8)
 
 
 def _scale(height: int, end: float, image_width: int) -> UInt8Array:
-    """A colour bar from 0 at the bottom to `end` at the top, with few numbers beside it."""
+    """Draw a colour bar from 0 at the bottom to `end` at the top, with a few numbers."""
     size = int(np.clip(min(height, image_width) / 26, 8, 64))
     bar = max(size // 2, 4)
     font = _font(size)
@@ -149,7 +149,7 @@ def _scale(height: int, end: float, image_width: int) -> UInt8Array:
 
 
 def _ticks(end: float) -> list[float]:
-    """0, 1 where it does not touch 0, and round numbers up to `end`: at most seven."""
+    """Return at most seven ticks: 0, 1 if it does not touch 0, and round numbers up to `end`."""
     step = 10.0 ** np.floor(np.log10(end / 2))
     step = float(next(step * factor for factor in (1, 2, 5, 10) if end / (step * factor) <= 5))
     ticks = [step * index for index in range(int(end / step) + 1)]

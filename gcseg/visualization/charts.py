@@ -1,4 +1,4 @@
-"""Charts as SVG inside a page: text that stays text, in colours for light and dark pages."""
+"""Charts as SVG inside a page: text stays text, and colours suit light and dark pages."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 COLORS = (
     "#4a72d8", "#c77a10", "#2f9e4f", "#d64541", "#8f62d9", "#16909f", "#a0673f", "#cf4f9a",
 )  # fmt: skip
-"""Of series: each has a contrast of at least 3 with both a white and a dark card."""
+"""Colours of series; each has a contrast of at least 3 with both a white and a dark card."""
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
-"""Of series beyond the colours."""
+"""Line styles of series, for when there are more series than colours."""
 
 _HEIGHT = 2.9
 _SMALL = 8.8
 """Size of the text of legends and values, in points."""
 _LARGEST = 1e100
-"""Of numbers; sums and squares of larger ones are infinite."""
+"""Largest number in a chart; sums and squares of larger ones are infinite."""
 _LEAST = 1 / _LARGEST
-"""On a logarithmic axis."""
+"""Smallest number on a logarithmic axis."""
 _NAME_LENGTH = 26
 _LEGENDS = ((3, 12), (2, 22), (1, 50))
-"""Columns of a legend, and the characters of a name for which there is room in them."""
+"""Numbers of columns of a legend, each with the characters of a name that fit into a column."""
 
 MOST_POINTS = 400
-"""Of a line; of longer ones, means are drawn, with what lies between least and most as a band."""
+"""Most points of a line; longer ones are drawn as means, with a band from least to greatest."""
 
 MOST_NUMBERS = 21
-"""Classes up to which a confusion matrix has its numbers and names written into it."""
+"""Most classes of a confusion matrix that is drawn with names and numbers."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class Series:
     """A line of a chart.
 
     Args:
-        name: In the legend; none where empty.
-        x: Numbers.
-        y: As many; NaN where there is none.
+        name: Name in the legend; no entry if empty.
+        x: Horizontal positions.
+        y: Vertical positions, as many as `x`; NaN for a missing value.
         low: Lower end of a band around the line.
-        high: Upper end.
-        markers: Whether each point is marked.
+        high: Upper end of that band.
+        markers: Whether each point has a marker.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point that stands out, with words beside it."""
+    """A highlighted point with a label."""
 
     x: float
     y: float
@@ -83,16 +83,16 @@ def line_chart(
     marks: Sequence[Mark] = (),
     title: str = "",
 ) -> Markup:
-    """Lines over numbers.
+    """Draw lines over a numeric axis.
 
     Args:
         series: The lines; long ones are thinned.
-        x_label: Below the chart.
-        y_label: Beside it.
-        log_y: Whether the vertical axis is logarithmic; what is not positive is left out then.
-        percent: Whether `y` is fractions that are shown in percent.
-        marks: Points that stand out.
-        title: Read out, and shown by a pointer; made of the labels where empty.
+        x_label: Label below the chart.
+        y_label: Label to the left of the chart.
+        log_y: Whether the vertical axis is logarithmic; values that are not positive are left out.
+        percent: Whether `y` has fractions, to be shown in percent.
+        marks: Points to highlight.
+        title: Title for screen readers and tooltips; made of the labels if empty.
     """
     named = [one for one in series if one.name]
     longest = max((len(one_line(one.name)) for one in named), default=0)
@@ -112,7 +112,7 @@ def line_chart(
         for mark in marks:
             _mark(axes, mark, factor)
         points = (np.isfinite(line.get_xydata()).all(1) for line in axes.get_lines())
-        if log_y and any(map(np.any, points)):  # without any, it can't be
+        if log_y and any(map(np.any, points)):  # a logarithmic axis needs a point
             axes.set_yscale("log")
         _frame(axes, x_label, y_label)
         if rows:
@@ -133,16 +133,16 @@ def bar_chart(
     limit: float | None = None,
     title: str = "",
 ) -> Markup:
-    """Horizontal bars below each other: for each name one bar, or two.
+    """Draw horizontal bars below each other, one or two for each name.
 
     Args:
-        names: The rows, from above.
-        bars: By what they are, one value for each name; None for no bar. The first's are written
-            beside their bars.
-        x_label: Below the chart.
-        percent: Whether values are fractions that are shown in percent.
-        limit: End of the axis; the greatest value where None, and 100 % of fractions.
-        title: As for `line_chart`.
+        names: Names of the rows, from the top.
+        bars: Values by name of the quantity, one for each row; None for no bar. Those of the
+            first quantity are written next to their bars.
+        x_label: Label below the chart.
+        percent: Whether values are fractions, to be shown in percent.
+        limit: End of the axis; if None, the greatest value, or 100 % for fractions.
+        title: See `line_chart`.
     """
     factor = 100.0 if percent else 1.0
     thickness = 0.8 / max(1, len(bars))
@@ -181,26 +181,26 @@ def bar_chart(
 
 
 def heatmap(matrix: npt.ArrayLike, names: Sequence[str], *, title: str = "") -> Markup:
-    """A confusion matrix, each row as shares of its pixels: what is right blue, what is wrong red.
+    """Draw a confusion matrix by shares of each row's pixels: right ones blue, wrong ones red.
 
-    Up to `MOST_NUMBERS` classes have their names at the sides and percents in the cells.
+    With up to `MOST_NUMBERS` classes, names are at the sides and percentages in the cells.
 
     Args:
-        matrix: C x C counts, rows true classes, columns predicted ones.
-        names: The C names.
-        title: As for `line_chart`.
+        matrix: Counts of pixels, C x C; rows are true classes, columns predicted ones.
+        names: Names of the C classes.
+        title: See `line_chart`.
     """
     shares = normalised(matrix)
     count = len(names)
     small = count <= MOST_NUMBERS
-    # Below a half, the strength of a colour grows faster than the share: rare errors show too.
+    # Below one half, colour strength grows faster than the share, so that rare errors show too.
     pixels = np.zeros((count, count, 4))
     pixels[..., :3] = np.array([214, 69, 65]) / 255
     pixels[np.arange(count), np.arange(count), :3] = np.array([74, 114, 216]) / 255
     pixels[..., 3] = np.nan_to_num(shares) ** 0.6
     with new_figure(WIDTH) as figure:
         axes = figure.subplots()
-        axes.imshow(pixels, interpolation="none")  # one pixel of the PNG inside for each cell
+        axes.imshow(pixels, interpolation="none")  # one pixel of the embedded PNG per cell
         if small:
             size = min(8.0, 100 / count)
             for (row, column), share in np.ndenumerate(shares):
@@ -221,12 +221,12 @@ def heatmap(matrix: npt.ArrayLike, names: Sequence[str], *, title: str = "") -> 
 
 
 def reliability_chart(bins: Sequence[Mapping[str, Any]], *, title: str = "") -> Markup:
-    """How often predictions of a confidence are right, above how many pixels have it.
+    """Draw accuracy by confidence, and below it the number of pixels by confidence.
 
     Args:
-        bins: Each with `lower`, `upper`, `pixels`, and `confidence` and `accuracy`, None where it
-            has no pixels.
-        title: As for `line_chart`.
+        bins: Bins, each with `lower`, `upper`, `pixels`, `confidence` and `accuracy`; the last two
+            are None in a bin without pixels.
+        title: See `line_chart`.
     """
     total = max(1, sum(one["pixels"] for one in bins))
     lower = [100 * one["lower"] for one in bins]
@@ -254,7 +254,7 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]], *, title: str = "") -> 
 
 
 def normalised(matrix: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Counts as shares of their rows; NaN in a row without any."""
+    """Convert counts to shares of their rows; NaN in a row without counts."""
     counts = np.asarray(matrix, np.float64)
     sums = counts.sum(1, keepdims=True)
     shares = np.full_like(counts, np.nan)
@@ -263,7 +263,7 @@ def normalised(matrix: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def thinned(series: Series, most: int = MOST_POINTS) -> Series:
-    """A line of at most so many points: means of neighbours, in a band from least to most."""
+    """Reduce a line to `most` points: means of neighbours, with a band from least to greatest."""
     count = len(series.x)
     if count <= most:
         return series
@@ -273,7 +273,7 @@ def thinned(series: Series, most: int = MOST_POINTS) -> Series:
     high = y if series.high is None else _finite(series.high)
     parts = [slice(start, end) for start, end in pairwise(edges)]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a part that is NaN throughout stays so
+        warnings.simplefilter("ignore", RuntimeWarning)  # a part that is all NaN stays NaN
         return Series(
             series.name,
             [float(np.mean(np.asarray(series.x[part], np.float64))) for part in parts],
@@ -286,7 +286,7 @@ def thinned(series: Series, most: int = MOST_POINTS) -> Series:
 def _line(
     axes: Axes, series: Series, factor: float, style: Mapping[str, Any], *, log_y: bool
 ) -> Any:
-    """Draw a line, and what is to stand for it in the legend."""
+    """Draw a line, and return its handle for the legend."""
     one = thinned(series)
     x, y = _finite(one.x), factor * _finite(one.y)
     if log_y:
@@ -297,7 +297,7 @@ def _line(
         if log_y:
             low = np.where(low > _LEAST, low, np.nan)
         axes.fill_between(x, low, high, color=style["color"], alpha=0.22, linewidth=0)
-    alone = np.count_nonzero(np.isfinite(y)) == 1  # a line of one point can't be seen
+    alone = np.count_nonzero(np.isfinite(y)) == 1  # a line of one point is invisible
     marker = "o" if series.markers or alone else ""
     (line,) = axes.plot(x, y, linewidth=1.5, marker=marker, markersize=3, **style)
     return line
@@ -329,7 +329,7 @@ def _frame(axes: Axes, x_label: str, y_label: str) -> None:
         axis.set_major_formatter(lambda value, _: _tick(value))
     if axes.get_yscale() == "log":
         low, high = axes.get_ylim()
-        if high / low < 30:  # few powers of ten: some of the numbers between are named too
+        if high / low < 30:  # few powers of ten: label some numbers between them too
             axes.yaxis.set_minor_formatter(
                 lambda value, _: _tick(value) if f"{value:e}"[0] in "25" else ""
             )
@@ -349,7 +349,7 @@ def _short(name: str, length: int = _NAME_LENGTH) -> str:
 
 
 def _finite(values: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Numbers with NaN for those that no axis can hold, as of a training that diverged."""
+    """Replace infinite and too large numbers, as of a diverged training, with NaN."""
     numbers = np.array(values, np.float64)
     numbers[~(np.abs(numbers) <= _LARGEST)] = np.nan
     return numbers

@@ -1,4 +1,4 @@
-"""Building blocks of a page that is one file: pictures and styles inside, no script, no network."""
+"""Building blocks of a self-contained page: pictures and styles inside, no script, no network."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from gcseg.system.text import printable
 from gcseg.visualization.html_style import STYLE
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
-"""Of the page's contents: the browser itself refuses whatever is not in this file."""
+"""Content security policy: the browser itself refuses everything that is not in this file."""
 
 _LONG = 40
-"""Characters from which on a table's text is wrapped, but not into a narrow column."""
+"""Characters above which text in a table is wrapped, but not into a narrow column."""
 
 
 class Markup(str):
-    """HTML, as the functions here return it; any other text is escaped where it is used."""
+    """HTML, as returned by the functions here; other strings are escaped where they are used."""
 
 
 class Document:
     """A page of sections, with a table of contents.
 
     Args:
-        title: Of the page.
-        subtitle: A line below it.
+        title: Title of the page.
+        subtitle: Line below the title.
     """
 
     def __init__(self, title: str, subtitle: str = "") -> None:
@@ -45,9 +45,9 @@ class Document:
         """Add a section.
 
         Args:
-            title: Its heading, also listed in the contents.
-            parts: `Markup` as it is; other text as a paragraph each.
-            note: What the section is about, in small print below its heading.
+            title: Heading of the section, also listed in the contents.
+            parts: Contents: `Markup` is inserted unchanged, any other text as a paragraph.
+            note: Explanation of the section, in small print below its heading.
         """
         name = f"part-{len(self._sections) + 1}"
         body = "\n".join(
@@ -63,7 +63,7 @@ class Document:
         )
 
     def html(self) -> str:
-        """The page's text."""
+        """Return the page's text."""
         title = text(one_line(self._title))
         subtitle = f'<p class="subtitle">{text(self._subtitle)}</p>\n' if self._subtitle else ""
         contents = "".join(entry for entry, _ in self._sections)
@@ -84,7 +84,7 @@ class Document:
         """Write the page atomically.
 
         Returns:
-            The path.
+            Path of the file.
 
         Raises:
             OutputError: The file can't be written.
@@ -95,7 +95,7 @@ class Document:
 
 
 def text(string: str) -> Markup:
-    """Text as HTML shows it; what neither UTF-8 nor HTML can hold becomes a question mark."""
+    """Escape text for HTML; characters that UTF-8 or HTML can't hold become question marks."""
     if isinstance(string, Markup):
         return string
     known = str(string).encode("utf-8", "replace").decode()
@@ -103,7 +103,7 @@ def text(string: str) -> Markup:
 
 
 def one_line(string: str) -> str:
-    """Text on one line that can be written as UTF-8: file names may hold what it can't."""
+    """Put text on one line and make it valid UTF-8, which file names may not be."""
     return printable(" ".join(string.encode("utf-8", "replace").decode().split()))
 
 
@@ -114,13 +114,13 @@ def table(
     bold: Collection[tuple[int, int]] = frozenset(),
     texts: int = 1,
 ) -> Markup:
-    """A table, which scrolls in a box of its own where it is wider than the page.
+    """Return a table, in a box that scrolls if the table is wider than the page.
 
     Args:
         header: Titles of the columns.
-        rows: Cells; a row may be shorter than the header.
-        bold: (row, column) of the cells to stand out, from 0.
-        texts: How many of the first columns are text; the others are numbers, put to the right.
+        rows: Cells by row; a row may be shorter than the header.
+        bold: (row, column) of the bold cells, from 0.
+        texts: Number of first columns with text; the others have numbers, aligned to the right.
     """
     columns = len(header)
 
@@ -141,7 +141,7 @@ def table(
 
     body = "\n".join(f"<tr>{cells('td', row, number)}</tr>" for number, row in enumerate(rows))
     return Markup(
-        # tabindex: so that the box can be scrolled with the keyboard
+        # tabindex lets the box be scrolled with the keyboard
         '<div class="wide" tabindex="0"><table>\n'
         f"<thead><tr>{cells('th', header, None)}</tr></thead>\n<tbody>\n{body}\n</tbody>\n"
         "</table></div>"
@@ -149,7 +149,7 @@ def table(
 
 
 def facts(pairs: Mapping[str, str] | Iterable[tuple[str, str]]) -> Markup:
-    """Names and what they stand for, one below the other."""
+    """Return a list of names with their values, one below the other."""
     items = pairs.items() if isinstance(pairs, Mapping) else pairs
     entries = "".join(
         f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>\n" for name, value in items
@@ -158,24 +158,24 @@ def facts(pairs: Mapping[str, str] | Iterable[tuple[str, str]]) -> Markup:
 
 
 def definitions(pairs: Mapping[str, str]) -> Markup:
-    """Words, and below each what is to be said about it."""
+    """Return a list of terms, each with its definition below it."""
     items = "".join(f"<dt>{text(name)}</dt><dd>{text(words)}</dd>" for name, words in pairs.items())
     return Markup(f'<dl class="words">{items}</dl>')
 
 
 def figure(content: str, caption: str = "") -> Markup:
-    """A chart or picture with a caption."""
+    """Return a chart or picture with a caption."""
     below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
     return Markup(f"<figure>{text(content)}{below}</figure>")
 
 
 def grid(*figures: str) -> Markup:
-    """Figures beside each other where the page is wide enough for that."""
+    """Return figures side by side, if the page is wide enough."""
     return Markup(f'<div class="grid">\n{"".join(text(one) for one in figures)}\n</div>')
 
 
 def details(summary: str, *parts: str, is_open: bool = False) -> Markup:
-    """Parts that are shown when they are asked for."""
+    """Return parts that can be unfolded below a summary."""
     opened = " open" if is_open else ""
     return Markup(
         f"<details{opened}><summary>{text(summary)}</summary>\n"
@@ -184,55 +184,55 @@ def details(summary: str, *parts: str, is_open: bool = False) -> Markup:
 
 
 def command(string: str) -> Markup:
-    """Text to copy as it is, such as a command or a file; one tap marks it whole."""
+    """Return text to copy, such as a command or a file; one tap selects all of it."""
     return Markup(f'<pre class="command"><code>{text(string)}</code></pre>')
 
 
 def notice(string: str) -> Markup:
-    """A remark that stands out, as on what is missing."""
+    """Return a highlighted remark, for example on missing data."""
     return Markup(f'<p class="notice">{text(string)}</p>')
 
 
 def image(uri: str, description: str) -> Markup:
-    """A picture.
+    """Return a picture.
 
     Args:
-        uri: From `jpeg_uri` or `png_uri`.
-        description: Read out where it can't be seen.
+        uri: Data URI from `jpeg_uri` or `png_uri`.
+        description: Alternative text for screen readers.
     """
     return Markup(f'<img src="{escape(uri)}" alt="{text(one_line(description))}">')
 
 
 def swatch(color: Sequence[int]) -> Markup:
-    """A small square of a colour.
+    """Return a small square of a colour.
 
     Args:
-        color: RGB, 0..255.
+        color: RGB values, 0..255.
     """
     red, green, blue = (int(channel) for channel in color)
     return Markup(f'<i class="swatch" style="background: rgb({red}, {green}, {blue})"></i>')
 
 
 def jpeg_uri(array: npt.NDArray[np.uint8], longest: int = 640, quality: int = 82) -> str:
-    """A photograph as a data URI.
+    """Encode a photograph as a data URI.
 
     Args:
-        array: H x W x 3 RGB.
-        longest: Pixels that the longer side has at most; larger pictures are reduced.
-        quality: Of the JPEG, 1..95.
+        array: The photograph, H x W x 3 RGB.
+        longest: Most pixels of the longer side; larger pictures are reduced.
+        quality: Quality of the JPEG, 1..95.
     """
     return _uri(_reduced(array, longest, Image.Resampling.BOX), "jpeg", quality=quality)
 
 
 def png_uri(array: npt.NDArray[np.uint8], longest: int = 640) -> str:
-    """A picture of few colours as a data URI, without loss.
+    """Encode a picture of few colours as a data URI, without loss.
 
     Args:
-        array: H x W x 3 RGB, or H x W x 4 with alpha.
-        longest: Pixels that the longer side has at most; of larger pictures, pixels are left out.
+        array: The picture, H x W x 3 RGB, or H x W x 4 with alpha.
+        longest: Most pixels of the longer side; larger pictures are reduced by leaving out pixels.
     """
     picture = _reduced(array, longest, Image.Resampling.NEAREST)
-    if picture.mode == "RGB" and picture.getcolors(256) is not None:  # a third of the bytes
+    if picture.mode == "RGB" and picture.getcolors(256) is not None:  # takes a third of the bytes
         picture = picture.quantize(256, dither=Image.Dither.NONE)
     return _uri(picture, "png", optimize=True)
 

@@ -1,4 +1,4 @@
-"""The look of a page: light or dark as the reader's system is, on a phone or a desktop, printed."""
+"""Style of a page: light or dark like the reader's system, for phone, desktop and print."""
 
 from __future__ import annotations
 

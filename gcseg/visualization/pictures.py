@@ -17,12 +17,12 @@ _LEGEND_ROW = 18
 
 
 def overlay(image: UInt8Array, label: UInt8Array, space: LabelSpace) -> UInt8Array:
-    """Lay the classes' colours over an image; ignored pixels stay as they are.
+    """Lay the classes' colours over an image; ignored pixels stay unchanged.
 
     Args:
-        image: H x W x 3 RGB.
-        label: H x W class indices.
-        space: Gives the colours.
+        image: The image, H x W x 3 RGB.
+        label: Class indices, H x W.
+        space: Classes with their colours.
 
     Returns:
         H x W x 3 RGB.
@@ -34,16 +34,16 @@ def overlay(image: UInt8Array, label: UInt8Array, space: LabelSpace) -> UInt8Arr
 def panel(
     image: UInt8Array, label: UInt8Array | None, prediction: UInt8Array, space: LabelSpace
 ) -> UInt8Array:
-    """Image, truth (where there is one) and prediction in a row.
+    """Draw image, truth (if there is one) and prediction in a row.
 
     Args:
-        image: H x W x 3 RGB.
-        label: H x W class indices, or None.
-        prediction: H x W class indices.
-        space: Gives the colours.
+        image: The image, H x W x 3 RGB.
+        label: True class indices, H x W; None if there are none.
+        prediction: Predicted class indices, H x W.
+        space: Classes with their colours.
 
     Returns:
-        H x (2 or 3 widths and gaps) x 3 RGB.
+        The row, H x (2 or 3 image widths and gaps) x 3 RGB.
     """
     parts = [image, *(overlay(image, x, space) for x in (label, prediction) if x is not None)]
     gap = np.full((image.shape[0], _GAP, 3), 255, np.uint8)
@@ -53,12 +53,12 @@ def panel(
 def contact_sheet(
     panels: Sequence[UInt8Array], space: LabelSpace, width: int = 1280
 ) -> Image.Image:
-    """Panels below each other at one width, with a legend of the classes.
+    """Stack panels at one width, with a legend of the classes.
 
     Args:
-        panels: H x W x 3 RGB, of any sizes; at least one.
-        space: Names and colours of the legend.
-        width: In pixels.
+        panels: At least one panel, H x W x 3 RGB, of any size.
+        space: Classes with names and colours for the legend.
+        width: Width of the sheet, in pixels.
     """
     rows = []
     for row in panels:

@@ -1,4 +1,4 @@
-"""Figures of matplotlib as <svg> elements of a page: text stays text, colours are the page's."""
+"""Matplotlib figures as <svg> elements of a page: text stays text, colours are the page's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gcseg.visualization.html import Markup, one_line, text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Colours that are drawn, and what the page then puts in their place.
+# Placeholder colours that are drawn; the page's colours then replace them.
 TEXT, LINE, FAINT = "#010203", "#040506", "#070809"
 _REPLACED = {
     TEXT: "currentColor",
@@ -24,7 +24,7 @@ _REPLACED = {
 }
 
 WIDTH = 4.6
-"""Of every chart, in inches: on a phone a point is then about a pixel."""
+"""Width of every chart, in inches: on a phone a point is then about a pixel."""
 
 FONT = 10.0
 """Size of most text, in points."""
@@ -32,14 +32,14 @@ FONT = 10.0
 
 @contextmanager
 def new_figure(height: float) -> Iterator[Figure]:
-    """A figure to draw on and turn into text, with settings that are this file's alone."""
-    # Figure alone, without pyplot: no display, no state shared with a caller's own plots.
+    """Yield a figure to draw on and convert to SVG, under matplotlib settings limited to it."""
+    # Figure without pyplot: no display, no state shared with a caller's plots.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     settings: Any = {
         "svg.fonttype": "none",
-        "svg.hashsalt": "gcseg",  # keeps names, and so the text, the same for the same numbers
+        "svg.hashsalt": "gcseg",  # gives the same names, and so the same text, for the same numbers
         "svg.image_inline": True,
         "text.parse_math": False,  # names of classes may have dollars
         "font.size": FONT,
@@ -50,18 +50,18 @@ def new_figure(height: float) -> Iterator[Figure]:
         "path.simplify": True,
     }
     with rc_context(settings), warnings.catch_warnings():
-        # Names in a script that the font lacks: the page's reader has another font.
+        # Letters that matplotlib's font lacks: the reader's browser has other fonts.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         yield Figure((WIDTH, height), layout="constrained")
 
 
 def _of_the_page(style: re.Match[str]) -> str:
-    """A style attribute with the page's font in place of matplotlib's."""
+    """Return a style attribute with the page's font in place of matplotlib's."""
     return re.sub(r"(font(?:-family)?:[^;']*)'[^;\"]*", r"\1system-ui, sans-serif", style[0])
 
 
 def svg(figure: Figure, title: str) -> Markup:
-    """A figure as an <svg> element for a page."""
+    """Convert a figure to an <svg> element for a page."""
     file = StringIO()
     figure.savefig(
         file, format="svg", transparent=True,
@@ -71,7 +71,7 @@ def svg(figure: Figure, title: str) -> Markup:
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", drawn, flags=re.DOTALL)
     drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
-    # Names of one chart may not be another's on the same page.
+    # Names must not occur in two charts of the same page.
     prefix = hashlib.sha256((title + drawn).encode()).hexdigest()[:8]
     drawn = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>c{prefix}-", drawn)
     for color, instead in _REPLACED.items():

@@ -1,1 +1,1 @@
-"""Hydra's way to gcseg's launcher for one machine."""
+"""Plugin through which Hydra finds gcseg's launcher for one machine."""

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class LocalLauncher(Launcher):
-    """Runs jobs here, each with GPUs of its own.
+    """Launcher that runs jobs on this machine, each with its own GPUs.
 
     Args:
-        jobs: At once, as far as there are GPUs.
+        jobs: Number of jobs at a time, as far as there are GPUs.
     """
 
     def __init__(self, jobs: int = 1) -> None:
@@ -30,9 +30,9 @@ class LocalLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take what Hydra has for launchers."""
+        """Store the task and configuration that Hydra passes to launchers."""
         self.context = hydra_context
-        # That of gcseg.train, whose configuration alone names this launcher.
+        # The task of gcseg.train, as only its configuration names this launcher.
         self.task: CheckedTask = task_function  # type: ignore[assignment]
         self.config = config
 

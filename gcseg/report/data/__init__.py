@@ -1,1 +1,1 @@
-"""Pages and plots of a data set."""
+"""Pages and plots of a dataset."""

@@ -1,4 +1,4 @@
-"""Training samples to look at: a contact sheet, and a page that needs nothing but itself."""
+"""Training samples to look at: a contact sheet, and a self-contained page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gcseg.visualization.pictures import contact_sheet, overlay
 
 MOST_COLUMNS = 16
 
-# Of the contact sheet, in pixels.
+# Sizes of the contact sheet, in pixels.
 _WIDTH = 1600
 _GAP = 4
 _LINE = 16
@@ -36,19 +36,19 @@ def write_pages(
 ) -> list[Path]:
     """Write browse.png, a contact sheet, and browse.html.
 
-    In both, what is ignored is striped. The page shows the image, the label or one over the
-    other, the originals where there are any, and each class's share of the pixels. It loads
+    In both, ignored pixels are striped. The page shows the image, the label or one over the
+    other, the originals if there are any, and each class's share of the pixels. It loads
     nothing.
 
     Args:
-        samples: At least one, of any sizes. Each is asked for once and not kept.
+        samples: At least one sample, of any sizes. They are iterated over once and not kept.
         label_space: Names and colours of the classes.
-        folder: Made if it is missing.
-        title: Of both.
-        columns: Samples side by side, 1 to 16; the page shows fewer in a narrow window.
+        folder: Folder of the files; created if it is missing.
+        title: Title of both.
+        columns: Number of samples side by side, 1 to 16; the page shows fewer in a narrow window.
 
     Returns:
-        The files.
+        Paths of the files.
 
     Raises:
         ConfigError: There are no samples, or too few or too many columns.
@@ -83,7 +83,7 @@ def _header(title: str) -> UInt8Array:
 
 
 def _row(samples: Sequence[BrowseSample], space: LabelSpace, columns: int) -> UInt8Array:
-    """Samples side by side: a caption, and below it the image and its overlay."""
+    """Return samples side by side: a caption, and below it the image and its overlay."""
     cell = _WIDTH // columns
     width = cell // 2 - _GAP
     sizes = [_fitted(sample.label, width) for sample in samples]
@@ -108,7 +108,7 @@ def _row(samples: Sequence[BrowseSample], space: LabelSpace, columns: int) -> UI
 
 
 def _fitted(label: UInt8Array, width: int) -> tuple[int, int]:
-    """Height and width as large as fits into a width, and one and a half times that height."""
+    """Return the largest height and width that fit into a width and 1.5 times that height."""
     scale = min(width / label.shape[1], 1.5 * width / label.shape[0])
     return max(1, round(scale * label.shape[0])), max(1, round(scale * label.shape[1]))
 
@@ -120,7 +120,7 @@ def _overlay(image: UInt8Array, label: UInt8Array, space: LabelSpace) -> UInt8Ar
 
 
 def _text(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, width: int) -> None:
-    """Write a line, cut where it would be wider."""
+    """Write a line of text, cut off at a width."""
     text = one_line(text)
     while text and draw.textlength(text) > width:
         text = text[: -2 if text.endswith("…") else -1].rstrip() + "…" if len(text) > 1 else ""

@@ -18,36 +18,37 @@ from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
 from gcseg.visualization.html import one_line
 
-_STRIPE = IGNORE_INDEX - 1  # of every other stripe; no class has this index
+_STRIPE = IGNORE_INDEX - 1  # index of every other stripe; no class has it
 _DARK, _BRIGHT = (70, 70, 70), (225, 225, 225)
 
-# The longest side of what is shown, in pixels; larger pictures are reduced to it.
+# Longest side of a picture, in pixels; larger pictures are reduced to it.
 _LONGEST = 1024
 _LONGEST_ORIGINAL = 640
 
 _SMALL = 64 * 64
-"""Pixels up to which an image is stored without loss."""
+"""Most pixels of an image that is stored without loss."""
 
 _JPEG_QUALITIES = (90, 80, 65, 50)
 _JPEG_BYTES_PER_PIXEL = 0.25
-"""Where a quality needs more than this the next one is tried: noise would bloat the page."""
+"""Most bytes per pixel of a JPEG; with more, the next lower quality is tried, as noise would bloat
+the page."""
 
 _OPEN_CHIPS = 16
-"""Up to so many classes are listed below a sample without being asked for."""
+"""Most classes that are listed below a sample without a click."""
 
 
 @dataclass(frozen=True)
 class BrowseSample:
-    """One augmented sample, and what it was made from.
+    """One augmented sample, with the picture that it was made from.
 
     Args:
-        name: Of the picture.
-        counter: The sample's number in the training.
-        image: H x W x 3 uint8 RGB, as the network sees it, normalisation undone.
-        label: H x W uint8 class indices; 255 where ignored or padded.
-        original_image: The picture before augmentation, of any size.
-        original_label: Its label.
-        text: What was drawn for it, in one line.
+        name: Name of the picture.
+        counter: Number of the sample in the training.
+        image: Image as the network sees it, normalisation undone: H x W x 3 uint8 RGB.
+        label: Class indices, H x W uint8; 255 where ignored or padded.
+        original_image: Picture before augmentation, of any size.
+        original_label: Label of that picture.
+        text: Random choices of the augmentation, in one line.
     """
 
     name: str
@@ -60,7 +61,7 @@ class BrowseSample:
 
 
 def striped(label: UInt8Array) -> UInt8Array:
-    """A label in whose ignored parts every other diagonal stripe has an index of its own."""
+    """Return a label in whose ignored parts every other diagonal stripe has a separate index."""
     height, width = label.shape
     stripe = max(3, max(height, width) // 80)
     diagonal = np.add.outer(np.arange(height), np.arange(width)) // stripe % 2 == 1
@@ -68,14 +69,14 @@ def striped(label: UInt8Array) -> UInt8Array:
 
 
 def striped_palette(space: LabelSpace) -> UInt8Array:
-    """256 x 3 RGB colours of what `striped` returns."""
+    """Return the 256 x 3 RGB colours for the result of `striped`."""
     palette = space.palette
     palette[_STRIPE], palette[IGNORE_INDEX] = _DARK, _BRIGHT
     return palette
 
 
 class Page:
-    """Collects samples, and writes them as HTML.
+    """A page that collects samples and writes them as HTML.
 
     Args:
         space: Names and colours of the classes.
@@ -106,12 +107,12 @@ class Page:
         )
 
     def parts(self, title: str, columns: int) -> Iterator[str]:
-        """The page's text, in pieces."""
+        """Yield the page's text in pieces."""
         title = escape(one_line(title))
         digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
         yield (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            # The browser itself refuses whatever is not in this file.
+            # The browser itself refuses everything that is not in this file.
             '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
             f"img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'\">\n"
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -137,7 +138,7 @@ class Page:
         return f"<details><summary>original</summary>{picture}</details>\n"
 
     def _picture(self, image: UInt8Array, label: UInt8Array | None, name: str, longest: int) -> str:
-        """An image with its label in a layer above; `name` is escaped already."""
+        """Return an image with its label in a layer above; `name` is escaped already."""
         height, width, _ = image.shape
         scale = min(1, longest / max(height, width))
         size = max(1, round(scale * width)), max(1, round(scale * height))
@@ -154,7 +155,7 @@ class Page:
         return f'<div class="{kind}" style="{style}">{layers}</div>'
 
     def _legend(self, pixels: npt.NDArray[np.int64], *, only_present: bool = False) -> str:
-        """The classes and what is ignored, each with its share of some pixels."""
+        """Return the classes and the ignored pixels, each with its share of the pixels."""
         total = max(1, int(pixels.sum()))
         entries = [
             (f"background: rgb{color}", name, int(count))

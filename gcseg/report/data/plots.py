@@ -1,4 +1,4 @@
-"""Plots of a split's statistics: how often each class occurs, and the images' sizes."""
+"""Plots of a split's statistics: class frequencies and image sizes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 _ROWS = 50
-"""Classes below each other; more go into further columns."""
+"""Most classes below each other; more go into further columns."""
 
-# In inches.
+# Sizes in inches.
 _ROW = 0.19
 _BLOCK = 6.5
 _SIZES = 4.0
@@ -28,19 +28,19 @@ _LOWEST = 2.4
 _MARGIN = 1.1
 
 _NAME_LENGTH = 28
-"""Longer class names are cut, so that bars have room."""
+"""Most characters of a class name; longer ones are cut, so that bars have room."""
 
 
 def write_plots(statistics: Statistics, folder: Path, title: str) -> list[Path]:
     """Write statistics.png and statistics.svg.
 
     Args:
-        statistics: What is plotted.
-        folder: Made if it is missing.
-        title: Above the plots.
+        statistics: Statistics to plot.
+        folder: Folder of the files; created if it is missing.
+        title: Title above the plots.
 
     Returns:
-        The files.
+        Paths of the files.
 
     Raises:
         OutputError: The folder can't be written.
@@ -48,7 +48,7 @@ def write_plots(statistics: Statistics, folder: Path, title: str) -> list[Path]:
     figure = _figure(statistics, title)
     paths = [folder / "statistics.png", folder / "statistics.svg"]
     with warnings.catch_warnings():
-        # A name in a script that the font lacks shows as boxes; the bars are still right.
+        # Letters that the font lacks show as boxes; the bars are still right.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         for path in paths:
             with atomic_write(path) as file:
@@ -57,7 +57,7 @@ def write_plots(statistics: Statistics, folder: Path, title: str) -> list[Path]:
 
 
 def _figure(statistics: Statistics, title: str) -> Figure:
-    # Figure alone, without pyplot: no display, no state shared with a caller's own plots.
+    # Figure without pyplot: no display, no state shared with a caller's plots.
     from matplotlib.figure import Figure
 
     classes = statistics.classes
@@ -80,7 +80,7 @@ def _figure(statistics: Statistics, title: str) -> Figure:
 
 
 def _blocks(classes: ClassStatistics) -> list[list[int]]:
-    """The classes, the most frequent first, in columns of about equal length."""
+    """Return the classes, the most frequent first, in columns of about equal length."""
     order = sorted(range(len(classes.pixels)), key=lambda index: -classes.pixels[index])
     count = -(-len(order) // _ROWS)
     length = -(-len(order) // count)
@@ -90,12 +90,12 @@ def _blocks(classes: ClassStatistics) -> list[list[int]]:
 def _plot_classes(
     part: SubFigure, classes: ClassStatistics, block: Sequence[int], rows: int
 ) -> None:
-    """Bars of some classes: pixels on a logarithmic scale, images beside them."""
+    """Plot bars of some classes: pixels on a logarithmic scale, and images to the right."""
     colors = [tuple(channel / 255 for channel in classes.label_space.colors[i]) for i in block]
     names = [classes.label_space.names[index] for index in block]
     pixels = [classes.pixel_frequency[index] for index in block]
     images = [classes.image_frequency[index] for index in block]
-    # All blocks have one scale, so that their bars can be compared.
+    # All blocks share a scale, so that their bars can be compared.
     lowest = min((p for p in classes.pixel_frequency if p), default=0.1)
     left, right = part.subplots(1, 2, sharey=True)
     for axes, values in ((left, pixels), (right, images)):
@@ -115,11 +115,11 @@ def _plot_classes(
     right.set_xlim(0, 1)
     right.set_xlabel("fraction of the images", fontsize=8)
     left.set_yticks(range(len(block)), [_short(name) for name in names], parse_math=False)
-    left.set_ylim(rows - 0.4, -0.6)  # the most frequent on top, bars of one width in all blocks
+    left.set_ylim(rows - 0.4, -0.6)  # the most frequent on top, bars of equal width in all blocks
 
 
 def _plot_sizes(axes: Axes, statistics: Statistics) -> None:
-    """Widths and heights, one circle for each size, its area by the number of images."""
+    """Plot image widths and heights: a circle per size, its area by the number of images."""
     heights, widths = np.array(list(statistics.sizes)).T
     counts = np.array(list(statistics.sizes.values()))
     areas = 12 + 288 * counts / counts.max()

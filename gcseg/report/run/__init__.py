@@ -1,1 +1,1 @@
-"""report.html of a run."""
+"""The report of a run, report.html."""

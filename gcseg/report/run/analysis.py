@@ -1,4 +1,4 @@
-"""What the analysis of a run's evaluations says, for its report: boundaries, calibration, rules."""
+"""Analysis in a run's report: boundaries, calibration and scoring conventions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gcseg.visualization.charts import reliability_chart
 from gcseg.visualization.html import Markup, definitions, figure, grid, notice, table
 
 _SURE = 0.02
-"""Distance of confidence and accuracy up to which a network counts as calibrated."""
+"""Largest distance of confidence and accuracy at which a network counts as calibrated."""
 
 
 def boundary_parts(run: RunFiles) -> list[str]:
-    """Boundary IoU beside mIoU."""
+    """Return boundary IoU next to mIoU."""
     rows = []
     for one in _analysed(run):
         miou, boundary = number(one.record, "miou"), number(one.analysis, "boundary", "miou")
@@ -37,7 +37,7 @@ def boundary_parts(run: RunFiles) -> list[str]:
 
 
 def calibration_parts(run: RunFiles) -> list[str]:
-    """The reliability diagram of the evaluation that is shown in detail, and every ECE."""
+    """Return the reliability diagram of the evaluation shown in detail, and every ECE."""
     rows = [
         [one.title, percent(ece)]
         for one in _analysed(run)
@@ -61,7 +61,10 @@ def calibration_parts(run: RunFiles) -> list[str]:
 
 
 def convention_parts(run: RunFiles) -> list[str]:
-    """Scores of the same predictions as each framework counts it; categories of Cityscapes."""
+    """Return scores of the same predictions under each framework's convention.
+
+    For Cityscapes, also those of its categories.
+    """
     analysed = [one for one in _analysed(run) if mapping(one.analysis, "conventions")]
     if not analysed:
         return [missing(run, "other frameworks' conventions")]
@@ -87,7 +90,7 @@ def convention_parts(run: RunFiles) -> list[str]:
 
 
 def missing(run: RunFiles, what: str) -> Markup:
-    """A notice on what an evaluation without analysis lacks, and what adds it."""
+    """Return a notice on what an evaluation without analysis lacks, and how to add it."""
     return notice(
         f"This run has no analysis for {what}. To add it: "
         f"python -m gcseg.eval {run.argument('checkpoint')} explain=true, "
@@ -100,7 +103,7 @@ def _analysed(run: RunFiles) -> list[Evaluation]:
 
 
 def _bins(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The bins that are whole."""
+    """Return the bins that have all their values."""
     found = mapping(evaluation.analysis, "calibration").get("bins")
     bins = []
     for one in found if isinstance(found, list) else []:
@@ -113,7 +116,7 @@ def _bins(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def _interpretation(bins: list[dict[str, Any]]) -> str:
-    """In words, whether the network is too sure."""
+    """Return in words whether the network is overconfident."""
     full = [one for one in bins if None not in (one["confidence"], one["accuracy"])]
     total = sum(one["pixels"] for one in full)
     if not total:

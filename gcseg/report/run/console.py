@@ -1,4 +1,4 @@
-"""What `gcseg.eval explain=true` prints: the same predictions, counted in other ways."""
+"""Output of `gcseg.eval explain=true`: scores of the same predictions under other conventions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def print_explanations(analyses: Mapping[str, Mapping[str, Any]]) -> None:
     """Print mIoU under each convention with its reason, boundary IoU and calibration.
 
     Args:
-        analyses: As `gcseg.runs.analysis.analysis` makes them, by name; at least one.
+        analyses: Analyses from `gcseg.runs.analysis.analysis`, by name; at least one.
     """
     console = TextConsole()
     first = next(iter(analyses.values()))

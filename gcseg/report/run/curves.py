@@ -1,4 +1,4 @@
-"""Curves of a training, for its report."""
+"""Training curves in a run's report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gcseg.visualization.charts import MOST_POINTS, Mark, Series, line_chart
 from gcseg.visualization.html import Markup, figure, grid
 
 MOST_CLASSES = 30
-"""Classes up to which each has its curve; of more, those with the extreme IoUs at the end."""
+"""Most classes that all get a curve; of more, those with the most extreme final IoUs do."""
 
 _EXTREMES = 5
 _FEW = 12
@@ -20,7 +20,7 @@ _CLASS = "val/iou/"
 
 
 def curve_parts(run: RunFiles) -> list[Markup]:
-    """Charts of what metrics.csv has; none where it has nothing."""
+    """Return charts of the columns of metrics.csv; none if it has no values."""
     charts = [
         _losses(run.curves),
         _one(run.curves, "train/learning_rate", "learning rate"),
@@ -33,7 +33,7 @@ def curve_parts(run: RunFiles) -> list[Markup]:
 
 
 def best_validation(curves: Mapping[str, Curve]) -> tuple[int, float] | None:
-    """Step and value of the highest mIoU that was validated in training; the first of equals."""
+    """Return step and value of the highest validation mIoU; the first of equal ones."""
     steps, values = curves.get("val/miou", ([], []))
     pairs = [(value, -step) for step, value in zip(steps, values, strict=True)
              if FRACTION.fits(value)]  # fmt: skip
@@ -85,7 +85,7 @@ def _validation(curves: Mapping[str, Curve]) -> Markup:
 
 
 def _marked(name: str, curve: Curve) -> Series:
-    """A line on which each validation is seen, where there are few."""
+    """Return a line, with a marker for each validation if there are few."""
     return Series(name, *curve, markers=len(curve[0]) <= _FEW)
 
 

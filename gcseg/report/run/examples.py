@@ -1,4 +1,4 @@
-"""A split's best, median and worst images, predicted once more to be looked at."""
+"""Examples of a split's best, median and worst images, predicted again."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ Kind = Literal["best", "median", "worst"]
 
 @dataclass(frozen=True)
 class ImageScore:
-    """An image of an evaluation.
+    """The score of one image in an evaluation.
 
     Args:
-        index: Its place in the split.
-        name: Of the image.
-        miou: Over the image alone, a fraction; None where it has no labelled pixel.
+        index: Index of the image in the split.
+        name: Name of the image.
+        miou: mIoU over this image, a fraction; None if it has no labelled pixel.
     """
 
     index: int
@@ -50,7 +50,7 @@ class ImageScore:
 
 @dataclass(frozen=True)
 class Pick:
-    """An image to be looked at, and why."""
+    """An image that was picked as an example, and the reason."""
 
     kind: Kind
     score: ImageScore
@@ -58,17 +58,17 @@ class Pick:
 
 @dataclass(frozen=True)
 class Example:
-    """An image with what a network makes of it, at the image's own size.
+    """An image with its prediction, at the size of the image.
 
     Args:
-        kind: Why it is shown.
-        name: Of the image.
-        miou: Over the image alone, a fraction, of the evaluation that it was picked from.
-        image: H x W x 3 RGB.
-        truth: H x W class indices, 255 ignored; all ignored where the image has no label.
-        prediction: H x W class indices.
-        attention: H x W weights of the context block's map as multiples of a uniform map's; None
-            where the network has no such block.
+        kind: Reason why it is shown.
+        name: Name of the image.
+        miou: mIoU over this image, a fraction, in the evaluation from which it was picked.
+        image: The image, H x W x 3 RGB.
+        truth: True class indices, H x W; 255 ignored, everywhere if the image has no label.
+        prediction: Predicted class indices, H x W.
+        attention: Attention weights of the context block, H x W, as multiples of the weight in a
+            uniform map; None if the network has no such block.
     """
 
     kind: Kind
@@ -84,11 +84,11 @@ def read_image_scores(path: Path, within: Path | None = None) -> list[ImageScore
     """Read the table of images that an evaluation with analysis writes.
 
     Args:
-        path: The table.
-        within: The run folder, out of which no link may lead it; None for a table elsewhere.
+        path: Path of the table.
+        within: Run folder that the path may not leave through a link; None for a table elsewhere.
 
     Raises:
-        OutputError: The file is missing or no such table.
+        OutputError: The file is missing or is not such a table.
     """
     remedy = "evaluate again with explain=true"
     try:
@@ -102,10 +102,10 @@ def read_image_scores(path: Path, within: Path | None = None) -> list[ImageScore
 
 
 def _image_score(row: Mapping[str, Any]) -> ImageScore:
-    """A row of the table.
+    """Read a row of the table.
 
     Raises:
-        ValueError: It is none; other errors likewise.
+        ValueError: The row is not valid; other exceptions are possible too.
     """
     index, name, miou = int(row["index"]), str(row["name"]), _fraction(row["miou"])
     if not COUNT.fits(index):
@@ -119,15 +119,15 @@ def pick_examples(scores: Sequence[ImageScore], count: int = 2) -> list[Pick]:
     """Pick the best, the median and the worst images by mIoU, each image once.
 
     Args:
-        scores: Of a split's images, in any order; those without a score are left out.
-        count: How many of each kind; fewer where there are not enough images.
+        scores: Scores of a split's images, in any order; images without a score are left out.
+        count: Number of images of each kind; fewer if there are not enough images.
 
     Returns:
-        The best, the best first; the median; the worst, the worst last.
+        The best images, from the best; the median images; the worst images, to the worst.
     """
     scored = [(one.miou, one) for one in scores if one.miou is not None]
     order = [one for _, one in sorted(scored, key=lambda pair: (-pair[0], pair[1].index))]
-    # In turns, so that few images are shared out among the kinds.
+    # Taken in turns, so that few images are shared among the kinds.
     turns = [kind for _ in range(count) for kind in ("best", "worst", "median")][: len(order)]
     best, worst, median = (turns.count(kind) for kind in ("best", "worst", "median"))
     between = range(best, len(order) - worst)
@@ -150,17 +150,17 @@ def predict_examples(
     protocol: Protocol,
     device: torch.device | str,
 ) -> list[Example]:
-    """Predict images as an evaluation does, and ask where the context block looks.
+    """Predict images as an evaluation does, and compute the context block's attention.
 
     Args:
-        model: The network; it is put on the device and into evaluation mode.
-        dataset: The split that the picks are of.
-        pipeline: From `gcseg.data.augment.evaluation_pipeline`.
+        model: The network; it is moved to the device and put into evaluation mode.
+        dataset: The split that the picks are from.
+        pipeline: Transforms from `gcseg.data.augment.evaluation_pipeline`.
         picks: The images; those beyond the dataset's end are left out.
-        mode: Of test-time augmentation. The attention is that of the image as it is.
-        protocol: See `gcseg.inference.predict.predict_scores`. The attention is that of the whole
-            image, whatever its window.
-        device: Where to compute.
+        mode: Mode of test-time augmentation. The attention is computed without augmentation.
+        protocol: See `gcseg.inference.predict.predict_scores`. The attention is computed on the
+            whole image, even with a sliding window.
+        device: Device to compute on.
 
     Raises:
         DataError: An image or label can't be read.
@@ -216,10 +216,10 @@ def _example(
 def _attention(
     model: Segmentor, images: Tensor, protocol: Protocol, height: int, width: int
 ) -> npt.NDArray[np.float32] | None:
-    """The attention map of an image, its padding cut off, as multiples of a uniform map's.
+    """Return an image's attention map without padding, as multiples of a uniform map's weight.
 
-    None where there is none, where it is no numbers, or where memory does not suffice: unlike the
-    labels, it can't be had in strips.
+    None if there is no map, if it is NaN or infinite, or if memory does not suffice: unlike the
+    labels, it can't be computed in strips.
     """
     padded_height, padded_width = images.shape[-2:]
     try:

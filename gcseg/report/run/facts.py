@@ -1,4 +1,4 @@
-"""What a run took and what it ran with, for its report: speed, machine, settings, commands."""
+"""Facts in a run's report: speed, machine, settings and commands."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gcseg.system.text import as_override, brief
 from gcseg.visualization.html import command, details, facts, notice, table
 
 _LONGEST = 200
-"""Characters of a setting in a list of facts."""
+"""Most characters of a setting in a list of facts."""
 
 
 def speed_parts(run: RunFiles) -> Sequence[str]:
-    """How long training and evaluation took, and what the network costs."""
+    """Return the duration of training and evaluation, and the cost of the network."""
     training, model = mapping(run.results, "training"), mapping(run.results, "model")
     flops, parameters = number(model, "flops"), number(model, "parameters")
     memory, rate = number(training, "peak_memory_bytes"), number(training, "images_per_second")
@@ -45,7 +45,7 @@ def speed_parts(run: RunFiles) -> Sequence[str]:
 
 
 def environment_parts(run: RunFiles) -> Sequence[str]:
-    """The machine and the packages."""
+    """Return the machine and the packages."""
     found = run.environment
     if not found:
         return [notice("environment.json is missing or damaged.")]
@@ -65,7 +65,7 @@ def environment_parts(run: RunFiles) -> Sequence[str]:
 
 
 def setting_parts(run: RunFiles) -> Sequence[str]:
-    """Settings that decide the most, and config.yaml for whoever opens it."""
+    """Return the most important settings, and the folded text of config.yaml."""
     if not run.config_text:
         return [notice("config.yaml is missing: the settings are not known.")]
     config = run.config
@@ -88,7 +88,7 @@ def setting_parts(run: RunFiles) -> Sequence[str]:
 
 
 def command_parts(run: RunFiles) -> Sequence[str]:
-    """The command that was given, and those that go on from the run."""
+    """Return the command that was given, and commands that continue from the run."""
     parts: list[str] = []
     if given := _given_command(run):
         parts += ["The command that it was trained with:", command(given)]
@@ -111,13 +111,13 @@ def command_parts(run: RunFiles) -> Sequence[str]:
 
 
 def has_attention(run: RunFiles) -> bool:
-    """Whether the network has a map of attention, as far as the settings tell."""
+    """Return whether the network has an attention map, judged by the settings."""
     head = mapping(run.config, "head")
     return head.get("pooling", "attention") == "attention" and head.get("name") != "fcn"
 
 
 def _given_command(run: RunFiles) -> str:
-    """The command of environment.json as one types it."""
+    """Return the command of environment.json as it is typed in a shell."""
     found = run.environment.get("command")
     if not isinstance(found, list) or len(found) < 2:
         return ""
@@ -131,12 +131,12 @@ def _given_command(run: RunFiles) -> str:
 
 
 def plain(value: object) -> str:
-    """A setting as a fact has it: nothing for None, and little of what is long."""
+    """Return a setting as a short text: empty for None, and long values cut."""
     return "" if value is None else brief(value, _LONGEST)
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in words."""
+    """Return a duration in seconds in words."""
     if seconds is None:
         return ""
     if seconds < 60:

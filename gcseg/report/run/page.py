@@ -1,4 +1,4 @@
-"""report.html of a run: what it is, what became of it, and how to get it again."""
+"""Page of a run's report: its settings, its results, and the commands to repeat it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,6 @@ from gcseg.visualization.html import Document, Markup, facts, notice, text
 if TYPE_CHECKING:
     from gcseg.report.run.examples import Example
 
-"""In the run folder."""
-
 
 def write_run_report(
     folder: Path,
@@ -42,19 +40,19 @@ def write_run_report(
     notes: Sequence[str] = (),
     output: Path | None = None,
 ) -> Path:
-    """Write the report of a run folder: one file that needs nothing else.
+    """Write the report of a run folder, a self-contained file.
 
-    Files that are missing or damaged leave gaps, which the report names.
+    The report names the gaps that missing or damaged files leave.
 
     Args:
         folder: The run folder.
-        examples: Images to show, of the first evaluation that was analysed.
-        space: Names and colours of the classes in them; colours are made up where None.
-        notes: Why there are no examples, where they were wanted.
-        output: The file; `REPORT_FILE` in the run folder if None.
+        examples: Images to show, from the first evaluation with an analysis.
+        space: Names and colours of the examples' classes; None for generated colours.
+        notes: Reasons why there are no examples although they were wanted.
+        output: Path of the report; `REPORT_FILE` in the run folder if None.
 
     Returns:
-        The file.
+        Path of the report.
 
     Raises:
         OutputError: There is no such folder, or the file can't be written.
@@ -96,13 +94,13 @@ def _add(
     *,
     note: str = "",
 ) -> None:
-    """Add a section; what it can't make of a file's contents, it says."""
+    """Add a section, or a notice if a file's contents can't be used."""
     try:
         parts = build(run)
     except (
         GcsegError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError
     ) as error:  # fmt: skip
-        # Files are read as they are, which may be by another version's hand: the rest is shown.
+        # Files may be from another version and unreadable in part: the rest is shown.
         why = f"{type(error).__name__}: {reason(error)}"
         parts = [notice(f"The run folder's files hold what can't be shown here ({why}).")]
     document.add(title, *parts, note=note)

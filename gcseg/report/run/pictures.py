@@ -1,4 +1,4 @@
-"""Example images of a run's report: image, truth, prediction, errors, attention."""
+"""Example images in a run's report: image, truth, prediction, errors, attention."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from gcseg.visualization.html import (
 )
 
 LONGEST = 640
-"""Pixels that a picture's longer side has at most."""
+"""Longest side of a picture, in pixels."""
 
 WRONG = (235, 0, 130)
-"""RGB of pixels that are predicted wrong; no dataset's classes have it."""
+"""RGB colour of wrongly predicted pixels; no class of a dataset has it."""
 
 _OPEN_CLASSES = 30
-"""Classes up to which a legend has all of them; of more, those that are in the pictures."""
+"""Most classes that a legend lists completely; of more, only those in the pictures."""
 
 
 def example_parts(examples: Sequence[Example], space: LabelSpace) -> list[Markup]:
-    """A heading and a row of pictures for each example, and a legend of the classes.
+    """Return a heading and a row of pictures for each example, and a legend of the classes.
 
     Args:
-        examples: At least one.
+        examples: At least one example.
         space: Names and colours of the classes.
     """
     parts = [legend(examples, space)]
@@ -53,13 +53,13 @@ def example_parts(examples: Sequence[Example], space: LabelSpace) -> list[Markup
 
 
 def attention_parts(examples: Sequence[Example]) -> list[Markup]:
-    """A row of attention maps laid over their images; none where no example has one."""
+    """Return a row of attention maps laid over their images; empty if no example has one."""
     figures = []
     for example in examples:
         if example.attention is None:
             continue
         small, weights = _image(example), _reduced(example.attention, cv2.INTER_AREA)
-        # `attention_overlay` takes weights that sum to 1, of which a uniform map's are 1 / size.
+        # `attention_overlay` takes weights that sum to 1; those of a uniform map are 1 / size.
         picture = attention_overlay(small, weights / np.float32(weights.size))
         name = one_line(example.name)
         most = float(example.attention.max())
@@ -73,12 +73,12 @@ def attention_parts(examples: Sequence[Example]) -> list[Markup]:
 
 
 def error_map(picture: UInt8Array, truth: UInt8Array, prediction: UInt8Array) -> UInt8Array:
-    """Wrong pixels in one strong colour over the greyed image; ignored ones in dark stripes.
+    """Show wrong pixels in a strong colour over the greyed image, ignored ones in dark stripes.
 
     Args:
-        picture: H x W x 3 RGB.
-        truth: H x W class indices.
-        prediction: H x W class indices.
+        picture: The image, H x W x 3 RGB.
+        truth: True class indices, H x W.
+        prediction: Predicted class indices, H x W.
 
     Returns:
         H x W x 3 RGB.
@@ -95,7 +95,7 @@ def error_map(picture: UInt8Array, truth: UInt8Array, prediction: UInt8Array) ->
 
 
 def legend(examples: Sequence[Example], space: LabelSpace) -> Markup:
-    """The classes' colours, and what else the pictures show."""
+    """Return the legend of the classes' colours and of the other colours in the pictures."""
     shown = list(range(space.num_classes))
     if space.num_classes > _OPEN_CLASSES:
         present = {int(index) for one in examples for index in np.unique(one.truth)}
@@ -137,7 +137,7 @@ def _label(label: UInt8Array) -> UInt8Array:
 
 
 def _reduced(array: npt.NDArray[Any], interpolation: int) -> npt.NDArray[Any]:
-    """A picture whose longer side is `LONGEST` at most."""
+    """Return a picture reduced to a longer side of at most `LONGEST`."""
     height, width = array.shape[:2]
     scale = min(1.0, LONGEST / max(height, width))
     size = max(1, round(scale * width)), max(1, round(scale * height))

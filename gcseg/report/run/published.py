@@ -1,4 +1,4 @@
-"""A run's scores beside published ones, for its report."""
+"""Comparison with published scores in a run's report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HEADER = ["published checkpoint", "mode", "published", "corrected", "measured h
 
 
 def published_parts(run: RunFiles) -> list[str]:
-    """A table of published scores for the dataset beside the run's own; or one line on why not."""
+    """Return a table of the run's scores and published ones; or a line on why there is none."""
     dataset = str(run.results.get("dataset") or mapping(run.config, "dataset").get("name") or "")
     known = [one for one in catalogue.records() if one.kind == "network"]
     there = [one for one in known if one.dataset == dataset]
@@ -38,7 +38,7 @@ def published_parts(run: RunFiles) -> list[str]:
 
 
 def _rows(run: RunFiles, record: Record, *, whole: bool) -> list[list[str]]:
-    """A row of the table for each mode that a checkpoint is published with.
+    """Return a row for each mode in which a checkpoint has published scores.
 
     Args:
         run: The run, for its own scores.
@@ -60,7 +60,7 @@ def _rows(run: RunFiles, record: Record, *, whole: bool) -> list[list[str]]:
 
 
 def _chosen(run: RunFiles, records: Sequence[Record]) -> tuple[list[Record], str]:
-    """The records that compare best, the run's own first, and what they were chosen by."""
+    """Return the most comparable records, the run's own first, and the basis of the choice."""
     own = mapping(run.config, "published").get("checkpoint")
     backbone = run.results.get("backbone") or mapping(run.config, "backbone").get("name")
     framework = mapping(run.config, "protocol").get("name")
@@ -84,7 +84,7 @@ def _chosen(run: RunFiles, records: Sequence[Record]) -> tuple[list[Record], str
 
 
 def _reservations(run: RunFiles, record: Record) -> list[str]:
-    """What the comparison leaves out."""
+    """Return the limits of the comparison."""
     said = []
     head = run.results.get("head")
     if head not in (None, "gc"):

@@ -1,4 +1,4 @@
-"""Scores of a run's evaluations, for its report: overall, by class, and what is confused."""
+"""Scores in a run's report: overall, by class, and confusions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from gcseg.visualization.charts import bar_chart, heatmap
 from gcseg.visualization.html import Markup, details, figure, grid, notice, one_line, table
 
 _ROWS = 40
-"""Bars in a chart; more classes go into further charts beside it."""
+"""Most bars in a chart; more classes go into further charts next to it."""
 
 _OPEN_ROWS = 30
-"""Rows up to which a table of classes is shown without being asked for."""
+"""Most rows of a table of classes that is not folded."""
 
 _MOST_CONFUSIONS = 12
 
 
 def score_parts(run: RunFiles) -> list[str]:
-    """A table of all evaluations."""
+    """Return a table of all evaluations."""
     if not run.evaluations:
         line = f"python -m gcseg.eval {run.argument('checkpoint')}"
         return [notice(f"There is no evaluation yet: {line}")]
@@ -61,7 +61,7 @@ def score_parts(run: RunFiles) -> list[str]:
 
 
 def class_parts(run: RunFiles) -> list[str]:
-    """Bars and a table of each class's IoU in the evaluation that is shown in detail."""
+    """Return bars and a table of each class's IoU in the evaluation shown in detail."""
     shown = run.shown
     if shown is None:
         return []
@@ -90,7 +90,7 @@ def class_parts(run: RunFiles) -> list[str]:
 
 
 def confusion_parts(run: RunFiles) -> list[str]:
-    """The confusion matrix of the evaluation that is shown in detail, and the worst of it."""
+    """Return the confusion matrix of the evaluation shown in detail, and its worst entries."""
     shown = run.shown
     if shown is None or shown.confusion is None:
         line = f"python -m gcseg.eval {run.argument('checkpoint')}"
@@ -105,7 +105,7 @@ def confusion_parts(run: RunFiles) -> list[str]:
 
 
 def _confusions(confusion: Confusion) -> Markup:
-    """The most frequent confusions, by pixels."""
+    """Return the most frequent confusions, by pixels."""
     wrong = confusion.counts.copy()
     np.fill_diagonal(wrong, 0)
     total, sums = int(wrong.sum()), confusion.counts.sum(1)
@@ -158,7 +158,7 @@ def _class_table(
 
 
 def _counts(confusion: Confusion, name: str) -> list[str]:
-    """Recall, precision and share of the labelled pixels, in percent."""
+    """Return recall, precision and share of the labelled pixels, in percent."""
     if name not in confusion.names:
         return ["", "", ""]
     place = list(confusion.names).index(name)

@@ -1,1 +1,1 @@
-"""Scores of a sweep's runs side by side: tables, plots, report.html."""
+"""Comparison of a sweep's runs: tables, plots, report.html."""

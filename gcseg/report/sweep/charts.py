@@ -1,4 +1,4 @@
-"""Charts of a sweep's report: scores against length and cost of training, and curves."""
+"""Charts in a sweep's report: scores against length and cost of training, and curves."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from gcseg.visualization.charts import Series, bar_chart, line_chart
 from gcseg.visualization.html import Markup, figure
 
 _MOST_MODES = 4
-"""With a chart each."""
+"""Most modes that get a chart each."""
 
 _ALIKE = 1.02
-"""Costs whose ratio is lower are the same but for chance, and no axis to compare along."""
+"""Ratio of costs below which they differ by chance only and make no useful axis."""
 
 _Place = Callable[[Setting], float | None]
-"""Where a setting is on the horizontal axis."""
+"""Function that returns a setting's place on the horizontal axis; None if it is not known."""
 
 
 @dataclass(frozen=True)
 class _Line:
-    """Settings that differ in the length of training alone."""
+    """Settings that differ only in the length of training."""
 
     name: str
     settings: Sequence[Setting]
 
 
 def length_charts(settings: Sequence[Setting], modes: Sequence[str]) -> list[Markup]:
-    """Draw mIoU against iterations, a chart for each mode; none where all train equally long.
+    """Draw mIoU against iterations, a chart for each mode; none if all train equally long.
 
     Args:
-        settings: All of the sweep.
-        modes: Of test-time augmentation that have scores.
+        settings: All settings of the sweep.
+        modes: Modes of test-time augmentation that have scores.
     """
     scored = [one for one in settings if any(map(one.in_mode, modes))]
     if len({_iters(one) for one in scored}) < 2:
@@ -50,7 +50,7 @@ def length_charts(settings: Sequence[Setting], modes: Sequence[str]) -> list[Mar
 
 
 def settings_chart(settings: Sequence[Setting], mode: str) -> Markup | None:
-    """Draw a bar for each setting, at most the best ones; None for a single one."""
+    """Draw a bar for each setting, or for the best of many; None for a single setting."""
     scored = [one for one in settings if one.in_mode(mode)]
     if len(scored) < 2:
         return None
@@ -93,22 +93,22 @@ def cost_charts(
 def curves_chart(
     settings: Sequence[Setting], trainings: Mapping[str, Training], mode: str
 ) -> Markup | None:
-    """Validation mIoU over the steps of training, one colour for each setting.
+    """Draw validation mIoU over the steps of training, in one colour for each setting.
 
     Args:
-        settings: All of the sweep; where they are too many, the best of `mode` are drawn.
-        trainings: All of the sweep.
-        mode: That the best ones are chosen by.
+        settings: All settings of the sweep; if they are too many, the best in `mode` are drawn.
+        trainings: All trainings of the sweep.
+        mode: Mode by whose scores the best settings are chosen.
 
     Returns:
-        The chart; None where no training has been validated.
+        The chart; None if no training has a validation.
     """
     series = []
     seen = set()
     for setting in chosen(settings, mode):
         runs = of_setting(setting, trainings)
         key = tuple(sorted(run.jobs[0].training for run in runs))
-        if key in seen:  # settings of evaluation alone have one and the same curves
+        if key in seen:  # settings that differ only in evaluation share their curves
             continue
         seen.add(key)
         if curves := [curve for run in runs if (curve := run.curve())]:
@@ -126,7 +126,7 @@ def curves_chart(
 
 
 def _mean_curve(name: str, curves: Sequence[Mapping[int, float]]) -> Series:
-    """The mean of curves over seeds, with a band from the least to the greatest of several."""
+    """Return the mean of curves over seeds, with a band from the lowest to the highest."""
     steps = sorted({step for curve in curves for step in curve})
     values = [[curve[step] for curve in curves if step in curve] for step in steps]
     band = len(curves) > 1
@@ -140,7 +140,7 @@ def _mean_curve(name: str, curves: Sequence[Mapping[int, float]]) -> Series:
 
 
 def _against(settings: Sequence[Setting], mode: str, place: _Place) -> list[Series]:
-    """Lines of mIoU, from least to greatest of the seeds; settings that lack a number left out."""
+    """Return lines of mIoU with bands over seeds, without settings that have no place."""
     series = []
     for line in _lines(settings, mode):
         places = [(place(setting), setting.in_mode(mode)) for setting in line.settings]
@@ -153,7 +153,7 @@ def _against(settings: Sequence[Setting], mode: str, place: _Place) -> list[Seri
         high = [max(scores) for _, scores in points]
         if low == high:
             series.append(Series(line.name, x, y, markers=True))
-        elif len(points) == 1:  # a band of one point has no width, so that it is made a line
+        elif len(points) == 1:  # the band of one point would be invisible: a vertical line
             series.append(Series(line.name, x * 3, [*low, *y, *high], markers=True))
         else:
             series.append(Series(line.name, x, y, low, high, markers=True))
@@ -161,7 +161,7 @@ def _against(settings: Sequence[Setting], mode: str, place: _Place) -> list[Seri
 
 
 def _lines(settings: Sequence[Setting], mode: str) -> list[_Line]:
-    """One line for each combination of what is not the length; the best, where they are many."""
+    """Return a line for each combination of other settings than the length; of many, the best."""
     groups: dict[tuple[str, ...], list[Setting]] = {}
     for setting in settings:
         if setting.in_mode(mode):
@@ -177,7 +177,7 @@ def _lines(settings: Sequence[Setting], mode: str) -> list[_Line]:
 
 
 def _best_of(settings: Sequence[Setting], mode: str) -> str:
-    """A note on lines that are left out."""
+    """Return a note on lines that are left out."""
     lines = {
         tuple(one.values[name] for name in _beside_length(one))
         for one in settings
@@ -187,7 +187,7 @@ def _best_of(settings: Sequence[Setting], mode: str) -> str:
 
 
 def _beside_length(setting: Setting) -> list[str]:
-    """What sets a setting apart but the length of training."""
+    """Return what distinguishes a setting other than the length of training."""
     return [name for name in setting.values if name != "iters"]
 
 

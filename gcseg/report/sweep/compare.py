@@ -1,4 +1,4 @@
-"""Two sets of runs against each other: do they differ by more than seeds alone?"""
+"""Comparison of two sets of runs: whether they differ by more than the noise of seeds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gcseg.system.text import brief, percent
 
 LEDGER = "ledger.sqlite"
 _SHARED = ("backbone", "head", "dataset", "iters")
-"""What results.json says of a run that its scores depend on."""
+"""Entries of results.json on which a run's scores depend."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Side:
     """Runs of one setting.
 
     Args:
-        name: As they were given.
-        scores: By mode, then by training: mIoU as a fraction.
-        runs: What is known of each training: backbone, head, dataset, iters, seed.
-        scored: By mode, the splits that were scored, as `val (101 images)`.
+        name: Name of the side, as given.
+        scores: mIoU as a fraction, by mode, then by training.
+        runs: Known entries of each training: backbone, head, dataset, iters, seed.
+        scored: Splits that were scored, by mode, as `val (101 images)`.
     """
 
     name: str
@@ -44,15 +44,16 @@ class Side:
 
 
 def read_jobs(folder: Path, notices: list[str]) -> list[Job]:
-    """The jobs of a sweep folder, to be shown.
+    """Read the jobs of a sweep folder, to show them.
 
     Args:
-        folder: The sweep's.
-        notices: Gets one for each job that has odd entries, or is left out for them.
+        folder: Folder of the sweep.
+        notices: List to which a notice is appended for each job that has odd entries, or is left
+            out because of them.
 
     Raises:
-        ConfigError: It is none.
-        OutputError: Its ledger is damaged.
+        ConfigError: The folder is not a sweep's.
+        OutputError: The ledger is damaged.
     """
     if not _is_sweep(folder):
         raise ConfigError(
@@ -62,15 +63,16 @@ def read_jobs(folder: Path, notices: list[str]) -> list[Job]:
 
 
 def read_side(given: str, notices: list[str]) -> Side:
-    """What is to be compared: a sweep folder, one setting of it, or run folders.
+    """Read one side of a comparison: a sweep folder, one setting of it, or run folders.
 
     Args:
         given: `FOLDER` of a sweep of one setting, `FOLDER:name=value ...` for one of several,
             or run folders, separated by commas; `*` in their names stands for anything.
-        notices: Gets one for each file with odd entries, which are left out.
+        notices: List to which a notice is appended for each file with odd entries, which are left
+            out.
 
     Raises:
-        ConfigError: It is none of these, or there is no score.
+        ConfigError: `given` is none of these, or there is no score.
         OutputError: A file is damaged.
     """
     folder, _, wanted = given.partition(":")
@@ -86,12 +88,12 @@ def read_side(given: str, notices: list[str]) -> Side:
 
 
 def compare_sides(first: Side, second: Side, mode: str | None = None) -> tuple[Sheet, list[str]]:
-    """A table of both sides' means with intervals, and a sentence for each mode.
+    """Return a table of both sides' means with intervals, and a sentence for each mode.
 
     Args:
-        first: A.
-        second: B; differences are B minus A.
-        mode: Only this one.
+        first: Side A.
+        second: Side B; differences are B minus A.
+        mode: The only mode to compare; None for all.
 
     Raises:
         ConfigError: No mode has scores on both sides.
@@ -121,7 +123,7 @@ def compare_sides(first: Side, second: Side, mode: str | None = None) -> tuple[S
 
 
 def _sentence(first: Sequence[float], second: Sequence[float]) -> str:
-    """Whether two sets of scores differ by more than the noise."""
+    """Return in words whether two sets of scores differ by more than the noise."""
     change = difference(first, second)
     higher = "B is higher" if change.value > 0 else "B is lower"
     size = percent(abs(change.value))
@@ -144,7 +146,7 @@ def _sentence(first: Sequence[float], second: Sequence[float]) -> str:
 
 
 def _of_sweep(given: str, jobs: Sequence[Job], wanted: Sequence[str]) -> Side:
-    """The runs of one setting of a sweep."""
+    """Return the runs of one setting of a sweep."""
     rows = settings(jobs)
     asked = dict(one.partition("=")[::2] for one in wanted)
     found = [
@@ -165,12 +167,12 @@ def _of_sweep(given: str, jobs: Sequence[Job], wanted: Sequence[str]) -> Side:
 
 
 def _of_runs(given: str, notices: list[str]) -> Side:
-    """The runs of some folders, each once."""
+    """Return the runs of some folders, each once."""
     folders: dict[Path, None] = {}
-    whole = os.path.isdir(given)  # noqa: PTH112  # which takes names of any length
+    whole = os.path.isdir(given)  # noqa: PTH112  # takes names of any length
     for part in [given] if whole else filter(None, map(str.strip, given.split(","))):
         path = Path(part).expanduser()
-        # pathlib's own takes no absolute patterns before Python 3.13.
+        # pathlib's glob takes no absolute patterns before Python 3.13.
         there = os.path.exists(path)  # noqa: PTH110
         names = [str(path)] if there else glob.glob(str(path))  # noqa: PTH207
         found = [Path(name).resolve() for name in sorted(names) if _is_run(Path(name))]
@@ -193,7 +195,7 @@ def _of_runs(given: str, notices: list[str]) -> Side:
 
 
 def _scored(runs: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, set[str]]:
-    """By mode, on which splits runs were scored."""
+    """Return, by mode, the splits on which runs were scored."""
     scored: dict[str, set[str]] = {}
     for evaluations in runs:
         for mode, record in evaluations.items():
@@ -207,11 +209,11 @@ def _is_run(folder: Path) -> bool:
 
 
 def _is_sweep(folder: Path) -> bool:
-    return os.path.isfile(folder / LEDGER)  # noqa: PTH113  # which takes names of any length
+    return os.path.isfile(folder / LEDGER)  # noqa: PTH113  # takes names of any length
 
 
 def _read(path: Path, notices: list[str]) -> Mapping[str, Any]:
-    """A run's results.json without what is odd in it; empty where it has not come so far."""
+    """Read a run's results.json without its odd entries; empty if it is not written yet."""
     odd: list[str] = []
     try:
         results = cleaned(read_json(path, within=path.parent), RESULTS, odd)
@@ -227,7 +229,7 @@ def _read(path: Path, notices: list[str]) -> Mapping[str, Any]:
 
 
 def _doubts(first: Side, second: Side, compared: Sequence[str]) -> list[str]:
-    """What speaks against the comparison."""
+    """Return the reservations about the comparison."""
     lines = []
     for name, side in (("A", first), ("B", second)):
         for mode in compared:

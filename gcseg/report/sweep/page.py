@@ -1,4 +1,4 @@
-"""report.html of a sweep: its settings side by side, on one page that needs nothing else."""
+"""Page of a sweep's report: its settings side by side, in one self-contained file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from gcseg.visualization.html import (
 )
 
 _FEW = 8
-"""Lines on what is not finished that are shown unasked."""
+"""Most lines on unfinished jobs that are not folded."""
 
 _NOISE = (
     "Intervals of the mean are Student's, those of differences Welch's; a difference whose "
@@ -53,20 +53,20 @@ def write_sweep_report(
 ) -> Path:
     """Write the page that compares the runs of a sweep.
 
-    What is missing, because a run is not finished, was removed or is damaged, is told there.
+    The page names what is missing because a run is not finished, was removed or is damaged.
 
     Args:
-        folder: The sweep's.
-        jobs: All of its jobs, finished or not.
-        output: The page; report.html in the sweep's folder by default.
-        notices: On what is left out of the jobs.
-        root: Where its run folders are; None for two folders above the sweep's.
+        folder: Folder of the sweep.
+        jobs: All jobs of the sweep, finished or not.
+        output: Path of the page; report.html in the sweep's folder by default.
+        notices: Notices on what is left out of the jobs.
+        root: Folder that contains the run folders; None for two folders above the sweep's.
 
     Returns:
-        The page.
+        Path of the page.
 
     Raises:
-        OutputError: It can't be written.
+        OutputError: The page can't be written.
     """
     output = folder / REPORT_FILE if output is None else output
     rows, columns = settings(jobs), modes(jobs)
@@ -92,7 +92,7 @@ def write_sweep_report(
 
 
 def _subtitle(rows: Sequence[Setting], jobs: Sequence[Job]) -> str:
-    """What was varied."""
+    """Return a line on what was varied."""
     words = []
     for name, given in varied(jobs).items():
         values = [value or "-" for value in given]
@@ -109,7 +109,7 @@ def _add_scores(
     sheets: Sequence[Sheet],
     unfinished: Sequence[str],
 ) -> None:
-    """The table of mIoU, and which jobs are missing in it."""
+    """Add the table of mIoU, and lines on the jobs that are missing in it."""
     states = Counter(str(job.state) for job in jobs)
     told = ", ".join(f"{count} {state}" for state, count in states.items())
     known = {"jobs": f"{len(jobs)} ({told})" if jobs else "0", "settings": str(len(rows))}
@@ -159,7 +159,7 @@ def _add_curves(
 
 
 def _about_bands(rows: Sequence[Setting], more: str = "") -> str:
-    """What the bands of charts are; empty where no setting has several trainings."""
+    """Return an explanation of the charts' bands; empty if no setting has several trainings."""
     several = any(len({job.training for job in row.jobs}) > 1 for row in rows)
     return f"{_BANDS} {more}".strip() if several else ""
 
@@ -167,13 +167,13 @@ def _about_bands(rows: Sequence[Setting], more: str = "") -> str:
 def _add_runs(
     page: Document, rows: Sequence[Setting], trainings: Mapping[str, Training], output: Path
 ) -> None:
-    """A row for each training, with a link to its own report."""
+    """Add a row for each training, with a link to its report."""
     names = list(rows[0].values) if rows else []
     cells = []
     seen = set()
     for setting in rows:
         for training in of_setting(setting, trainings):
-            if id(training) in seen:  # of another setting of evaluation
+            if id(training) in seen:  # listed already with another evaluation
                 continue
             seen.add(id(training))
             remarks = [*training.lost, *(job.error for job in training.jobs)]
@@ -215,7 +215,7 @@ def _add_command(page: Document, folder: Path, jobs: Sequence[Job]) -> None:
 
 
 def _words(folder: Path) -> list[str] | None:
-    """The overrides of the command line, as Hydra has noted them; None where it has not."""
+    """Return the command line's overrides from Hydra's record; None if there is none."""
     odd: list[str] = []
     given = mapping(shown_record(folder, "multirun.yaml", MULTIRUN, odd), "hydra", "overrides")
     if odd or not {"task", "hydra"} <= given.keys():
@@ -225,19 +225,19 @@ def _words(folder: Path) -> list[str] | None:
 
 
 def _link(training: Training, output: Path) -> str:
-    """A run's name, leading to its report if there is one."""
+    """Return a run's name, with a link to its report if there is one."""
     if training.folder is None:
         return "-"
     page = training.folder / REPORT_FILE
     if not page.is_file():
         return training.folder.name
-    # Not resolved: a browser goes up the folders of the address, not those of links.
+    # Not resolved: a browser follows the folders of the address, not the targets of links.
     there = os.path.relpath(page.absolute(), output.parent.absolute())
     return Markup(f'<a href="{quote(os.fsencode(there))}">{text(training.folder.name)}</a>')
 
 
 def _rounded(cost: float | None) -> str:
-    """A cost with three digits, or all those before the point."""
+    """Return a cost with three digits, or with all those before the point."""
     if cost is None:
         return ""
     return f"{cost:.0f}" if cost >= 1000 else f"{cost:.3g}"

@@ -1,4 +1,4 @@
-"""A sweep's plot: mIoU against the length of training, or against what else was varied."""
+"""Plot of a sweep: mIoU against the length of training or another varied setting."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_LINES = 24
-"""More can't be told apart; the settings are then written below each other."""
+"""Most lines that can be told apart; with more, the settings are written below each other."""
 _MOST_ROWS = 60
 _COLUMNS = 4
 _LOG_RATIO = 20
-"""From here on an axis of positive numbers is logarithmic."""
+"""Ratio from which on an axis of positive numbers is logarithmic."""
 _LARGEST = 1e100
-"""Of numbers on an axis; sums and squares of larger ones are infinite."""
+"""Largest number on an axis; sums and squares of larger ones are infinite."""
 _NAME_LENGTH = 48
 _TITLE_LENGTH = 100
 _MOST_PANELS = 12
@@ -37,9 +37,9 @@ _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 _MARKERS = "osD"
 
 _BEYOND = 1.0
-"""Percent of mIoU that an axis goes on below 0 and above 100, for the marks there."""
+"""Percent of mIoU by which an axis extends below 0 and above 100, for the marks there."""
 
-# In inches.
+# Sizes in inches.
 _PANEL = 3.5
 _HEIGHT = 3.4
 _ROW = 0.24
@@ -48,7 +48,7 @@ _CHARACTER = 0.075
 
 @dataclass(frozen=True)
 class _Line:
-    """Settings that differ in the number of the horizontal axis alone."""
+    """Settings that differ only in the number on the horizontal axis."""
 
     name: str
     points: Sequence[tuple[float, Setting]]
@@ -58,12 +58,12 @@ def write_plot(folder: Path, settings: Sequence[Setting], modes: Sequence[str]) 
     """Write sweep.png and sweep.svg: a panel for each mode, with 95 % intervals over seeds.
 
     Args:
-        folder: Made if it is missing.
-        settings: Those that have no score are left out.
-        modes: Of test-time augmentation, in the order of the panels.
+        folder: Folder of the files; created if it is missing.
+        settings: Settings of the sweep; those without a score are left out.
+        modes: Modes of test-time augmentation, in the order of the panels.
 
     Returns:
-        The files; none where nothing has a score.
+        Paths of the files; empty if nothing has a score.
 
     Raises:
         OutputError: The folder can't be written.
@@ -77,14 +77,14 @@ def write_plot(folder: Path, settings: Sequence[Setting], modes: Sequence[str]) 
         return []
     left_out = len(modes) - _MOST_PANELS
     modes = modes[:_MOST_PANELS]
-    # Figure alone, without pyplot: no display, no state shared with a caller's own plots.
+    # Figure without pyplot: no display, no state shared with a caller's plots.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     paths = [folder / "sweep.png", folder / "sweep.svg"]
-    # The salt keeps the SVG's names, and so the file, the same for the same scores.
+    # A fixed salt gives the same names, and so the same SVG file, for the same scores.
     with rc_context({"svg.hashsalt": "gcseg"}), warnings.catch_warnings():
-        # A name in a script that the font lacks shows as boxes; the scores are still right.
+        # Letters that the font lacks show as boxes; the scores are still right.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         axis = _axis(settings)
         if axis is None:
@@ -104,21 +104,21 @@ def write_plot(folder: Path, settings: Sequence[Setting], modes: Sequence[str]) 
 
 
 def _axis(settings: Sequence[Setting]) -> str | None:
-    """The setting of numbers to plot against: iters, or the first with which lines can be drawn."""
+    """Return the numeric setting to plot against: iters, or the first that gives lines."""
     names = sorted(settings[0].values, key=lambda name: name != "iters")
     for name in names:
         numbers = {_number(setting.values[name]) for setting in settings}
         if None in numbers or len(numbers) < 2:
             continue
         lines = _split(settings, name)
-        # A random search has hardly two settings on a line.
+        # A random search rarely has two settings on a line.
         if len(lines) <= _MOST_LINES and 2 * len(lines) <= len(settings):
             return name
     return None
 
 
 def _split(settings: Sequence[Setting], axis: str) -> list[_Line]:
-    """One line for each combination of the other settings."""
+    """Return a line for each combination of the other settings."""
     names = _varying(settings)
     lines: dict[str, list[tuple[float, Setting]]] = {}
     for setting in settings:
@@ -133,7 +133,7 @@ def _split(settings: Sequence[Setting], axis: str) -> list[_Line]:
 def _lines(
     figure: type[Figure], settings: Sequence[Setting], modes: Sequence[str], axis: str
 ) -> Figure:
-    """Curves against a number."""
+    """Plot curves against a numeric setting."""
     lines = _split(settings, axis)
     several = len(lines) > 1
     columns = min(len(modes), _COLUMNS)
@@ -177,7 +177,7 @@ def _lines(
 
 
 def _line(axes: Axes, line: _Line, mode: str, place: int) -> None:
-    """One line's means, their interval as a band, and the single scores as dots."""
+    """Plot a line's means, their intervals as a band, and the single scores as dots."""
     style = {
         "color": _COLORS[place % len(_COLORS)],
         "linestyle": _DASHES[place // len(_COLORS) % len(_DASHES)],
@@ -194,7 +194,7 @@ def _line(axes: Axes, line: _Line, mode: str, place: int) -> None:
         return
     low = [100 * (value - margin) for _, value, margin in sure]
     high = [100 * (value + margin) for _, value, margin in sure]
-    # The band of few seeds is many times wider than they scatter, and may not hide the means.
+    # The band of few seeds is much wider than their scatter, and must not hide the means.
     axes.fill_between([x for x, *_ in sure], low, high, color=style["color"], alpha=0.13, lw=0)
     axes.vlines([x for x, *_ in sure], low, high, color=style["color"], alpha=0.45, lw=1)
     for x, scores in points:
@@ -206,9 +206,9 @@ def _line(axes: Axes, line: _Line, mode: str, place: int) -> None:
 
 
 def _rows(figure: type[Figure], settings: Sequence[Setting], modes: Sequence[str]) -> Figure:
-    """Settings below each other, for what is no number."""
+    """Plot settings below each other, where no number was varied."""
     shown = settings
-    if len(settings) > _MOST_ROWS:  # the best of them, in their order
+    if len(settings) > _MOST_ROWS:  # the best of them, in the given order
         order = sorted(settings, key=lambda setting: -_highest(setting, modes))[:_MOST_ROWS]
         shown = [setting for setting in settings if setting in order]
     varied = _varying(settings)
@@ -239,7 +239,7 @@ def _rows(figure: type[Figure], settings: Sequence[Setting], modes: Sequence[str
 
 
 def _row(axes: Axes, row: int, scores: Sequence[float], color: str) -> None:
-    """One setting's mean with its interval, and the single scores as dots."""
+    """Plot a setting's mean with its interval, and the single scores as dots."""
     if not scores:
         axes.text(
             0.5, row, "no score", transform=axes.get_yaxis_transform(), fontsize=7, color="0.5",
@@ -265,7 +265,7 @@ def _frame(axes: Axes, mode: str) -> None:
 def _title(
     figure: Figure, settings: Sequence[Setting], modes: Sequence[str], shown: int | None = None
 ) -> None:
-    """What the sweep is of, and what the bands are."""
+    """Write the title: the subject of the sweep, and the meaning of the bands."""
     first = settings[0].jobs[0].settings
     fixed = [
         _short(brief(first[key]))
@@ -288,18 +288,18 @@ def _highest(setting: Setting, modes: Sequence[str]) -> float:
 
 
 def _possible(low: float, high: float) -> tuple[float, float]:
-    """The part of an axis that mIoU can be in: intervals that reach beyond leave the picture."""
+    """Limit an axis to possible values of mIoU; intervals beyond are cut off."""
     return max(low, -_BEYOND), min(high, 100 + _BEYOND)
 
 
 def _varying(settings: Sequence[Setting]) -> list[str]:
-    """The names of what differs among the settings that are drawn."""
+    """Return the names of the values that differ among the drawn settings."""
     names = settings[0].values
     return [name for name in names if len({setting.values[name] for setting in settings}) > 1]
 
 
 def _label(setting: Setting, names: Sequence[str]) -> str:
-    """A setting's values; numbers and the like, which do not tell it, with their names."""
+    """Return a setting's values, with names for numbers and the like that are unclear alone."""
     words = []
     for name in names:
         value = setting.values[name] or "-"

@@ -1,4 +1,4 @@
-"""The scores of a sweep's jobs, by setting: jobs that differ in nothing but seed and tta."""
+"""Scores of a sweep's jobs by setting, that is, for jobs that differ only in seed and tta."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _WITHIN_SETTINGS = ("seed", "tta")
 
 @dataclass(frozen=True)
 class Setting:
-    """Jobs that differ in nothing but seed and mode of test-time augmentation.
+    """Jobs that differ only in seed and mode of test-time augmentation.
 
     Args:
-        values: What sets them apart from the sweep's other jobs, by name of the setting.
-        jobs: By number.
-        scores: By mode, then by training: mIoU as a fraction. Two jobs that score the same
+        values: Values that distinguish these jobs in the sweep, by name of the varied setting.
+        jobs: The jobs, ordered by number.
+        scores: mIoU as a fraction, by mode, then by training. Two jobs that score the same
             weights in the same mode have one score.
     """
 
@@ -36,7 +36,7 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """The values in one line, as `r50, 20`; network, data and length where there are none."""
+        """The values in one line, as `r50, 20`; network, data and length if there are none."""
         if self.values:
             return ", ".join(value or "-" for value in self.values.values())
         known = self.jobs[0].settings
@@ -44,23 +44,23 @@ class Setting:
         return " ".join([*parts, f"{brief(known['iters'])}it"] if "iters" in known else parts)
 
     def in_mode(self, mode: str) -> list[float]:
-        """The scores of one mode, one for each training that has one."""
+        """Return the scores of one mode, one for each training that has one."""
         return list(self.scores.get(mode, {}).values())
 
     def expected(self, mode: str) -> list[Job]:
-        """The jobs that score a mode, or would have; of some it is not known which they would."""
+        """Return the jobs that score a mode or should have, including those of unknown modes."""
         return [job for job in self.jobs if mode in (job_modes(job) or [mode])]
 
 
 def varying(jobs: Sequence[Job]) -> list[str]:
-    """The names of the settings in whose overrides jobs differ, in the order they are given."""
+    """Return the names of the settings whose overrides differ among jobs, in the given order."""
     return list(varied(jobs))
 
 
 def varied(jobs: Sequence[Job]) -> dict[str, list[str]]:
-    """What each setting is set to in whose overrides jobs differ: once each, empty where it isn't.
+    """Return the distinct values of each setting whose overrides differ among jobs.
 
-    In the order that they are given.
+    Settings and values are in the given order; the value of a job without the override is empty.
     """
     tables = [_overrides(job) for job in jobs]
     names = dict.fromkeys(name for table in tables for name in table)
@@ -70,13 +70,13 @@ def varied(jobs: Sequence[Job]) -> dict[str, list[str]]:
 
 
 def overrides(job: Job, names: Iterable[str]) -> dict[str, str]:
-    """What a job sets some settings to; empty for those that it leaves alone."""
+    """Return a job's overrides of some settings; empty for those that it does not override."""
     table = _overrides(job)
     return {name: table.get(name, "") for name in names}
 
 
 def settings(jobs: Sequence[Job]) -> list[Setting]:
-    """The settings of a sweep, in the order of their first jobs."""
+    """Return the settings of a sweep, in the order of their first jobs."""
     names = [name for name in varying(jobs) if name not in _WITHIN_SETTINGS]
     groups: dict[tuple[str, ...], list[Job]] = {}
     for job in sorted(jobs, key=lambda job: job.number):
@@ -88,12 +88,12 @@ def settings(jobs: Sequence[Job]) -> list[Setting]:
 
 
 def modes(jobs: Iterable[Job]) -> list[str]:
-    """The modes of all jobs: plain, flip, ms+flip, then others in the order they come."""
+    """Return the modes of all jobs: plain, flip, ms+flip, then others in order of occurrence."""
     return order_modes(mode for job in jobs for mode in job_modes(job))
 
 
 def order_modes(names: Iterable[str]) -> list[str]:
-    """Modes once each: plain, flip, ms+flip, then others in the order they come."""
+    """Return modes once each: plain, flip, ms+flip, then others in order of occurrence."""
     found = list(dict.fromkeys(names))
     return [mode for mode in MODE_TITLES if mode in found] + [
         one for one in found if one not in MODE_TITLES
@@ -101,21 +101,21 @@ def order_modes(names: Iterable[str]) -> list[str]:
 
 
 def job_modes(job: Job) -> list[str]:
-    """The modes that a job scores, or those that it has scored where nothing else is known."""
+    """Return the modes that a job scores, or has scored if nothing else is known."""
     return list(dict.fromkeys([*job.settings.get("modes", ()), *(job.evaluations or {})]))
 
 
 def best(all_settings: Sequence[Setting], mode: str) -> Setting | None:
-    """The setting of the highest mean in a mode; None if nothing is scored in it."""
+    """Return the setting with the highest mean in a mode; None if nothing is scored in it."""
     scored = [setting for setting in all_settings if setting.in_mode(mode)]
     return max(scored, key=lambda one: math.fsum(one.in_mode(mode)) / len(one.in_mode(mode)),
                default=None)  # fmt: skip
 
 
 def compare(first: Setting, second: Setting, mode: str) -> Difference:
-    """How much higher a setting scores than another.
+    """Return the difference in score of two settings.
 
-    Settings of evaluation alone score the same trainings, which are compared one by one.
+    Settings that differ only in evaluation score the same trainings, which are compared in pairs.
     """
     ours, theirs = first.scores[mode], second.scores[mode]
     if ours.keys() == theirs.keys():
@@ -134,7 +134,7 @@ def _scores(jobs: Sequence[Job]) -> dict[str, dict[str, float]]:
 
 
 def _overrides(job: Job) -> dict[str, str]:
-    """A job's overrides by name of the setting; one that is removed is set to `removed`."""
+    """Return a job's overrides by name of the setting; a removed one has the value `removed`."""
     table = {}
     for override in job.overrides:
         name, _, value = override.partition("=")

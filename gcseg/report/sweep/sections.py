@@ -1,4 +1,4 @@
-"""Sections of a sweep's report in which settings stand side by side, in tables."""
+"""Sections of a sweep's report with tables of settings side by side."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from gcseg.system.text import brief, percent
 from gcseg.visualization.html import Document, Markup, details, table, text
 
 _MANY_CLASSES = 40
-"""More are in the order of how much settings differ in them."""
+"""Most classes in the dataset's order; more are sorted by how much settings differ in them."""
 _LONG = 40
-"""Rows of a table that are shown unasked; the one of mIoU always is."""
+"""Most rows of a table that is not folded; the table of mIoU never is."""
 _LONGEST = 80
-"""Characters of a setting's value."""
+"""Most characters of a setting's value."""
 
 
 def add_classes(
     page: Document, rows: Sequence[Setting], mode: str, trainings: Mapping[str, Training]
 ) -> None:
-    """IoU by class and setting, in the colour of its height."""
+    """Add IoU by class and setting, in cells coloured by value."""
     ious = class_ious(chosen(rows, mode), trainings, mode)
     if ious is None:
         return
@@ -61,7 +61,7 @@ def add_extras(
     columns: Sequence[str],
     trainings: Mapping[str, Training],
 ) -> None:
-    """Boundaries and calibration beside mIoU."""
+    """Add boundary and calibration scores next to mIoU."""
     found = extras(rows, trainings, columns)
     if not found:
         return
@@ -91,7 +91,7 @@ def add_differences(
     columns: Sequence[str],
     trainings: Mapping[str, Training],
 ) -> None:
-    """The settings that are not the same in all configs."""
+    """Add the settings that differ among the configs."""
     if len(rows) < 2:
         return
     shown = chosen(rows, columns[0] if columns else "none")
@@ -109,12 +109,12 @@ def add_differences(
 
 
 def folded(content: Markup, rows: int) -> Markup:
-    """A table that is unfolded when it is asked for, if it is a long one."""
+    """Return a table, folded if it is long."""
     return content if rows <= _LONG else details(f"{rows} rows", content)
 
 
 def _heat(value: float | None) -> str:
-    """A cell whose colour is the stronger the higher the fraction in it is."""
+    """Return a cell whose colour is the stronger the higher its fraction is."""
     if value is None:
         return "-"
     strength = 0.5 * min(1.0, max(0.0, value))
@@ -124,12 +124,12 @@ def _heat(value: float | None) -> str:
 
 
 def _unbroken(name: str) -> str:
-    """A name that stays on one line."""
+    """Return a name that is not broken across lines."""
     return Markup(f'<span style="white-space: nowrap">{text(name)}</span>')
 
 
 def _spread(scores: Sequence[float]) -> str:
-    """A mean with its standard deviation, in percent; empty without scores."""
+    """Return a mean with its standard deviation, in percent; empty without scores."""
     if not scores:
         return ""
     of = percent(fmean(scores))

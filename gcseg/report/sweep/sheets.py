@@ -1,4 +1,4 @@
-"""What a sweep says at its end: sweep.csv with everything, sweep.txt to read, a plot, a page."""
+"""Tables of a sweep's scores, as text, Markdown or terminal output."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from gcseg.system.terminal import TextConsole
 from gcseg.system.text import percent, printable
 
 _NUMBERS_NAMED = 8
-"""Jobs of one note that are named by their numbers."""
+"""Most jobs of one note that are named by their numbers."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table to print or write: cells are texts; those of `bold` are (row, column)."""
+    """A table to print or write: cells are texts; `bold` has the (row, column) of bold cells."""
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
-    texts: int  # the first columns, which are no numbers
+    texts: int  # number of first columns that hold text
     bold: frozenset[tuple[int, int]] = frozenset()
 
 
 def summary(jobs: Sequence[Job]) -> tuple[list[Sheet], list[str]]:
-    """The tables of a sweep's scores, and lines on the jobs that have none."""
+    """Return the tables of a sweep's scores, and lines on the jobs that have none."""
     rows, columns = settings(jobs), modes(jobs)
     sheets = []
     if rows and columns:
@@ -50,7 +50,7 @@ def summary(jobs: Sequence[Job]) -> tuple[list[Sheet], list[str]]:
 
 
 def print_sheets(sheets: Iterable[Sheet], lines: Iterable[str] = ()) -> None:
-    """Print tables in their full width, and lines below."""
+    """Print tables in their full width, and lines below them."""
     console = TextConsole()
     for sheet in sheets:
         table = Table(title=sheet.title, title_justify="left")
@@ -64,7 +64,7 @@ def print_sheets(sheets: Iterable[Sheet], lines: Iterable[str] = ()) -> None:
                     for column, cell in enumerate(cells)
                 )
             )
-        wide = console.options.update(width=10_000)  # rather a line too long than a number cut off
+        wide = console.options.update(width=10_000)  # long lines are better than cut numbers
         console.width = max(console.width, console.measure(table, options=wide).maximum)
         console.print(table)
     for line in lines:
@@ -72,7 +72,7 @@ def print_sheets(sheets: Iterable[Sheet], lines: Iterable[str] = ()) -> None:
 
 
 def _scores(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
-    """A row per setting and a column per mode, the best of each column in bold."""
+    """Return a row per setting and a column per mode, the best of each column in bold."""
     names = list(rows[0].values)
     winners = {mode: best(rows, mode) for mode in columns}
     bold = {
@@ -92,7 +92,7 @@ def _scores(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
 
 
 def _noise(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
-    """A row per mode and setting: how sure its mean is, and its difference from the best."""
+    """Return a row per mode and setting: its mean's interval, and its difference from the best."""
     names = list(rows[0].values) or ["setting"]
     header = ["mode", *names, "seeds", "mean", "sd", "95 % interval"]
     if len(rows) > 1:
@@ -119,7 +119,7 @@ def _noise(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
 
 
 def interval(value: float, margin: float | None, sign: str = "") -> str:
-    """The interval around a fraction, in percent; empty without one."""
+    """Return the interval around a fraction, in percent; empty if there is none."""
     if margin is None:
         return ""
     return f"{percent(value - margin, sign=sign)} to {percent(value + margin, sign=sign)}"
@@ -143,7 +143,7 @@ def _named(setting: Setting) -> list[str]:
 
 
 def _cell(setting: Setting, mode: str) -> str:
-    """A mean, with what is missing of it; or why there is none."""
+    """Return a mean with a note on missing scores, or the reason why there is none."""
     scores, jobs = setting.in_mode(mode), setting.expected(mode)
     if not scores:
         missing = next((job for job in jobs if job.state != "done"), None)
@@ -157,7 +157,7 @@ def _cell(setting: Setting, mode: str) -> str:
 
 
 def _unfinished(jobs: Sequence[Job]) -> list[str]:
-    """Lines on jobs without result: what they are, why, and where to read more."""
+    """Return lines on jobs without result: their states, the reasons and their logs."""
     groups: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
         if job.state != "done":
@@ -179,7 +179,7 @@ def _unfinished(jobs: Sequence[Job]) -> list[str]:
 
 
 def markdown(sheet: Sheet) -> str:
-    """A table in Markdown whose columns are aligned."""
+    """Return a table in Markdown with aligned columns."""
     cells = [[_escaped(cell) for cell in line] for line in [sheet.header, *sheet.rows]]
     for row, column in sheet.bold:
         cells[row + 1][column] = f"**{cells[row + 1][column]}**"

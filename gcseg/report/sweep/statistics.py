@@ -1,4 +1,4 @@
-"""Means, intervals and differences of a few scores: what seeds alone change, and what not."""
+"""Means, intervals and differences of a few scores, to tell effects from the noise of seeds."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from functools import lru_cache
 from statistics import fmean, stdev
 
 CONFIDENCE = 0.95
-"""Of all intervals."""
+"""Confidence level of all intervals."""
 
-_ENOUGH = 1e-15  # relative; where the continued fraction ends
+_ENOUGH = 1e-15  # relative change at which the continued fraction ends
 _TINY = 1e-300
-_ENOUGH_OF_T = 1e-12  # relative
+_ENOUGH_OF_T = 1e-12  # relative accuracy of t
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Mean:
     """The mean of some scores, in their unit.
 
     Args:
-        count: Of scores.
-        value: Their mean.
-        deviation: Their standard deviation (of a sample, with n - 1); None for a single one.
+        count: Number of scores.
+        value: Mean of the scores.
+        deviation: Standard deviation of the scores (sample, with n - 1); None for a single score.
         margin: Half the width of the mean's interval by Student's t; None for a single score.
     """
 
@@ -39,7 +39,7 @@ class Difference:
 
     Args:
         value: Second mean minus first.
-        margin: Half the width of its interval; None if one of the means is of a single score.
+        margin: Half the width of the difference's interval; None if a mean is of a single score.
     """
 
     value: float
@@ -47,10 +47,10 @@ class Difference:
 
     @property
     def in_the_noise(self) -> bool | None:
-        """Whether the interval holds 0, so that seeds alone may explain it.
+        """Whether the interval contains 0, so that seeds alone may explain the difference.
 
-        None without an interval, and where it has no width: scores that no seed changes at all are
-        those of one and the same training, and show no noise to compare with.
+        None if there is no interval or it has no width: scores that no seed changes at all come
+        from one and the same training, and show no noise to compare with.
         """
         if self.margin is None or (self.margin == 0 and self.value != 0):
             return None
@@ -58,7 +58,7 @@ class Difference:
 
 
 def mean(scores: Sequence[float]) -> Mean:
-    """The mean of one or more scores, with its interval.
+    """Return the mean of one or more scores, with its interval.
 
     Raises:
         ValueError: A score is not finite.
@@ -73,9 +73,9 @@ def mean(scores: Sequence[float]) -> Mean:
 
 
 def difference(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """How much higher the second scores are on average, with Welch's interval.
+    """Return how much higher the second scores are on average, with Welch's interval.
 
-    The two may vary differently and be of different numbers.
+    The two may have different variances and numbers of scores.
 
     Source: Welch, "The generalization of 'Student's' problem when several different population
     variances are involved", Biometrika 34 (1947); degrees of freedom after Satterthwaite (1946).
@@ -90,7 +90,7 @@ def difference(first: Sequence[float], second: Sequence[float]) -> Difference:
     parts = [stdev(scores) ** 2 / len(scores) for scores in (first, second)]
     if not sum(parts):  # no score differs from its mean
         return Difference(value, 0.0)
-    shares = [part / sum(parts) for part in parts]  # not their squares, which may be too small
+    shares = [part / sum(parts) for part in parts]  # not of their squares, which may underflow
     freedom = 1 / sum(
         share**2 / (len(scores) - 1) for share, scores in zip(shares, (first, second), strict=True)
     )
@@ -98,9 +98,9 @@ def difference(first: Sequence[float], second: Sequence[float]) -> Difference:
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """How much higher the second scores are, where each belongs to one of the first.
+    """Return how much higher the second scores are, each paired with one of the first.
 
-    As when the same weights are scored in two ways: what seeds change in both cancels out.
+    An example is the same weights scored in two ways: what seeds change in both cancels out.
     """
     change = mean([b - a for a, b in zip(first, second, strict=True)])
     return Difference(change.value, change.margin)
@@ -113,7 +113,7 @@ def _check(scores: Sequence[float]) -> None:
 
 @lru_cache(maxsize=1024)
 def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
-    """How many standard errors an interval of Student's t reaches to either side.
+    """Return the half width of an interval of Student's t, in standard errors.
 
     Args:
         freedom: Degrees of freedom, above 0; need not be whole.
@@ -130,23 +130,23 @@ def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
 
 
 def _outside(t: float, freedom: float) -> float:
-    """The probability that Student's t is further from 0 than `t`."""
+    """Return the probability that Student's t is further from 0 than `t`."""
     return _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
 
 
 def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """The regularised incomplete beta function I_x(a, b) by its continued fraction.
+    """Compute the regularised incomplete beta function I_x(a, b) by its continued fraction.
 
     Source: NIST Digital Library of Mathematical Functions, 8.17.4 and 8.17.22.
     """
     if x in (0.0, 1.0):
         return x
-    if x > (a + 1) / (a + b + 2):  # where the fraction of the other end converges faster
+    if x > (a + 1) / (a + b + 2):  # where the mirrored fraction converges faster
         return 1 - _incomplete_beta(b, a, 1 - x)
     logarithm = (
         math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
     )
-    # Lentz's method: numerators and denominators as ratios, which neither overflow nor vanish.
+    # Lentz's method: ratios of numerators and denominators, which neither overflow nor vanish.
     fraction = ratio_c = 1.0
     ratio_d = 0.0
     for step in range(1, 1000):

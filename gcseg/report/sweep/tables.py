@@ -1,4 +1,4 @@
-"""Tables of a sweep's report: IoU by class, boundaries and calibration, what settings differ in."""
+"""Tables in a sweep's report: IoU by class, boundaries, calibration, differing settings."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 MOST_SETTINGS = 12
-"""Side by side in a table or a chart; more can't be told apart."""
+"""Most settings side by side in a table or a chart; more can't be told apart."""
 
 _LONGEST_VALUE = 18
-"""Characters of a setting's value in a legend or header."""
+"""Most characters of a setting's value in a legend or header."""
 
 _FOLLOWS = ("seed", "seeds", "run_root", "retry_failed", "job_timeout", "fresh", "num_workers",
             "dataset.root", "dataset.cache_folder", "dataset.iters", "dataset.batch_size",
             "published.checkpoint", "protocol.mean", "protocol.std", "protocol.average",
             "protocol.scales", "tta.scales", "tta.modes")  # fmt: skip
-"""Settings that say where and how, that vary within a setting, or that act only through others,
-which are listed."""
+"""Settings that are not listed: they are about places and execution, vary within a setting, or act
+only through other settings, which are listed."""
 
 
 @dataclass(frozen=True)
 class Ious:
-    """IoU by class and setting, as a fraction: the mean over seeds.
+    """IoU by class and setting: the mean over seeds, a fraction.
 
     Args:
-        classes: Names of the rows.
-        settings: Of the columns.
-        values: By class, then by setting; None where a setting has no IoU of the class.
+        classes: Names of the classes, one per row.
+        settings: The settings, one per column.
+        values: IoU by class, then by setting; None where a setting has no IoU of the class.
     """
 
     classes: Sequence[str]
@@ -45,13 +45,13 @@ class Ious:
 
     @property
     def spread(self) -> list[float]:
-        """How far apart the settings are, by class."""
+        """The difference of the highest and the lowest IoU, by class."""
         known = [[value for value in row if value is not None] for row in self.values]
         return [max(row) - min(row) if row else 0.0 for row in known]
 
 
 def chosen(settings: Sequence[Setting], mode: str, most: int = MOST_SETTINGS) -> list[Setting]:
-    """The best settings of a mode, in their order: all, if there are not more than `most`."""
+    """Return the `most` best settings of a mode, in the given order."""
     means = {id(one): fmean(one.in_mode(mode)) for one in settings if one.in_mode(mode)}
     best = sorted(settings, key=lambda one: -means.get(id(one), -1.0))[:most]
     kept = {id(one) for one in best}
@@ -61,7 +61,7 @@ def chosen(settings: Sequence[Setting], mode: str, most: int = MOST_SETTINGS) ->
 def class_ious(
     settings: Sequence[Setting], trainings: Mapping[str, Training], mode: str
 ) -> Ious | None:
-    """IoU by class of those settings that have it; None if none has."""
+    """Return the IoU by class of those settings that have it; None if none has."""
     columns: list[tuple[Setting, dict[str, float]]] = []
     classes: dict[str, None] = {}
     for setting in settings:
@@ -84,7 +84,7 @@ def class_ious(
 
 
 def by_spread(ious: Ious) -> Ious:
-    """The same with the classes first whose settings are furthest apart."""
+    """Sort the classes by how far apart the settings are, the furthest first."""
     spread = ious.spread
     order = sorted(range(len(ious.classes)), key=lambda row: -spread[row])
     classes = [ious.classes[row] for row in order]
@@ -94,7 +94,10 @@ def by_spread(ious: Ious) -> Ious:
 def extras(
     settings: Sequence[Setting], trainings: Mapping[str, Training], modes: Sequence[str]
 ) -> list[tuple[Setting, str, dict[str, list[float]]]]:
-    """By setting and mode: mIoU, boundary mIoU and ECE of each training that has one of the two."""
+    """Return mIoU, boundary mIoU and ECE by setting and mode.
+
+    Only trainings that have one of the latter two are included.
+    """
     rows = []
     for mode in modes:
         for setting in settings:
@@ -112,46 +115,46 @@ def extras(
 def records(
     setting: Setting, trainings: Mapping[str, Training], mode: str
 ) -> Iterator[Mapping[str, Any]]:
-    """The evaluations of a setting's trainings in a mode, as far as there are any."""
+    """Yield the existing evaluation records of a setting's trainings in a mode."""
     for training in of_setting(setting, trainings):
         if record := training.evaluation(mode):
             yield record
 
 
 def of_setting(setting: Setting, trainings: Mapping[str, Training]) -> list[Training]:
-    """The trainings of a setting, one for each seed."""
+    """Return the trainings of a setting, one for each seed."""
     return [trainings[key] for key in dict.fromkeys(job.training for job in setting.jobs)]
 
 
 def differences(
     settings: Sequence[Setting], trainings: Mapping[str, Training]
 ) -> list[tuple[str, list[Any]]]:
-    """What sets settings apart: those of the command line first, then others of their configs.
+    """Return the entries in which settings differ: overrides first, then others of the configs.
 
     Returns:
-        Names, and values by setting; None where one has no such value.
+        Names, each with its values by setting; None where a setting has no such value.
     """
     rows: dict[str, list[Any]] = {}
     for name in settings[0].values if settings else ():
         rows[name] = [setting.values[name] or None for setting in settings]
     tables = [_config(setting, trainings) for setting in settings]
     for name in dict.fromkeys(name for table in tables if table for name in table):
-        # One without config is not told apart by that.
+        # A setting without config does not count as different.
         values = [_comparable(table.get(name)) for table in tables if table is not None]
         if len(set(values)) > 1 and not _within(name, _FOLLOWS):
             rows[name] = [None if table is None else table.get(name) for table in tables]
     for group in settings[0].values if settings else ():
-        if rows.get(f"{group}.name") == rows[group]:  # backbone=r50 says what backbone.name does
+        if rows.get(f"{group}.name") == rows[group]:  # backbone=r50 repeats backbone.name
             del rows[f"{group}.name"]
     return list(rows.items())
 
 
 def label(setting: Setting, names: Collection[str] | None = None) -> str:
-    """A setting in short; values that do not tell what they are of, with their names.
+    """Return a short label of a setting, with names for values that are unclear alone.
 
     Args:
         setting: The setting.
-        names: Only these of its values.
+        names: Names of the values to include; None for all.
     """
     words = []
     for name, value in setting.values.items():
@@ -162,7 +165,7 @@ def label(setting: Setting, names: Collection[str] | None = None) -> str:
 
 
 def short_label(setting: Setting, names: Collection[str] | None = None) -> str:
-    """The same for a legend or header; of long values, as of folders, the end tells most."""
+    """Return a label for a legend or header; long values, such as folders, keep their end."""
     values = {
         name: value if len(value) <= _LONGEST_VALUE else f"…{value[1 - _LONGEST_VALUE :]}"
         for name, value in setting.values.items()
@@ -171,12 +174,12 @@ def short_label(setting: Setting, names: Collection[str] | None = None) -> str:
 
 
 def mode_name(mode: str) -> str:
-    """What tables call a mode of test-time augmentation."""
+    """Return the title of a mode of test-time augmentation in tables."""
     return SHORT_MODE_TITLES.get(mode, mode)
 
 
 def _config(setting: Setting, trainings: Mapping[str, Training]) -> dict[str, Any] | None:
-    """The flat settings of a setting's first training that has some; None if none has."""
+    """Return the flat config of a setting's first training that has one; None if none has."""
     for training in of_setting(setting, trainings):
         if training.config:
             return dict(_flat(training.config))
@@ -192,7 +195,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def _comparable(value: Any) -> str:
-    """Lists can't be put in a set; 1 and 1.0 are the same, but not 1 and true."""
+    """Return a hashable form of a value; equal for 1 and 1.0, but not for 1 and true."""
     whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
     return repr(float(value) if whole else value)
 

@@ -1,4 +1,4 @@
-"""What the run folders of a sweep know beside its scores: settings, cost and curves."""
+"""Settings, cost and curves from the run folders of a sweep, in addition to its scores."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Training:
     """One training of a sweep, as far as its files can be read.
 
     Args:
-        jobs: That score it, by number.
-        folder: Its run folder; None if there is none, or it is gone.
-        config: Its resolved settings; empty where they can't be read.
-        results: The content of results.json; empty where it can't be read.
-        environment: The content of environment.json; empty where it can't be read.
-        lost: What can't be read or shown, in words.
-        curves: Of the sweep's run folders, as far as they were read.
+        jobs: Jobs that score the training, ordered by number.
+        folder: Path of the run folder; None if there is none, or it is gone.
+        config: Resolved settings; empty if they can't be read.
+        results: Contents of results.json; empty if it can't be read.
+        environment: Contents of environment.json; empty if it can't be read.
+        lost: Notes on what can't be read or shown.
+        curves: Cache of the curves read from the sweep's run folders.
     """
 
     jobs: Sequence[Job]
@@ -46,18 +46,18 @@ class Training:
 
     @property
     def seed(self) -> str:
-        """Its seed."""
+        """The seed of the training."""
         return brief(self.jobs[0].settings.get("seed", "-"))
 
     @property
     def state(self) -> str:
-        """Of its jobs, each state once."""
+        """The states of its jobs, each once."""
         return ", ".join(dict.fromkeys(job.state for job in self.jobs))
 
     @property
     def device(self) -> str | None:
-        """`GPU` or `CPU`; None where that is not known."""
-        gpus = self.environment.get("gpus")  # those of CUDA
+        """`GPU` or `CPU`; None if it is not known."""
+        gpus = self.environment.get("gpus")  # CUDA GPUs
         accelerator = self.config.get("accelerator", "auto")
         if accelerator != "auto":
             return "CPU" if accelerator == "cpu" else "GPU"
@@ -65,7 +65,7 @@ class Training:
 
     @property
     def hours(self) -> float | None:
-        """Hours of training times devices; None where either is not known."""
+        """Hours of training times number of devices; None if either is not known."""
         seconds, devices = number(self.results, "training", "seconds"), self._devices()
         if seconds is None or devices is None or seconds <= 0:
             return None
@@ -73,7 +73,7 @@ class Training:
 
     @property
     def petaflop(self) -> float | None:
-        """Computed in training, 10^15 multiplications and additions; None where it is not known."""
+        """Cost of the training, in 10^15 multiplications and additions; None if it is not known."""
         flops = number(self.results, "model", "training_flops")
         steps = number(self.results, "training", "iters")
         images = number(self.config, "batch_size")
@@ -82,9 +82,9 @@ class Training:
         return number(flops * steps * images / _PETA) or None
 
     def evaluation(self, mode: str) -> Mapping[str, Any]:
-        """The record of a mode: the sweep's, and what later evaluations have added to the run's.
+        """Return the sweep's record of a mode, with what later evaluations of the run added.
 
-        Empty where there is none.
+        Empty if there is no record.
         """
         ours = next((job.evaluations[mode] for job in self.jobs
                      if job.evaluations is not None and mode in job.evaluations), {})  # fmt: skip
@@ -93,7 +93,7 @@ class Training:
         return {**later, **ours} if isinstance(later, Mapping) else ours
 
     def curve(self) -> dict[int, float]:
-        """Validation mIoU as a fraction by optimizer steps done; empty where it can't be read."""
+        """Return validation mIoU (fraction) by optimizer steps done; empty if it can't be read."""
         if self.folder is None:
             return {}
         key = os.path.realpath(self.folder)
@@ -106,7 +106,7 @@ class Training:
         return self.curves[key]
 
     def _devices(self) -> float | None:
-        """All devices of the training; None where they can't be told."""
+        """Return the number of devices of the training; None if it is not known."""
         devices = self.config.get("devices", 1)
         if devices == "auto":
             gpus = self.environment.get("gpus")
@@ -121,13 +121,13 @@ class Training:
 def read_trainings(
     folder: Path, jobs: Sequence[Job], root: Path | None = None
 ) -> dict[str, Training]:
-    """The trainings of a sweep, by their fingerprints, in the order of their first jobs.
+    """Read the trainings of a sweep, by fingerprint, in the order of their first jobs.
 
-    Each run folder is read once, by however many jobs it is named.
+    Each run folder is read once, even if several jobs name it.
 
     Args:
-        folder: The sweep's.
-        jobs: All of its jobs, finished or not.
+        folder: Folder of the sweep.
+        jobs: All jobs of the sweep, finished or not.
         root: See `find_run`.
     """
     groups: dict[str, list[Job]] = {}
@@ -142,7 +142,7 @@ def read_trainings(
 
 @dataclass
 class _Files:
-    """What a run folder's files say, and what can't be read of them; see `Training`."""
+    """Contents of a run folder's files, and notes on what can't be read; see `Training`."""
 
     config: Mapping[str, Any]
     environment: Mapping[str, Any]
@@ -161,21 +161,21 @@ def _files(folder: Path) -> _Files:
 
 
 def find_run(run: str, sweep: Path, root: Path | None = None) -> Path:
-    """The run folder of a job, where the ledger says or, if it was moved with the sweep's, there.
+    """Find the run folder of a job, as in the ledger or moved together with the sweep's folder.
 
-    A ledger may name any folder. Those below the run root alone are shown.
+    A ledger may name any folder; only those below the run root are accepted.
 
     Args:
-        run: As the ledger names it.
-        sweep: The sweep's folder.
-        root: The run root; None for two folders above the sweep's, as it usually is.
+        run: Run folder as the ledger names it.
+        sweep: Folder of the sweep.
+        root: The run root; None for two folders above the sweep's, its usual place.
 
     Raises:
-        OutputError: It is gone, or not below the run root.
+        OutputError: The run folder is gone, or not below the run root.
     """
     root = Path(os.path.abspath(sweep)).parent.parent if root is None else root  # noqa: PTH100
     places = [Path(run), root / Path(run).name]
-    there = [place for place in places if os.path.isdir(place)]  # noqa: PTH112  # of any length
+    there = [place for place in places if os.path.isdir(place)]  # noqa: PTH112  # takes names of any length
     found = next((place for place in there if not leads_out(place, root)), None)
     if found is None:
         cause = f"the run folder {shown(Path(run).name)} is gone"
@@ -210,6 +210,6 @@ def _read(
         scored = any(job.state == "done" for job in jobs)
         remarks = files.lost if scored else files.without_results
         lost = [remark.removesuffix(".") for remark in remarks]
-    for job in jobs:  # what the job was given, where the training has not come to writing it
+    for job in jobs:  # the job's settings, if the training has not written its own yet
         config = config or shown_record(sweep, f"jobs/{job.number}/{CONFIG_FILE}", ANYTHING)
     return Training(jobs, folder, config, results, environment, lost, curves)

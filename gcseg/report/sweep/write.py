@@ -1,4 +1,4 @@
-"""What a sweep writes at its end: sweep.csv with everything, sweep.txt to read, a plot, a page."""
+"""Output of a sweep at its end: sweep.csv with all values, sweep.txt, a plot, a page."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def write_summary(folder: Path, jobs: Sequence[Job], root: Path | None = None) -
     """Write sweep.csv, sweep.txt, the plot and report.html, then print the table of a sweep.
 
     Args:
-        folder: The sweep's.
-        jobs: All of its jobs, finished or not.
-        root: Where its run folders are; None for two folders above the sweep's.
+        folder: Folder of the sweep.
+        jobs: All jobs of the sweep, finished or not.
+        root: Folder that contains the run folders; None for two folders above the sweep's.
 
     Raises:
         OutputError: The folder can't be written.
@@ -55,12 +55,12 @@ def write_summary(folder: Path, jobs: Sequence[Job], root: Path | None = None) -
         announce(f"no report of the sweep: {error}")
     try:
         print_sheets(sheets, lines)
-    except (BrokenPipeError, SystemExit):  # as of head, which has read enough; rich would leave
+    except (BrokenPipeError, SystemExit):  # a closed pipe, as with head; rich would exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _csv(folder: Path, jobs: Sequence[Job], root: Path | None) -> str:
-    """A row per job and mode, scores as fractions in full precision; no cell acts on a terminal."""
+    """Return the text of sweep.csv: a row per job and mode, scores as unrounded fractions."""
     names = varying(jobs)
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
@@ -88,7 +88,7 @@ def _csv(folder: Path, jobs: Sequence[Job], root: Path | None) -> str:
 
 
 def _training(run: str, folder: Path, root: Path | None) -> Mapping[str, Any]:
-    """What the run folder says of the training's time; nothing where it is gone or damaged."""
+    """Return the training's time from its run folder; empty if that is gone or damaged."""
     try:
         found = find_run(run, folder, root)
     except OutputError:
