@@ -24,6 +24,7 @@ from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.rare import RareClasses, repeat_factors
 from gcseg.data.resize import ResizeToFit
 from gcseg.errors import ConfigError, DataError
+from gcseg.system.files import at_home
 from gcseg.system.terminal import announce, progress_bar
 from gcseg.zoo import catalogue
 
@@ -167,7 +168,7 @@ def cached(cfg: DictConfig, dataset: SegmentationDataset) -> SegmentationDataset
 def cache_folder(cfg: DictConfig) -> Path:
     """Folder of the cache of decoded pictures."""
     own = cfg.dataset.cache_folder
-    return catalogue.cache_folder() / "decoded" if own is None else Path(own).expanduser()
+    return catalogue.cache_folder() / "decoded" if own is None else at_home(own)
 
 
 def sampling(cfg: DictConfig, train: SegmentationDataset) -> dict[str, Any]:

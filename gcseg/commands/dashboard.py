@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from pathlib import Path
 
 from omegaconf import DictConfig
 
 from gcseg.config.command import run_command
 from gcseg.config.plain import plain
 from gcseg.errors import ConfigError
-from gcseg.system.files import write_json
+from gcseg.system.files import at_home, write_json
 from gcseg.system.text import say
 
 
@@ -35,7 +34,7 @@ def dashboard(cfg: DictConfig) -> None:
 
     settings = {key: plain(cfg)[key] for key in ("project", "name", "modes", "compare")}
     if cfg.output is not None:
-        path = Path(cfg.output).expanduser()
+        path = at_home(cfg.output)
         write_json(path, definitions(Dashboard(entity=cfg.entity or "", **settings)))
         say(f"dashboard: {path}")
         return

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from gcseg.config.command import run_command
 from gcseg.config.plain import plain
 from gcseg.errors import ConfigError, DataError
+from gcseg.system.files import at_home
 from gcseg.system.text import say
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def prepare(cfg: DictConfig) -> None:
         )
     sources = cfg.source if isinstance(cfg.source, ListConfig) else [cfg.source or ()]
     counts = PREPARATIONS[name](
-        Path(cfg.dataset.root).expanduser(),
-        sources=[Path(source).expanduser() for source in sources if source],
+        at_home(cfg.dataset.root),
+        sources=[at_home(source) for source in sources if source],
         download=cfg.download,
         progress=progress_bar,
     )

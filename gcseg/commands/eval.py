@@ -13,7 +13,7 @@ from gcseg.config.compose import source_folder
 from gcseg.config.plain import plain
 from gcseg.config.trained import CheckpointRef, output_folder, run_with_checkpoint
 from gcseg.runs.folder import run_folder_of
-from gcseg.system.files import sha256_of
+from gcseg.system.files import at_home, sha256_of
 from gcseg.system.text import say
 from gcseg.zoo import catalogue
 from gcseg.zoo.published import IMAGES, Record
@@ -154,7 +154,7 @@ def _beside_published(
 def _measurements(cfg: DictConfig) -> Path:
     """File of measurements: in the checkout, or in the run root if there is no checkout."""
     if cfg.record is not None:
-        return Path(cfg.record).expanduser()
+        return at_home(cfg.record)
     experiments = source_folder("experiments")
     inside = (experiments.parent / "pyproject.toml").is_file()
     return (experiments if inside else Path(cfg.run_root)) / "results.json"

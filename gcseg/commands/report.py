@@ -9,6 +9,8 @@ from omegaconf import DictConfig
 
 from gcseg.config.command import run_command
 from gcseg.config.trained import run_with_run_folder
+from gcseg.errors import ConfigError
+from gcseg.system.files import at_home
 from gcseg.system.text import say
 
 
@@ -20,7 +22,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
     """
     from gcseg.commands.run_report import write_report
 
-    output = None if cfg.output is None else Path(cfg.output)
+    output = _output(cfg)
     say(f"report: {write_report(cfg, folder, output)}")
 
 
@@ -33,17 +35,35 @@ def sweep_report(cfg: DictConfig) -> None:
     from gcseg.report.sweep.compare import read_jobs
     from gcseg.report.sweep.page import write_sweep_report
 
-    folder = Path(cfg.sweep).expanduser()
-    output = None if cfg.output is None else Path(cfg.output)
-    root = None if cfg.run_root is None else Path(cfg.run_root).expanduser()
+    folder = at_home(cfg.sweep)
+    output = _output(cfg)
+    root = None if cfg.run_root is None else at_home(cfg.run_root)
     notices: list[str] = []
     jobs = read_jobs(folder, notices)
     say(f"report: {write_sweep_report(folder, jobs, output, notices, root)}")
 
 
+def _output(cfg: DictConfig) -> Path | None:
+    """The file of `output=`, if one is given.
+
+    Raises:
+        ConfigError: It is no name of a page: the scores of a run must not be written over.
+    """
+    if cfg.output is None:
+        return None
+    path = Path(cfg.output)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"output={cfg.output} is no .html file", "give output=NAME.html")
+    return path
+
+
 def main() -> None:
     """Write the report of a run or of a sweep."""
-    if any(argument.startswith("sweep=") for argument in sys.argv[1:]):
+    given = {argument.partition("=")[0] for argument in sys.argv[1:]}
+    if {"run", "sweep"} <= given:
+        say("error: run= and sweep= are two reports: give one of them", error=True)
+        sys.exit(1)
+    if "sweep" in given:
         run_command("report_sweep", sweep_report)
     else:
         run_with_run_folder("report", report)

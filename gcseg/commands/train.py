@@ -123,7 +123,7 @@ def fit(
     from gcseg.builders import trainer as build_trainer
     from gcseg.engine.cost import cost_record
     from gcseg.engine.evaluate import pictures_record
-    from gcseg.engine.resume import going_on, keep_as_last, resume_from
+    from gcseg.engine.resume import check_own, going_on, keep_as_last, resume_from
     from gcseg.engine.summary import print_start
     from gcseg.runs.environment import write_settings
     from gcseg.runs.results import merge_results
@@ -134,6 +134,7 @@ def fit(
             if trainer.is_global_zero:
                 say(line)
     else:
+        check_own(checkpoint, plain(cfg))
         keep_as_last(folder, checkpoint)
     write_settings(folder, plain(cfg))
     plan = build_trainer.training_plan(cfg, module)

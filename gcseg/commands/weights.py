@@ -11,6 +11,7 @@ from gcseg.commands.arguments import ArgumentParser, run_chosen
 from gcseg.errors import ConfigError
 from gcseg.runs.folder import RunFolder
 from gcseg.runs.modes import MODE_TITLES
+from gcseg.system.files import at_home
 from gcseg.system.text import listed, percent, say, shown
 from gcseg.zoo import catalogue
 
@@ -155,13 +156,13 @@ def _convert(given: argparse.Namespace) -> None:
 
 def _file(given: str) -> Path:
     """A file, a run folder's best checkpoint, or a file of the list."""
-    best = RunFolder(Path(given).expanduser()).best
+    best = RunFolder(at_home(given)).best
     return best if best.is_file() else catalogue.resolve(given)
 
 
 def _published(given: str, path: Path, digest: str) -> tuple[catalogue.Record | None, str]:
     """Find the published checkpoint that a file is, and the kind of evidence for it."""
-    if not Path(given).expanduser().exists():
+    if not at_home(given).exists():
         return catalogue.find(given), "name"
     records = catalogue.records()
     for record in records:

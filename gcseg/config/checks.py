@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +17,7 @@ from gcseg.config.row import Row, as_given, is_name
 from gcseg.config.rules import RULES
 from gcseg.config.table import TABLE
 from gcseg.errors import ConfigError
+from gcseg.system.files import at_home
 
 _EXACT = 2.0**53
 """Bound below which every whole number is exact as a float."""
@@ -83,8 +83,8 @@ def expand_home(cfg: DictConfig, command: str) -> None:
     for row in TABLE:
         if row.kind == "path" and command in row.commands:
             value = OmegaConf.select(cfg, row.name)
-            if isinstance(value, str) and value.startswith("~"):
-                OmegaConf.update(cfg, row.name, str(Path(value).expanduser()))
+            if isinstance(value, str) and value.partition("/")[0] == "~":
+                OmegaConf.update(cfg, row.name, str(at_home(value)))
 
 
 @dataclass

@@ -29,7 +29,7 @@ from gcseg.config.compose import register_resolvers, source_folder
 from gcseg.config.meant import check_options
 from gcseg.config.messages import ONE_LINE, errors_in_one_line, explain, full_errors
 from gcseg.config.resolved import run_resolved
-from gcseg.errors import ConfigError, GcsegError
+from gcseg.errors import ConfigError, GcsegError, OutputError
 from gcseg.system.text import say
 
 ALIASES = {"hydra/sweeper=optuna": "hydra/sweeper=search"}
@@ -95,6 +95,13 @@ def run_command(
             hydra.main(
                 version_base="1.3", config_path=str(source_folder("conf")), config_name=config_name
             )(checked_task)()
+        except OSError as error:
+            if checked_task.begun:
+                raise
+            raise OutputError(
+                f"Hydra can't make {error.filename} ({error.strerror})",
+                "give another hydra.run.dir or hydra.sweep.dir, or leave it out",
+            ) from error
         finally:
             if not full:
                 del os.environ["HYDRA_FULL_ERROR"], os.environ[ONE_LINE]
@@ -113,7 +120,12 @@ def _check_groups(arguments: Iterable[str]) -> None:
         ConfigError: A group is given something else, such as null.
     """
     for argument in arguments:
-        group, equals, _ = argument.lstrip("+").partition("=")
+        group, equals, value = argument.lstrip("+").partition("=")
+        if group == "hydra" and equals and not value.lstrip().startswith("{"):
+            raise ConfigError(
+                f"{argument} is in the place of Hydra's own settings",
+                "give single ones, as hydra.launcher.jobs=2",
+            )
         options = sorted(path.stem for name in ("conf", "experiments")
                          for path in (source_folder(name) / group).glob("*.yaml"))  # fmt: skip
         if not equals or not group or not options or argument.startswith("-"):
@@ -163,9 +175,11 @@ class CheckedTask:
         self.multirun = multirun
         self.full = full
         self.failed: list[str] = []
+        self.begun = False
 
     def __call__(self, cfg: DictConfig) -> float | None:
         """Run a job; in a multirun, return its mIoU if it has one."""
+        self.begun = True
         if self.multirun is not None and is_multirun():
             return self.multirun.run_job(cfg, self.problem(cfg))
         # Here, because Hydra adds lines to an exception that leaves the task.

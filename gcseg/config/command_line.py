@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -12,6 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from gcseg.errors import ConfigError
+from gcseg.system.files import at_home
 
 _JOB = ("job", "hydra", "all")
 TAKES_A_VALUE: dict[str, tuple[str, ...]] = {
@@ -120,8 +120,8 @@ def home_expanded(argument: str) -> str:
         argument: Argument such as `dataset.root=~/data` or `source=[~/a.zip,~/b.zip]`.
     """
     if argument == "~" or argument.startswith("~/"):  # value of an option
-        return str(Path.home()) + argument[1:]
+        return str(at_home("~")) + argument[1:]
     key, equals, value = argument.partition("=")
     if not equals:
         return argument
-    return key + _HOME.sub(lambda found: found[1] + str(Path.home()), equals + value)
+    return key + _HOME.sub(lambda found: found[1] + str(at_home("~")), equals + value)

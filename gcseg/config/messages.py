@@ -59,6 +59,10 @@ def errors_in_one_line(
     except Exception as error:
         if behind(error, KeyboardInterrupt):  # Ctrl-C inside a library
             _interrupted()
+        if not full and _is_of_another_process(error):
+            if is_first_process():
+                say("error: another process of the command has ended: see its error", error=True)
+            sys.exit(1)
         mendable = isinstance(error, (GcsegError, HydraException, OmegaConfBaseException))
         if full or not (mendable or is_out_of_memory(error)):
             raise
@@ -66,6 +70,14 @@ def errors_in_one_line(
         if failed_jobs is None:
             sys.exit(1)
         failed_jobs.append(" ".join(HydraConfig.get().overrides.task))
+
+
+def _is_of_another_process(error: BaseException) -> bool:
+    """Whether an error only tells that another process of the same command is gone."""
+    kind = type(error)
+    raised = "torch" in kind.__module__ and kind.__name__.startswith("Dist")
+    lost = re.search(r"closed|reset|refused|broken pipe|timed? ?out|abort", str(error), re.I)
+    return isinstance(error, RuntimeError) and bool(lost) and (raised or "gloo" in str(error))
 
 
 def _interrupted() -> NoReturn:

@@ -38,6 +38,14 @@ def run_resolved(
             )
         begin()
         cfg = _read_resolved(Path(arguments[0]), config_name)
+        for argument in arguments[1:]:
+            key, _, value = argument.partition("=")
+            if OmegaConf.is_dict(OmegaConf.select(cfg, key)) and not value.lstrip().startswith("{"):
+                inside = ", ".join(f"{key}.{name}" for name in list(OmegaConf.select(cfg, key))[:4])
+                raise ConfigError(
+                    f"{argument} chooses an option, which settings that are resolved do not have",
+                    f"change single ones, as {inside}, or leave --resolved out",
+                )
         cfg.merge_with_dotlist(arguments[1:])
         take_whole_numbers(cfg, config_name)
         check(cfg, config_name)

@@ -83,6 +83,20 @@ def _windows_overlap(settings: Settings, _: str) -> None:
             )
 
 
+def _batch_norm_has_values(settings: Settings, command: str) -> None:
+    """In training, batch norm needs more than one value in each channel of the last stage."""
+    stride = value_of(settings, "backbone.output_stride")
+    if command != "train" or value_of(settings, "backbone._target_") != "gcseg.models.resnet":
+        return
+    sides = [value_of(settings, f"dataset.crop.{side}") for side in ("height", "width")]
+    if settings["batch_size"] <= settings["accumulate"] and stride and max(sides) <= stride:
+        raise ConfigError(
+            f"one image per pass, of {sides[0]}x{sides[1]} pixels, with "
+            f"backbone.output_stride={stride}, is one value per channel, and batch norm needs two",
+            "raise batch_size or dataset.crop, or use backbone.output_stride=8",
+        )
+
+
 def _given(value: object) -> str:
     return "null" if value is None else str(value)
 
@@ -95,5 +109,6 @@ RULES: tuple[Callable[[Settings, str], None], ...] = (
     _scales_are_in_order,
     _rectangles_are_whole,
     _windows_overlap,
+    _batch_norm_has_values,
 )
 """Checks of settings that the table allows; each gets them and the primary configuration."""

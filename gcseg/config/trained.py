@@ -20,6 +20,7 @@ from gcseg.config.recorded import allowed, checked, read_recorded
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.runs.folder import RunFolder, run_folder_of
 from gcseg.runs.name import fingerprint
+from gcseg.system.files import at_home
 from gcseg.system.links import leads_out, refuse_links
 from gcseg.system.text import say
 from gcseg.zoo import catalogue
@@ -88,7 +89,7 @@ def run_with_run_folder(config_name: str, task: Callable[[DictConfig, Path], Non
         named = _path(arguments, "run")
         config: Mapping[str, Any] = {}
         if named is not None:
-            folder = Path(named).expanduser()
+            folder = at_home(named)
             config = _of_run_folder(folder)
         elif not asks_for_information(arguments):
             raise first_unknown(arguments, config_name) or ConfigError(
@@ -154,7 +155,7 @@ def _check_root(trained: CheckpointRef) -> None:
         ConfigError: It does not exist here, but relative to a parent of the run folder.
     """
     root = (trained.config.get("dataset") or {}).get("root")
-    folder = Path(str(trained.checkpoint)).expanduser().absolute()
+    folder = at_home(str(trained.checkpoint)).absolute()
     # Of the two ways to look, os.path's accepts names of any length.
     if not isinstance(root, str) or Path(root).is_absolute() or os.path.exists(root):  # noqa: PTH110
         return
@@ -198,7 +199,7 @@ def _trained(checkpoint: str | None, published: str | None) -> CheckpointRef:
             if row is None
             else CheckpointRef(row["published"]["checkpoint"], row, row)
         )
-    if not Path(checkpoint).expanduser().exists():
+    if not at_home(checkpoint).exists():
         record = _find(checkpoint)
         if row is not None and record.name != row["published"]["checkpoint"]:
             raise ConfigError(
@@ -248,7 +249,7 @@ def find_checkpoint(path: str) -> Path:
         WeightsError: There is no such checkpoint.
         DownloadError: It can't be downloaded.
     """
-    given = Path(path).expanduser()
+    given = at_home(path)
     if given.is_file():
         return given
     if not given.is_dir():

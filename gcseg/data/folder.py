@@ -156,7 +156,8 @@ def _read_as(name: object) -> tuple[str, str]:
         return "null, which YAML reads in null, ~ and nothing", "null"
     if isinstance(name, bool):
         written = ("no", "off", "false") if not name else ("yes", "on", "true")
-        return f"{written[2]}, which YAML reads in {', '.join(written)} without quotes", written[0]
+        quoted = "' or '".join(written)
+        return f"{written[2]}, which YAML reads in {', '.join(written)} without quotes", quoted
     if isinstance(name, int | float):
         number = shown(str(name))
         return f"the number {number}", number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -80,7 +81,8 @@ def _name(entry: str, images: Path) -> str | None:
     for text in dict.fromkeys((entry, first)):  # a name with spaces, or columns
         path = PurePosixPath(text)
         for name in (path.name, path.stem):  # a name with a dot, or a suffix
-            if _is_below(path, images) and (images / f"{name}.jpg").is_file():
+            # Of os.path, which takes names of any length.
+            if _is_below(path, images) and os.path.isfile(images / f"{name}.jpg"):  # noqa: PTH113
                 return name
     path = PurePosixPath(first)
     if not _is_below(path, images):

@@ -66,13 +66,19 @@ def _is_whole(pair: Pair, where: str, faults: list[DataError] | None) -> bool:
     """Return whether the listed files exist; missing ones are faults."""
     whole = True
     for kind, path in (("image", pair.image), ("label", pair.label)):
-        if path is not None and not path.is_file():
+        # Of os.path, which takes names of any length.
+        if path is not None and not os.path.isfile(path):  # noqa: PTH113
             whole = False
             error = FileError(
-                f"{where} is {shown(pair.name)}, but its {kind} {path} does not exist",
+                f"{where} is {shown(pair.name)}, but its {kind} {_short(path)} does not exist",
                 "add the file or take the name off the list",
                 kind=f"missing {kind}",
                 files=[path],
             )
             raise_or_collect(error, faults)
     return whole
+
+
+def _short(path: Path) -> Path:
+    """A path whose name, which may be a whole line of a list, is cut."""
+    return path.with_name(shown(path.name))

@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from gcseg.engine.checkpoints import check_whole, read_state
 from gcseg.errors import GcsegError, WeightsError, is_out_of_memory
 from gcseg.runs.folder import RunFolder
+from gcseg.runs.name import fingerprint, training_settings
 from gcseg.system.files import atomic_write, output_error
 from gcseg.system.launch import is_first_process
 from gcseg.system.terminal import announce
 from gcseg.system.text import shown
-from gcseg.weights import outline_torch
+from gcseg.weights import outline_torch, own_record
 
 
 def resume_from(folder: RunFolder) -> Path | None:
@@ -78,6 +80,27 @@ def keep_as_last(folder: RunFolder, checkpoint: Path) -> None:
         return
     with checkpoint.open("rb") as source, atomic_write(folder.last) as copy:
         shutil.copyfileobj(source, copy, 1 << 20)
+
+
+def check_own(checkpoint: Path, settings: Mapping[str, Any]) -> None:
+    """Check that a checkpoint is of the training that resumes from it.
+
+    Args:
+        checkpoint: Path of the checkpoint.
+        settings: Resolved settings of the training, plain values.
+
+    Raises:
+        WeightsError: It records the settings of another training.
+    """
+    try:
+        theirs = fingerprint(training_settings(own_record(outline_torch(checkpoint))["config"]))
+    except (AttributeError, LookupError, TypeError, ValueError):  # written by another version
+        return
+    if theirs != fingerprint(training_settings(settings)):
+        raise WeightsError(
+            f"{checkpoint} is of another training: its settings are others",
+            "put the training's own checkpoint there, or remove it; fresh=true begins again",
+        )
 
 
 @contextmanager

@@ -21,6 +21,20 @@ LONGEST_NAME = 255
 _PROCESS = re.compile(r"\.(\d+)\.\d+\.partial$")
 
 
+def at_home(path: str | Path) -> Path:
+    """A path in which the user's home folder is in the place of a `~` that stands alone.
+
+    `~name` is a file of that name: no other user's folder is looked up.
+
+    Args:
+        path: As `~/data`, or any other.
+    """
+    first, _, rest = str(path).partition("/")
+    if first != "~":
+        return Path(path)
+    return Path(os.path.expanduser("~"), rest.lstrip("/"))  # noqa: PTH111  # which never fails
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Write a file under a temporary name, sync and rename it.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -271,7 +272,17 @@ def _check_node(root: yaml.Node) -> None:
                 raise RecordError("it holds a number of thousands of digits")
             continue
         pairs = isinstance(node, yaml.MappingNode)
+        if isinstance(node, yaml.MappingNode):
+            _check_names(node)
         left -= len(node.value) * (1 + pairs)
         if left < 0:  # before they are waited for, which takes memory
             raise RecordError(f"it unfolds to more than {MOST_VALUES:,} values")
         waiting += [inner for pair in node.value for inner in pair] if pairs else node.value
+
+
+def _check_names(node: yaml.MappingNode) -> None:
+    """Check that a mapping has each name once: of two, YAML would take the second."""
+    names = [name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)]
+    twice = next((name for name, count in Counter(names).items() if count > 1), "<<")
+    if twice != "<<":
+        raise RecordError(f"it has {shown(twice)} twice in one mapping")

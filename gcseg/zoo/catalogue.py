@@ -12,6 +12,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from gcseg.errors import DownloadError, OutputError, WeightsError
 from gcseg.system.download import download
+from gcseg.system.files import at_home
 from gcseg.zoo.published import RECORDS, Record
 
 __all__ = ["Record", "by_file_name", "cache_folder", "find", "records", "resolve"]
@@ -56,7 +57,7 @@ def resolve(name_or_path: str | Path) -> Path:
         DownloadError: If it can't be fetched; the message gives its address and the path to put it.
         OutputError: If the cache can't be written.
     """
-    path = Path(name_or_path).expanduser()
+    path = at_home(name_or_path)
     if path.is_file():
         return path
     try:
@@ -77,7 +78,7 @@ def resolve(name_or_path: str | Path) -> Path:
 def cache_folder() -> Path:
     """Return the folder for downloads: `$GCSEG_CACHE`, or `gcseg` in the user's cache."""
     if own := os.environ.get("GCSEG_CACHE"):
-        return Path(own).expanduser()
+        return at_home(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gcseg"
 
 

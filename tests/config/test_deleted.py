@@ -23,7 +23,7 @@ RECORD = {"scales": [1.0], "flip": False, "average": "logits", "window": None, "
 
 @functools.cache
 def settings():
-    return plain(compose("train", *SMALL, *SCENES, "backbone=r18"))
+    return plain(compose("train", *SMALL, *SCENES, "backbone=r18", "head.channels=8"))
 
 
 def names(group, prefix=""):

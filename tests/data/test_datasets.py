@@ -322,6 +322,7 @@ def test_voc_lists_as_editors_write_them(tmp_path, encoding, ending):
         (b"a\n../a\n", "line 2 of {}, ../a, leads out of .*JPEGImages: write the picture's name"),
         (b"/etc/passwd\n", "line 1 of {}, /etc/passwd, leads out of"),
         (b"b\n\nnot there\n", "line 3 of {} is not, but its image .* does not exist: add the file"),
+        (b"x" * 5000 + b"\n", r"line 1 of {} is x+\.\.\., but its image .*x\.\.\. does not exist"),
         (b"c.d.jpg\n", "line 1 of {} is c.d, but its image .*/c.d.jpg does not exist"),
     ],
 )

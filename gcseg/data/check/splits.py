@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
+from gcseg.data.ade20k import ade20k_classes
 from gcseg.data.check.survey import survey, tell
 from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.label_spaces import LabelSpace
 from gcseg.errors import DataError
 from gcseg.system.terminal import announce
 
@@ -34,6 +36,21 @@ def check_splits(train: SegmentationDataset, val: SegmentationDataset) -> None:
     tell(training)
     tell(validation)
     _tell_of_shared_pictures(train, val)
+    _tell_of_shared_colours(train.label_space)
+
+
+def _tell_of_shared_colours(space: LabelSpace) -> None:
+    """Warn of classes that look alike in all pictures."""
+    if space.names == ade20k_classes().names:  # whose published colours repeat one
+        return
+    first: dict[tuple[int, int, int], str] = {}
+    for name, color in zip(space.names, space.colors, strict=True):
+        if (other := first.setdefault(color, name)) != name:
+            announce(
+                f"warning: classes {other} and {name} have the same colour {list(color)}: give one "
+                "of them another in the class list, or pictures do not tell them apart"
+            )
+            return
 
 
 def _tell_of_shared_pictures(train: SegmentationDataset, val: SegmentationDataset) -> None:

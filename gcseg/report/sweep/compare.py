@@ -18,6 +18,7 @@ from gcseg.runs.modes import SHORT_MODE_TITLES
 from gcseg.runs.shapes import RESULTS, cleaned, in_words
 from gcseg.runs.shown import mapping, miou
 from gcseg.sweeps.ledger import Job, shown_jobs
+from gcseg.system.files import at_home
 from gcseg.system.records import RecordError, read_json
 from gcseg.system.text import brief, percent
 
@@ -171,7 +172,7 @@ def _of_runs(given: str, notices: list[str]) -> Side:
     folders: dict[Path, None] = {}
     whole = os.path.isdir(given)  # noqa: PTH112  # takes names of any length
     for part in [given] if whole else filter(None, map(str.strip, given.split(","))):
-        path = Path(part).expanduser()
+        path = at_home(part)
         # pathlib's glob takes no absolute patterns before Python 3.13.
         there = os.path.exists(path)  # noqa: PTH110
         names = [str(path)] if there else glob.glob(str(path))  # noqa: PTH207
