@@ -12,6 +12,7 @@ from gcseg.data.parallel import available_cores
 from gcseg.engine.distributed.fully_sharded import FullyShardedStrategy
 from gcseg.errors import ConfigError
 from gcseg.system.launch import check_launch
+from gcseg.system.text import counted
 
 
 def worker_count(cfg: DictConfig) -> int:
@@ -64,8 +65,8 @@ def images_per_pass(cfg: DictConfig) -> int:
     parts = processes * int(cfg.accumulate)
     if cfg.batch_size % parts:
         raise ConfigError(
-            f"batch_size={cfg.batch_size} does not divide over {processes} devices x "
-            f"{cfg.accumulate} accumulated passes",
+            f"batch_size={cfg.batch_size} does not divide over "
+            f"{counted(processes, 'device')} x {counted(cfg.accumulate, 'accumulated pass', 'es')}",
             f"give a multiple of {parts}",
         )
     return int(cfg.batch_size) // parts

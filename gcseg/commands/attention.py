@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from gcseg.config.trained import CheckpointRef, output_folder, run_with_checkpoint
 from gcseg.errors import DataError, MemoryLimitError, WeightsError, is_out_of_memory
-from gcseg.system.text import say
+from gcseg.system.text import counted, say
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -93,7 +93,7 @@ def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
             if len(rows) < _SHEET_ROWS:
                 rows.append(shrunk(picture))
             progress(index + 1, len(samples))
-    say(f"{len(done)} attention maps: {output}")
+    say(f"{counted(len(done), 'attention map')}: {output}")
     if rows:
         _save(attention_sheet(rows), output / SHEET)
         say(f"picture: {output / SHEET}")

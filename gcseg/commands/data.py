@@ -14,7 +14,7 @@ from gcseg.config.command import run_command
 from gcseg.config.plain import plain
 from gcseg.errors import ConfigError, DataError
 from gcseg.system.files import at_home
-from gcseg.system.text import say
+from gcseg.system.text import counted, say
 
 if TYPE_CHECKING:
     from gcseg.data.datasets import SegmentationDataset
@@ -65,7 +65,7 @@ def prepare(cfg: DictConfig) -> None:
         progress=progress_bar,
     )
     for split, count in counts.items():
-        say(f"{split}: {count:,} images")
+        say(f"{split}: {counted(count, 'image')}")
     say(f"{name} is ready in {cfg.dataset.root}")
 
 

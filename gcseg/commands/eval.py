@@ -14,7 +14,7 @@ from gcseg.config.plain import plain
 from gcseg.config.trained import CheckpointRef, output_folder, run_with_checkpoint
 from gcseg.runs.folder import run_folder_of
 from gcseg.system.files import at_home, sha256_of
-from gcseg.system.text import say
+from gcseg.system.text import counted, say
 from gcseg.zoo import catalogue
 from gcseg.zoo.published import IMAGES, Record
 
@@ -124,7 +124,7 @@ def _beside_published(
     print_comparison(record, comparable)
     if len(dataset) != IMAGES[record.dataset] and cfg.record is None:
         say(
-            f"not recorded: these are {len(dataset)} images, the published scores are of "
+            f"not recorded: {counted(len(dataset), 'image')} here, the published scores are of "
             f"{IMAGES[record.dataset]}; record=FILE records them all the same"
         )
         return

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from gcseg.config.trained import CheckpointRef, output_folder, run_with_checkpoint
 from gcseg.errors import ConfigError, DataError
-from gcseg.system.text import say
+from gcseg.system.text import counted, say
 
 if TYPE_CHECKING:
     from gcseg.data.label_spaces import LabelSpace
@@ -79,7 +79,7 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
         warnings.filterwarnings("ignore", message=text)
     trainer.predict(module, data, return_predictions=False)
     done = [dataset.pairs[index].name for index in writer.written]
-    say(f"{len(done)} predictions: {output}")
+    say(f"{counted(len(done), 'prediction')}: {output}")
     if done:
         say(f"picture: {output / SHEET}")
     say_what_is_older(output, PARTS, done)

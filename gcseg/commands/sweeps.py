@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gcseg.commands.arguments import ArgumentParser, run_chosen
 from gcseg.errors import ConfigError, GcsegError
+from gcseg.system.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +132,7 @@ def _jobs(folder: Path, jobs: Sequence[Job]) -> Sheet:
         values = [value or "-" for value in overrides(job, names).values()]
         rows.append([str(job.number), *values, job.state, seconds, run, _log(folder, job)])
     header = ["job", *names, "state", "time", "run", "log"]
-    return Sheet(f"{folder}: {len(jobs)} jobs", header, rows, len(header))
+    return Sheet(f"{folder}: {counted(len(jobs), 'job')}", header, rows, len(header))
 
 
 def _log(folder: Path, job: Job) -> str:

@@ -30,7 +30,7 @@ from gcseg.config.meant import check_options
 from gcseg.config.messages import ONE_LINE, errors_in_one_line, explain, full_errors
 from gcseg.config.resolved import run_resolved
 from gcseg.errors import ConfigError, GcsegError, OutputError
-from gcseg.system.text import say
+from gcseg.system.text import counted, say
 
 ALIASES = {"hydra/sweeper=optuna": "hydra/sweeper=search"}
 """Options replaced by gcseg's: the plugin's own minimizes, and ends when the first job fails."""
@@ -109,7 +109,7 @@ def run_command(
                 multirun.end()
     failed = checked_task.failed
     if failed:
-        say(f"error: {len(failed)} jobs failed: {'; '.join(failed)}", error=True)
+        say(f"error: {counted(len(failed), 'job')} failed: {'; '.join(failed)}", error=True)
         sys.exit(1)
 
 

@@ -23,7 +23,7 @@ from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.samples import TrainingSamples, collate, one_thread, to_tensor
 from gcseg.data.sampling import Key, StepSampler
 from gcseg.system.terminal import TextConsole
-from gcseg.system.text import say
+from gcseg.system.text import counted, say
 
 STILL = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
 JITTERS = ({"brightness": 0.4}, {"contrast": 0.4}, {"saturation": 0.4}, {"hue": 25.3125 / 360})
@@ -312,7 +312,7 @@ def print_rates(rates: Mapping[str, Any]) -> None:
     )
     counts = list(next(iter(rates["loader"].values())))
     titles = ("samples/s", "x plain", "of decoding")  # of one core
-    loaders = tuple(f"{count} workers" if count != 1 else "1 worker" for count in counts)
+    loaders = tuple(counted(count, "worker") for count in counts)
     table = Table(title_justify="left")
     table.add_column("setting", no_wrap=True)
     for title in titles + loaders:

@@ -42,7 +42,8 @@ def cityscapes(
         )
     root = Path(root)
     pairs = [pair for part in SPLITS[split] for pair in _pairs(root, part, faults)]
-    return SegmentationDataset(pairs, CITYSCAPES, f"{root / 'leftImg8bit'} ({split})")
+    images, labels = (f"{root / name} ({split})" for name in ("leftImg8bit", "gtFine"))
+    return SegmentationDataset(pairs, CITYSCAPES, images, labels_description=labels)
 
 
 def _pairs(root: Path, part: str, faults: list[DataError] | None) -> list[Pair]:

@@ -11,6 +11,7 @@ from gcseg.data.images import ORIENTATION
 from gcseg.data.parallel import in_parallel
 from gcseg.data.resize import ResizeToFit, scaled_size
 from gcseg.errors import ConfigError
+from gcseg.system.text import counted, verb
 
 SAMPLED = 64
 """Number of pictures checked, spread over the split; before a crop is refused, all are checked."""
@@ -60,7 +61,8 @@ def check_crop(
             remedy = f"enlarge the pictures: a crop has {SMALLEST} pixels a side or more"
         raise ConfigError(
             " and ".join(f"dataset.crop.{side}={given[side]}" for side in sides)
-            + f" is larger than all pictures become at augment.scale.max={largest_scale:g}",
+            + f" {verb(len(sides), 'is', 'are')} larger than all pictures become at "
+            f"augment.scale.max={largest_scale:g}",
             remedy,
         )
     small = sum(size[0] < crop[0] or size[1] < crop[1] for size in sizes)
@@ -68,9 +70,10 @@ def check_crop(
         return None
     looked_at = "" if len(sizes) == len(train) else " that were looked at"
     return (
-        f"{small} of {len(sizes)} pictures{looked_at} are smaller than the crop of "
-        f"{crop[0]}x{crop[1]} (height x width), even at augment.scale.max={largest_scale:g}: they "
-        "are padded with ignored pixels"
+        f"{small} of {counted(len(sizes), 'picture')}{looked_at} {verb(small, 'is', 'are')} "
+        f"smaller than the crop of {crop[0]}x{crop[1]} (height x width), even at "
+        f"augment.scale.max={largest_scale:g}: {verb(small, 'it is', 'they are')} padded with "
+        "ignored pixels"
     )
 
 

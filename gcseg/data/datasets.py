@@ -18,7 +18,7 @@ from gcseg.data.reading import IMAGE_SUFFIXES, UInt8Array, read_image, read_labe
 from gcseg.data.walk import files_below
 from gcseg.errors import DataError
 from gcseg.system.files import sha256_of
-from gcseg.system.text import printable
+from gcseg.system.text import counted, printable
 
 _OF_FILE_BROWSERS = ("Thumbs.db", "ehthumbs.db", "desktop.ini")
 _LISTED = 4  # files in a message
@@ -74,6 +74,7 @@ class SegmentationDataset:
         label_space: Names and colours of the classes.
         description: Location of the split, for messages.
         read: Function that reads a sample.
+        labels_description: Location of the labels, for messages; `description` if None.
 
     Raises:
         DataError: There are no pairs.
@@ -85,6 +86,7 @@ class SegmentationDataset:
         label_space: LabelSpace,
         description: str,
         read: Callable[[Pair], Sample] = read_pair,
+        labels_description: str | None = None,
     ) -> None:
         if not pairs:
             raise DataError(
@@ -93,6 +95,7 @@ class SegmentationDataset:
         self.pairs = tuple(pairs)
         self.label_space = label_space
         self.description = description
+        self.labels_description = labels_description or description
         self._read = read
 
     def __len__(self) -> int:
@@ -101,9 +104,7 @@ class SegmentationDataset:
 
     def first(self, count: int) -> SegmentationDataset:
         """Return the first `count` samples as a dataset."""
-        return SegmentationDataset(
-            self.pairs[:count], self.label_space, self.description, self._read
-        )
+        return self._with(self.pairs[:count], self._read)
 
     @property
     def has_labels(self) -> bool:
@@ -149,7 +150,12 @@ class SegmentationDataset:
 
     def reading_with(self, read: Callable[[Pair], Sample]) -> SegmentationDataset:
         """Return the same samples with another way to read them, such as from a cache."""
-        return SegmentationDataset(self.pairs, self.label_space, self.description, read)
+        return self._with(self.pairs, read)
+
+    def _with(self, pairs: Sequence[Pair], read: Callable[[Pair], Sample]) -> SegmentationDataset:
+        return SegmentationDataset(
+            pairs, self.label_space, self.description, read, self.labels_description
+        )
 
     def checksum(self) -> str:
         """Return a SHA-256 digest, in hexadecimal, of the names and files of all samples."""
@@ -360,7 +366,7 @@ def kinds_of(files: Collection[Path]) -> str:
     """Return the number of files and those of each suffix: 3 files (.txt 2, .xml 1)."""
     counts = Counter(file.suffix.lower() or "without a suffix" for file in files)
     listed = ", ".join(f"{printable(kind)} {count}" for kind, count in sorted(counts.items()))
-    return f"{len(files)} file{'' if len(files) == 1 else 's'} ({listed})"
+    return f"{counted(len(files), 'file')} ({listed})"
 
 
 def _listed(names: Sequence[str]) -> str:

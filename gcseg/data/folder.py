@@ -58,7 +58,9 @@ def folder(
         pairs = pair_by_name(found, masks, label_space, faults)
     else:
         pairs = [Pair(name, path, None, label_space) for name, path in found.items()]
-    return SegmentationDataset(pairs, label_space, str(image_folder))
+    return SegmentationDataset(
+        pairs, label_space, str(image_folder), labels_description=str(label_folder)
+    )
 
 
 def camvid(

@@ -19,6 +19,7 @@ from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.parallel import Progress, in_parallel
 from gcseg.data.reading import count_values
 from gcseg.system.terminal import TextConsole
+from gcseg.system.text import counted
 
 Size = tuple[int, int]
 """Height and width, in pixels."""
@@ -241,14 +242,14 @@ def print_statistics(statistics: Statistics, console: TextConsole) -> None:
         console.print(line)
 
     common = statistics.most_common
-    say(f"{statistics.images} images")
+    say(counted(statistics.images, "image"))
     if len(statistics.sizes) == 1:
         say(f"size (height x width): {_text(common)}")
     else:
         say(
             f"{len(statistics.sizes)} sizes (height x width): {_text(statistics.smallest)} to "
             f"{_text(statistics.largest)}, most often {_text(common)} "
-            f"({statistics.sizes[common]} images)"
+            f"({counted(statistics.sizes[common], 'image')})"
         )
     if statistics.classes is not None:
         _print_classes(statistics.classes, console)

@@ -25,6 +25,7 @@ from gcseg.data.samples import (
 from gcseg.data.sampling import StepSampler
 from gcseg.errors import ConfigError
 from gcseg.system.signals import leave_signals_to_parent
+from gcseg.system.text import counted
 
 if TYPE_CHECKING:
     import albumentations as A
@@ -127,8 +128,8 @@ class SegmentationData(L.LightningDataModule):
         )
         if len(self.evaluation) < world_size:  # one without images would not join in adding up
             raise ConfigError(
-                f"{self.evaluation.description} has {len(self.evaluation)} images for "
-                f"{world_size} processes",
+                f"{self.evaluation.description} has {counted(len(self.evaluation), 'image')} "
+                f"for {world_size} processes",
                 "use fewer devices",
             )
         return EvaluationSamples(self.evaluation, self.evaluation_pipeline, rank, world_size)

@@ -15,7 +15,7 @@ from gcseg.models import Segmentor
 from gcseg.runs.folder import METRICS_FILE, REPORT_FILE, RESULTS_FILE
 from gcseg.system.launch import is_first_process
 from gcseg.system.terminal import TextConsole
-from gcseg.system.text import as_override
+from gcseg.system.text import as_override, counted
 
 FILES = (REPORT_FILE, RESULTS_FILE, METRICS_FILE, "checkpoints/best.ckpt")
 """Files of a run folder, the most important first."""
@@ -101,10 +101,10 @@ def start_lines(
     return {
         "network": ", ".join(network),
         "cost": _cost(plan, model),
-        "data": f"{plan.dataset}, {_images(len(train))} to train on and {len(val)} to validate, "
-        f"{train.label_space.num_classes} classes, in {plan.root}",
-        "training": f"{_many(plan.iters, 'step')} of {_batch(plan)}, crop {plan.height} x "
-        f"{plan.width}, precision {plan.precision}, {_many(plan.processes, 'device')}, "
+        "data": f"{plan.dataset}, {counted(len(train), 'image')} to train on and {len(val)} to "
+        f"validate, {train.label_space.num_classes} classes, in {plan.root}",
+        "training": f"{counted(plan.iters, 'step')} of {_batch(plan)}, crop {plan.height} x "
+        f"{plan.width}, precision {plan.precision}, {counted(plan.processes, 'device')}, "
         f"seed {plan.seed}",
         "folder": str(folder),
         "logs": ", ".join(plan.logs),
@@ -157,16 +157,8 @@ def _cost(plan: TrainingPlan, model: Segmentor) -> str:
 
 
 def _batch(plan: TrainingPlan) -> str:
-    text = _images(plan.batch_size)
+    text = counted(plan.batch_size, "image")
     return text if plan.accumulate == 1 else f"{text} in {plan.accumulate} passes"
-
-
-def _images(count: int) -> str:
-    return _many(count, "image")
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _print(title: str, lines: Mapping[str, str]) -> None:

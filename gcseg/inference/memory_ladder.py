@@ -18,6 +18,7 @@ from gcseg.inference.predict import predict_confidence, predict_labels, predict_
 from gcseg.inference.protocol import Model, Modes, Protocol
 from gcseg.inference.strips import predict_labels_in_strips
 from gcseg.system.terminal import announce
+from gcseg.system.text import counted
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def report(images: Sequence[int]) -> list[str]:
         images: Number of images that each of `STEPS` predicted.
     """
     return [
-        f"{step.description}: {count} image{'s' * (count != 1)}"
+        f"{step.description}: {counted(count, 'image')}"
         for step, count in zip(STEPS[1:], images[1:], strict=True)
         if count
     ]

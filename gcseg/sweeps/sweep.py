@@ -21,7 +21,7 @@ from gcseg.runs.lock import hold
 from gcseg.sweeps.ledger import Job, Ledger
 from gcseg.system.links import refuse_links
 from gcseg.system.terminal import announce
-from gcseg.system.text import say
+from gcseg.system.text import counted, say
 
 _GONE_ON_WITH = ("multirun.yaml", "ledger.sqlite", "jobs", "slurm")
 """Files of a sweep's folder that are opened to continue a sweep; other files are replaced."""
@@ -123,10 +123,10 @@ def end(summarise: Callable[[Path, Sequence[Job], Path], None]) -> None:
         left = [job for job in jobs if job.state in ("pending", "running", "interrupted")]
         failed = [job for job in jobs if job.state == "failed"]
         if left:
-            again = f", and tries the {len(failed)} failed ones again" if failed else ""
+            again = f", and tries {counted(len(failed), 'failed one')} again" if failed else ""
             announce(
-                f"{len(left)} of {len(jobs)} jobs are left: the same command goes on with them"
-                + again
+                f"{len(left)} of {counted(len(jobs), 'job')} left: the same command goes on with "
+                f"them{again}"
             )
         # A search without any score to choose from ends in another exception already.
         if failed and (sys.exc_info()[0] is None or len(failed) == len(jobs)):

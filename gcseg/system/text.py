@@ -43,6 +43,28 @@ def listed(words: Iterable[str], between: str = ", ", most: int = 10) -> str:
     return between.join([*words[:most], *more])
 
 
+def counted(number: int, noun: str, ending: str = "s") -> str:
+    """Return a number of things in words: 1 picture, 2,000 pictures.
+
+    Args:
+        number: Number of things.
+        noun: Noun for one of them.
+        ending: Ending of the noun for several, or none.
+    """
+    return f"{number:,} {noun}{'' if number == 1 else ending}"
+
+
+def verb(number: int, one: str, several: str) -> str:
+    """Return the form of a verb that suits a number: 1 of 2 pictures is, 2 of 2 pictures are.
+
+    Args:
+        number: Number of things that the verb is about.
+        one: Form for one thing.
+        several: Form for several, or none.
+    """
+    return one if number == 1 else several
+
+
 def brief(value: object, most: int = LONGEST) -> str:
     """Format a plain value as `str` does, cut off if it is too long.
 

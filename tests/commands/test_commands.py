@@ -54,7 +54,7 @@ MISTAKES = {
     "huge crop": ("dataset.crop.width=5000", "dataset.crop.width=5000: give a whole number of"),
     "accelerator": ("accelerator=tpu", "accelerator=tpu: use one of auto, cpu, gpu"),
     "precision": ("precision=16-mixed", "precision=16-mixed needs a GPU: use bf16-mixed or 32"),
-    "accumulate": ("accumulate=3", "batch_size=2 does not divide over 1 devices x 3 accumulated"),
+    "accumulate": ("accumulate=3", "batch_size=2 does not divide over 1 device x 3 accumulated"),
     "negative rate": ("optim.lr=-1", "lr=-1"),
     "rate": ("optim.lr=abc", "optim.lr=abc: give a number above 0"),
     "no scales": ("tta=msflip tta.scales=[]", "scales"),

@@ -34,11 +34,11 @@ def test_all_smaller_in_a_direction(tmp_path):
     dataset = split(tmp_path, (20, 30), (40, 30))
     with pytest.raises(
         ConfigError,
-        match=r"^dataset\.crop\.height=90 and dataset\.crop\.width=70 is larger than all pictures "
+        match=r"^dataset\.crop\.height=90 and dataset\.crop\.width=70 are larger than all pictures "
         r"become at augment\.scale\.max=2: give at most dataset\.crop\.height=80 dataset\.crop\.wi",
     ):
         check_crop(dataset, (90, 70), 2.0, None)
-    assert check_crop(dataset, (80, 60), 2.0, None).startswith("1 of 2 pictures are smaller")
+    assert check_crop(dataset, (80, 60), 2.0, None).startswith("1 of 2 pictures is smaller")
 
 
 def test_the_remedy_is_no_crop_that_would_be_refused(tmp_path):

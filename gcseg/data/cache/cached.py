@@ -27,6 +27,7 @@ from gcseg.data.class_index import Summary, combined, index_name, save, summariz
 from gcseg.data.datasets import Pair, Sample, SegmentationDataset
 from gcseg.data.parallel import Progress, available_cores, in_parallel
 from gcseg.errors import ConfigError, OutputError
+from gcseg.system.text import counted
 
 DISK_RESERVE = 1 << 30
 """Bytes that stay free on the disk, for checkpoints and logs that may go to the same one."""
@@ -180,9 +181,8 @@ def _check_room(
                 damaged += Path(path).exists()
     if damaged:
         say(f"damaged files in {folder}, to be written again: {damaged:,}")
-    say(
-        f"decoding {len(missing):,} pairs of {dataset.description} into {folder}: {_amount(needed)}"
-    )
+    pairs = f"{counted(len(missing), 'pair')} of {dataset.description}"
+    say(f"decoding {pairs} into {folder}: {_amount(needed)}")
     with writing(folder):
         free = shutil.disk_usage(folder).free
     if needed + DISK_RESERVE > free:
@@ -195,7 +195,8 @@ def _check_room(
 
 def _in_memory(dataset: SegmentationDataset, progress: Progress | None, say: Say) -> SharedSamples:
     needed, available = cache_size(dataset), available_memory()
-    say(f"decoding {len(dataset):,} pairs of {dataset.description} into memory: {_amount(needed)}")
+    pairs = f"{counted(len(dataset), 'pair')} of {dataset.description}"
+    say(f"decoding {pairs} into memory: {_amount(needed)}")
     if available is not None and needed + MEMORY_RESERVE > available:
         raise ConfigError(
             f"dataset.cache=ram takes {_amount(needed)} for {dataset.description}, but "

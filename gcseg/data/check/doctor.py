@@ -115,7 +115,7 @@ def _balance(names: tuple[str, ...], counted: Sequence[npt.NDArray[np.int64]]) -
 
 def _of_labels(split: str, dataset: SegmentationDataset, balance: Balance) -> list[Finding]:
     """Find faults of all labels of a split together."""
-    seen = Survey(dataset.description, dataset.label_space, balance.pixels, balance.ignored,
+    seen = Survey(dataset.labels_description, dataset.label_space, balance.pixels, balance.ignored,
                   balance.images, len(dataset))  # fmt: skip
     if (error := seen.wrong()) is not None:
         return [Finding("useless labels", split, error.cause, error.remedy)]

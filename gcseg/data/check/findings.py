@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from gcseg.system.terminal import TextConsole
+from gcseg.system.text import counted
 
 KINDS = {
     "reading": "error",
@@ -160,13 +161,13 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """Return the outcome in one line."""
-        images = f"in {_count(sum(self.images.values()), 'image')}"
+        images = f"in {counted(sum(self.images.values()), 'image')}"
         if not self.findings:
             return f"ok: nothing wrong {images}"
-        warnings = _count(self.warnings, "warning")
+        warnings = counted(self.warnings, "warning")
         if self.ok:
             return f"ok: {warnings}, no error {images}"
-        return f"not ok: {_count(self.errors, 'error')} and {warnings} {images}"
+        return f"not ok: {counted(self.errors, 'error')} and {warnings} {images}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields in a form for JSON."""
@@ -181,10 +182,6 @@ class Diagnosis:
             "findings": [finding.as_dict() for finding in self.findings],
             "balance": {split: balance.as_dict() for split, balance in self.balance.items()},
         }
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def print_diagnosis(diagnosis: Diagnosis, console: TextConsole) -> None:
@@ -216,9 +213,8 @@ def _print_kind(kind: str, findings: Sequence[Finding], console: TextConsole) ->
         pixels.update(finding.values)
     if len(findings) > 1:
         for value in sorted(files):
-            say(
-                f"  value {value}: {_count(files[value], 'file')}, {_count(pixels[value], 'pixel')}"
-            )
+            many = f"{counted(files[value], 'file')}, {counted(pixels[value], 'pixel')}"
+            say(f"  value {value}: {many}")
     say(f"  -> {findings[0].remedy}")
     say("")
 

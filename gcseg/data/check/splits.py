@@ -10,6 +10,7 @@ from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.errors import DataError
 from gcseg.system.terminal import announce
+from gcseg.system.text import counted, verb
 
 _LISTED = 3
 
@@ -29,8 +30,7 @@ def check_splits(train: SegmentationDataset, val: SegmentationDataset) -> None:
         raise error
     if validation.whole and not validation.occurring:
         raise DataError(
-            f"all pixels of the {validation.labels:,} labels of {validation.description} are "
-            "ignored: no score of a checkpoint is defined",
+            f"all pixels of {validation.where} are ignored: no score of a checkpoint is defined",
             "label the validation split",
         )
     tell(training)
@@ -60,7 +60,8 @@ def _tell_of_shared_pictures(train: SegmentationDataset, val: SegmentationDatase
     if shared:
         more = f" and {len(shared) - _LISTED} more" if len(shared) > _LISTED else ""
         announce(
-            f"warning: {len(shared):,} of the {len(val):,} pictures of {val.description} are "
-            f"trained on too ({', '.join(shared[:_LISTED])}{more}): take them out of one split, as "
-            "scores on them say nothing"
+            f"warning: {len(shared):,} of the {counted(len(val), 'picture')} of {val.description} "
+            f"{verb(len(shared), 'is', 'are')} trained on too "
+            f"({', '.join(shared[:_LISTED])}{more}): "
+            "take them out of one split, as scores on them say nothing"
         )

@@ -16,7 +16,7 @@ from gcseg.data.reading import count_values
 from gcseg.errors import DataError
 from gcseg.system.launch import is_first_process
 from gcseg.system.terminal import announce
-from gcseg.system.text import say
+from gcseg.system.text import counted, listed, say, verb
 
 MOST_LABELS = 200
 """Number of labels surveyed, evenly spread; 2 s for 2048x1024 pixels on two cores."""
@@ -29,7 +29,7 @@ class Survey:
     """Pixel counts of some labels of a split.
 
     Args:
-        description: Location of the split.
+        place: Location of the labels.
         space: Meaning of the labels' values.
         pixels: Number of pixels of each of the C classes.
         ignored: Number of ignored pixels.
@@ -37,7 +37,7 @@ class Survey:
         labels: Number of labels in the split.
     """
 
-    description: str
+    place: str
     space: LabelSpace
     pixels: tuple[int, ...]
     ignored: int
@@ -48,6 +48,12 @@ class Survey:
     def whole(self) -> bool:
         """Return whether all labels were surveyed."""
         return self.looked_at == self.labels
+
+    @property
+    def where(self) -> str:
+        """Which labels were looked at, in words."""
+        few = "the" if self.whole else f"{self.looked_at:,} of"
+        return f"{few} {counted(self.labels, 'label')} of {self.place}"
 
     @property
     def ignored_share(self) -> float:
@@ -73,7 +79,7 @@ class Survey:
         """Return the error if nothing can be learnt or scored from these labels; None otherwise."""
         if not self.occurring:
             return DataError(
-                f"all pixels of {self._where()} are ignored", self._remedy(self.space.names)
+                f"all pixels of {self.where} are ignored", self._remedy(self.space.names)
             )
         if len(self.occurring) == 1 and self.whole and self.ignored:
             return DataError(self._only_one(), self._remedy(self.absent))
@@ -86,24 +92,22 @@ class Survey:
         # A rare class may be missing in a part of the labels.
         if self.absent and self.whole:
             cause = (
-                f"{len(self.absent)} of {len(self.pixels)} classes never occur in {self._where()}, "
-                f"{self._share()}: {', '.join(self.absent)}"
+                f"{len(self.absent)} of {len(self.pixels)} classes ({listed(self.absent)}) "
+                f"{verb(len(self.absent), 'never occurs', 'never occur')} in {self.where}, "
+                f"{self._share()}"
             )
             return [(cause, self._remedy(self.absent))]
         if self.ignored_share > LARGE_SHARE:
-            cause = f"much is ignored in {self._where()}, {self._share()}"
+            cause = f"much is ignored in {self.where}, {self._share()}"
             return [(cause, self._remedy(self.absent))]
         return []
 
     def _only_one(self) -> str:
+        name = self.occurring[0]
         return (
-            f"only class {self.occurring[0]} occurs in {self._where()}, {self._share()}: a network "
-            "that always says it would score 100"
+            f"only class {name} occurs in {self.where}, {self._share()}; a network that always "
+            f"says {name} would have an mIoU of 100 %"
         )
-
-    def _where(self) -> str:
-        count = f"the {self.labels:,}" if self.whole else f"{self.looked_at:,} of {self.labels:,}"
-        return f"{count} labels of {self.description}"
 
     def _share(self) -> str:
         return f"in which {100 * self.ignored_share:.1f} % of the pixels are ignored"
@@ -145,14 +149,14 @@ def survey(dataset: SegmentationDataset, most: int = MOST_LABELS) -> Survey:
     """
     indices = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int))
     counts = np.zeros(256, np.int64)
-    for counted in in_parallel(functools.partial(_counted, dataset), indices.tolist()):
-        counts += counted
+    for pixels in in_parallel(functools.partial(_pixels, dataset), indices.tolist()):
+        counts += pixels
     space = dataset.label_space
-    pixels = tuple(counts[: space.num_classes].tolist())
+    by_class = tuple(counts[: space.num_classes].tolist())
     ignored = int(counts[IGNORE_INDEX])
-    return Survey(dataset.description, space, pixels, ignored, len(indices), len(dataset))
+    return Survey(dataset.labels_description, space, by_class, ignored, len(indices), len(dataset))
 
 
-def _counted(dataset: SegmentationDataset, index: int) -> npt.NDArray[np.int64]:
+def _pixels(dataset: SegmentationDataset, index: int) -> npt.NDArray[np.int64]:
     label = dataset.read_label(index)
     return np.zeros(256, np.int64) if label is None else count_values(label)

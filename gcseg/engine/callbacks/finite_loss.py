@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from gcseg.engine.module import SegmentationModule
 from gcseg.errors import TrainingError
 from gcseg.system.terminal import announce
+from gcseg.system.text import counted
 
 
 class FiniteLoss(L.Callback):
@@ -134,8 +135,8 @@ class FiniteLoss(L.Callback):
         if count := pl_module.tally().not_finite:
             trainer.save_checkpoint(self.path)
             raise TrainingError(
-                f"the network gives NaN or infinity on {count:,} pixels of the validation after "
-                f"step {trainer.global_step}",
+                f"the network gives NaN or infinity on {counted(count, 'pixel')} of the validation "
+                f"after step {trainer.global_step}",
                 "lower optim.lr, use precision=32, or see what a head of yours does in evaluation "
                 f"mode (weights and optimizer as they were are in {self.path}; earlier checkpoints "
                 "stay)",

@@ -18,6 +18,7 @@ from gcseg.data.reading import UInt8Array
 from gcseg.engine.picture_outputs import SHEET
 from gcseg.errors import DataError, WeightsError
 from gcseg.system.files import atomic_write
+from gcseg.system.text import counted
 from gcseg.visualization.pictures import contact_sheet, panel
 
 PARTS = ("masks", "pictures")
@@ -77,7 +78,7 @@ class PredictionWriter(BasePredictionWriter):
         found = prediction[0].cpu().numpy()
         if count := int(np.count_nonzero(found < 0)):
             raise WeightsError(
-                f"the network gives NaN or infinity on {count:,} pixels of {name}",
+                f"the network gives NaN or infinity on {counted(count, 'pixel')} of {name}",
                 "use a checkpoint of before it diverged, or precision=32",
             )
         classes = np.asarray(found, np.uint8)

@@ -120,7 +120,7 @@ def test_findings_say_what_where_and_how_to_mend_it(planted, diagnosis):
     says("16-bit image", "warning", "train", "16 bits")
     says("transparent image", "warning", "train", "25 %")
     says("ignored label", "warning", "train", "ignored in all")
-    says("absent class", "warning", "val", "1 of 5 classes never occur", ": mill")
+    says("absent class", "warning", "val", "1 of 5 classes (mill) never occurs")
 
 
 def test_a_turned_image_is_an_error_only_if_its_label_has_another_size(diagnosis):

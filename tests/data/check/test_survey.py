@@ -56,7 +56,7 @@ def test_the_remedy_can_be_written_as_it_stands(tmp_path):
 def test_absent_and_ignored(tmp_path):
     absent = survey(folder(tree(tmp_path / "a", [0, 1], ("a", "b", "c")), "train"))
     ((cause, _),) = absent.doubts()
-    assert absent.wrong() is None and "1 of 3 classes never occur in the 3 labels" in cause
+    assert absent.wrong() is None and "1 of 3 classes (c) never occurs in the 3 labels" in cause
     ignored = survey(folder(tree(tmp_path / "b", [0, 1, 255, 255, 255]), "train"))
     ((cause, _),) = ignored.doubts()
     assert "much is ignored in the 3 labels" in cause and "of the pixels are ignored" in cause
@@ -78,7 +78,14 @@ def test_one_class_of_which_all_is_labelled_is_told(tmp_path):
     seen = survey(folder(tree(tmp_path, [1]), "train"))
     ((cause, _),) = seen.doubts()
     assert seen.wrong() is None and seen.loud
-    assert cause.startswith("only class road occurs in the 3 labels of ") and "100" in cause
+    assert cause.startswith(f"only class road occurs in the 3 labels of {tmp_path}/labels/train, ")
+    assert cause.endswith("; a network that always says road would have an mIoU of 100 %")
+
+
+def test_one_label_and_several_absent_classes(tmp_path):
+    dataset = folder(tree(tmp_path, [0, 1], tuple("abcd"), count=1), "train")
+    ((cause, _),) = survey(dataset).doubts()
+    assert cause.startswith("2 of 4 classes (c, d) never occur in the 1 label of ")
 
 
 def test_a_training_says_so(run, tmp_path):
@@ -94,7 +101,8 @@ def test_a_training_says_so(run, tmp_path):
     )
     outcome = run("train", *own)
     assert outcome.status == 0, outcome.err
-    assert "note: 1 of 3 classes never occur in the 3 labels" in outcome.out
+    place = root / "labels" / "train"
+    assert f"note: 1 of 3 classes (sky) never occurs in the 3 labels of {place}, in" in outcome.out
     again = run("train", *own)
     assert again.status == 0 and "is trained already" in again.out
 
