@@ -39,6 +39,21 @@ def folder(
     Raises:
         ConfigError: The class list is wrong.
         DataError: A folder is missing or empty, or an image has no mask of its name.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for kind, shape in (("images", (4, 6, 3)), ("labels", (4, 6))):
+        ...         path = Path(root, kind, "train", "a.png")
+        ...         path.parent.mkdir(parents=True)
+        ...         Image.fromarray(np.zeros(shape, np.uint8)).save(path)
+        ...     _ = Path(root, "classes.yaml").write_text("classes: [road, car]")
+        ...     dataset = folder(root, "train")
+        ...     image, label = dataset.read(0)
+        >>> len(dataset), dataset.label_space.names, image.shape, label.shape
+        (1, ('road', 'car'), (4, 6, 3), (4, 6))
     """
     root = Path(root)
     label_space = read_classes(root / classes) if isinstance(classes, str) else classes

@@ -29,6 +29,15 @@ def predict_scores(
 
     Returns:
         By mode, N x C x H x W float32: averaged logits or probabilities.
+
+    Example:
+        >>> import torch
+        >>> from gcseg.inference.protocol import Augmentation
+        >>> model = torch.nn.Conv2d(3, 2, 1)
+        >>> modes = {"none": Augmentation(), "flip": Augmentation(flip=True)}
+        >>> scores = predict_scores(model, torch.zeros(1, 3, 8, 12), modes)
+        >>> {name: tuple(of.shape) for name, of in scores.items()}
+        {'none': (1, 2, 8, 12), 'flip': (1, 2, 8, 12)}
     """
     protocol = protocol or Protocol()
     totals: dict[str, Tensor] = {}

@@ -35,6 +35,21 @@ def scores(confusion: Tensor, names: Sequence[str]) -> Scores:
     Returns:
         The scores, in double precision; a class in neither labels nor predictions has no IoU
         and is left out of the mean. Without labelled pixels, mIoU and accuracy are None.
+
+    With n[i, j] pixels of true class i predicted as class j:
+
+        IoU[c] = n[c, c] / (sum_j n[c, j] + sum_i n[i, c] - n[c, c])
+        mIoU = mean of IoU[c] over the classes c with a denominator above 0
+        pixel accuracy = sum_c n[c, c] / sum_ij n[i, j]
+
+    Example:
+        >>> import torch
+        >>> confusion = torch.tensor([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
+        >>> found = scores(confusion, ["road", "car", "train"])
+        >>> {name: iou and round(iou, 4) for name, iou in found.class_iou.items()}
+        {'road': 0.6667, 'car': 0.5, 'train': None}
+        >>> round(found.miou, 4), found.pixel_accuracy
+        (0.5833, 0.75)
     """
     areas = torch.stack([confusion.diagonal(), confusion.sum(0), confusion.sum(1)])
     return area_scores(areas, names)

@@ -51,6 +51,14 @@ def gcnet(
 
     Raises:
         ConfigError: If the value of an argument is not allowed.
+
+    Example:
+        >>> import torch
+        >>> model = gcnet("r18", num_classes=3, channels=32).eval()
+        >>> with torch.inference_mode():
+        ...     logits = model(torch.zeros(1, 3, 64, 96))
+        >>> logits.shape
+        torch.Size([1, 3, 64, 96])
     """
     check_choice("backbone", backbone, (f"r{depth}" for depth in DEPTHS))
     features = resnet(

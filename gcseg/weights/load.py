@@ -41,6 +41,17 @@ def load_weights(
         WeightsError: If the file is missing or unreadable, if it holds no parameter of the
             network, or, if `strict`, on mismatches of names and shapes, with the first of them.
             The network is unchanged then.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from gcseg.models import gcnet
+        >>> trained = gcnet("r18", num_classes=3, channels=32)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "weights.pth")
+        ...     torch.save(trained.state_dict(), path)
+        ...     load_weights(gcnet("r18", num_classes=3, channels=32), path)
+        []
     """
     file = read_checkpoint_file(path)
     return load_tensors(
