@@ -33,6 +33,7 @@ def names(group, prefix=""):
             yield from names(value, f"{prefix}{key}.")
 
 
+@pytest.mark.slow
 def test_all_that_is_read_is_needed(data):
     """Whatever the check lets pass builds a training, and names its evaluations."""
     passed = []
