@@ -338,7 +338,7 @@ def shown_jobs(path: Path, notices: list[str]) -> list[Job]:
             f"{len(jobs) - len(few)} of the {len(jobs)} jobs of {path} are left out: a table of "
             "all would have too many cells"
         )
-    return list(few)
+    return few
 
 
 def owner() -> str:

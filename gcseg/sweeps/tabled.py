@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ _OWN = 7
 """Number of columns that a table of jobs always has."""
 
 
-def tabled(jobs: Sequence[Job], most: int = MOST_CELLS) -> Sequence[Job]:
+def tabled(jobs: list[Job], most: int = MOST_CELLS) -> list[Job]:
     """Return the first jobs of a sweep, as many as the tables have room for.
 
     One table has a column for each setting that the jobs vary, and for each mode. Another has a row

@@ -378,7 +378,7 @@ def _check_complete(description: Description, shapes: Shapes) -> None:
     """Check that the tensors are those of the described network, all of them.
 
     Raises:
-        WeightsError: If names or shapes differ, with every mismatch.
+        WeightsError: If names or shapes differ, with the first mismatches.
     """
     wanted = empty_state(description)
     mismatches = [

@@ -219,7 +219,7 @@ def _settings_of(tensors: Mapping[str, Tensor], extra: Mapping[str, Any]) -> str
 
 def _differs_in_classes(key: str, shape: torch.Size, wanted: torch.Size) -> bool:
     """Return whether a parameter is a classifier's and differs only in the number of classes."""
-    return ".classifier." in key and shape[1:] == wanted[1:]
+    return ".classifier." in key and len(shape) == len(wanted) and shape[1:] == wanted[1:]
 
 
 def _rename(

@@ -286,3 +286,9 @@ def test_of_many_mismatches_the_first_are_named():
     skipped = load_tensors(small(2), tensors, source="a file", strict=False)
     assert len(skipped) == 50
     assert max(map(len, skipped)) < 130
+
+
+def test_a_classifier_without_classes_has_no_other_number_of_them():
+    tensors = small(1).state_dict() | {"head.classifier.bias": torch.ones(())}
+    with pytest.raises(WeightsError, match=r"head\.classifier\.bias is a scalar, in the network 5"):
+        load_tensors(small(2), tensors, source="a file", other_classes=True)

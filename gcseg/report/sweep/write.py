@@ -72,10 +72,10 @@ def _csv(folder: Path, jobs: Sequence[Job], root: Path | None) -> str:
         ["number", *names, "state", "run", "mode", "miou", "pixel_accuracy", "training_seconds",
          "evaluation_seconds", "images_per_second", "error"]
     )  # fmt: skip
-    trainings: dict[str | None, Mapping[str, Any]] = {None: {}}
+    trainings: dict[str | None, Mapping[str, Any]] = {}
     for job in jobs:
-        if job.run is not None and job.run not in trainings:
-            trainings[job.run] = _training(job.run, folder, root)
+        if job.run not in trainings:
+            trainings[job.run] = {} if job.run is None else _training(job.run, folder, root)
         training = trainings[job.run]
         for mode in job_modes(job) or [""]:
             record = (job.evaluations or {}).get(mode, {})
