@@ -33,7 +33,8 @@ def check(cfg: DictConfig, command: str = "train") -> None:
         command: The command's primary configuration, such as `eval`.
 
     Raises:
-        ConfigError: A value is wrong, a setting is missing, or one is not read by anything.
+        SettingError: A value is wrong, a setting is missing, or one is not read by anything.
+        ConfigError: Two settings do not go together.
     """
     settings = plain(cfg)  # every interpolation resolves
     _check_group(settings, _tree(command), "", command)
@@ -87,6 +88,20 @@ def expand_home(cfg: DictConfig, command: str) -> None:
                 OmegaConf.update(cfg, row.name, str(at_home(value)))
 
 
+class SettingError(ConfigError):
+    """A setting has a wrong value, is missing, or is read by nothing.
+
+    Args:
+        name: Of the setting.
+        cause: As in `GcsegError`.
+        remedy: As in `GcsegError`.
+    """
+
+    def __init__(self, name: str, cause: str, remedy: str) -> None:
+        super().__init__(cause, remedy)
+        self.name = name
+
+
 @dataclass
 class _Node:
     """A row with the rows below it, by the last part of their names."""
@@ -116,8 +131,10 @@ def _check_group(settings: Mapping[str, Any], node: _Node, prefix: str, command:
         own = settings["_target_"] not in (*target.row.choices, *target.row.also)
     for name, inner in node.inside.items():
         if inner.row and inner.row.needed and name not in settings and (not own or inner.row.own):
-            raise ConfigError(
-                f"{prefix}{name} is not set", _option(inner.row) or f"give {prefix}{name}=..."
+            raise SettingError(
+                f"{prefix}{name}",
+                f"{prefix}{name} is not set",
+                _option(inner.row) or f"give {prefix}{name}=...",
             )
     for key, value in settings.items():
         name = f"{prefix}{key}"
@@ -140,7 +157,7 @@ def _check_value(node: _Node, name: str, value: object) -> None:
         inside = [f"{name}.{part}" for part in node.inside if part not in ("_target_", "*")]
         remedy = _option(row) or (f"set {', '.join(inside[:_FEW])}" if inside else remedy)
         remedy += ", or null" if None in row.also else ""
-    raise ConfigError(f"{name}={as_given(value)}", remedy)
+    raise SettingError(name, f"{name}={as_given(value)}", remedy)
 
 
 def _option(row: Row) -> str:
@@ -149,7 +166,7 @@ def _option(row: Row) -> str:
     return f"choose one, as {option}" if option.startswith(f"{row.name}=") else ""
 
 
-def _unknown(name: str, value: object, node: _Node, prefix: str, command: str) -> ConfigError:
+def _unknown(name: str, value: object, node: _Node, prefix: str, command: str) -> SettingError:
     """Make the error for a setting that has no row."""
     here = [f"{prefix}{known}" for known in node.inside]
     close = difflib.get_close_matches(name.rpartition(".")[2], node.inside, n=3, cutoff=0.6)
@@ -161,9 +178,8 @@ def _unknown(name: str, value: object, node: _Node, prefix: str, command: str) -
         remedy = f"use one of {', '.join(here)}"
     else:
         remedy = "leave it out; --cfg job lists what there is"
-    return ConfigError(
-        f"{name}={as_given(value)} is no setting that {_modules([command])} reads", remedy
-    )
+    cause = f"{name}={as_given(value)} is no setting that {_modules([command])} reads"
+    return SettingError(name, cause, remedy)
 
 
 def readers_of(name: str) -> str:

@@ -23,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from gcseg.config.checks import check, expand_home, take_whole_numbers
+from gcseg.config.checks import SettingError, check, expand_home, take_whole_numbers
 from gcseg.config.command_line import asks_for_information, home_expanded, options_first
 from gcseg.config.compose import register_resolvers, source_folder
 from gcseg.config.meant import check_options
@@ -57,6 +57,7 @@ def run_command(
     *,
     prepare: Callable[[list[str]], object] | None = None,
     multirun: Multirun | None = None,
+    in_file: Callable[[SettingError], str | None] | None = None,
 ) -> None:
     """Run a command: compose `conf/<config_name>.yaml` with the command line and call the task.
 
@@ -68,6 +69,8 @@ def run_command(
         prepare: Callback that gets the command line before anything is composed.
         multirun: Handling of the jobs of a multirun; they run here, one after the other, if None.
             With it, already resolved settings can be given by `--resolved FILE`.
+        in_file: Function that gives the cause of an error whose setting is of a file that the
+            command line names, such as a checkpoint; None for any other setting.
     """
     arguments = list(map(home_expanded, sys.argv[1:]))
     sys.argv[1:] = options_first(arguments)
@@ -84,7 +87,7 @@ def run_command(
     full = full_errors()
     # conf/ configures clusters' launchers in files named like them, which Hydra deprecates.
     warnings.filterwarnings("ignore", message=r"(?s).* is validated against ConfigStore schema")
-    checked_task = CheckedTask(config_name, task, multirun=multirun, full=full)
+    checked_task = CheckedTask(config_name, task, multirun=multirun, full=full, in_file=in_file)
     with errors_in_one_line(config_name, full):
         _check_groups(sys.argv[1:])
         if prepare is not None:
@@ -160,6 +163,7 @@ class CheckedTask:
         task: Function that takes the checked configuration.
         multirun: Handling of the jobs of a multirun; None if the task runs them.
         full: Whether errors keep their traceback.
+        in_file: See `run_command`.
     """
 
     def __init__(
@@ -169,11 +173,13 @@ class CheckedTask:
         *,
         multirun: Multirun | None,
         full: bool,
+        in_file: Callable[[SettingError], str | None] | None = None,
     ) -> None:
         self.config_name = config_name
         self.task = task
         self.multirun = multirun
         self.full = full
+        self.in_file = in_file
         self.failed: list[str] = []
         self.begun = False
 
@@ -202,7 +208,12 @@ class CheckedTask:
             ConfigError: A value is wrong.
         """
         take_whole_numbers(cfg, self.config_name)
-        check(cfg, self.config_name)
+        try:
+            check(cfg, self.config_name)
+        except SettingError as error:
+            if self.in_file is None or (cause := self.in_file(error)) is None:
+                raise
+            raise ConfigError(cause, error.remedy) from None
         expand_home(cfg, self.config_name)
 
     def problem(self, cfg: DictConfig) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from gcseg.config.checks import SettingError
 from gcseg.config.command_line import asks_for_information, given, overrides_of
 from gcseg.config.compose import source_folder
 from gcseg.errors import ConfigError, WeightsError
@@ -148,6 +149,33 @@ def allowed(
     if not trusted and isinstance(reader, dict) and reader.get("_target_") == DRAWING:
         groups["dataset"] = {**groups["dataset"], "reader": {**reader, "draw": False}}
     return groups
+
+
+def recorded_cause(
+    error: SettingError, config: Mapping[str, Any], source: object, arguments: Sequence[str]
+) -> str | None:
+    """The cause of an error, with the file that says its setting or should say it.
+
+    Args:
+        error: Of the command's settings.
+        config: Of `checked`.
+        source: The checkpoint or run folder that they are of.
+        arguments: The command line.
+
+    Returns:
+        None for a setting that the command line gives, or that no file records.
+    """
+    group = error.name.partition(".")[0]
+    if group not in GROUPS or not config or _is_replaced(arguments, group):
+        return None
+    keys = {argument.lstrip("+~").partition("=")[0] for argument in arguments} - {group}
+    if any(f"{key}.".startswith(f"{error.name}.") or f"{error.name}.".startswith(f"{key}.")
+           for key in keys):  # fmt: skip
+        return None
+    if _find(config, error.name) is not None:
+        return f"{source} says {error.cause}"
+    missing = group not in config or error.cause.endswith("is not set")
+    return f"{source} does not say {error.name}" if missing else None
 
 
 def _find(settings: Mapping[str, Any], name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +13,12 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+from gcseg.config.checks import SettingError
 from gcseg.config.command import run_command
 from gcseg.config.command_line import asks_for_information, given, overrides_of
 from gcseg.config.compose import compose, source_folder
 from gcseg.config.meant import first_unknown
-from gcseg.config.recorded import allowed, checked, read_recorded
+from gcseg.config.recorded import allowed, checked, read_recorded, recorded_cause
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.runs.folder import RunFolder, run_folder_of
 from gcseg.runs.name import fingerprint
@@ -72,7 +74,10 @@ def run_with_checkpoint(
                 "checkpoint is not set", "give checkpoint=..."
             )
 
-    run_command(config_name, lambda cfg: task(cfg, trained), prepare=prepare)
+    def in_file(error: SettingError) -> str | None:
+        return recorded_cause(error, trained.config, trained.checkpoint, sys.argv[1:])
+
+    run_command(config_name, lambda cfg: task(cfg, trained), prepare=prepare, in_file=in_file)
 
 
 def run_with_run_folder(config_name: str, task: Callable[[DictConfig, Path], None]) -> None:
@@ -83,11 +88,11 @@ def run_with_run_folder(config_name: str, task: Callable[[DictConfig, Path], Non
         task: Function that runs the command with the configuration and the folder.
     """
     folder = Path()
+    config: Mapping[str, Any] = {}
 
     def prepare(arguments: list[str]) -> None:
-        nonlocal folder
+        nonlocal folder, config
         named = _path(arguments, "run")
-        config: Mapping[str, Any] = {}
         if named is not None:
             folder = at_home(named)
             config = _of_run_folder(folder)
@@ -97,7 +102,10 @@ def run_with_run_folder(config_name: str, task: Callable[[DictConfig, Path], Non
             )
         _offer(config, arguments, folder)
 
-    run_command(config_name, lambda cfg: task(cfg, folder), prepare=prepare)
+    def in_file(error: SettingError) -> str | None:
+        return recorded_cause(error, config, folder, sys.argv[1:])
+
+    run_command(config_name, lambda cfg: task(cfg, folder), prepare=prepare, in_file=in_file)
 
 
 def _of_run_folder(folder: Path) -> Mapping[str, Any]:

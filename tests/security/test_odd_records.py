@@ -110,3 +110,25 @@ def test_a_group_that_is_null_is_one_that_is_not_recorded(run, training, tmp_pat
     own = "backbone._target_=tests.tiny.backbone"
     outcome = run("eval", f"checkpoint={given}", "trust=false", own, "head=gc", "head.channels=16")
     assert outcome.status == 0, outcome.err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("dataset.name", "../up", "{} says dataset.name=../up: give a name without /"),
+        ("head.channels", 2.5, "{} says head.channels=2.5: give a whole number of channels"),
+        ("head", None, "{} does not say head: choose one, as head=gc"),
+    ],
+)
+@pytest.mark.parametrize("command", ["eval", "report"])
+def test_whose_setting_it_is(command, name, value, told, run, training, tmp_path):
+    """The file is named, but where the command line gives the setting."""
+    config = settings(training.folder)
+    put(config, name, value)
+    given = WRITERS["run folder"](tmp_path / "given", training.folder, config)
+    key = "run" if command == "report" else "checkpoint"
+    arguments = (f"{key}={given}", "trust=true", "accelerator=cpu")
+    assert run(command, *arguments).error.startswith(told.format(given))
+    own = f"head.channels={value}" if name == "head.channels" else "head.channels=0"
+    error = run(command, *arguments, "head=gc", "dataset.name=up", own).error
+    assert error.startswith(f"{own}: give a whole number of channels, 1 to 16,384")
