@@ -190,6 +190,19 @@ def loggers(
     ]
 
 
+def _quiet_lightning() -> None:
+    """Filter Lightning's tips, and warnings that its own code causes or that do not apply."""
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r"The `srun` command is available")
+    # The scores already cover the images of all processes, see SegmentationModule.
+    warnings.filterwarnings("ignore", message=r".*`self\.log\('val/.*sync_dist=True")
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+    # The replacement is missing in the oldest supported versions of PyTorch.
+    warnings.filterwarnings("ignore", message=r"`broadcast_buffers` is deprecated")
+    warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
+
+
 def trainer(
     cfg: DictConfig,
     *,
@@ -216,22 +229,12 @@ def trainer(
     )
     if on_cpu and str(cfg.precision) == "16-mixed":
         raise ConfigError("precision=16-mixed needs a GPU", "use bf16-mixed or 32")
-    # Lightning prints tips and a deprecation warning caused by its own code.
-    for library in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(library).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=r"The `srun` command is available")
-    # The scores already cover the images of all processes, see SegmentationModule.
-    warnings.filterwarnings("ignore", message=r".*`self\.log\('val/.*sync_dist=True")
-    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
-    # The replacement is missing in the oldest supported versions of PyTorch.
-    warnings.filterwarnings("ignore", message=r"`broadcast_buffers` is deprecated")
-    warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
-    distributed = distribution(cfg, on_cpu)
+    _quiet_lightning()
     settings: dict[str, Any] = {
         "accelerator": cfg.accelerator,
         "devices": devices,
         "num_nodes": node_count(cfg),
-        **distributed,
+        **distribution(cfg, on_cpu),
         "precision": str(cfg.precision),
         "callbacks": callbacks,
         "logger": loggers or False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from gcseg.zoo.published import IMAGES, Record
 
 if TYPE_CHECKING:
     from gcseg.data.datasets import SegmentationDataset
+    from gcseg.engine.module import SegmentationModule
 
 
 def evaluate(cfg: DictConfig, trained: CheckpointRef) -> None:
@@ -35,12 +37,10 @@ def evaluate(cfg: DictConfig, trained: CheckpointRef) -> None:
     from gcseg.builders import devices
     from gcseg.builders import model as build
     from gcseg.builders import trainer as build_trainer
-    from gcseg.data.check.survey import Survey, tell
     from gcseg.engine.callbacks.progress import RunProgress
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.evaluate import evaluate as score
     from gcseg.engine.evaluate import save_evaluations
-    from gcseg.report.run.console import print_explanations
     from gcseg.runs.classes import check_classes
     from gcseg.runs.evaluation_names import evaluation_keys
     from gcseg.runs.results import print_table
@@ -71,19 +71,7 @@ def evaluate(cfg: DictConfig, trained: CheckpointRef) -> None:
         analyse=cfg.explain,
     )
     if trainer.is_global_zero:
-        matrix, *_ = module.matrices.values()
-        labels = matrix.sum(1).tolist()
-        tell(
-            Survey(
-                dataset.description,
-                dataset.label_space,
-                tuple(labels),
-                module.ignored,
-                len(dataset),
-                len(dataset),
-            ),
-            notes=False,
-        )
+        _warn_of_labels(dataset, module)
         evaluations = evaluation_keys(
             records,
             plain(cfg),
@@ -94,15 +82,32 @@ def evaluate(cfg: DictConfig, trained: CheckpointRef) -> None:
         evaluations, analyses = save_evaluations(results, evaluations, module, data)
         print_table(evaluations, title=f"{checkpoint} on {cfg.dataset.name} {cfg.split}")
         if analyses:
-            print_explanations(analyses)
-            for evaluation in evaluations.values():
-                path = results.parent / evaluation["analysis"]
-                say(f"analysis: {path}, scores of each image: {path.with_suffix('.csv')}")
+            _explain(analyses, [results.parent / one["analysis"] for one in evaluations.values()])
         say(f"results: {results}")
         if trained.row is not None:
             evaluations = evaluation_keys(records, plain(cfg), trained.row, split=cfg.split)
             record = catalogue.find(trained.row["published"]["checkpoint"])
             _beside_published(cfg, record, evaluations, dataset, checkpoint)
+
+
+def _warn_of_labels(dataset: SegmentationDataset, module: SegmentationModule) -> None:
+    """Warn of labels that say little, such as a single class, by what was counted of them."""
+    from gcseg.data.check.survey import Survey, tell
+
+    matrix, *_ = module.matrices.values()
+    pixels = tuple(matrix.sum(1).tolist())
+    count = len(dataset)
+    place, space = dataset.labels_description, dataset.label_space
+    tell(Survey(place, space, pixels, module.ignored, count, count), notes=False)
+
+
+def _explain(analyses: Mapping[str, Mapping[str, Any]], files: Iterable[Path]) -> None:
+    """Print the analyses of evaluations, and the files that hold them."""
+    from gcseg.report.run.console import print_explanations
+
+    print_explanations(analyses)
+    for path in files:
+        say(f"analysis: {path}, scores of each image: {path.with_suffix('.csv')}")
 
 
 def _beside_published(

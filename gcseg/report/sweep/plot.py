@@ -152,11 +152,7 @@ def _lines(
             _line(axes, line, mode, place)
         _frame(axes, mode)
         axes.set_xlabel(_short(axis), parse_math=False)
-        if numbers[0] > 0 and numbers[-1] / numbers[0] >= _LOG_RATIO:
-            axes.set_xscale("log")
-        elif min(b - a for a, b in pairwise(numbers)) > 0.15 * (numbers[-1] - numbers[0]):
-            axes.set_xticks(numbers, [f"{number:g}" for number in numbers])
-        axes.margins(x=0.08)
+        _scale(axes, numbers)
     low, high = grid[0].get_ylim()
     grid[0].set_ylim(*_possible(low, high))
     for axes in grid[::columns]:
@@ -165,15 +161,28 @@ def _lines(
         axes.set_axis_off()
     _title(drawn, settings, modes)
     if several:
-        handles = grid[0].get_lines()
-        handles = [handle for handle in handles if handle.get_gid() == "mean"]
-        box = drawn.legend(
-            handles, names, loc="outside right upper", fontsize=8, frameon=False, title=titles,
-            title_fontsize=8,
-        )  # fmt: skip
-        for text in [*box.get_texts(), box.get_title()]:
-            text.set_parse_math(False)
+        _legend(drawn, grid[0], names, titles)
     return drawn
+
+
+def _scale(axes: Axes, numbers: Sequence[float]) -> None:
+    """Scale the axis of a numeric setting: logarithmic, or a tick at each value, if they allow it."""
+    if numbers[0] > 0 and numbers[-1] / numbers[0] >= _LOG_RATIO:
+        axes.set_xscale("log")
+    elif min(b - a for a, b in pairwise(numbers)) > 0.15 * (numbers[-1] - numbers[0]):
+        axes.set_xticks(numbers, [f"{number:g}" for number in numbers])
+    axes.margins(x=0.08)
+
+
+def _legend(figure: Figure, axes: Axes, names: Sequence[str], title: str) -> None:
+    """Write the legend of all panels, from the lines of one of them."""
+    handles = [handle for handle in axes.get_lines() if handle.get_gid() == "mean"]
+    box = figure.legend(
+        handles, names, loc="outside right upper", fontsize=8, frameon=False, title=title,
+        title_fontsize=8,
+    )  # fmt: skip
+    for text in [*box.get_texts(), box.get_title()]:
+        text.set_parse_math(False)
 
 
 def _line(axes: Axes, line: _Line, mode: str, place: int) -> None:
