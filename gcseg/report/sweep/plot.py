@@ -166,7 +166,7 @@ def _lines(
 
 
 def _scale(axes: Axes, numbers: Sequence[float]) -> None:
-    """Scale the axis of a numeric setting: logarithmic, or a tick at each value, if they allow it."""
+    """Scale the axis of a numeric setting: logarithmic, or with a tick at each value."""
     if numbers[0] > 0 and numbers[-1] / numbers[0] >= _LOG_RATIO:
         axes.set_xscale("log")
     elif min(b - a for a, b in pairwise(numbers)) > 0.15 * (numbers[-1] - numbers[0]):
