@@ -55,6 +55,10 @@ class WeightsError(GcsegError):
     """A checkpoint is missing, unreadable or does not fit the model."""
 
 
+class MismatchError(WeightsError):
+    """A checkpoint fits the network in some parameters and not in others."""
+
+
 class OutputError(GcsegError):
     """A result can't be written."""
 

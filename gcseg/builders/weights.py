@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from gcseg.config.trained import find_checkpoint
-from gcseg.errors import WeightsError
+from gcseg.errors import MismatchError, WeightsError
 from gcseg.zoo import catalogue
 
 if TYPE_CHECKING:
@@ -51,7 +51,12 @@ def load_starting_weights(
             load_backbone(model.backbone, path)
             lines.append(f"backbone: weights of {path}")
         else:
-            skipped = load_weights(model, path, strict=cfg.strict, other_classes=True)
+            try:
+                skipped = load_weights(model, path, strict=cfg.strict, other_classes=True)
+            except MismatchError as error:
+                raise WeightsError(
+                    error.cause, f"{error.remedy}, or load what fits with strict=false"
+                ) from None
             lines.append(f"network: weights of {path}")
             lines += [f"not loaded: {line}" for line in skipped[:_MOST_SKIPPED]]
             if len(skipped) > _MOST_SKIPPED:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gcseg.errors import WeightsError
-from gcseg.system.text import listed, shown
+from gcseg.errors import MismatchError, WeightsError
+from gcseg.system.text import counted, listed, shown
 from gcseg.weights.architecture import describe, same_but_for_ones, show
 from gcseg.weights.keymaps import KEY_MAPS
 from gcseg.weights.overrides import overrides
@@ -38,9 +38,10 @@ def load_weights(
         classifier of another number of classes; empty if all fit.
 
     Raises:
-        WeightsError: If the file is missing or unreadable, if it holds no parameter of the
-            network, or, if `strict`, on mismatches of names and shapes, with the first of them.
-            The network is unchanged then.
+        WeightsError: If the file is missing or unreadable, or if it holds no parameter of the
+            network, which is unchanged then.
+        MismatchError: If `strict`, on mismatches of names and shapes, with the first of them. The
+            network is unchanged then.
 
     Example:
         >>> import tempfile, torch
@@ -186,10 +187,10 @@ def _compared(
                 mismatches.append(f"{name} is {show(tensor.shape)}, in the network {show(wanted)}")
         else:
             fitting[key] = tensor.reshape(state[key].shape)
-    for key in state:
-        # A count of batches, absent in Paddle; batch norm with a fixed momentum does not use it.
-        if key not in renamed and not key.endswith("num_batches_tracked"):
-            mismatches.append(f"{key} is not in the file")
+    # A count of batches, absent in Paddle; batch norm with a fixed momentum does not use it.
+    missing = [key for key in state
+               if key not in renamed and not key.endswith("num_batches_tracked")]  # fmt: skip
+    mismatches += [f"{key} is not in the file" for key in missing]
 
     if not fitting:
         names = next((their_key for their_key, _ in renamed.values()), "none")
@@ -198,23 +199,30 @@ def _compared(
             "give a checkpoint of gcseg, or of PaddleSeg's or mmsegmentation's GCNet",
         )
     if strict and mismatches:
+        if len(missing) == len(mismatches):
+            known = settings()
+            raise MismatchError(
+                f"{source} is {f'for {known}' if known else 'incomplete'} and lacks "
+                f"{counted(len(missing), 'parameter')} of the network, {listed(missing)}",
+                "give a file that is complete, or build the network that it is for",
+            )
         remedy = "build that network"
         if of_classes == len(mismatches):
             remedy = "the number of classes differs, so take the dataset that it was trained on"
-        raise WeightsError(
-            f"{source} is for {settings()} and does not fit the network in "
-            f"{len(mismatches)} places: {listed(mismatches, '; ')}",
-            f"{remedy}, or load what fits with strict=False",
+        raise MismatchError(
+            f"{source} is for {settings() or 'another network'} and does not fit the network in "
+            f"{counted(len(mismatches), 'place')}: {listed(mismatches, '; ')}",
+            remedy,
         )
     return fitting, [*classifiers.values(), *mismatches]
 
 
 def _settings_of(tensors: Mapping[str, Tensor], extra: Mapping[str, Any]) -> str:
-    """Return the settings of the network that tensors belong to, as far as the file shows them."""
+    """Return the settings of the network that tensors belong to; empty where nothing shows them."""
     try:
         return " ".join(overrides(describe(tensors, extra)))
     except WeightsError:
-        return "another network"
+        return ""
 
 
 def _differs_in_classes(key: str, shape: torch.Size, wanted: torch.Size) -> bool:

@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 
-from gcseg.errors import WeightsError
+from gcseg.errors import MismatchError, WeightsError
 from gcseg.models import gcnet
 from gcseg.weights import (
     KEY_MAPS,
@@ -89,8 +89,30 @@ def test_every_mismatch_is_in_one_error_and_nothing_is_loaded(tmp_path):
     ):
         assert mismatch in message
     assert "\n" not in message
-    assert message.endswith("strict=False")
     assert_same(model, untouched)
+
+
+@pytest.mark.parametrize(
+    ("names", "cause"),
+    [
+        (["head.classifier.bias"], "lacks 1 parameter of the network, head.classifier.bias: give"),
+        (["head.conv_in.0.bias", "head.classifier.bias"], "lacks 2 parameters of the network, head."),
+    ],
+)
+def test_a_file_that_is_incomplete(tmp_path, names, cause):
+    content = small(1).state_dict()
+    for name in names:
+        del content[name]
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(MismatchError) as raised:
+        load_weights(small(2), tmp_path / "x.pth")
+    assert str(raised.value).startswith(f"{tmp_path / 'x.pth'} is incomplete and {cause}")
+
+
+def test_one_mismatch(tmp_path):
+    torch.save({**small(1).state_dict(), "x": torch.ones(1)}, tmp_path / "x.pth")
+    with pytest.raises(MismatchError, match="in 1 place: x is not in the network: build that netw"):
+        load_weights(small(2), tmp_path / "x.pth")
 
 
 def test_mismatch_of_another_framework_has_both_names(tmp_path):
@@ -270,7 +292,7 @@ def test_a_backbone_of_another_depth_lists_every_mismatch(tmp_path):
     with pytest.raises(WeightsError) as raised:
         load_backbone(other.backbone, tmp_path / "x.pth")
     message = str(raised.value)
-    assert "backbone.layer1.2.conv1.weight is not in the file" in message
+    assert "lacks 80 parameters of the network, backbone.layer1.2.conv1.weight, " in message
     assert message.startswith(f"{tmp_path / 'x.pth'} is for backbone=r18 head=gc head.channels=16 ")
     assert "head.conv_in" not in message
 
