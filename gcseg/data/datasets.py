@@ -306,8 +306,11 @@ def images_as_dataset(
     Raises:
         DataError: There are no pictures, or a name can't be read.
     """
+    remedy = "give images= a picture or a folder of pictures"
     if not path.exists():
-        raise DataError(f"{path} does not exist", "give images= a picture or a folder of pictures")
+        raise DataError(f"{path} does not exist", remedy)
+    if not path.is_file() and not path.is_dir():
+        raise DataError(f"{path} is no regular file and no folder", remedy)
     if path.is_file():
         return SegmentationDataset(
             [Pair(path.stem, path, None, label_space)], label_space, str(path)

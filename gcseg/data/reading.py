@@ -91,13 +91,8 @@ def _head(path: Path, what: str) -> bytes:
     """
     try:
         if not path.is_file():  # opening a pipe would block until a write
-            exists = os.path.lexists(path) and path.exists()
-            raise FileError(
-                f"{what} {path} {'is no regular file' if exists else 'does not exist'}",
-                "check dataset.root",
-                kind=f"missing {what}",
-                files=[path],
-            )
+            cause, remedy = _why_no_file(path)
+            raise FileError(f"{what} {path} {cause}", remedy, kind=f"missing {what}", files=[path])
         with path.open("rb") as file:
             return file.read(_HEAD)
     except OSError as error:
@@ -107,6 +102,16 @@ def _head(path: Path, what: str) -> bytes:
             kind=f"unreadable {what}",
             files=[path],
         ) from None
+
+
+def _why_no_file(path: Path) -> tuple[str, str]:
+    """Return why a path is not a file, and the remedy."""
+    if path.exists():
+        return "is no regular file", "remove it, or put a file in its place"
+    if path.is_symlink():
+        cause = f"is a link to {path.readlink()}, which does not exist"
+        return cause, "remove the link, or put there what it leads to"
+    return "does not exist", "check dataset.root"
 
 
 def _what_it_is(head: bytes) -> tuple[str, str] | None:

@@ -112,6 +112,24 @@ def test_outputs_among_the_pictures_are_refused(command, run, training, tmp_path
     assert outputs(tmp_path) == before
 
 
+@pytest.mark.parametrize("command", ["predict", "attention"])
+def test_what_is_no_file(command, run, training, tmp_path):
+    """The user's own folder is none of a dataset."""
+    write(tmp_path / "in" / "a.png", picture(0))
+    (tmp_path / "in" / "b.png").symlink_to("gone.png")
+    os.mkfifo(tmp_path / "in" / "c.png")
+    outcome = predict(run, training, "images=in", command=command)
+    assert outcome.status == 1
+    assert outcome.err.splitlines()[:2] == [
+        "image in/b.png is a link to gone.png, which does not exist: remove the link, or put there "
+        "what it leads to",
+        "image in/c.png is no regular file: remove it, or put a file in its place",
+    ]
+    for images in ("in/b.png", "in/c.png"):
+        error = predict(run, training, f"images={images}", command=command).error
+        assert error.startswith(f"{images} ") and "give images= a picture or a folder" in error
+
+
 def test_nothing_that_can_be_read(run, training, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.heic").touch()

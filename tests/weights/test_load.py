@@ -96,7 +96,7 @@ def test_every_mismatch_is_in_one_error_and_nothing_is_loaded(tmp_path):
     ("names", "cause"),
     [
         (["head.classifier.bias"], "lacks 1 parameter of the network, head.classifier.bias: give"),
-        (["head.conv_in.0.bias", "head.classifier.bias"], "lacks 2 parameters of the network, head."),
+        (["head.conv_in.0.bias", "head.classifier.bias"], "lacks 2 parameters of the network, "),
     ],
 )
 def test_a_file_that_is_incomplete(tmp_path, names, cause):
