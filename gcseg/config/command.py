@@ -99,7 +99,7 @@ def run_command(
                 version_base="1.3", config_path=str(source_folder("conf")), config_name=config_name
             )(checked_task)()
         except OSError as error:
-            if checked_task.begun:
+            if checked_task.begun or isinstance(error, HydraException):
                 raise
             raise OutputError(
                 f"Hydra can't make {error.filename} ({error.strerror})",

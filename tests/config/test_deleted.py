@@ -13,7 +13,7 @@ from gcseg.builders import trainer as build_trainer
 from gcseg.config.checks import check
 from gcseg.config.plain import plain
 from gcseg.errors import GcsegError
-from gcseg.runs.evaluation_names import named
+from gcseg.runs.evaluation_names import evaluation_keys
 from gcseg.runs.name import run_name
 from tests.running import SCENES, SMALL, TINY, compose
 
@@ -62,7 +62,7 @@ def test_all_that_is_read_is_needed(data):
             devices.worker_count(cfg)
             build_trainer.training_plan(cfg, module)
             run_name(plain(cfg), train, {})
-            named({"none": RECORD}, plain(cfg), plain(cfg), split=cfg.dataset.splits.val)
+            evaluation_keys({"none": RECORD}, plain(cfg), plain(cfg), split=cfg.dataset.splits.val)
         except GcsegError:
             continue
         passed.append(name)

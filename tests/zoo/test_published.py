@@ -94,7 +94,7 @@ def test_a_published_row_is_scored_and_recorded(run, cache, pictures, tmp_path):
 def test_a_part_of_the_split_is_recorded_only_where_wanted(run, cache, pictures, tmp_path):
     outcome = run("eval", ROW, f"dataset.root={pictures}", "tta=none", *EVALUATE)
     assert outcome.status == 0, outcome.err
-    assert "not recorded: these are 2 images, the published scores are of 1449" in outcome.out
+    assert "not recorded: 2 images here, the published scores are of 1449" in outcome.out
 
 
 def test_a_second_measurement_takes_the_place_of_the_first(run, cache, pictures, tmp_path):
@@ -400,7 +400,7 @@ def test_a_run_beside_overrides(training, tmp_path):
     [
         ("nothing", "published=nothing does not exist: use one of mmseg_r101_ade20k_160k, "),
         ("recipe=nothing", "recipe=nothing does not exist: use one of mmseg"),
-        ("optim.lrr=3", "there is no setting 'optim.lrr': did you mean optim.lr or"),
+        ("optim.lrr=3", "there is no setting 'optim.lrr': did you mean optim.lr?"),
         (".", "config.yaml holds no settings (No such file"),
     ],
 )
