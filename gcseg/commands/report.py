@@ -40,7 +40,9 @@ def sweep_report(cfg: DictConfig) -> None:
     root = None if cfg.run_root is None else at_home(cfg.run_root)
     notices: list[str] = []
     jobs = read_jobs(folder, notices)
-    say(f"report: {write_sweep_report(folder, jobs, output, notices, root)}")
+    report = write_sweep_report(folder, jobs, output, notices, root)
+    say(*notices, error=True)
+    say(f"report: {report}")
 
 
 def _output(cfg: DictConfig) -> Path | None:

@@ -42,7 +42,8 @@ def write_report(cfg: DictConfig, folder: Path, output: Path | None = None) -> P
     Raises:
         OutputError: The report can't be written, or the run folder is damaged.
     """
-    shown = read_run(folder).shown
+    run = read_run(folder)
+    shown = run.shown
     count = cfg.get("examples", 2)
     examples: list[Example] = []
     space, notes = None, []
@@ -59,7 +60,7 @@ def write_report(cfg: DictConfig, folder: Path, output: Path | None = None) -> P
             notes.append(f"There are no pictures: results.json has no usable {error} of it.")
         except (GcsegError, OSError, AttributeError, TypeError, ValueError) as error:
             notes.append(f"There are no pictures: {reason(error)}.")
-    for note in notes:
+    for note in [*run.notices, *notes]:  # which the page has too
         announce(note)
     return write_run_report(folder, examples, space=space, notes=notes, output=output)
 

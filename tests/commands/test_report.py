@@ -140,6 +140,18 @@ def test_the_same_scores_again_keep_their_analysis(run, folder):
     assert not {"analysis", "ece", "boundary_miou"} & evaluations(folder)["none"].keys()
 
 
+def test_what_is_damaged_is_told_on_the_console_too(run, folder):
+    (folder / "environment.json").write_text("{")
+    (folder / "metrics.csv").unlink()
+    outcome = run("report", f"run={folder}", "accelerator=cpu", "examples=0")
+    assert outcome.status == 0 and outcome.out == f"report: {folder}/report.html\n"
+    told = outcome.err.splitlines()
+    assert [line.partition(" ")[0] for line in told] == ["environment.json", "metrics.csv"]
+    page = (folder / "report.html").read_text()
+    assert "environment.json is damaged" in told[0] and "metrics.csv" in told[1]
+    assert all(line.partition(" (")[0] in page for line in told)
+
+
 @pytest.mark.parametrize(
     "record",
     [
