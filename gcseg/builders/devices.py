@@ -99,7 +99,7 @@ def distribution(cfg: DictConfig, on_cpu: bool) -> dict[str, Any]:
     sharded = cfg.get("strategy") == "fsdp"
     # From three processes on, gloo adds gradients in another order after the first step, unless
     # unused parameters are searched for; an interruption would change the last bit. The warning
-    # that there are none can't be silenced.
+    # that there are none is hidden, see `gcseg.system.launch.hide_ddp_warnings`.
     same_order = on_cpu and process_count(cfg) > 2
     copied = DDPStrategy(broadcast_buffers=False, find_unused_parameters=same_order)
     return {

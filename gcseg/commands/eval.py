@@ -15,6 +15,7 @@ from gcseg.config.plain import plain
 from gcseg.config.trained import CheckpointRef, output_folder, run_with_checkpoint
 from gcseg.runs.folder import run_folder_of
 from gcseg.system.files import at_home, sha256_of
+from gcseg.system.launch import hide_ddp_warnings
 from gcseg.system.text import counted, say
 from gcseg.zoo import catalogue
 from gcseg.zoo.published import IMAGES, Record
@@ -32,6 +33,7 @@ def evaluate(cfg: DictConfig, trained: CheckpointRef) -> None:
     Raises:
         GcsegError: A setting, the checkpoint, the data or the output folder is wrong.
     """
+    hide_ddp_warnings(cfg.devices, cfg.num_nodes)
     # Heavy imports wait until the settings are known to be right.
     from gcseg.builders import data as build_data
     from gcseg.builders import devices

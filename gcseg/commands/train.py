@@ -24,6 +24,7 @@ from gcseg.sweeps.outcome import (
     report_to_sweep,
     sweep_of_job,
 )
+from gcseg.system.launch import hide_ddp_warnings
 from gcseg.system.signals import Signals, leaving_on_signals
 from gcseg.system.text import as_override, say
 
@@ -56,6 +57,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
         GcsegError: A setting, the data or the output folder is wrong.
         StoppedBySignal: A signal came; the trained state is saved.
     """
+    hide_ddp_warnings(cfg.devices, cfg.num_nodes)
     # Heavy imports wait until the settings are known to be right.
     import pytorch_lightning as L
 

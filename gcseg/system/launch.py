@@ -26,6 +26,27 @@ class Launch:
     per_node: int | None
 
 
+_TORCH_LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
+"""Variable that PyTorch reads when it is imported."""
+_GPUS = ("/dev/nvidiactl", "/dev/kfd")
+"""Files of a machine with GPUs."""
+
+
+def hide_ddp_warnings(devices: int | str, num_nodes: int) -> None:
+    """Hide PyTorch's warnings about several processes on CPUs; call it before PyTorch is imported.
+
+    Each of three or more processes warns at length that no parameter is unused, which
+    `gcseg.builders.devices.distribution` allows for. On a machine with GPUs all warnings are kept.
+
+    Args:
+        devices: Number of processes on each machine, or `auto`.
+        num_nodes: Number of machines.
+    """
+    processes = num_nodes * (devices if isinstance(devices, int) else 1)
+    if processes > 2 and not any(map(os.path.exists, _GPUS)):
+        os.environ.setdefault(_TORCH_LOG_LEVEL, "ERROR")
+
+
 def is_first_process() -> bool:
     """Return whether this process is the first of its training."""
     return all(os.environ.get(name, "0") == "0" for name in _RANKS)

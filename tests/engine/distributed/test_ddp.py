@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gcseg.system import launch as launch_of
 from tests import running
 from tests.processes import run_together, slurm_environment, together, torchrun_environment
 from tests.running import TINY, only_run
@@ -290,3 +291,25 @@ def test_camvid_is_counted_the_same_by_1_2_and_3_processes(tmp_path):
     # Every labelled pixel of the 101 pictures of 480 x 360, and nothing twice.
     for counts, _ in found[0].values():
         assert 0.9 * 101 * 480 * 360 < sum(map(sum, counts)) < 101 * 480 * 360
+
+
+@pytest.mark.parametrize(
+    ("devices", "nodes", "gpus", "level"),
+    [(3, 1, (), "ERROR"), (2, 2, (), "ERROR"), (2, 1, (), None), ("auto", 1, (), None),
+     (3, 1, (os.devnull,), None)],
+)  # fmt: skip
+def test_warnings_that_are_hidden(devices, nodes, gpus, level, monkeypatch):
+    monkeypatch.setattr(launch_of, "_GPUS", gpus)
+    monkeypatch.setenv("TORCH_CPP_LOG_LEVEL", "")
+    monkeypatch.delenv("TORCH_CPP_LOG_LEVEL")
+    launch_of.hide_ddp_warnings(devices, nodes)
+    assert os.environ.get("TORCH_CPP_LOG_LEVEL") == level
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_three_processes_warn_of_nothing(data, tmp_path):
+    done = running.start(
+        "train", *TINY, "batch_size=3", "devices=3", cwd=tmp_path, GCSEG_DATA=str(data)
+    )
+    assert (done.returncode, done.stderr) == (0, "")
