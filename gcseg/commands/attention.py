@@ -95,7 +95,7 @@ def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
             progress(index + 1, len(samples))
     say(f"{counted(len(done), 'attention map')}: {output}")
     if rows:
-        _save(attention_sheet(rows), output / SHEET)
+        _save(attention_sheet(rows, done), output / SHEET)
         say(f"picture: {output / SHEET}")
     say_what_is_older(output, _PARTS, done)
     say_what_was_not_read(faults, len(samples) + named)

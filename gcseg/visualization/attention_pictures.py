@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from gcseg.data.reading import UInt8Array
+from gcseg.visualization.lettering import caption, font
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -98,18 +99,23 @@ def shrunk(picture: UInt8Array, width: int = 1280) -> UInt8Array:
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def attention_sheet(panels: Sequence[UInt8Array]) -> Image.Image:
-    """Stack panels of one width, with a line that explains the scale.
+def attention_sheet(panels: Sequence[UInt8Array], names: Sequence[str]) -> Image.Image:
+    """Stack panels of one width, each below its name, with a line that explains the scale.
 
     Args:
         panels: At least one panel, H x W x 3 RGB, of any height.
+        names: Name of each panel; further ones are left out.
     """
     width = panels[0].shape[1]
     gap = np.full((_GAP, width, 3), 255, np.uint8)
-    rows = [row for panel in panels for row in (panel, gap)]
+    rows = [
+        part
+        for panel, name in zip(panels, names, strict=False)
+        for part in (caption(name, width), panel, gap)
+    ]
     footer = Image.new("RGB", (width, 28), "white")
     text = "Attention: weight of each position in the global context; 1x is that of a uniform map"
-    ImageDraw.Draw(footer).text((4, 5), text, fill="black", font=_font(15))
+    ImageDraw.Draw(footer).text((4, 5), text, fill="black", font=font(15))
     return Image.fromarray(np.vstack([*rows, np.asarray(footer, np.uint8)]))
 
 
@@ -132,10 +138,10 @@ def _scale(height: int, end: float, image_width: int) -> UInt8Array:
     """Draw a colour bar from 0 at the bottom to `end` at the top, with a few numbers."""
     size = int(np.clip(min(height, image_width) / 26, 8, 64))
     bar = max(size // 2, 4)
-    font = _font(size)
+    letters = font(size)
     ticks = _ticks(end)
     labels = [f"{tick:g}x" for tick in ticks]
-    text_width = max(int(font.getlength(label)) for label in labels) + 1
+    text_width = max(int(letters.getlength(label)) for label in labels) + 1
     canvas = Image.new("RGB", (bar + size // 3 + 2 + text_width, height), "white")
     ramp = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(bar, axis=1)
     canvas.paste(Image.fromarray(_colors(ramp)), (0, 0))
@@ -144,7 +150,7 @@ def _scale(height: int, end: float, image_width: int) -> UInt8Array:
         y = (1 - tick / end) * (height - 1)
         draw.line((bar, y, bar + size // 3, y), fill="black", width=max(size // 12, 1))
         place = float(np.clip(y, size * 0.6, max(height - 1 - size * 0.6, size * 0.6)))
-        draw.text((bar + size // 3 + 2, place), label, fill="black", font=font, anchor="lm")
+        draw.text((bar + size // 3 + 2, place), label, fill="black", font=letters, anchor="lm")
     return np.asarray(canvas, np.uint8)
 
 
@@ -155,7 +161,3 @@ def _ticks(end: float) -> list[float]:
     ticks = [step * index for index in range(int(end / step) + 1)]
     uniform = [1.0] if 1.0 not in ticks and 0.3 * step < 1.0 else []
     return sorted(ticks + uniform)
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
-from gcseg.system.text import printable
+from gcseg.visualization.lettering import LINE, caption, fitted, font, text_width
 
 _GAP = 4
-_LEGEND_ROW = 18
+_MARK = 20
+"""Pixels of the legend before a class's name."""
+_COLUMN = 160
+"""Pixels of the legend for a class, or more for longer names."""
 
 
 def overlay(image: UInt8Array, label: UInt8Array, space: LabelSpace) -> UInt8Array:
@@ -51,7 +56,10 @@ def panel(
 
 
 def contact_sheet(
-    panels: Sequence[UInt8Array], space: LabelSpace, width: int = 1280
+    panels: Sequence[UInt8Array],
+    space: LabelSpace,
+    width: int = 1280,
+    names: Sequence[str] | None = None,
 ) -> Image.Image:
     """Stack panels at one width, with a legend of the classes.
 
@@ -59,23 +67,28 @@ def contact_sheet(
         panels: At least one panel, H x W x 3 RGB, of any size.
         space: Classes with names and colours for the legend.
         width: Width of the sheet, in pixels.
+        names: Name of each panel, written above it; None for no names.
     """
-    rows = []
-    for row in panels:
+    rows: list[npt.NDArray[Any]] = []
+    for index, row in enumerate(panels):
         height = max(1, round(row.shape[0] * width / row.shape[1]))
+        if names is not None:
+            rows.append(caption(names[index], width))
         rows += [cv2.resize(row, (width, height), interpolation=cv2.INTER_AREA),
                  np.full((_GAP, width, 3), 255, np.uint8)]  # fmt: skip
     return Image.fromarray(np.vstack([*rows, _legend(space, width)]))
 
 
 def _legend(space: LabelSpace, width: int) -> UInt8Array:
-    column = 160
+    widest = max(map(text_width, space.names), default=0) + _MARK
+    column = min(max(widest + _GAP, _COLUMN), max(width // 2, _COLUMN))
     per_row = max(1, width // column)
     lines = -(-space.num_classes // per_row)
-    canvas = Image.new("RGB", (width, lines * _LEGEND_ROW + _GAP), "white")
+    canvas = Image.new("RGB", (width, lines * LINE + _GAP), "white")
     draw = ImageDraw.Draw(canvas)
     for index, (name, color) in enumerate(zip(space.names, space.colors, strict=True)):
-        x, y = index % per_row * column, index // per_row * _LEGEND_ROW + _GAP
+        x, y = index % per_row * column, index // per_row * LINE + _GAP
         draw.rectangle((x + 2, y, x + 14, y + 12), fill=color, outline="black")
-        draw.text((x + 20, y), printable(name), fill="black")
+        words = fitted(name, column - _MARK - _GAP)
+        draw.text((x + _MARK, y), words, fill="black", font=font())
     return np.asarray(canvas, np.uint8)

@@ -55,6 +55,7 @@ class PredictionWriter(BasePredictionWriter):
         self.values = np.arange(256, dtype=np.uint8) if values is None else values
         self.written: set[int] = set()
         self._panels: list[UInt8Array] = []
+        self._names: list[str] = []
 
     def write_on_batch_end(
         self,
@@ -92,6 +93,7 @@ class PredictionWriter(BasePredictionWriter):
         self.written.add(index)
         if len(self._panels) < _SHEET_ROWS:
             self._panels.append(picture)
+            self._names.append(name)
 
     def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the sheet, if it has any pictures.
@@ -100,7 +102,7 @@ class PredictionWriter(BasePredictionWriter):
             OutputError: The folder can't be written.
         """
         if self._panels:
-            self._save(contact_sheet(self._panels, self.space), SHEET)
+            self._save(contact_sheet(self._panels, self.space, names=self._names), SHEET)
 
     def unwritten(self) -> list[DataError]:
         """Errors of the samples without a prediction, whose files could not be read."""
