@@ -126,7 +126,7 @@ def test_watch_ends_when_all_jobs_have(sweeps, tmp_path, monkeypatch):
 
     monkeypatch.setattr("gcseg.commands.sweeps.time.sleep", finish)
     out = sweeps("show", folder, "--watch", "5")
-    assert waits == [5.0, 5.0] and out.count("1 jobs") == 3 and "50.00" in out
+    assert waits == [5.0, 5.0] and out.count(": 1 job\n") == 3 and "50.00" in out
 
 
 def test_show_of_another_folder(error, tmp_path):

@@ -272,7 +272,7 @@ def test_stopped(number, status, sweep, data, tmp_path):
     assert first.returncode == status, error
     assert states(tmp_path) == ["interrupted", "done", "done"]
     assert order(tmp_path, "left") == [0]
-    assert "1 of 3 jobs are left: the same command goes on" in error
+    assert "1 of 3 jobs left: the same command goes on" in error
     assert sweep("seed=0,1,2").status == 0
     assert states(tmp_path) == ["done"] * 3
     assert order(tmp_path)[3:] == [0]
