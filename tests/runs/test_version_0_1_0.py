@@ -51,9 +51,6 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
-    with sqlite3.connect(folder / "runs" / "sweeps" / SWEEP / "ledger.sqlite") as ledger:
-        ledger.execute("UPDATE jobs SET run = replace(run, '/srv/gcseg', ?)", [str(folder)])
-    ledger.close()
     return folder
 
 
@@ -61,6 +58,9 @@ def made(tmp_path_factory):
 def project(made, tmp_path):
     """A copy, in whose folder commands are given."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    with sqlite3.connect(tmp_path / "runs" / "sweeps" / SWEEP / "ledger.sqlite") as ledger:
+        ledger.execute("UPDATE jobs SET run = replace(run, '/srv/gcseg', ?)", [str(tmp_path)])
+    ledger.close()
     return tmp_path
 
 
