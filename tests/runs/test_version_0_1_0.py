@@ -55,8 +55,9 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def project(made, tmp_path):
-    """A copy, in whose folder commands are given."""
+def project(made, tmp_path, monkeypatch):
+    """A copy, in whose folder commands are given, with its data in it as they were recorded."""
+    monkeypatch.delenv("GCSEG_DATA", raising=False)
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     with sqlite3.connect(tmp_path / "runs" / "sweeps" / SWEEP / "ledger.sqlite") as ledger:
         ledger.execute("UPDATE jobs SET run = replace(run, '/srv/gcseg', ?)", [str(tmp_path)])
