@@ -72,5 +72,5 @@ def test_a_job_that_crashes(data, tmp_path):
     assert done.returncode == 1
     well, badly = jobs(tmp_path)
     assert (well.state, badly.state) == ("done", "failed")
-    assert well.miou is not None and "not finite" in badly.error
+    assert well.miou is not None and "NaN or infinity" in badly.error
     assert badly.error in done.stdout + done.stderr
