@@ -209,7 +209,7 @@ def score(
     evaluations = evaluation_keys(records, config, trained, split=split)
     evaluations, _ = save_evaluations(folder.results, evaluations, module, data)
     by_mode = dict(zip(records, evaluations.values(), strict=True))
-    report_to_sweep(folder.path, records)
+    report_to_sweep(folder.path, by_mode)
     print_table(records, title=f"{folder.path.name}, best checkpoint on {split}")
     log_scores(trainer.loggers, by_mode, module.matrices, module.class_names, cfg.iters)
     if cfg.report and (page := make_report(cfg, folder)) is not None:
