@@ -64,7 +64,7 @@ class OutputError(GcsegError):
 
 
 class TrainingError(GcsegError):
-    """A training can't continue."""
+    """A training can't continue; all of its processes raise it together."""
 
 
 class MemoryLimitError(GcsegError):

@@ -56,10 +56,11 @@ def main(arguments: list[str] | None = None) -> None:
                 text = replaced(text, name, table, given.update)
             with atomic_write(given.update) as file:
                 file.write(text.encode())
-    except RecordError as error:
-        say(f"error: {given.update} can't be read ({error})", error=True)
+    except (RecordError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        say(f"error: {given.update} can't be read ({reason}): give a page with marks", error=True)
         sys.exit(1)
-    except (GcsegError, OSError, ValueError) as error:
+    except (GcsegError, ValueError) as error:
         say(f"error: {error}", error=True)
         sys.exit(1)
 

@@ -19,7 +19,7 @@ from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
 from gcseg.config.meant import unknown_setting
 from gcseg.config.table import TABLE
-from gcseg.errors import GcsegError, StoppedBySignal, behind, is_out_of_memory
+from gcseg.errors import GcsegError, StoppedBySignal, TrainingError, behind, is_out_of_memory
 from gcseg.system.launch import is_first_process
 from gcseg.system.text import as_override, say
 
@@ -66,7 +66,8 @@ def errors_in_one_line(
         mendable = isinstance(error, (GcsegError, HydraException, OmegaConfBaseException))
         if full or not (mendable or is_out_of_memory(error)):
             raise
-        say(f"error: {explain(error, config_name)}", error=True)
+        if is_first_process() or not isinstance(error, TrainingError):  # or each would say it
+            say(f"error: {explain(error, config_name)}", error=True)
         if failed_jobs is None:
             sys.exit(1)
         failed_jobs.append(" ".join(HydraConfig.get().overrides.task))

@@ -100,11 +100,6 @@ class Attempt:
             )
         return [self.ledger.job(job.key) for job in self.jobs]
 
-    @property
-    def last_miou(self) -> float | None:
-        """The mIoU of the last validation, a fraction; None before the first."""
-        return self._seen[max(self._seen)] if self._seen else None
-
     def _report(self) -> bool:
         """Enter new validations in the ledger, and return whether there are any."""
         found = self.process.validations()

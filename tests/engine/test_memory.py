@@ -103,7 +103,7 @@ def test_a_real_limit(copied, data):
             [
                 *(sys.executable, "-c", LIMITED, str(mebibytes)),
                 *(f"checkpoint={copied}", "tta=all", "tta.modes.msflip.scales=[1.0]"),
-                *("accelerator=cpu", "num_workers=0"),
+                *("accelerator=cpu", "num_workers=0", "trust=true"),
                 *("dataset.reader.val=1", "dataset.reader.train=1"),
                 *("dataset.reader.height=1024", "dataset.reader.width=2048"),
             ],

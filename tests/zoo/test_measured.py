@@ -115,7 +115,7 @@ def test_only_what_is_between_the_marks_changes(tmp_path):
     ("content", "message"),
     [
         ("nothing", "has 0 places for a table: write <!-- published -->"),
-        (None, "No such file or directory"),
+        (None, "page.md can't be read (No such file or directory): give a page with marks"),
     ],
 )
 def test_no_place_for_a_table(tmp_path, capsys, content, message):
