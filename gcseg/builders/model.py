@@ -23,7 +23,7 @@ from gcseg.weights.architecture import without_values
 from gcseg.weights.load import check_tensors
 
 _OUR_PARTS = "gcseg.models."
-"""How the callables begin that build ours."""
+"""Beginning of the names of gcseg's own callables."""
 
 
 def model(cfg: DictConfig, num_classes: int) -> Segmentor:
@@ -59,8 +59,8 @@ def trained_model(
 
     Args:
         cfg: The settings.
-        num_classes: Of the dataset.
-        content: The checkpoint's.
+        num_classes: Number of classes of the dataset.
+        content: Content of the checkpoint.
         source: The checkpoint, for messages.
 
     Raises:
@@ -81,8 +81,8 @@ def check_fits(cfg: DictConfig, num_classes: int, content: CheckpointFile, sourc
 
     Args:
         cfg: The settings.
-        num_classes: Of the dataset.
-        content: The checkpoint's.
+        num_classes: Number of classes of the dataset.
+        content: Content of the checkpoint.
         source: The checkpoint, for messages.
 
     Raises:

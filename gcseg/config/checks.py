@@ -92,7 +92,7 @@ class SettingError(ConfigError):
     """A setting has a wrong value, is missing, or is read by nothing.
 
     Args:
-        name: Of the setting.
+        name: Full name of the setting.
         cause: As in `GcsegError`.
         remedy: As in `GcsegError`.
     """

@@ -157,8 +157,8 @@ def recorded_cause(
     """The cause of an error, with the file that says its setting or should say it.
 
     Args:
-        error: Of the command's settings.
-        config: Of `checked`.
+        error: Error of a setting of the command.
+        config: Recorded settings, from `checked`.
         source: The checkpoint or run folder that they are of.
         arguments: The command line.
 

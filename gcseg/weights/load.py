@@ -165,7 +165,7 @@ def _compared(
     strict: bool,
     other_classes: bool,
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """What of a file fits a network, and lines on what does not; see `load_weights`."""
+    """Return the tensors of a file that fit a network, and lines on others; see `load_weights`."""
     state = model.state_dict()
     mismatches: list[str] = []
     of_classes = 0  # mismatches in the number of classes

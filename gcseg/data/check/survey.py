@@ -51,7 +51,7 @@ class Survey:
 
     @property
     def where(self) -> str:
-        """Which labels were looked at, in words."""
+        """Return the surveyed labels in words."""
         few = "the" if self.whole else f"{self.looked_at:,} of"
         return f"{few} {counted(self.labels, 'label')} of {self.place}"
 
