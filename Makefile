@@ -10,7 +10,7 @@ TEST_JOBS ?= auto  # processes that the tests run in
 # Without the blanks before a comment.
 override PYTHON := $(strip $(PYTHON))
 override TEST_JOBS := $(strip $(TEST_JOBS))
-# By file, as tests of one share what is costly to make.
+# By file, as tests of one share what is costly to make; each process with one thread.
 PARALLEL := -n $(TEST_JOBS) --dist loadfile
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.gcseg-installed
@@ -43,7 +43,7 @@ install: $(INSTALLED)  ## make the environment with what training needs
 install-dev: $(INSTALLED_DEV)  ## make the environment with what developing needs too
 
 test: $(INSTALLED_DEV)  ## run the tests but the slow ones
-	$(BIN)/python -m pytest $(PARALLEL) $(TEST_ARGS)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest $(PARALLEL) $(TEST_ARGS)
 
 test-slow: $(INSTALLED_DEV)  ## run the slow tests
 	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
