@@ -12,29 +12,32 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 BEGINNING = """\
 # Settings
 
-All settings of all commands, with the values that they may have. A command refuses other values,
-what it lacks, and settings that it does not read. `--cfg job` shows a command's settings with their
-values. This page is made of `gcseg/config/table.py` by `python tools/settings_page.py`.
+This page lists all settings of all commands by topic, with the values that each may have. A command
+stops with an error if a value is not allowed, if it does not read a setting, or if a setting that
+it needs is missing. `--cfg job` shows the settings of a command with their current values.
+`python tools/settings_page.py` writes this page from `gcseg/config/table.py`.
 
-- A setting marked `+` is not in `conf/` and is given as `+name=value`.
-- A list is given as `[a,b]`, a fraction of 1 as `0.5`, nothing as `null`.
+- A setting marked `+` is not in `conf/`: give it as `+name=value`.
+- Write a list as `[a,b]`, a fraction of 1 as `0.5`, and no value as `null`.
 - `~` at the beginning of a path is your home folder.
-- Where a group's `_target_` is a class or function of your own, the group's other settings are its
-  arguments; gcseg checks only those marked `*`.
-- `hydra.*` are Hydra's own: [sweeps](sweeps.md), [clusters](clusters.md).
+- A group's `_target_` may be your own class or function. The other settings of the group are then
+  its arguments, and gcseg checks only those marked `*`.
+- Settings under `hydra.*` belong to Hydra: see [sweeps](sweeps.md) and [clusters](clusters.md).
 """
 
 
 def page() -> str:
-    """Return the whole page, in Markdown."""
-    parts = [BEGINNING]
-    commands: tuple[str, ...] = ()
+    """Return the whole page, in Markdown: a heading per topic, a table per set of commands."""
+    topics: dict[str, dict[tuple[str, ...], list[Row]]] = {}
     for row in TABLE:
-        if row.commands != commands:
-            commands = row.commands
+        topics.setdefault(row.topic, {}).setdefault(row.commands, []).append(row)
+    parts = [BEGINNING]
+    for topic, tables in topics.items():
+        parts.append(f"\n## {topic}\n")
+        for commands, rows in tables.items():
             names = ", ".join(f"`{name.replace('_', ' ')}`" for name in commands)
-            parts.append(f"\n## Of {names}\n\n| setting | values | meaning |\n|---|---|---|\n")
-        parts.append(f"| {_name(row)} | {_values(row)} | {row.meaning} |\n")
+            parts.append(f"\nRead by {names}:\n\n| setting | values | meaning |\n|---|---|---|\n")
+            parts += [f"| {_name(row)} | {_values(row)} | {row.meaning} |\n" for row in rows]
     return "".join(parts)
 
 

@@ -43,6 +43,7 @@ class Row:
         needed: Whether a command needs the setting.
         added: Whether it is absent from conf/, and given with `+`.
         own: Whether gcseg reads it also if the group's `_target_` is a user-defined callable.
+        topic: Heading of the documentation that lists the setting.
         commands: Primary configurations that have the setting.
     """
 
@@ -60,6 +61,7 @@ class Row:
     needed: bool = False
     added: bool = False
     own: bool = False
+    topic: str = ""
     commands: tuple[str, ...] = ()
 
     def takes(self, value: object) -> bool:
