@@ -124,28 +124,44 @@ def _tree(command: str) -> _Node:
 
 def _check_group(settings: Mapping[str, Any], node: _Node, prefix: str, command: str) -> None:
     """Check the contents of a mapping that its own row already allows."""
-    target = node.inside.get("_target_")
-    own = False
-    if target is not None and target.row is not None and "_target_" in settings:
-        _check_value(target, f"{prefix}_target_", settings["_target_"])
-        own = settings["_target_"] not in (*target.row.choices, *target.row.also)
-    for name, inner in node.inside.items():
-        if inner.row and inner.row.needed and name not in settings and (not own or inner.row.own):
-            raise SettingError(
-                f"{prefix}{name}",
-                f"{prefix}{name} is not set",
-                _option(inner.row) or f"give {prefix}{name}=...",
-            )
+    if _calls_users_own(settings, node, prefix):  # what it takes, its own signature says
+        node = _Node(node.row, {key: one for key, one in node.inside.items() if _is_own(one)})
+        settings = {key: value for key, value in settings.items() if _known(node, key)}
+    for key, inner in node.inside.items():
+        if inner.row and inner.row.needed and key not in settings:
+            name = f"{prefix}{key}"
+            remedy = _option(inner.row) or f"give {name}=..."
+            raise SettingError(name, f"{name} is not set", remedy)
     for key, value in settings.items():
         name = f"{prefix}{key}"
-        known = node.inside.get(str(key)) or (node.inside.get("*") if is_name(key) else None)
-        if own and not (known and known.row and known.row.own):
-            continue  # belongs to the user-defined callable
+        known = _known(node, key)
         if known is None or known.row is None:
             raise _unknown(name, value, node, prefix, command)
         _check_value(known, name, value)
         if known.row.kind == "settings" and isinstance(value, Mapping):
             _check_group(value, known, f"{name}.", command)
+
+
+def _calls_users_own(settings: Mapping[str, Any], node: _Node, prefix: str) -> bool:
+    """Check `_target_`, and return whether it names a callable that is not gcseg's.
+
+    Raises:
+        SettingError: It is no name of a callable.
+    """
+    target = node.inside.get("_target_")
+    if target is None or target.row is None or "_target_" not in settings:
+        return False
+    _check_value(target, f"{prefix}_target_", settings["_target_"])
+    return settings["_target_"] not in (*target.row.choices, *target.row.also)
+
+
+def _is_own(node: _Node) -> bool:
+    return node.row is not None and node.row.own
+
+
+def _known(node: _Node, key: object) -> _Node | None:
+    """Return the node of a key; that of any name, where the table allows it; None if unknown."""
+    return node.inside.get(str(key)) or (node.inside.get("*") if is_name(key) else None)
 
 
 def _check_value(node: _Node, name: str, value: object) -> None:

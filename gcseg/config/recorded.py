@@ -52,44 +52,57 @@ def checked(config: object, source: Path) -> dict[str, Any]:
     Raises:
         WeightsError: The settings are not those of a training, resolved, as gcseg writes them.
     """
-
-    def refuse(reason: str) -> WeightsError:
-        return WeightsError(
-            f"the settings in {source} are refused: {reason}",
-            "gcseg writes no such settings, so do not trust the file",
-        )
-
     try:
         settings = plain_values(config)
+        if not isinstance(settings, dict):
+            raise RecordError("they are no names with values")
+        for name in (*GROUPS, *MAPPINGS):
+            _check_mapping(settings, name)
+        for group in GROUPS:
+            node = settings.get(group)
+            if node is None:
+                settings.pop(group, None)
+            else:
+                _check_plain(node, group)
+                _check_complete(settings, group)
     except RecordError as error:
-        raise refuse(str(error)) from None
-    if not isinstance(settings, dict):
-        raise refuse("they are no names with values")
-    for name in (*GROUPS, *MAPPINGS):
-        node = _find(settings, name)
-        if node is not None and not isinstance(node, dict):
-            raise refuse(f"{name} is {shown(brief(node))} and no names with values")
-    for group in GROUPS:
-        node = settings.get(group)
-        if node is None:
-            settings.pop(group, None)
-            continue
-        if "defaults" in node:
-            raise refuse(f"{group} asks Hydra for further files with defaults")
-        for name, value in _walk(node, group):
-            last = name.rpartition(".")[2]
-            if last.startswith("_") and last != "_target_":
-                raise refuse(f"{shown(name)} is a word of Hydra's")
-            if last == "_target_" and not isinstance(value, str | None):
-                raise refuse(f"{shown(name)} is {shown(value)} and no name")
-            if isinstance(value, str) and ("${" in value or value == "???"):
-                raise refuse(f"{shown(name)} is not resolved ({shown(value)})")
-        for needed in NEEDED[group]:
-            path, _, last = f"{group}.{needed}".rpartition(".")
-            inner = _find(settings, path)
-            if not isinstance(inner, dict) or last not in inner:
-                raise refuse(f"{group}.{needed} is missing")
+        raise WeightsError(
+            f"the settings in {source} are refused: {error}",
+            "gcseg writes no such settings, so do not trust the file",
+        ) from None
     return settings
+
+
+def _check_mapping(settings: Mapping[str, Any], name: str) -> None:
+    node = _find(settings, name)
+    if node is not None and not isinstance(node, dict):
+        raise RecordError(f"{name} is {shown(brief(node))} and no names with values")
+
+
+def _check_plain(node: Mapping[str, Any], group: str) -> None:
+    """Check that a group holds resolved values and none of Hydra's keywords but `_target_`.
+
+    Raises:
+        RecordError: It does not.
+    """
+    if "defaults" in node:
+        raise RecordError(f"{group} asks Hydra for further files with defaults")
+    for name, value in _walk(node, group):
+        last = name.rpartition(".")[2]
+        if last.startswith("_") and last != "_target_":
+            raise RecordError(f"{shown(name)} is a word of Hydra's")
+        if last == "_target_" and not isinstance(value, str | None):
+            raise RecordError(f"{shown(name)} is {shown(value)} and no name")
+        if isinstance(value, str) and ("${" in value or value == "???"):
+            raise RecordError(f"{shown(name)} is not resolved ({shown(value)})")
+
+
+def _check_complete(settings: Mapping[str, Any], group: str) -> None:
+    for needed in NEEDED[group]:
+        path, _, last = f"{group}.{needed}".rpartition(".")
+        inner = _find(settings, path)
+        if not isinstance(inner, dict) or last not in inner:
+            raise RecordError(f"{group}.{needed} is missing")
 
 
 def read_recorded(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from gcseg.system.records import (
 
 MOST_COLUMNS = 2000
 """Most columns of metrics.csv that are read; a training of 150 classes has 170."""
+_STEP = "step"
 _EXACT = 2**53
 """Bound from which on not every whole number is exact as a float."""
 
@@ -80,46 +82,61 @@ def shown_curves(
         return {}
     rows = csv.reader(StringIO(content.replace("\0", ""), newline=""))
     curves: dict[str, Curve] = {}
-    damaged = 0
     try:
         header = next(rows)
-        if "step" not in header:
-            notices.append(f"{METRICS_FILE} is damaged: it has no column step.")
+        if _STEP not in header:
+            notices.append(f"{METRICS_FILE} is damaged: it has no column {_STEP}.")
             return {}
-        place = header.index("step")
-        columns: dict[str, int] = {}
-        for at, name in enumerate(header):
-            if name and name != "step" and (not only or name in only):
-                columns.setdefault(name, at)
-        if len(columns) > MOST_COLUMNS:
-            notices.append(
-                f"{METRICS_FILE} has {len(columns):,} columns, of which {MOST_COLUMNS:,} are shown."
-            )
-        wanted = list(columns.items())[:MOST_COLUMNS]
-        for row in rows:
-            if not row:
-                continue
-            step = _number(row[place], int) if len(row) > place else None
-            if step is None or not 0 <= step < LARGEST:
-                damaged += 1
-                continue
-            for name, at in wanted:
-                if at >= len(row):
-                    break
-                if row[at]:
-                    value = _number(row[at], float)
-                    if value is None:
-                        damaged += 1
-                        continue
-                    steps, values = curves.setdefault(name, ([], []))
-                    steps.append(int(step) + 1)
-                    values.append(value)
+        columns = _columns(header, only, notices)
+        damaged = sum(_read_row(row, header.index(_STEP), columns, curves) for row in rows if row)
     except csv.Error as error:
         notices.append(f"{METRICS_FILE} is damaged ({error}).")
         return curves
     if damaged:
         notices.append(f"{METRICS_FILE} has {damaged} damaged places, which are left out.")
     return curves
+
+
+def _columns(header: Sequence[str], only: Sequence[str], notices: list[str]) -> dict[str, int]:
+    """Return the columns to read, by name, with their place in a row; the first of a name counts.
+
+    Args:
+        header: Names of all columns.
+        only: Names of the columns to read; all if empty.
+        notices: List to which a notice is appended if there are more than `MOST_COLUMNS`.
+    """
+    columns: dict[str, int] = {}
+    for place, name in enumerate(header):
+        if name and name != _STEP and (not only or name in only):
+            columns.setdefault(name, place)
+    if len(columns) > MOST_COLUMNS:
+        notices.append(
+            f"{METRICS_FILE} has {len(columns):,} columns, of which {MOST_COLUMNS:,} are shown."
+        )
+    return dict(islice(columns.items(), MOST_COLUMNS))
+
+
+def _read_row(
+    row: Sequence[str], step_place: int, columns: Mapping[str, int], curves: dict[str, Curve]
+) -> int:
+    """Append the values of a row to the curves; return how many of its places are damaged."""
+    step = _number(row[step_place], int) if len(row) > step_place else None
+    if step is None or not 0 <= step < LARGEST:
+        return 1
+    damaged = 0
+    for name, place in columns.items():
+        if place >= len(row):
+            break
+        if not row[place]:
+            continue
+        value = _number(row[place], float)
+        if value is None:
+            damaged += 1
+            continue
+        steps, values = curves.setdefault(name, ([], []))
+        steps.append(int(step) + 1)
+        values.append(value)
+    return damaged
 
 
 def number(content: object, *keys: str) -> float | None:
