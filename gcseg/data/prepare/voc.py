@@ -120,14 +120,7 @@ def prepare_voc(
         if all(is_complete(voc, root, split) for split in IMAGES):
             note_not_needed(root, paths, say)
             paths = []
-        devkits, entries = [], []
-        for path in paths:
-            own, masks_there = _parts_of(path, stack.enter_context(opened(path)), folder)
-            devkits.append(own)
-            entries += masks_there
-        check_pairs(folder, [entry for some in devkits for entry in some], (LAYOUT,))
-        for own in devkits:
-            unpack(own, folder, _place, progress)
+        entries = _unpack_devkit(folder, paths, stack, progress)
         if not (folder / LISTS).is_dir():
             reason = f"there is no VOCdevkit/VOC2012 in {root}"
             path = DEVKIT.fetch(root, reason, allowed=download, say=say)
@@ -143,15 +136,54 @@ def prepare_voc(
             entries = stack.enter_context(opened(path))
             masks, names = sbd.masks_of(entries), _augmented(devkit, entries)
         _check(devkit, names, masks, expected)
-        if any(entry.path.suffix == ".mat" for entry in masks.values()):
-            sbd.check_reader()
-        with progress(f"writing {sbd.FOLDER}") as report:
-            write = _to_write(devkit, names, masks)
-            write_masks(write, len(names), VOC, report, PALETTE)
-        _write_list(devkit.list_of("aug"), names - devkit.train)
-        _write_list(devkit.list_of(AUGMENTED), names)  # last, as it completes the split
+        _write_augmented(devkit, names, masks, progress)
         _note_other_masks(devkit, say)
         return count(voc, root, list(IMAGES), expected, say)
+
+
+def _unpack_devkit(
+    folder: Path, sources: Sequence[Path], stack: ExitStack, progress: ProgressBar
+) -> list[Entry]:
+    """Unpack the devkit from the sources, and return their masks of the augmented set.
+
+    Args:
+        folder: Path of VOC2012.
+        sources: Archives and folders.
+        stack: Closes the sources, which the masks are read from later.
+        progress: Shows the progress of unpacking.
+
+    Raises:
+        DataError: A source holds neither, or has pictures and masks that do not belong together.
+        OutputError: The disk is too small or can't be written.
+    """
+    devkits: list[list[Entry]] = []
+    masks: list[Entry] = []
+    for path in sources:
+        own, masks_there = _parts_of(path, stack.enter_context(opened(path)), folder)
+        devkits.append(own)
+        masks += masks_there
+    check_pairs(folder, [entry for own in devkits for entry in own], (LAYOUT,))
+    for own in devkits:
+        unpack(own, folder, _place, progress)
+    return masks
+
+
+def _write_augmented(
+    devkit: _Devkit, names: Set[str], masks: Mapping[str, Entry], progress: ProgressBar
+) -> None:
+    """Write the masks of the augmented set that do not exist yet, then its lists.
+
+    Raises:
+        ConfigError: scipy is missing, which reads SBD.
+        DataError: A mask is damaged or of another size than its picture.
+        OutputError: The disk is full or can't be written.
+    """
+    if any(entry.path.suffix == ".mat" for entry in masks.values()):
+        sbd.check_reader()
+    with progress(f"writing {sbd.FOLDER}") as report:
+        write_masks(_to_write(devkit, names, masks), len(names), VOC, report, PALETTE)
+    _write_list(devkit.list_of("aug"), names - devkit.train)
+    _write_list(devkit.list_of(AUGMENTED), names)  # last, as it completes the split
 
 
 def _parts_of(path: Path, entries: list[Entry], folder: Path) -> tuple[list[Entry], list[Entry]]:
