@@ -287,6 +287,7 @@ class SegmentationModule(L.LightningModule):
             self.log_dict(
                 {
                     "val/miou": _or_nan(plain.miou),
+                    "val/mean_f1": _or_nan(plain.mean_f1),
                     "val/pixel_accuracy": _or_nan(plain.pixel_accuracy),
                     **{name: iou for name, iou in ious.items() if iou is not None},
                 }

@@ -95,9 +95,7 @@ def evaluation_record(
         "average": protocol.average,
         "window": None if protocol.window is None else asdict(protocol.window),
         "fit": None if protocol.resize is None else asdict(protocol.resize),
-        "miou": scores.miou,
-        "pixel_accuracy": scores.pixel_accuracy,
-        "class_iou": scores.class_iou,
+        **asdict(scores),
         "images": images,
         "pictures": pictures,
         "seconds": round(seconds, 3),
@@ -105,12 +103,49 @@ def evaluation_record(
     }
 
 
-def print_table(evaluations: Mapping[str, Mapping[str, Any]], title: str) -> None:
-    """Print IoU in percent: a row per class, a column per mode of test-time augmentation.
+MEANS = {
+    "mIoU": "miou",
+    "mean F1": "mean_f1",
+    "mean precision": "mean_precision",
+    "mean recall": "mean_recall",
+    "pixel accuracy": "pixel_accuracy",
+}
+"""Entries of a record that are single scores of all classes, by title."""
 
-    Lines below it list what was changed where memory ran out.
+
+def print_table(evaluations: Mapping[str, Mapping[str, Any]], title: str) -> None:
+    """Print scores in percent, a row for each class.
+
+    One mode of test-time augmentation has its IoU, F1, precision and recall; of several the IoUs
+    stand next to each other, and the other scores are means. Lines below the table list what was
+    changed where memory ran out.
     """
     table = Table(title=title, title_justify="left")
+    records = list(evaluations.values())
+    if len(records) == 1:
+        _add_all_scores(table, records[0])
+    else:
+        _add_ious(table, evaluations)
+    console = TextConsole()
+    console.print(table)
+    for done in dict.fromkeys(done for record in records for done in record["memory"]):
+        console.print(f"memory ran out: {done}")
+
+
+def _add_all_scores(table: Table, record: Mapping[str, Any]) -> None:
+    table.add_column("%")
+    for score in ("IoU", "F1", "precision", "recall"):
+        table.add_column(score, justify="right")
+    parts = [record[key] for key in ("class_iou", "class_f1", "class_precision", "class_recall")]
+    for name in record["class_iou"]:
+        table.add_row(name, *(percent(part[name], "-") for part in parts))
+    table.add_section()
+    means = [record[key] for key in ("miou", "mean_f1", "mean_precision", "mean_recall")]
+    table.add_row("mean (mIoU)", *(percent(mean, "not defined") for mean in means), style="bold")
+    table.add_row("pixel accuracy", percent(record["pixel_accuracy"], "not defined"))
+
+
+def _add_ious(table: Table, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
     table.add_column("IoU, %")
     for mode in evaluations:
         table.add_column(mode, justify="right")
@@ -118,10 +153,6 @@ def print_table(evaluations: Mapping[str, Mapping[str, Any]], title: str) -> Non
     for name in records[0]["class_iou"]:
         table.add_row(name, *(percent(record["class_iou"][name], "-") for record in records))
     table.add_section()
-    for name, key, style in (("mIoU", "miou", "bold"), ("pixel accuracy", "pixel_accuracy", None)):
+    for title, key in MEANS.items():
         cells = [percent(record[key], "not defined") for record in records]
-        table.add_row(name, *cells, style=style)
-    console = TextConsole()
-    console.print(table)
-    for done in dict.fromkeys(done for record in records for done in record["memory"]):
-        console.print(f"memory ran out: {done}")
+        table.add_row(title, *cells, style="bold" if key == "miou" else None)

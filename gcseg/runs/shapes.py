@@ -135,11 +135,13 @@ SCALES = Kind(f"a list of 1 to {_MOST_SCALES} scales from {_SCALES[0]:g} to {_SC
               _are_scales)  # fmt: skip
 
 _SIDES = Entries({"height": COUNT, "width": COUNT})
-_CLASS_IOU = Each(SCORE, MOST_CLASSES)
+_BY_CLASS = Each(SCORE, MOST_CLASSES)
 
 EVALUATION = Entries({
     "split": TEXT, "checkpoint": FILE_NAME, "scales": SCALES, "flip": FLAG, "average": TEXT,
-    "miou": SCORE, "pixel_accuracy": SCORE, "class_iou": _CLASS_IOU, "boundary_miou": SCORE,
+    "miou": SCORE, "pixel_accuracy": SCORE, "class_iou": _BY_CLASS, "mean_f1": SCORE,
+    "mean_precision": SCORE, "mean_recall": SCORE, "class_f1": _BY_CLASS,
+    "class_precision": _BY_CLASS, "class_recall": _BY_CLASS, "boundary_miou": SCORE,
     "ece": SCORE, "images": COUNT, "pictures": TEXT, "seconds": SIZE, "memory": Several(TEXT),
     "analysis": INSIDE, "confusion": INSIDE,
 }, needed=["miou"])  # fmt: skip
@@ -158,7 +160,7 @@ RESULTS = Entries({
 
 ANALYSIS = Entries({
     "classes": Several(TEXT, MOST_CLASSES), "mode": TEXT, "images": INSIDE,
-    "boundary": Entries({"miou": SCORE, "class_iou": _CLASS_IOU, "dilation_ratio": FRACTION}),
+    "boundary": Entries({"miou": SCORE, "class_iou": _BY_CLASS, "dilation_ratio": FRACTION}),
     "calibration": Entries({
         "ece": SCORE,
         "bins": Several(Entries(

@@ -13,7 +13,18 @@ def test_by_hand():
         miou=pytest.approx((3 / 6 + 4 / 7) / 2),
         pixel_accuracy=pytest.approx(7 / 10),
         class_iou={"a": pytest.approx(3 / 6), "b": pytest.approx(4 / 7), "absent": None},
+        mean_f1=pytest.approx((6 / 9 + 8 / 11) / 2),
+        mean_precision=pytest.approx((3 / 5 + 4 / 5) / 2),
+        mean_recall=pytest.approx((3 / 4 + 4 / 6) / 2),
+        class_f1={"a": pytest.approx(6 / 9), "b": pytest.approx(8 / 11), "absent": None},
+        class_precision={"a": pytest.approx(3 / 5), "b": pytest.approx(4 / 5), "absent": None},
+        class_recall={"a": pytest.approx(3 / 4), "b": pytest.approx(4 / 6), "absent": None},
     )
+    named = found.by_name()
+    assert named["miou"] == found.miou and named["mean_f1"] == found.mean_f1
+    assert named["iou/a"] == found.class_iou["a"] and named["f1/b"] == found.class_f1["b"]
+    assert named["precision/b"] == pytest.approx(4 / 5) and named["recall/absent"] is None
+    assert len(named) == 5 + 4 * 3
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -44,15 +55,21 @@ def test_rows_are_the_truth():
     """A class that is predicted but never true has IoU 0; so has one never found."""
     found = scores(torch.tensor([[2, 2, 0], [0, 0, 0], [0, 0, 0]]), ["true", "invented", "absent"])
     assert found.class_iou == {"true": 0.5, "invented": 0.0, "absent": None}
+    assert found.class_f1 == {"true": pytest.approx(2 / 3), "invented": 0.0, "absent": None}
+    assert found.class_precision == {"true": 1.0, "invented": 0.0, "absent": None}
+    assert found.class_recall == {"true": 0.5, "invented": 0.0, "absent": None}
+    assert (found.mean_f1, found.mean_precision) == (pytest.approx(1 / 3), 0.5)
     assert (found.miou, found.pixel_accuracy) == (0.25, 0.5)
     missed = scores(torch.tensor([[2, 0], [3, 0]]), ["found", "missed"])
     assert missed.class_iou == {"found": 0.4, "missed": 0.0}
+    assert missed.class_precision == {"found": 0.4, "missed": 0.0}
 
 
 def test_perfect_and_empty():
     assert scores(torch.eye(3, dtype=torch.int64) * 7, "abc").miou == 1
     nothing = scores(torch.zeros(2, 2, dtype=torch.int64), ["a", "b"])
-    assert nothing == Scores(None, None, {"a": None, "b": None})
+    none: dict[str, float | None] = {"a": None, "b": None}
+    assert nothing == Scores(None, None, none, None, None, None, none, none, none)
 
 
 def test_counts_of_a_whole_split_are_exact():

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ def record(
     memory=(),
     **options,
 ):
-    scores = Scores(miou, 0.75, {"sky": miou, "train": None})
+    by_class = {"sky": miou, "train": None}
+    f1, rates = {"sky": 0.625, "train": None}, {"sky": 0.875, "train": None}
+    scores = Scores(miou, 0.75, by_class, 0.625, 0.875, 0.875, f1, rates, rates)
     return evaluation_record(
         scores,
         augmentation,
@@ -46,6 +49,12 @@ def test_record_has_what_the_file_promises():
         "miou": 0.5,
         "pixel_accuracy": 0.75,
         "class_iou": {"sky": 0.5, "train": None},
+        "mean_f1": 0.625,
+        "mean_precision": 0.875,
+        "mean_recall": 0.875,
+        "class_f1": {"sky": 0.625, "train": None},
+        "class_precision": {"sky": 0.875, "train": None},
+        "class_recall": {"sky": 0.875, "train": None},
         "images": 3,
         "pictures": "1a2b3c4d",
         "seconds": 1.235,
@@ -242,6 +251,17 @@ def test_table_in_percent(capsys):
     (absent,) = (line for line in out.splitlines() if "train" in line)
     assert absent.count("-") == 2
     assert "mIoU" in out and "pixel accuracy" in out and "75.00" in out
+    (f1,) = (line for line in out.splitlines() if "mean F1" in line)
+    assert f1.count("62.50") == 2
+
+
+def test_table_of_one_mode_has_f1_precision_and_recall(capsys):
+    print_table({"none": record(0.1234)}, title="x")
+    out = capsys.readouterr().out
+    (sky,) = (line for line in out.splitlines() if "sky" in line)
+    assert re.findall(r"[\d.]+", sky) == ["12.34", "62.50", "87.50", "87.50"]
+    (absent,) = (line for line in out.splitlines() if "train" in line)
+    assert absent.count("-") == 4
 
 
 def test_the_table_says_once_what_was_done_where_memory_ran_out(capsys):

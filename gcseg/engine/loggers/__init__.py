@@ -22,7 +22,8 @@ from gcseg.engine.loggers.wandb_credentials import check_project
 from gcseg.errors import ConfigError, StoppedBySignal, behind
 from gcseg.visualization.pictures import overlay
 
-SCORES = ("miou", "pixel_accuracy", "boundary_miou", "ece")
+SCORES = ("miou", "mean_f1", "mean_precision", "mean_recall", "pixel_accuracy", "boundary_miou",
+          "ece")  # fmt: skip
 """Scores of a record in results.json that are single numbers."""
 
 MODES = ("online", "offline", "disabled", "shared", "run", "dryrun")
@@ -167,6 +168,7 @@ def log_scores(
         for name, value in (
             *((name, record.get(name)) for name in SCORES),
             *((f"iou/{name}", record["class_iou"].get(name)) for name in class_names),
+            *((f"f1/{name}", record["class_f1"].get(name)) for name in class_names),
         )
         if value is not None
     }

@@ -22,6 +22,7 @@ CURVES = {
     "Images per second": ("train/images_per_second",),
     "Memory in bytes": ("train/memory_bytes",),
     "Validation mIoU": ("val/miou",),
+    "Validation mean F1": ("val/mean_f1",),
     "Validation pixel accuracy": ("val/pixel_accuracy",),
 }
 """Metrics logged in training, by title of their panel."""

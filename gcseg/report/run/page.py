@@ -134,6 +134,7 @@ def _summary(run: RunFiles) -> list[str]:
         "batch size": plain(config.get("batch_size")),
         "crop": f"{sides} (height x width)" if crop else "",
         "seed": plain(results.get("seed", config.get("seed"))),
+        "mean F1": _percent(number(record, "mean_f1")),
         "pixel accuracy": _percent(number(record, "pixel_accuracy")),
         "boundary mIoU": _percent(number(record, "boundary_miou")),
         "best in training": "" if best is None

@@ -36,6 +36,7 @@ def score_parts(run: RunFiles) -> list[str]:
             [
                 one.title,
                 percent(number(record, "miou")),
+                percent(number(record, "mean_f1")),
                 percent(number(record, "pixel_accuracy")),
                 percent(number(record, "boundary_miou")),
                 percent(number(record, "ece")),
@@ -46,8 +47,8 @@ def score_parts(run: RunFiles) -> list[str]:
                 _augmentation(one),
             ]
         )
-    header = ["evaluation", "mIoU", "pixel accuracy", "boundary mIoU", "ECE", "images"]
-    header += ["seconds per image", "split", "checkpoint", "scales"]
+    header = ["evaluation", "mIoU", "mean F1", "pixel accuracy", "boundary mIoU", "ECE"]
+    header += ["images", "seconds per image", "split", "checkpoint", "scales"]
     parts: list[str] = [table(header, rows, bold=bold)]
     done = [str(line) for one in run.evaluations for line in one.record.get("memory") or ()]
     parts += [f"Memory ran out: {line}." for line in dict.fromkeys(done)]
@@ -138,7 +139,7 @@ def _class_table(
     if boundary:
         header.append("boundary IoU")
     if confusion is not None:
-        header += ["recall", "precision", "% of pixels"]
+        header += ["F1", "precision", "recall", "% of pixels"]
     rows = []
     for name in names:
         row = [name]
@@ -158,15 +159,23 @@ def _class_table(
 
 
 def _counts(confusion: Confusion, name: str) -> list[str]:
-    """Return recall, precision and share of the labelled pixels, in percent."""
+    """Return F1, precision, recall and share of the labelled pixels, in percent.
+
+    They are as `gcseg.metrics.scores.area_scores` has them, also for runs whose results.json is
+    older than these scores.
+    """
     if name not in confusion.names:
-        return ["", "", ""]
+        return ["", "", "", ""]
     place = list(confusion.names).index(name)
     right = int(confusion.counts[place, place])
-    labelled, predicted = confusion.counts[place].sum(), confusion.counts[:, place].sum()
-    total = max(1, int(confusion.counts.sum()))
-    shares = [right / n if n else None for n in (int(labelled), int(predicted))]
-    return [*(_cell(share) for share in shares), f"{100 * int(labelled) / total:.2f}"]
+    labelled = int(confusion.counts[place].sum())
+    predicted = int(confusion.counts[:, place].sum())
+    share = f"{100 * labelled / max(1, int(confusion.counts.sum())):.2f}"
+    if not labelled + predicted:
+        return [_cell(None), _cell(None), _cell(None), share]
+    f1 = 2 * right / (labelled + predicted)
+    precision, recall = right / max(1, predicted), right / max(1, labelled)
+    return [_cell(f1), _cell(precision), _cell(recall), share]
 
 
 def _cell(fraction: float | None) -> str:

@@ -69,8 +69,8 @@ def _csv(folder: Path, jobs: Sequence[Job], root: Path | None) -> str:
         writer.writerow([printable(cell) if isinstance(cell, str) else cell for cell in cells])
 
     write(
-        ["number", *names, "state", "run", "mode", "miou", "pixel_accuracy", "training_seconds",
-         "evaluation_seconds", "images_per_second", "error"]
+        ["number", *names, "state", "run", "mode", "miou", "mean_f1", "pixel_accuracy",
+         "training_seconds", "evaluation_seconds", "images_per_second", "error"]
     )  # fmt: skip
     trainings: dict[str | None, Mapping[str, Any]] = {}
     for job in jobs:
@@ -81,8 +81,9 @@ def _csv(folder: Path, jobs: Sequence[Job], root: Path | None) -> str:
             record = (job.evaluations or {}).get(mode, {})
             write(
                 [job.number, *overrides(job, names).values(), job.state, job.run, mode,
-                 miou(record), record.get("pixel_accuracy"), training.get("seconds"),
-                 record.get("seconds"), training.get("images_per_second"), job.error]
+                 miou(record), record.get("mean_f1"), record.get("pixel_accuracy"),
+                 training.get("seconds"), record.get("seconds"),
+                 training.get("images_per_second"), job.error]
             )  # fmt: skip
     return file.getvalue()
 

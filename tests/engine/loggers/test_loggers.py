@@ -15,9 +15,11 @@ from tests.running import TINY
 
 SPACE = LabelSpace(("road", "traffic light", "sky"))
 SCORES = {
-    "none": {"miou": 0.5, "pixel_accuracy": 0.9, "class_iou": {"road": 0.6, "sky": None}},
-    "flip": {"miou": 0.6, "pixel_accuracy": 0.8, "ece": 0.1, "class_iou": {"road": 0.7}},
-}
+    "none": {"miou": 0.5, "pixel_accuracy": 0.9, "class_iou": {"road": 0.6, "sky": None},
+             "class_f1": {"road": 0.75, "sky": None}},
+    "flip": {"miou": 0.6, "pixel_accuracy": 0.8, "ece": 0.1, "mean_f1": 0.65,
+             "class_iou": {"road": 0.7}, "class_f1": {}},
+}  # fmt: skip
 
 
 class Kept:
@@ -42,6 +44,8 @@ def test_scores_have_the_same_names_for_all_loggers():
                 "eval/none/iou/road": 0.6,
                 "eval/flip/miou": 0.6,
                 "eval/flip/pixel_accuracy": 0.8,
+                "eval/flip/mean_f1": 0.65,
+                "eval/none/f1/road": 0.75,
                 "eval/flip/ece": 0.1,
                 "eval/flip/iou/road": 0.7,
             },

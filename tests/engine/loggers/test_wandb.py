@@ -30,9 +30,11 @@ NAME = "r18-gc-scenes-40it-s0-1a2b3c4d"
 KEY = "0" * 40
 CONFIG = {"backbone": {"name": "r18", "depth": 18}, "iters": 40, "seeds": None}
 SCORES = {
-    "none": {"miou": 0.5, "pixel_accuracy": 0.9, "class_iou": {"road": 0.6, "sky": None}},
-    "flip": {"miou": 0.6, "pixel_accuracy": 0.8, "ece": 0.1, "class_iou": {"road": 0.7}},
-}
+    "none": {"miou": 0.5, "pixel_accuracy": 0.9, "class_iou": {"road": 0.6, "sky": None},
+             "class_f1": {"road": 0.75, "sky": None}},
+    "flip": {"miou": 0.6, "pixel_accuracy": 0.8, "ece": 0.1, "mean_f1": 0.65,
+             "class_iou": {"road": 0.7}, "class_f1": {}},
+}  # fmt: skip
 MATRIX = torch.tensor([[5, 1, 0], [2, 7, 0], [0, 0, 2**40]])
 
 

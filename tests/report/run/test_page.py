@@ -74,6 +74,7 @@ def make(folder, names=NAMES, *, analysed=True, curves=True, **results):
     for mode, miou in (("flip", 0.65), ("none", 0.625)):
         evaluations[mode] = record(mode, miou, names, confusion=f"confusion/{mode}.csv")
         matrix = np.eye(len(names), dtype=int) * 70 + 10
+        matrix[-1, 0] -= 5
         with (folder / f"confusion/{mode}.csv").open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["true \\ predicted", *names])
@@ -146,9 +147,13 @@ def test_a_whole_run(tmp_path):
     for wanted in ("r50 gc", "cityscapes", "70.00 % after 100 steps", "2 hours 2 minutes"):
         assert wanted in summary
     scores = {row[0]: row[1:] for row in rows(found["Scores"])}
-    assert scores["plain"][:6] == ["62.50", "80.00", "35.00", "4.25", "500", "0.10"]
+    assert scores["plain"][:7] == ["62.50", "", "80.00", "35.00", "4.25", "500", "0.10"]
     assert len(found["Curves"].all("svg")) == 5
     assert rows(found["Classes"])[0][:4] == ["sky", "20.00", "20.00", "35.00"]
+    header = [one.text for one in found["Classes"].all("th")]
+    scored = dict(zip(header, rows(found["Classes"])[0], strict=False))
+    f1_precision_recall = [scored[one] for one in ("F1", "precision", "recall")]
+    assert f1_precision_recall == ["82.05", "84.21", "80.00"]
     assert "12.5 % of sky is taken for" not in words(found["Confusions"])
     assert "10.0 % of sky is taken for road" in words(found["Confusions"])
     assert len(found["Best, median and worst images"].all("img")) == 12
