@@ -1,16 +1,16 @@
-# What a newcomer runs first: make demo, make test. `make` alone lists everything.
+# Run `make demo` or `make test` first. `make` alone lists all targets.
 
-PYTHON ?= python3  # that the environment is made with; 3.10 or newer
+PYTHON ?= python3  # Python for the environment; 3.10 or newer
 VENV ?= .venv
 DEMO_RUNS ?= runs/demo
 DEMO_ARGS ?=
 TEST_ARGS ?=
-TEST_JOBS ?= auto  # processes that the tests run in
+TEST_JOBS ?= auto  # number of processes that run the tests
 
-# Without the blanks before a comment.
+# Remove the blanks before the comments above, which make keeps.
 override PYTHON := $(strip $(PYTHON))
 override TEST_JOBS := $(strip $(TEST_JOBS))
-# By file, as tests of one share what is costly to make; each process with one thread.
+# Tests of one file run in one process, as they share costly fixtures. Each process has one thread.
 PARALLEL := -n $(TEST_JOBS) --dist loadfile
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.gcseg-installed
@@ -35,54 +35,54 @@ demo: $(INSTALLED)  ## train on drawn street scenes, score, write pictures: minu
 	echo "The demo is done. Look at:"; \
 	echo "  $$run/predictions/overview.png  image, truth and prediction of eight scenes"; \
 	echo "  $$run/results.json              scores, plain and with test-time augmentation"; \
-	echo "  $$run/metrics.csv               the training's curves"; \
-	echo "  $$run/checkpoints/best.ckpt     the weights"
+	echo "  $$run/metrics.csv               training curves"; \
+	echo "  $$run/checkpoints/best.ckpt     the best weights"
 
-install: $(INSTALLED)  ## make the environment with what training needs
+install: $(INSTALLED)  ## make the environment for training
 
-install-dev: $(INSTALLED_DEV)  ## make the environment with what developing needs too
+install-dev: $(INSTALLED_DEV)  ## make the environment for development
 
-test: $(INSTALLED_DEV)  ## run the tests but the slow ones
+test: $(INSTALLED_DEV)  ## run the tests, except the slow ones
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest $(PARALLEL) $(TEST_ARGS)
 
 test-slow: $(INSTALLED_DEV)  ## run the slow tests
 	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
 
-test-frameworks: $(INSTALLED_DEV)  ## compare with PaddleSeg and mmsegmentation themselves, see CONTRIBUTING
+test-frameworks: $(INSTALLED_DEV)  ## compare with PaddleSeg and mmsegmentation, see CONTRIBUTING
 	$(BIN)/python -m pytest -m frameworks $(TEST_ARGS)
 
-test-clusters: $(INSTALLED_DEV)  ## sweeps through SLURM, Ray and optuna on this machine, see CONTRIBUTING
+test-clusters: $(INSTALLED_DEV)  ## run sweeps through SLURM, Ray and optuna on this machine, see CONTRIBUTING
 	$(BIN)/python -m pytest -m clusters $(TEST_ARGS)
 
-# Alone: among what it asks for is a `typing` that hides Python's own where PYTHONPATH names it.
-official: $(INSTALLED_DEV)  ## install the official Cityscapes evaluation, which some tests compare with
+# --no-deps: one of its dependencies, `typing`, hides Python's module if PYTHONPATH names it.
+official: $(INSTALLED_DEV)  ## install the official Cityscapes evaluation, for tests that compare with it
 	$(BIN)/python -m pip install --no-deps -c constraints.txt cityscapesscripts pyquaternion
 
 coverage: $(INSTALLED_DEV)  ## run the tests and fail if they cover less than 90 % of gcseg
 	$(BIN)/python -m pytest $(PARALLEL) --cov=gcseg --cov-report=term-missing:skip-covered --cov-fail-under=90 $(TEST_ARGS)
 
-lint: $(INSTALLED_DEV)  ## look for faults and wrong formatting
+lint: $(INSTALLED_DEV)  ## check the code's style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(INSTALLED_DEV)  ## mend formatting and simple faults
+format: $(INSTALLED_DEV)  ## fix formatting and simple style errors
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 types: $(INSTALLED_DEV)  ## check the types
 	$(BIN)/mypy
 
-tables: $(INSTALLED)  ## bring the tables of results in docs up to date
+tables: $(INSTALLED)  ## update the tables of results in docs
 	$(BIN)/python -m gcseg.tables --update docs/results.md
 
 clean:  ## remove the environment and caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist
 
-# pip is what a venv gets last, and what one made without Debian's python3-venv lacks.
+# A venv gets pip last. Without Debian's python3-venv, a venv is left without pip.
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
-# The environment is brought up to date when these files change.
+# The environment is updated when these files change.
 $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/pip
 	$(BIN)/python -m pip install -c constraints.txt -e .
 	@touch $@
