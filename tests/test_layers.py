@@ -22,6 +22,7 @@ FLOORS = (
     ("engine",),
     ("config",),
     ("builders",),
+    ("predictor",),
     ("sweeps",),
     ("report",),
     ("commands",),
@@ -33,7 +34,7 @@ STUBS |= {f"{name}.py" for name in ("selftest", "tables", "train")}
 STUBS |= {f"{room}/__main__.py" for room in ("data", "report", "sweeps", "weights")}
 """What `python -m gcseg.train` and the like start: a line that imports a command from above."""
 
-KNOW_HYDRA = {"config", "builders", "sweeps", "commands"}
+KNOW_HYDRA = {"config", "builders", "predictor", "sweeps", "commands"}
 KNOW_LIGHTNING = {"engine", "builders", "commands"}
 KNOW_LOGGERS = {"engine"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,11 @@ from gcseg.errors import ConfigError, DataError
 from gcseg.system.text import counted, say
 
 if TYPE_CHECKING:
-    from gcseg.data.label_spaces import LabelSpace
+    from gcseg.data.datasets import SegmentationDataset
+    from gcseg.data.reading import UInt8Array
+    from gcseg.predictor.files import PredictionFiles
+    from gcseg.predictor.network import TrainedNetwork
+    from gcseg.weights import CheckpointFile
 
 
 def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
@@ -26,21 +30,14 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
             be read.
     """
     # Heavy imports wait until the settings are known to be right.
-    from gcseg.builders import data as build_data
-    from gcseg.builders import model as build
-    from gcseg.builders import trainer as build_trainer
-    from gcseg.data.datasets import images_as_dataset
-    from gcseg.engine.callbacks.predictions import PARTS, PredictionWriter, file_values
-    from gcseg.engine.callbacks.progress import RunProgress
-    from gcseg.engine.data import SegmentationData
     from gcseg.engine.picture_outputs import (
         SHEET,
         clear_partials,
         say_what_is_older,
         say_what_was_not_read,
-        written_folders,
     )
-    from gcseg.runs.classes import check_classes, trained_classes
+    from gcseg.predictor.build import trained_network
+    from gcseg.predictor.files import PARTS, PredictionFiles
     from gcseg.weights import read_weights
 
     if len(cfg.tta.modes) != 1:
@@ -49,69 +46,87 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
     output = Path(cfg.output or output_folder(cfg, checkpoint).path / "predictions")
     content = read_weights(checkpoint, cfg.weights)
     faults: list[DataError] = []
-    if cfg.images is None:
-        dataset = build_data.dataset(cfg, cfg.split)
-        space = dataset.label_space
-        check_classes(content.extra, space, checkpoint)
-    else:
-        space = trained_classes(content.extra) or _published_classes(cfg.dataset.name)
-        images = Path(cfg.images)
-        written = written_folders(images, output, PARTS)
-        dataset = images_as_dataset(images, space, written=written, faults=faults, say=say)
-    values = None
-    if cfg.mask_values == "dataset":
-        in_files = _known_classes().get(cfg.dataset.name)
-        if in_files is None or in_files.names != space.names:  # its files have the values
-            read = dataset if cfg.images is None else build_data.dataset(cfg, cfg.split)
-            check_classes(content.extra, read.label_space, checkpoint)
-            in_files = read.pairs[0].label_space
-        values = file_values(in_files)
+    dataset = _pictures(cfg, content, checkpoint, output, faults)
+    values = _mask_values(cfg, dataset, content, checkpoint)
     if cfg.limit is not None:
         dataset = dataset.first(cfg.limit)
-    module = build.trained_module(cfg, space.names, content, checkpoint)
-    module.set_modes(build.modes(cfg))
+    network = trained_network(cfg, content, checkpoint, dataset.label_space)
     clear_partials(output, PARTS)
-    data = SegmentationData(dataset, build_data.evaluation_preprocessing(cfg), num_workers=1)
-    writer = PredictionWriter(output, dataset, space, values)
-    trainer = build_trainer.trainer(cfg, callbacks=[RunProgress(), writer])
-    # Lightning warns of samples fewer than announced or without indices: both are intended here.
-    for text in ("Your `IterableDataset` has `__len__`", "Couldn't infer the batch indices"):
-        warnings.filterwarnings("ignore", message=text)
-    trainer.predict(module, data, return_predictions=False)
-    done = [dataset.pairs[index].name for index in writer.written]
-    say(f"{counted(len(done), 'prediction')}: {output}")
-    if done:
+    files = PredictionFiles(output, network.space, values)
+    named = len(faults)
+    _predict_all(network, dataset, files, faults)
+    say(f"{counted(len(files.names), 'prediction')}: {output}")
+    if files.write_sheet():
         say(f"picture: {output / SHEET}")
-    say_what_is_older(output, PARTS, done)
-    say_what_was_not_read([*faults, *writer.unwritten()], len(dataset) + len(faults))
+    say_what_is_older(output, PARTS, files.names)
+    say_what_was_not_read(faults, len(dataset) + named)
 
 
-def _published_classes(dataset: str) -> LabelSpace:
-    """Classes of a dataset that are known without its files.
+def _pictures(
+    cfg: DictConfig,
+    content: CheckpointFile,
+    checkpoint: Path,
+    output: Path,
+    faults: list[DataError],
+) -> SegmentationDataset:
+    """Return the pictures of `images=`, or the split, whose classes are the checkpoint's."""
+    from gcseg.builders import data as build_data
+    from gcseg.data.datasets import images_as_dataset
+    from gcseg.engine.picture_outputs import written_folders
+    from gcseg.predictor.build import predicted_classes
+    from gcseg.predictor.files import PARTS
+    from gcseg.runs.classes import check_classes
 
-    Raises:
-        ConfigError: The classes depend on the files.
-    """
-    known = _known_classes()
-    if dataset not in known:
-        raise ConfigError(
-            f"the checkpoint does not say its classes, and dataset={dataset} has none of its own",
-            f"add dataset={', '.join(known)}, or predict a split of yours without images=",
-        )
-    return known[dataset]
+    if cfg.images is None:
+        dataset = build_data.dataset(cfg, cfg.split)
+        check_classes(content.extra, dataset.label_space, checkpoint)
+        return dataset
+    space = predicted_classes(content, cfg.dataset.name)
+    images = Path(cfg.images)
+    written = written_folders(images, output, PARTS)
+    return images_as_dataset(images, space, written=written, faults=faults, say=say)
 
 
-def _known_classes() -> dict[str, LabelSpace]:
-    """Classes of the public datasets, with the pixel values of their published label files."""
-    from gcseg.data.ade20k import ade20k_classes
-    from gcseg.data.label_spaces import CAMVID, CITYSCAPES_LABEL_IDS, VOC
+def _mask_values(
+    cfg: DictConfig, dataset: SegmentationDataset, content: CheckpointFile, checkpoint: Path
+) -> UInt8Array | None:
+    """Return the pixel values of the masks by class index; None for class indices."""
+    from gcseg.builders import data as build_data
+    from gcseg.predictor.build import known_classes
+    from gcseg.predictor.files import file_values
+    from gcseg.runs.classes import check_classes
 
-    return {
-        "ade20k": ade20k_classes(),
-        "camvid": CAMVID,
-        "cityscapes": CITYSCAPES_LABEL_IDS,
-        "voc": VOC,
-    }
+    if cfg.mask_values != "dataset":
+        return None
+    space = known_classes().get(cfg.dataset.name)
+    if space is None or space.names != dataset.label_space.names:  # its files have the values
+        read = dataset if cfg.images is None else build_data.dataset(cfg, cfg.split)
+        check_classes(content.extra, read.label_space, checkpoint)
+        space = read.pairs[0].label_space
+    return file_values(space)
+
+
+def _predict_all(
+    network: TrainedNetwork,
+    dataset: SegmentationDataset,
+    files: PredictionFiles,
+    faults: list[DataError],
+) -> None:
+    """Predict and write pictures, with progress; what can't be read is added to `faults`."""
+    from gcseg.predictor.overlapped import WriteBehind
+    from gcseg.predictor.stream import Picture, predictions
+    from gcseg.system.terminal import progress_bar
+
+    def load(index: int) -> Picture:
+        return Picture(dataset.pairs[index].name, *dataset.read(index))
+
+    before = len(faults)
+    loads = (partial(load, index) for index in range(len(dataset)))
+    found = predictions(network, loads, confidence=False, unread=faults.append)
+    with progress_bar("predicting") as progress, WriteBehind() as writer:
+        for number, prediction in enumerate(found, 1):
+            writer.submit(partial(files.write, prediction))
+            progress(number + len(faults) - before, len(dataset))
 
 
 def main() -> None:

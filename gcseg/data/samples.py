@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import Any
 
 import albumentations as A
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, default_collate, get_worker_info
+from torch.utils.data import Dataset, default_collate
 
 from gcseg.data.augment import TrainingPipeline, check_window
 from gcseg.data.datasets import SegmentationDataset
@@ -21,7 +20,6 @@ from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.rare import RareClasses, paste
 from gcseg.data.reading import UInt8Array
 from gcseg.data.sampling import Key
-from gcseg.errors import DataError
 
 
 class TrainingSamples(Dataset[dict[str, Any]]):
@@ -167,29 +165,6 @@ class EvaluationSamples(Dataset[dict[str, Any]]):
         if label is not None:
             sample["label"] = torch.tensor(label)  # a copy: cached arrays are read-only
         return sample
-
-
-class ReadableSamples(IterableDataset[dict[str, Any]]):
-    """The samples of a split in their order, without those whose files can't be read.
-
-    Args:
-        samples: All samples of the split.
-    """
-
-    def __init__(self, samples: EvaluationSamples) -> None:
-        self.samples = samples
-
-    def __len__(self) -> int:
-        """Return the largest possible number of samples."""
-        return len(self.samples)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield one sample after the other; several loader processes take turns."""
-        worker = get_worker_info()
-        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        for position in range(first, len(self.samples), step):
-            with suppress(DataError):  # the caller of the prediction finds those missing
-                yield self.samples[position]
 
 
 def one_thread(_worker: int) -> None:

@@ -17,7 +17,6 @@ from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.rare import RareClasses
 from gcseg.data.samples import (
     EvaluationSamples,
-    ReadableSamples,
     TrainingSamples,
     collate,
     one_thread,
@@ -116,11 +115,6 @@ class SegmentationData(L.LightningDataModule):
         """Each image of the evaluation split once over all processes, at its own size."""
         samples = self._evaluation_samples()
         return DataLoader(samples, batch_size=1, shuffle=False, **self._loader_options())
-
-    def predict_dataloader(self) -> Loader:
-        """Each image of that split once, labelled or not, without those that can't be read."""
-        samples = ReadableSamples(self._evaluation_samples())
-        return DataLoader(samples, batch_size=1, **self._loader_options())
 
     def _evaluation_samples(self) -> EvaluationSamples:
         rank, world_size = (

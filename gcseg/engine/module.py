@@ -238,15 +238,6 @@ class SegmentationModule(L.LightningModule):
             )
         return met.ignored
 
-    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Class indices, 1 x H x W, of one image under the first mode, at its own size.
-
-        They are -1 where the scores are NaN or infinite.
-        """
-        predictions = self._predict(batch, int(batch["height"]), int(batch["width"]))
-        (predicted,) = predictions.values()
-        return predicted
-
     def _predict(
         self,
         batch: dict[str, Any],

@@ -21,18 +21,21 @@ _COLUMN = 160
 """Pixels of the legend for a class, or more for longer names."""
 
 
-def overlay(image: UInt8Array, label: UInt8Array, space: LabelSpace) -> UInt8Array:
+def overlay(
+    image: UInt8Array, label: UInt8Array, space: LabelSpace, opacity: float = 0.7
+) -> UInt8Array:
     """Lay the classes' colours over an image; ignored pixels stay unchanged.
 
     Args:
         image: The image, H x W x 3 RGB.
         label: Class indices, H x W.
         space: Classes with their colours.
+        opacity: Weight of the colours, 0 to 1.
 
     Returns:
         H x W x 3 RGB.
     """
-    mixed = cv2.addWeighted(image, 0.3, space.palette[label], 0.7, 0)
+    mixed = cv2.addWeighted(image, 1 - opacity, space.palette[label], opacity, 0)
     return np.where((label == IGNORE_INDEX)[..., None], image, mixed).astype(np.uint8)
 
 

@@ -15,9 +15,9 @@ import torch
 
 from gcseg.data.label_spaces import CAMVID, CITYSCAPES, CITYSCAPES_LABEL_IDS
 from gcseg.data.reading import read_label
-from gcseg.engine.callbacks.predictions import file_values
 from gcseg.metrics.conventions import cityscapes_categories, conventions
 from gcseg.metrics.scores import scores
+from gcseg.predictor.files import file_values
 from tests.data.trees import cityscapes_tree, write
 
 EVALUATION = "cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling"

@@ -246,7 +246,7 @@ def test_predicting_with_another_frameworks_file(run, paddle, tmp_path):
     assert outcome.status == 0, outcome.err
     assert np.asarray(Image.open(tmp_path / "out" / "masks" / "a.png")).max() < 19
     error = run("predict", *given, "dataset=folder", "dataset.root=nowhere").error
-    assert error.startswith("the checkpoint does not say its classes, and dataset=nowhere has none")
+    assert error.startswith("the checkpoint does not list its classes, and dataset=nowhere has no")
 
 
 def test_a_published_backbone_is_no_checkpoint(run):

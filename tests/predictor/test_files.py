@@ -6,7 +6,7 @@ from PIL import Image
 
 from gcseg.data.ade20k import ade20k_classes
 from gcseg.data.label_spaces import CITYSCAPES, CITYSCAPES_LABEL_IDS, LabelSpace
-from gcseg.engine.callbacks.predictions import file_values
+from gcseg.predictor.files import file_values
 from tests.data.trees import COUNTS, cityscapes_tree
 
 LABEL_IDS = np.array([7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33])

@@ -1,0 +1,1 @@
+"""Prediction of any images by a trained network."""

@@ -1,0 +1,85 @@
+"""A trained network from a composed configuration and a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from gcseg.builders import data as build_data
+from gcseg.builders import devices
+from gcseg.builders import model as build
+from gcseg.data.ade20k import ade20k_classes
+from gcseg.data.label_spaces import CAMVID, CITYSCAPES_LABEL_IDS, VOC, LabelSpace
+from gcseg.errors import ConfigError
+from gcseg.predictor.network import TrainedNetwork
+from gcseg.runs.classes import trained_classes
+from gcseg.weights import CheckpointFile
+
+
+def trained_network(
+    cfg: DictConfig, content: CheckpointFile, checkpoint: Path, space: LabelSpace
+) -> TrainedNetwork:
+    """Build the network of a checkpoint, with the preprocessing and protocol of `cfg`.
+
+    Args:
+        cfg: Settings of `gcseg.predict`; `cfg.tta` has one mode.
+        content: Content of the checkpoint.
+        checkpoint: The checkpoint, for messages.
+        space: Classes that it predicts.
+
+    Raises:
+        ConfigError: A setting is wrong, or several modes are given.
+        WeightsError: The weights are of another network.
+    """
+    modes = build.modes(cfg)
+    if len(modes) != 1:
+        raise ConfigError("tta=all predicts each picture in several ways", "choose one of them")
+    (mode,) = modes.values()
+    device = devices.device(cfg)
+    layout = torch.channels_last if cfg.channels_last else torch.contiguous_format
+    model = build.trained_model(cfg, space.num_classes, content, checkpoint)
+    model = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
+    return TrainedNetwork(
+        model,
+        space,
+        build_data.evaluation_preprocessing(cfg),
+        build.protocol(cfg),
+        mode,
+        device=device,
+        precision=cfg.precision,
+        memory_format=layout,
+    )
+
+
+def predicted_classes(content: CheckpointFile, dataset: str) -> LabelSpace:
+    """Return the classes that a checkpoint predicts.
+
+    Args:
+        content: Content of the checkpoint.
+        dataset: Name of its dataset, which tells the classes of another framework's file.
+
+    Raises:
+        ConfigError: The checkpoint does not list them, and the dataset's depend on its files.
+        WeightsError: The checkpoint's list of classes is not valid.
+    """
+    if (space := trained_classes(content.extra)) is not None:
+        return space
+    known = known_classes()
+    if dataset not in known:
+        raise ConfigError(
+            f"the checkpoint does not list its classes, and dataset={dataset} has no fixed ones",
+            f"add dataset={', '.join(known)}, or predict a split of yours without images=",
+        )
+    return known[dataset]
+
+
+def known_classes() -> dict[str, LabelSpace]:
+    """Return the classes of the public datasets, with the pixel values of their label files."""
+    return {
+        "ade20k": ade20k_classes(),
+        "camvid": CAMVID,
+        "cityscapes": CITYSCAPES_LABEL_IDS,
+        "voc": VOC,
+    }
