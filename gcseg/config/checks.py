@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gcseg.config.foreign_names import remedy_for
 from gcseg.config.plain import plain
 from gcseg.config.row import Row, as_given, is_name
 from gcseg.config.rules import RULES
@@ -186,7 +187,10 @@ def _unknown(name: str, value: object, node: _Node, prefix: str, command: str) -
     """Make the error for a setting that has no row."""
     here = [f"{prefix}{known}" for known in node.inside]
     close = difflib.get_close_matches(name.rpartition(".")[2], node.inside, n=3, cutoff=0.6)
-    if elsewhere := readers_of(name):
+    settings = {row.name for row in TABLE if command in row.commands}
+    if foreign := remedy_for(name, as_given(value), command.partition("_")[0], settings):
+        remedy = foreign
+    elif elsewhere := readers_of(name):
         remedy = f"leave it out; it is one of {elsewhere}"
     elif close:
         remedy = f"did you mean {' or '.join(f'{prefix}{one}' for one in close)}?"

@@ -26,8 +26,8 @@ from omegaconf.errors import OmegaConfBaseException
 from gcseg.config.checks import SettingError, check, expand_home, take_whole_numbers
 from gcseg.config.command_line import asks_for_information, home_expanded, options_first
 from gcseg.config.compose import register_resolvers, source_folder
-from gcseg.config.meant import check_options
 from gcseg.config.messages import ONE_LINE, errors_in_one_line, explain, full_errors
+from gcseg.config.options import check_options
 from gcseg.config.resolved import run_resolved
 from gcseg.errors import ConfigError, GcsegError, OutputError
 from gcseg.system.text import counted, say

@@ -9,14 +9,9 @@ from typing import Any
 import yaml
 
 from gcseg.config.checks import readers_of
-from gcseg.config.command_line import (
-    MAY_TAKE_ONE,
-    OPTIONS,
-    TAKES_A_VALUE,
-    asks_for_information,
-    is_override,
-)
+from gcseg.config.command_line import is_override
 from gcseg.config.compose import source_folder
+from gcseg.config.foreign_names import remedy_for
 from gcseg.config.row import Row
 from gcseg.config.table import TABLE
 from gcseg.errors import ConfigError
@@ -42,6 +37,9 @@ def unknown_setting(key: str, config_name: str, arguments: Sequence[str]) -> Con
     cause = f"there is no setting {key!r}"
     if row is not None and (options := list(_options_with(key))):
         return ConfigError(f"{cause} as the groups are chosen", f"it is of {' or '.join(options)}")
+    value = next((one.partition("=")[2] for one in arguments if one.startswith(f"{key}=")), "")
+    if remedy := _of_another_framework(key, value, config_name):
+        return ConfigError(cause, remedy)
     if elsewhere := readers_of(key):
         return ConfigError(cause, f"it is one of {elsewhere}; --cfg job lists what there is")
     names = {row.name: f"{'+' * row.added}{row.name}" for row in rows if "*" not in row.name}
@@ -69,42 +67,18 @@ def first_unknown(arguments: Sequence[str], config_name: str) -> ConfigError | N
     return None
 
 
-def check_options(arguments: Sequence[str], config_name: str, more: Iterable[str] = ()) -> None:
-    """Check the options of a command line; Hydra would print its whole usage instead.
+def unknown_option(
+    argument: str, value: str, config_name: str, known: Iterable[str]
+) -> ConfigError:
+    """Make the error for an option that a command does not have.
 
     Args:
-        arguments: The command line, without the command.
+        argument: The option, as given.
+        value: Its value, or nothing.
         config_name: The command's primary configuration.
-        more: Options in addition to Hydra's.
-
-    Raises:
-        ConfigError: An option does not exist, or lacks its value.
+        known: The command's options.
     """
-    known = {*OPTIONS, *more}
-    values = iter([*arguments, ""])
-    next(values)
-    for argument, following in zip(arguments, values, strict=True):
-        option, equals, value = argument.partition("=")
-        if not argument.startswith("-") or argument == "-":
-            continue
-        meant = [one for one in known if one == option or one.startswith(f"{option:-<3}")]
-        if option not in known and len(meant) != 1:
-            value = value or ("" if is_override(following) or following[:1] == "-" else following)
-            raise _unknown_option(option, value, config_name, known)
-        full = option if option in known else meant[0]
-        if full not in TAKES_A_VALUE:
-            if equals and full not in MAY_TAKE_ONE:
-                raise ConfigError(f"{argument}, which takes no value", f"write {full}")
-            continue
-        choices, given = TAKES_A_VALUE[full], value if equals else following
-        if not given or (choices and given not in choices):
-            wanted = " or ".join(f"{full} {choice}" for choice in choices) or f"{full} VALUE"
-            raise ConfigError(f"{option} {given}".strip(), f"use {wanted}")
-    if "--resolve" in arguments and not asks_for_information(arguments):
-        raise ConfigError("--resolve without --cfg", "write --cfg job --resolve")
-
-
-def _unknown_option(option: str, value: str, config_name: str, known: Iterable[str]) -> ConfigError:
+    option = argument.partition("=")[0]
     cause = f"there is no option {option}"
     key = option.lstrip("-").replace("-", "_")
     names = [row.name for row in _rows(config_name)]
@@ -112,9 +86,17 @@ def _unknown_option(option: str, value: str, config_name: str, known: Iterable[s
     settings += [name for name in names if name.rpartition(".")[2] == key]
     if settings:
         return ConfigError(cause, f"write {settings[0]}={value or '...'}")
+    if remedy := _of_another_framework(key, value, config_name):
+        return ConfigError(cause, remedy)
     if close := _closest(option, known):
         return ConfigError(cause, f"did you mean {' or '.join(close)}?")
     return ConfigError(cause, "settings are written as key=value; --help lists the most common")
+
+
+def _of_another_framework(key: str, value: str, config_name: str) -> str | None:
+    """Return what to write for a setting of another framework; None if it is of none."""
+    names = {row.name for row in _rows(config_name)}
+    return remedy_for(key, value, config_name.partition("_")[0], names)
 
 
 def _rows(config_name: str) -> list[Row]:
