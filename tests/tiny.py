@@ -32,6 +32,28 @@ class TinyBackbone(nn.Module):
         return features
 
 
+class StagedBackbone(nn.Module):
+    """The same, which says what its stem and its stages are; the first has no parameters."""
+
+    channels = CHANNELS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = TinyBackbone()
+
+    @property
+    def stages(self) -> tuple[tuple[nn.Module, ...], ...]:
+        first, *others = self.inner.stages
+        return tuple(first[:2]), (first[2],), *((stage,) for stage in others)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return self.inner(x)
+
+
+def staged(depth: int, variant: str, output_stride: int) -> StagedBackbone:
+    return StagedBackbone()
+
+
 def backbone(depth: int, variant: str, output_stride: int) -> TinyBackbone:
     """Takes what a ResNet takes, so that it can stand in its place in a configuration."""
     return TinyBackbone()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from torch import nn
 
 from gcseg.builders.data import rectangle
 from gcseg.config.instantiate import instantiate
@@ -18,6 +16,7 @@ from gcseg.errors import ConfigError
 from gcseg.inference.protocol import Augmentation, Average, Protocol, SlidingWindow
 from gcseg.models import Segmentor
 from gcseg.models.contract import check_backbone, check_head
+from gcseg.optim import parameter_groups
 from gcseg.weights import CheckpointFile, load_tensors
 from gcseg.weights.architecture import without_values
 from gcseg.weights.load import check_tensors
@@ -33,7 +32,7 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
         ConfigError: A setting is wrong, or a user-defined part does not fit the others.
     """
     memory = {"checkpoint_activations": True} if cfg.get("checkpoint_activations") else {}
-    backbone = instantiate(cfg.backbone, without=("name", "pretrained"), **memory)
+    backbone = instantiate(cfg.backbone, without=("name", "pretrained", "freeze"), **memory)
     check_backbone(backbone)
     head = instantiate(
         cfg.head,
@@ -145,24 +144,47 @@ def trained_module(
 
 
 def module(cfg: DictConfig, classes: tuple[str, ...]) -> SegmentationModule:
-    """Build the LightningModule, with an optimizer if the configuration has one."""
+    """Build the LightningModule; if the configuration has an optimizer, ready to be trained.
+
+    Raises:
+        ConfigError: See `model`; or what is to be frozen is no part of the backbone.
+    """
     network = model(cfg, len(classes))
+    if "optim" in cfg:
+        network.freeze(cfg.backbone.get("freeze", "none"))
     if cfg.get("compile"):
         network.compile()
-
-    def optimizer(parameters: Iterable[nn.Parameter]) -> Any:
-        return instantiate(cfg.optim, parameters=parameters, iters=cfg.iters)
-
     return SegmentationModule(
         network,
         classes,
-        optimizer=optimizer if "optim" in cfg else None,
+        optimizer=(lambda network: optimizer(cfg, network)) if "optim" in cfg else None,
         auxiliary_weight=cfg.get("auxiliary_weight", 0.0),
         class_weights=class_weights(cfg, classes),
         count_ignored=cfg.get("count_ignored", False),
         protocol=protocol(cfg),
         channels_last=cfg.channels_last,
     )
+
+
+def optimizer(cfg: DictConfig, network: Segmentor) -> Any:
+    """Build the optimizer and the schedule of `cfg.optim` for what is trained of a network.
+
+    Raises:
+        ConfigError: A setting is wrong, or nothing is left to train.
+    """
+    rates = {key: cfg.optim.get(key, 1.0) for key in ("backbone_lr_factor", "layer_decay")}
+    if "lr" not in cfg.optim and set(rates.values()) != {1.0}:
+        raise ConfigError(
+            f"optim.backbone_lr_factor={rates['backbone_lr_factor']:g} and "
+            f"optim.layer_decay={rates['layer_decay']:g} for an optimizer without optim.lr",
+            "leave both at 1, or call its learning rate lr",
+        )
+    parameters = parameter_groups(network, lr=cfg.optim.get("lr", 0.0), **rates)
+    if not parameters:
+        raise ConfigError(
+            f"backbone.freeze={cfg.backbone.freeze} leaves nothing to train", "freeze less of it"
+        )
+    return instantiate(cfg.optim, without=("name", *rates), parameters=parameters, iters=cfg.iters)
 
 
 def class_weights(cfg: DictConfig, classes: tuple[str, ...]) -> list[float] | None:

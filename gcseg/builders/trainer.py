@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
 from gcseg.builders import data as build_data
+from gcseg.builders import model as build_model
 from gcseg.builders.devices import (
     device_count,
     distribution,
@@ -139,7 +140,7 @@ def training_plan(cfg: DictConfig, module: SegmentationModule) -> TrainingPlan:
     """Settings of a training that its summary shows."""
     logger = cfg.logger._target_
     name = str(logger).rpartition(".")[2].removesuffix("_logger")
-    optimizer, _ = instantiate(cfg.optim, parameters=module.parameters(), iters=cfg.iters)
+    optimizer, _ = build_model.optimizer(cfg, module.model)
     return TrainingPlan(
         backbone=cfg.backbone.name,
         head=cfg.head.name,
@@ -200,6 +201,7 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
     # The replacement is missing in the oldest supported versions of PyTorch.
     warnings.filterwarnings("ignore", message=r"`broadcast_buffers` is deprecated")
+    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # frozen
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
 
 

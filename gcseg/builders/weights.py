@@ -46,6 +46,12 @@ def load_starting_weights(
     from gcseg.weights import load_backbone, load_weights
 
     lines = []
+    freeze = cfg.backbone.get("freeze", "none")
+    if not weights and freeze != "none":
+        lines.append(
+            f"warning: backbone.freeze={freeze} keeps random weights as they are: give "
+            "backbone.pretrained= or checkpoint="
+        )
     for part, path in weights.items():
         if part == "backbone":
             load_backbone(model.backbone, path)

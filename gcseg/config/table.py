@@ -220,6 +220,9 @@ TABLE: tuple[Row, ...] = (
             "gcseg.weights list", also=(None,), needed=True),
         Row("strict", "switch", "whether all weights of checkpoint= must fit; false: those that "
             "fit are loaded", needed=True),
+        Row("backbone.freeze", "choice", "part of the backbone that is not trained, batch norm's "
+            "statistics included: a number is the stem and so many stages",
+            choices=("none", "stem", 1, 2, 3, 4, "all"), own=True),
         Row("optim", "settings", "optimizer and learning rate: optim=sgd", needed=True),
         Row("optim._target_", "callable", "function that makes the optimizer and the schedule",
             needed=True, choices=("gcseg.optim.sgd", "gcseg.optim.adamw")),
@@ -232,6 +235,10 @@ TABLE: tuple[Row, ...] = (
             0, 1),
         Row("optim.power", "number", "power of the polynomial decay", 0, 100, open="least"),
         Row("optim.end_lr", "number", "learning rate at the end", 0, LARGEST_RATE),
+        Row("optim.backbone_lr_factor", "number", "learning rate of the backbone as a fraction of "
+            "optim.lr", 0, 1000, open="least", own=True),
+        Row("optim.layer_decay", "number", "learning rate of each stage of the backbone as a "
+            "fraction of the next one's; 1: the same", 0, 1, open="least", own=True),
         Row("optim.warmup_iters", "whole number", "warm-up steps, in which the learning rate "
             "rises; at most iters", 0, **_STEPS),
         Row("auxiliary_weight", "number", "weight of the auxiliary head's loss", 0, 100,

@@ -27,8 +27,8 @@ from gcseg.system.links import leads_out, refuse_links
 from gcseg.system.text import say
 from gcseg.zoo import catalogue
 
-MACHINE_SETTINGS = ("cache", "cache_folder")
-"""Settings of the recorded groups that belong to the training machine, not to the checkpoint."""
+TRAINING_SETTINGS = ("cache", "cache_folder", "freeze")
+"""Settings of the recorded groups that belong to the training, not to the checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _offer(config: Mapping[str, Any], arguments: Sequence[str], source: object) 
     """
     store = ConfigStore.instance()
     for group, settings in allowed(config, arguments, source).items():
-        node = {key: value for key, value in settings.items() if key not in MACHINE_SETTINGS}
+        node = {key: value for key, value in settings.items() if key not in TRAINING_SETTINGS}
         store.store(group=group, name="trained", node=node)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pytorch_lightning as L
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
@@ -23,7 +23,7 @@ from gcseg.metrics.counts import Analysis, Counts, merged
 from gcseg.metrics.scores import Scores, scores
 from gcseg.models import Segmentor
 
-Optimizer = Callable[[Iterable[nn.Parameter]], tuple[torch.optim.Optimizer, LRScheduler]]
+Optimizer = Callable[[Segmentor], tuple[torch.optim.Optimizer, LRScheduler]]
 
 PLAIN = {"none": Augmentation()}
 """Mode in which training validates: each image once, without augmentation."""
@@ -50,7 +50,7 @@ class SegmentationModule(L.LightningModule):
     Args:
         model: The network.
         class_names: Names of the classes that it predicts.
-        optimizer: Makes the optimizer and its scheduler from the parameters; None to evaluate.
+        optimizer: Makes the optimizer and its scheduler for the network; None to evaluate.
         auxiliary_weight: Weight of the auxiliary head's loss.
         class_weights: Weight of each class in the loss; all 1 if None.
         count_ignored: Whether ignored pixels count in the mean of the loss.
@@ -171,13 +171,14 @@ class SegmentationModule(L.LightningModule):
             return
         means = self.trainer.strategy.reduce(torch.stack(self._passes).mean(0))
         self.log_dict(
-            {**dict(zip(losses, means, strict=True)), "train/learning_rate": self._learning_rate()},
-            batch_size=images,
+            {**dict(zip(losses, means, strict=True)), **self._learning_rates()}, batch_size=images
         )
 
-    def _learning_rate(self) -> float:
-        rate: float = self.trainer.optimizers[0].param_groups[0]["lr"]
-        return rate
+    def _learning_rates(self) -> dict[str, float]:
+        """Return the learning rate of the heads, and of parts of the backbone with another one."""
+        first, *others = self.trainer.optimizers[0].param_groups
+        rates = {f"train/learning_rate/{group.get('name')}": group["lr"] for group in others}
+        return {"train/learning_rate": first["lr"], **rates}
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Count one image's pixels under every mode.
@@ -300,7 +301,7 @@ class SegmentationModule(L.LightningModule):
         """Create the optimizer and a schedule that advances once per optimizer step."""
         if self.optimizer is None:
             raise RuntimeError("this module was made for evaluation; it has no optimizer")
-        optimizer, scheduler = self.optimizer(self.parameters())
+        optimizer, scheduler = self.optimizer(self.model)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},

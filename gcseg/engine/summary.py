@@ -15,7 +15,7 @@ from gcseg.models import Segmentor
 from gcseg.runs.folder import METRICS_FILE, REPORT_FILE, RESULTS_FILE
 from gcseg.system.launch import is_first_process
 from gcseg.system.terminal import TextConsole
-from gcseg.system.text import as_override, counted
+from gcseg.system.text import as_override, counted, percent
 
 FILES = (REPORT_FILE, RESULTS_FILE, METRICS_FILE, "checkpoints/best.ckpt")
 """Files of a run folder, the most important first."""
@@ -138,7 +138,7 @@ def end_lines(folder: Path, *, attention: bool = True) -> dict[str, str]:
 
 def _cost(plan: TrainingPlan, model: Segmentor) -> str:
     """Describe parameters, operations and memory, without what can't be counted."""
-    parts = [f"{parameters(model) / 1e6:.1f} M parameters"]
+    parts = [f"{parameters(model) / 1e6:.1f} M parameters{_frozen(model)}"]
     flops = forward_flops(model, plan.height, plan.width)
     if flops is not None:
         parts.append(f"{flops / 1e9:.4g} GFLOP forward per crop")
@@ -154,6 +154,17 @@ def _cost(plan: TrainingPlan, model: Segmentor) -> str:
     if memory is not None:
         parts.append(f"at least {memory / 2**30:.2g} GiB of memory per device")
     return ", ".join(parts)
+
+
+def _frozen(model: Segmentor) -> str:
+    """Describe what of a network is not trained; nothing if all of it is."""
+    if model.frozen == "none":
+        return ""
+    count = sum(one.numel() for one in model.parameters() if not one.requires_grad)
+    part = {"all": "the whole backbone", "stem": "the backbone's stem"}.get(
+        str(model.frozen), f"the backbone's stem and stages 1 to {model.frozen}"
+    )
+    return f" ({percent(count / parameters(model))} % of them frozen: {part})"
 
 
 def _batch(plan: TrainingPlan) -> str:

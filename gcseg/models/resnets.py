@@ -260,6 +260,12 @@ class ResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    @property
+    def stages(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """The modules of the stem and of each stage, see `gcseg.models.stages`."""
+        stages = (self.layer1, self.layer2, self.layer3, self.layer4)
+        return (self.stem,), *((stage,) for stage in stages)
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Compute the four stages' features.
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gcseg.errors import ConfigError
+from gcseg.models.stages import frozen_modules
 
 
 class Segmentor(nn.Module):
@@ -38,6 +39,33 @@ class Segmentor(nn.Module):
         self.auxiliary_head = auxiliary_head
         self.align_corners = align_corners
         self.num_classes = num_classes
+        self.frozen: str | int = "none"
+
+    def freeze(self, part: str | int) -> None:
+        """Exclude a part of the backbone from training: its weights and its batch statistics.
+
+        Its parameters get no gradient. Its modules stay in evaluation mode: batch norm normalises
+        by its running statistics and leaves them as they are, and nothing is dropped at random.
+        Source: mmsegmentation's `frozen_stages`.
+
+        Args:
+            part: `"stem"`, 1 to 4 for the stem and so many stages, `"all"` or `"none"`.
+
+        Raises:
+            ConfigError: If the backbone does not name its stages.
+        """
+        self.frozen = part
+        for module in frozen_modules(self.backbone, part):
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Segmentor:
+        """Set the mode of all modules but the frozen ones, which stay in evaluation mode."""
+        super().train(mode)
+        # Asked for each time, as modules may have been replaced, for instance by synchronised ones.
+        for module in frozen_modules(self.backbone, self.frozen):
+            module.eval()
+        return self
 
     @overload
     def forward(self, x: Tensor, auxiliary: Literal[False] = False) -> Tensor: ...

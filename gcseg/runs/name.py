@@ -27,7 +27,12 @@ class Younger(NamedTuple):
     neutral: Any
 
 
-YOUNGER_SETTINGS = {"dataset.reader.draw": Younger("0.2.0", neutral=True)}
+YOUNGER_SETTINGS = {
+    "dataset.reader.draw": Younger("0.2.0", neutral=True),
+    "backbone.freeze": Younger("0.2.0", neutral="none"),
+    "optim.backbone_lr_factor": Younger("0.2.0", neutral=1.0),
+    "optim.layer_decay": Younger("0.2.0", neutral=1.0),
+}
 """Settings that are left out of the fingerprint at their neutral value, so that an upgrade does not
 rename runs. Each new setting that `training_settings` takes needs an entry."""
 
@@ -98,8 +103,8 @@ def leave_out_neutral(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is(value: object, neutral: object) -> bool:
-    """Return whether a setting has its neutral value; 1 is not true."""
-    return type(value) is type(neutral) and value == neutral
+    """Return whether a setting has its neutral value; 1 is 1.0, and not true."""
+    return isinstance(value, bool) == isinstance(neutral, bool) and value == neutral
 
 
 def _identity(train_set: SegmentationDataset) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from gcseg.builders import data as build_data
 from gcseg.builders import model as build
 from gcseg.config.checks import check
 from gcseg.config.compose import source_folder
-from gcseg.config.instantiate import instantiate
 from gcseg.config.plain import plain
 from gcseg.config.recorded import GROUPS
 from gcseg.config.trained import (
@@ -115,7 +114,7 @@ def test_every_file_composes_and_what_it_describes_is_made(name):
         logits, auxiliary = network(torch.zeros(2, 3, 64, 64), auxiliary=True)
     assert logits.shape == (2, 19, 64, 64)
     assert (auxiliary is None) == (cfg.auxiliary_head._target_ is None)
-    optimizer, _ = instantiate(cfg.optim, parameters=network.parameters(), iters=cfg.iters)
+    optimizer, _ = build.optimizer(cfg, network)
     assert optimizer.param_groups[0]["lr"] > 0
     reader = {key: value for key, value in plain(cfg.dataset.reader).items() if key != "_target_"}
     inspect.signature(get_method(cfg.dataset.reader._target_)).bind(root="r", split="s", **reader)
