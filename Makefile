@@ -17,7 +17,7 @@ INSTALLED := $(VENV)/.gcseg-installed
 INSTALLED_DEV := $(VENV)/.gcseg-installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev test test-slow test-frameworks test-clusters official coverage lint format types tables clean
+.PHONY: help demo install install-dev test test-slow test-frameworks test-clusters test-timm official coverage lint format types tables clean
 
 help:  ## list the targets
 	@echo "Targets (make TARGET):"
@@ -53,6 +53,9 @@ test-frameworks: $(INSTALLED_DEV)  ## compare with PaddleSeg and mmsegmentation,
 
 test-clusters: $(INSTALLED_DEV)  ## run sweeps through SLURM, Ray and optuna on this machine, see CONTRIBUTING
 	$(BIN)/python -m pytest -m clusters $(TEST_ARGS)
+
+test-timm:  ## backbones of timm, in an environment with timm and torchvision, see CONTRIBUTING
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(or $(GCSEG_TIMM_PYTHON),$(BIN)/python) -m pytest -m timm $(TEST_ARGS)
 
 # --no-deps: one of its dependencies, `typing`, hides Python's module if PYTHONPATH names it.
 official: $(INSTALLED_DEV)  ## install the official Cityscapes evaluation, for tests that compare with it

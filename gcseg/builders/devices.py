@@ -104,7 +104,6 @@ def distribution(cfg: DictConfig, on_cpu: bool) -> dict[str, Any]:
     copied = DDPStrategy(broadcast_buffers=False, find_unused_parameters=same_order)
     return {
         "strategy": FullyShardedStrategy() if sharded else copied,
-        "sync_batchnorm": not on_cpu,
         # Tensors gathered for a validation are used in training afterwards.
         "inference_mode": not sharded,
     }

@@ -40,7 +40,7 @@ from gcseg.engine.callbacks.step_seed import StepSeed
 from gcseg.engine.checkpoints import AtomicCheckpointIO
 from gcseg.engine.cost import optimizer_states
 from gcseg.engine.data import SegmentationData
-from gcseg.engine.distributed.sync_batchnorm import CPUSyncBatchNorm
+from gcseg.engine.distributed.sync_batchnorm import CPUSyncBatchNorm, GPUSyncBatchNorm
 from gcseg.engine.loggers.metrics_csv import ContinuedCurves, MetricsCSV
 from gcseg.engine.module import SegmentationModule
 from gcseg.engine.summary import TrainingPlan
@@ -232,6 +232,7 @@ def trainer(
     if on_cpu and str(cfg.precision) == "16-mixed":
         raise ConfigError("precision=16-mixed needs a GPU", "use bf16-mixed or 32")
     _quiet_lightning()
+    sync = CPUSyncBatchNorm if on_cpu else GPUSyncBatchNorm
     settings: dict[str, Any] = {
         "accelerator": cfg.accelerator,
         "devices": devices,
@@ -242,7 +243,7 @@ def trainer(
         "logger": loggers or False,
         "plugins": [
             AtomicCheckpointIO(),
-            *([CPUSyncBatchNorm()] if on_cpu and process_count(cfg) > 1 else []),
+            *([sync()] if process_count(cfg) > 1 else []),
         ],
         "use_distributed_sampler": False,
         "num_sanity_val_steps": 0,

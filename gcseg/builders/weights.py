@@ -29,6 +29,10 @@ def find_starting_weights(cfg: DictConfig) -> dict[str, Path]:
     if cfg.checkpoint is not None:  # a checkpoint includes a backbone
         return {"checkpoint": find_checkpoint(cfg.checkpoint)}
     pretrained = cfg.backbone.get("pretrained")
+    if pretrained is True:
+        from gcseg.zoo.timm_weights import timm_weights
+
+        return {"backbone": timm_weights(cfg.backbone.model)}
     return {} if pretrained is None else {"backbone": catalogue.resolve(pretrained)}
 
 
@@ -55,7 +59,7 @@ def load_starting_weights(
     for part, path in weights.items():
         if part == "backbone":
             load_backbone(model.backbone, path)
-            lines.append(f"backbone: weights of {path}")
+            lines += [f"backbone: weights of {path}", *_other_normalisation(cfg)]
         else:
             try:
                 skipped = load_weights(model, path, strict=cfg.strict, other_classes=True)
@@ -69,6 +73,17 @@ def load_starting_weights(
                 lines.append(f"not loaded: {len(skipped) - _MOST_SKIPPED} more")
         lines += _unlike(cfg.backbone, path)
     return lines
+
+
+def _other_normalisation(cfg: DictConfig) -> list[str]:
+    """Describe how pictures are normalised otherwise than for timm's weights, if they are."""
+    from gcseg.models.timm_backbones import timm_backbone
+    from gcseg.zoo.timm_weights import normalisation_note
+
+    if cfg.backbone._target_ != f"gcseg.models.{timm_backbone.__name__}":
+        return []
+    note = normalisation_note(cfg.backbone.model, cfg.normalize.mean, cfg.normalize.std)
+    return [] if note is None else [note]
 
 
 def _unlike(backbone: DictConfig, path: Path) -> list[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gcseg.commands.arguments import ArgumentParser, run_chosen
 from gcseg.errors import ConfigError
@@ -14,6 +14,9 @@ from gcseg.runs.modes import MODE_TITLES
 from gcseg.system.files import at_home
 from gcseg.system.text import listed, percent, say, shown
 from gcseg.zoo import catalogue
+
+if TYPE_CHECKING:
+    from gcseg.weights import CheckpointFile
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -93,6 +96,7 @@ def _info(given: argparse.Namespace) -> None:
     from gcseg.system.files import sha256_of
     from gcseg.weights.architecture import describe
     from gcseg.weights.ema import is_averaged
+    from gcseg.weights.other_parts import other_parts
     from gcseg.weights.overrides import overrides
     from gcseg.weights.reading import RAW_WEIGHTS, read_checkpoint_file
 
@@ -116,6 +120,9 @@ def _info(given: argparse.Namespace) -> None:
             f"; mIoU in percent: {', '.join(scores)}" if scores else ""
         )
     _print(lines)
+    if parts := other_parts(file.extra):
+        _print(_of_record(file, parts))
+        return
     description = describe(file.tensors, file.extra, **_known(record))
     name = f"{description.backbone['name']} {description.backbone['variant']}"
     others = [variant for variant in description.variants if variant != name.split()[1]]
@@ -137,6 +144,23 @@ def _info(given: argparse.Namespace) -> None:
     if description.unknown:
         lines["unknown"] = listed(map(shown, description.unknown), most=5)
     _print(lines)
+
+
+def _of_record(file: CheckpointFile, parts: Sequence[str]) -> dict[str, str]:
+    """Describe a network by the record of its training, as its weights do not show it."""
+    from gcseg.weights.other_parts import parameter_count, recorded_overrides
+    from gcseg.weights.records import own_record
+
+    classes = own_record(file.extra).get("classes")
+    lines = {
+        "names": "of gcseg",
+        "network": f"with {', '.join(parts)}, as the file says"
+        + (f"; {len(classes)} classes" if isinstance(classes, list) else ""),
+        "parameters": f"{parameter_count(file.tensors):,}",
+    }
+    if settings := recorded_overrides(file.extra):
+        lines["settings"] = " ".join(settings)
+    return lines
 
 
 def _convert(given: argparse.Namespace) -> None:

@@ -97,6 +97,16 @@ def _batch_norm_has_values(settings: Settings, command: str) -> None:
         )
 
 
+def _weights_are_named(settings: Settings, _: str) -> None:
+    target = value_of(settings, "backbone._target_")
+    if value_of(settings, "backbone.pretrained") is True and target == "gcseg.models.resnet":
+        raise ConfigError(
+            "backbone.pretrained=true, which stands for the weights of timm's hub with "
+            "backbone=timm",
+            "name them, as backbone.pretrained=paddleseg/resnet50_vd_ssld",
+        )
+
+
 def _given(value: object) -> str:
     return "null" if value is None else str(value)
 
@@ -110,5 +120,6 @@ RULES: tuple[Callable[[Settings, str], None], ...] = (
     _rectangles_are_whole,
     _windows_overlap,
     _batch_norm_has_values,
+    _weights_are_named,
 )
 """Checks of settings that the table allows; each gets them and the primary configuration."""

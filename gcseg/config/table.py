@@ -46,7 +46,7 @@ TABLE: tuple[Row, ...] = (
         Row("backbone.name", "name", "name of the backbone in the run's name", needed=True,
             own=True),
         Row("backbone._target_", "callable", "function that builds the backbone",
-            choices=("gcseg.models.resnet",), needed=True),
+            choices=("gcseg.models.resnet", "gcseg.models.timm_backbone"), needed=True),
         Row("backbone.depth", "choice", "number of layers of the ResNet",
             choices=(18, 34, 50, 101, 152)),
         Row("backbone.variant", "choice", "variant of the ResNet: PaddleSeg's (vd), "
@@ -54,8 +54,12 @@ TABLE: tuple[Row, ...] = (
             choices=("vd", "v1c", "v1d", "v1b", "d")),
         Row("backbone.output_stride", "choice", "stride of the last stage's features",
             choices=(8, 16, 32)),
+        Row("backbone.model", "name", "name of the network in timm"),
+        Row("backbone.drop_path_rate", "number", "probability of skipping the last residual branch "
+            "of a network of timm in training", 0, 1, open="most"),
         Row("backbone.pretrained", "path", "ImageNet weights to start from: a file or a name of "
-            "gcseg.weights list", also=(None,), own=True),
+            "gcseg.weights list; true: with backbone=timm, those of its hub", also=(None, True),
+            own=True),
         Row("head", "settings", "head of the network: head=gc", needed=True),
         Row("head.name", "name", "name of the head in the run's name", needed=True, own=True),
         Row("head._target_", "callable", "class that builds the head",

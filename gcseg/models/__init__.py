@@ -5,6 +5,7 @@ from gcseg.models.context import GlobalContextBlock
 from gcseg.models.heads import AuxiliaryHead, FCNHead, GCHead
 from gcseg.models.resnets import ResNet, Variant, resnet
 from gcseg.models.segmentor import Segmentor
+from gcseg.models.timm_backbones import TimmBackbone, timm_backbone
 
 __all__ = [
     "AuxiliaryHead",
@@ -13,7 +14,9 @@ __all__ = [
     "GlobalContextBlock",
     "ResNet",
     "Segmentor",
+    "TimmBackbone",
     "Variant",
     "gcnet",
     "resnet",
+    "timm_backbone",
 ]

@@ -1,7 +1,7 @@
 """Checks that a custom backbone and head give what is required, by two small forward passes.
 
 One is in evaluation mode and one in training mode. The networks of `gcseg.models` are not
-checked: their tests cover the same.
+checked, as their tests cover the same, except those that timm makes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gcseg.errors import ConfigError, is_out_of_memory
+from gcseg.models.timm_backbones import TimmBackbone
 
 STAGES = 4
 BATCH = 2
@@ -32,7 +33,7 @@ def check_backbone(backbone: object) -> None:
     """
     if _is_own(backbone):
         return
-    name = f"the backbone {type(backbone).__name__}"
+    name = f"the backbone {getattr(backbone, 'model', type(backbone).__name__)}"
     network = _network(name, backbone)
     channels = getattr(network, "channels", None)
     if (
@@ -43,7 +44,8 @@ def check_backbone(backbone: object) -> None:
         raise ConfigError(
             f"{name} has channels={channels}", f"give it the channels of its {STAGES} stages"
         )
-    for mode, features in _outputs(name, network, (3, HEIGHT, WIDTH)):
+    shape = (getattr(backbone, "in_channels", 3), HEIGHT, WIDTH)
+    for mode, features in _outputs(name, network, shape):
         if not isinstance(features, list | tuple) or len(features) != STAGES:
             kind = type(features).__name__
             count = f" of {len(features)}" if isinstance(features, list | tuple) else ""
@@ -76,6 +78,9 @@ def check_head(key: str, head: object, in_channels: int, num_classes: int) -> No
 
 
 def _is_own(module: object) -> bool:
+    """Whether the tests cover a network, or it has no values to compute with."""
+    if isinstance(module, TimmBackbone):
+        return any(parameter.is_meta for parameter in module.parameters())
     return f"{type(module).__module__}.".startswith("gcseg.models.")
 
 
@@ -119,9 +124,12 @@ def _forward(name: str, network: nn.Module, x: Tensor) -> object:
             raise
         shape = " x ".join(map(str, x.shape))
         mode = "training" if network.training else "evaluation"
+        if isinstance(network, TimmBackbone):
+            remedy = "take a network of timm that takes pictures of any size"
+        else:
+            remedy = f"try it in {mode} mode on such a tensor"
         raise ConfigError(
-            f"{name} fails on an input of {shape} ({type(error).__name__}: {error})",
-            f"try it in {mode} mode on such a tensor",
+            f"{name} fails on an input of {shape} ({type(error).__name__}: {error})", remedy
         ) from error
 
 

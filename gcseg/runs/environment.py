@@ -39,7 +39,11 @@ def environment() -> dict[str, Any]:
     return {
         "command": [sys.executable, *sys.argv],
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in packages},
+        "packages": {
+            **{name: _version(name) for name in packages},
+            # Only where a network of it is used.
+            **({"timm": _version("timm")} if "timm" in sys.modules else {}),
+        },
         "git_commit": _git_commit(),
         "platform": platform.platform(),
         "host": platform.node(),

@@ -6,7 +6,7 @@ import io
 import json
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ from gcseg.weights.keymaps import (
     TORCH_RESNET,
     KeyMap,
 )
+from gcseg.weights.other_parts import other_parts
+from gcseg.weights.reading import CheckpointFile
 from gcseg.weights.records import REMEDY, own_record
 
 Tensors = dict[str, Tensor]
@@ -93,6 +95,11 @@ def convert(
     if target.exists() and not force:
         raise OutputError(f"{target} exists", "choose another name, or write over it with --force")
     file = read_weights(source, kind)
+    if parts := other_parts(file.extra):
+        content, notes = _unchanged(file, target, parts)
+        with atomic_write(target) as output:
+            output.write(content)
+        return notes
     description = describe(file.tensors, file.extra, variant=variant, align_corners=align_corners)
     if description.unknown:
         raise WeightsError(
@@ -108,6 +115,29 @@ def convert(
     if description.unused:
         notes.append(f"left out, as gcseg does without: {listed(map(shown, description.unused))}")
     return notes
+
+
+def _unchanged(file: CheckpointFile, target: Path, parts: Sequence[str]) -> Written:
+    """Return a network that its weights do not show as a file of gcseg, with its record.
+
+    Raises:
+        WeightsError: If the target is of another framework.
+    """
+    if target.suffix not in (".ckpt", ".safetensors"):
+        framework = {".pdparams": "PaddleSeg", ".pth": "mmsegmentation"}[target.suffix]
+        raise WeightsError(
+            f"{framework}'s GCNet has no such {' and '.join(parts)}",
+            "end the name in .ckpt or .safetensors (gcseg)",
+        )
+    averaged = {"weights": "ema"} if is_averaged(file.extra) else {}
+    record = {**own_record(file.extra), **averaged}
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in file.tensors.items()}
+    notes = [f"it needs {part}" for part in parts]
+    if averaged:
+        notes.append("weights: the moving average that the training kept")
+    if target.suffix == ".ckpt":
+        return _pack({"state_dict": tensors, "gcseg": record}), notes
+    return _safetensors(tensors, record), notes
 
 
 def our_tensors(tensors: Mapping[str, Tensor], description: Description) -> Tensors:
@@ -185,9 +215,13 @@ def _to_safetensors(
     tensors: Tensors, description: Description, extra: Mapping[str, Any]
 ) -> Written:
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    metadata = {"format": "pt", "gcseg": json.dumps(_record(description, extra))}
+    return _safetensors(tensors, _record(description, extra)), []
+
+
+def _safetensors(tensors: Tensors, record: Mapping[str, Any]) -> bytes:
+    metadata = {"format": "pt", "gcseg": json.dumps(record)}
     metadata[digests.METADATA] = digests.of_tensors(tensors, metadata)
-    return save(tensors, metadata), []
+    return save(tensors, metadata)
 
 
 # ------------------------------------------------------------------------------------- PaddleSeg

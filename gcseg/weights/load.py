@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gcseg.errors import MismatchError, WeightsError
+from gcseg.models import TimmBackbone
 from gcseg.system.text import counted, listed, shown
 from gcseg.weights.architecture import describe, same_but_for_ones, show
 from gcseg.weights.keymaps import KEY_MAPS
@@ -79,7 +80,11 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> None:
     """
     whole = nn.ModuleDict({"backbone": backbone})  # so that it has a network's names
     file = read_checkpoint_file(path)
-    renamed = _rename(file.tensors, whole.state_dict(), str(path))
+    timms = []
+    if isinstance(backbone, TimmBackbone):
+        named = ((backbone.own_name(key), key) for key in file.tensors)
+        timms = [(f"backbone.{ours}", key) for ours, key in named if ours is not None]
+    renamed = _rename(file.tensors, whole.state_dict(), str(path), timms)
     own = {key: named for key, named in renamed.items() if key.startswith("backbone.")}
     settings = partial(_settings_of, file.tensors, file.extra)
     _load(whole, own, settings, source=str(path), strict=True, other_classes=False)
@@ -231,11 +236,20 @@ def _differs_in_classes(key: str, shape: torch.Size, wanted: torch.Size) -> bool
 
 
 def _rename(
-    tensors: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str
+    tensors: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    source: str,
+    further: Sequence[tuple[str, str]] = (),
 ) -> dict[str, tuple[str, Tensor]]:
     """Give the tensors gcseg's names, by the naming that knows most of the network's names.
 
     Only the counts distinguish mmsegmentation's names from gcseg's: the backbone's are the same.
+
+    Args:
+        tensors: Tensors by their name in the file.
+        state: State of the network.
+        source: Origin of the tensors, for messages.
+        further: A naming that only this network has, as pairs of gcseg's name and the file's.
 
     Returns:
         Tensors by gcseg's name, each as (name in the file, tensor). A name that no row translates
@@ -249,6 +263,7 @@ def _rename(
         [(keys.to_ours(key) or key, key) for key in tensors if not keys.ignores(key)]
         for keys in KEY_MAPS
     ]
+    namings.append(list(further))
     best = max(namings, key=lambda naming: len({ours for ours, _ in naming} & state.keys()))
     renamed: dict[str, tuple[str, Tensor]] = {}
     for ours, theirs in best:

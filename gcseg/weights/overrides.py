@@ -12,19 +12,25 @@ from gcseg.weights.architecture import Description
 def overrides(description: Description) -> list[str]:
     """Return the settings of gcseg.train that build a network, without those at their default."""
     settings = [f"backbone={description.backbone['name']}"]
-    settings += _unusual("backbone", description.backbone)
+    settings += unusual("backbone", description.backbone)
     if description.head is None:
         return settings
     settings.append(f"head={description.head['name']}")
-    settings += _unusual("head", description.head)
+    settings += unusual("head", description.head)
     if description.auxiliary_head["_target_"] is None:
         settings.append("auxiliary_head=none")
     else:
-        settings += _unusual("auxiliary_head", description.auxiliary_head)
+        settings += unusual("auxiliary_head", description.auxiliary_head)
     return [*settings, f"protocol={description.protocol}"]
 
 
-def _unusual(group: str, node: Mapping[str, Any]) -> Iterator[str]:
+def unusual(group: str, node: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the settings of a part of a network that are not at their default.
+
+    Args:
+        group: Name of the part: backbone, head or auxiliary_head.
+        node: Settings of the part.
+    """
     for key, usual in DEFAULTS[group].items():
         if key in node and node[key] != usual:
             value = str(node[key]).lower() if isinstance(usual, bool) else node[key]

@@ -67,7 +67,7 @@ def resolve(name_or_path: str | Path) -> Path:
         raise WeightsError(f"{name_or_path} is {state}", error.remedy) from None
     cached = _cached(record)
     if record.url.startswith(HUB) and not cached.exists():
-        return _from_hub(record, cached)
+        return from_hub(record.name, record.url, cached)
     try:
         download(record.url, cached, sha256=record.sha256)
     except OutputError as error:
@@ -88,19 +88,28 @@ def _cached(record: Record) -> Path:
     return cache_folder() / f"{record.name}{suffix}"
 
 
-def _from_hub(record: Record, by_hand: Path) -> Path:
-    """Fetch a file of the Hugging Face Hub into the hub's cache, which other libraries share."""
-    otherwise = f"fetch {record.url} and put it at {by_hand}"
+def from_hub(name: str, url: str, by_hand: Path) -> Path:
+    """Fetch a file of the Hugging Face Hub into the hub's cache, which other libraries share.
+
+    Args:
+        name: Name of the checkpoint, for messages.
+        url: Address of the file, `HUB`, then the repository, /resolve/main/ and the file.
+        by_hand: Path at which a file that the user has fetched is found.
+
+    Raises:
+        DownloadError: If it can't be fetched.
+    """
+    otherwise = f"fetch {url} and put it at {by_hand}"
     try:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
         from huggingface_hub.errors import LocalEntryNotFoundError
     except ImportError:
         raise DownloadError(
-            f"{record.name} needs the package huggingface_hub",
+            f"{name} needs the package huggingface_hub",
             f"pip install 'gcseg[hub]', or {otherwise}",
         ) from None
-    repository, file = record.url.removeprefix(HUB).split("/resolve/main/")
+    repository, file = url.removeprefix(HUB).split("/resolve/main/")
     try:
         with suppress(LocalEntryNotFoundError):
             return Path(hf_hub_download(repository, file, local_files_only=True))
@@ -109,7 +118,7 @@ def _from_hub(record: Record, by_hand: Path) -> Path:
         return Path(hf_hub_download(repository, file))
     except Exception as error:  # of many types: the hub's, its web client's, the file system's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DownloadError(f"{record.url} can't be fetched ({reason})", otherwise) from error
+        raise DownloadError(f"{url} can't be fetched ({reason})", otherwise) from error
 
 
 def _check_reachable(address: str) -> None:

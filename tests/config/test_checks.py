@@ -200,3 +200,10 @@ def test_plain_resolves(cfg):
     values = plain(cfg)
     assert values["iters"] == cfg.dataset.iters
     assert type(values["dataset"]["crop"]) is dict
+
+
+def test_the_weights_of_a_hub_are_timms():
+    cfg = compose("train", "backbone.pretrained=true")
+    with pytest.raises(ConfigError, match=r"name them, as backbone\.pretrained=paddleseg/resnet50"):
+        check(cfg)
+    check(compose("train", "backbone=timm", "backbone.pretrained=true"))

@@ -35,7 +35,7 @@ from tests.running import TINY, compose, start
 OPTIONS = {
     "augment": {"mmseg", "published"},
     "auxiliary_head": {"fcn", "none"},
-    "backbone": {"r18", "r34", "r50", "r101", "r152"},
+    "backbone": {"r18", "r34", "r50", "r101", "r152", "timm"},
     "dataset": {"ade20k", "camvid", "cityscapes", "folder", "scenes", "voc"},
     "head": {"fcn", "gc"},
     "inference": {"slide", "whole"},
@@ -102,7 +102,13 @@ def test_settings_keep_their_names():
     assert set(compose("predict")) >= {"checkpoint", "split", "images", "output", "limit", "tta"}
 
 
-@pytest.mark.parametrize("name", GROUP_FILES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.timm) if name == "backbone/timm" else name
+        for name in GROUP_FILES
+    ],
+)
 def test_every_file_composes_and_what_it_describes_is_made(name):
     option = "=".join(name.rsplit("/", 1))
     cfg = compose("train", option, *with_root(option))

@@ -1,18 +1,21 @@
-"""Batch norm over the images of all processes, also on CPUs."""
+"""Batch norm over the images of all processes, also on CPUs and with an activation in it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from pytorch_lightning.plugins.layer_sync import LayerSync
+from pytorch_lightning.plugins.layer_sync import LayerSync, TorchSyncBatchNorm
 from torch import Tensor, nn
+
+from gcseg.models.timm_backbones import NormAct
 
 
 class CPUSyncBatchNorm(LayerSync):
-    """Synchronises every `nn.BatchNorm2d` of a model over all processes, and undoes it.
+    """Synchronises every batch norm of a model over all processes, and undoes it.
 
     PyTorch's own `SyncBatchNorm` computes on GPUs only. Names and values of parameters and buffers
     stay, and so does the behaviour of the layers in evaluation.
@@ -20,17 +23,43 @@ class CPUSyncBatchNorm(LayerSync):
 
     def apply(self, model: nn.Module) -> nn.Module:
         """Replace the layers of a model, in place, by synchronised ones."""
-        return _turn(model, nn.BatchNorm2d, _SyncBatchNorm2d)
+        return _turn(model, {nn.BatchNorm2d: _SyncBatchNorm2d, NormAct: _SyncNormAct})
 
     def revert(self, model: nn.Module) -> nn.Module:
         """Replace them by the plain ones."""
-        return _turn(model, _SyncBatchNorm2d, nn.BatchNorm2d)
+        return _turn(model, {_SyncBatchNorm2d: nn.BatchNorm2d, _SyncNormAct: NormAct})
 
 
-def _turn(model: nn.Module, old: type[nn.Module], new: type[nn.Module]) -> nn.Module:
+class GPUSyncBatchNorm(LayerSync):
+    """Synchronises every batch norm of a model over all processes by PyTorch's `SyncBatchNorm`.
+
+    Lightning does the same, but would drop the activations that are in the layers of some models.
+    """
+
+    def __init__(self) -> None:
+        self._usual = TorchSyncBatchNorm()
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """Replace the layers of a model by synchronised ones."""
+        if not any(isinstance(layer, NormAct) for layer in model.modules()):
+            return self._usual.apply(model)
+        _turn(model, {nn.BatchNorm2d: nn.SyncBatchNorm, NormAct: _GPUSyncNormAct})
+        for layer in model.modules():
+            if isinstance(layer, nn.SyncBatchNorm):
+                layer.process_group = None  # all processes
+        return model
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        """Replace them by the plain ones."""
+        if not any(isinstance(layer, _GPUSyncNormAct) for layer in model.modules()):
+            return self._usual.revert(model)
+        return _turn(model, {nn.SyncBatchNorm: nn.BatchNorm2d, _GPUSyncNormAct: NormAct})
+
+
+def _turn(model: nn.Module, kinds: Mapping[type[nn.Module], type[nn.Module]]) -> nn.Module:
     for layer in model.modules():
-        if type(layer) is old:
-            layer.__class__ = new  # so that references to the layer stay valid
+        if type(layer) in kinds:
+            layer.__class__ = kinds[type(layer)]  # so that references to the layer stay valid
     return model
 
 
@@ -60,6 +89,30 @@ class _SyncBatchNorm2d(nn.BatchNorm2d):
             share = 1 / float(self.num_batches_tracked)
         self.running_mean.lerp_(mean.to(self.running_mean), share)
         self.running_var.lerp_(variance.to(self.running_var), share)
+
+
+class _SyncNormAct(_SyncBatchNorm2d):
+    """The same with an activation after it."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise N x C x H x W features, and apply the activation."""
+        output: Tensor = self.act(self.drop(super().forward(input)))
+        return output
+
+
+class _GPUSyncNormAct(nn.SyncBatchNorm):
+    """PyTorch's synchronised batch norm with an activation after it."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise N x C x H x W features, and apply the activation."""
+        output: Tensor = self.act(self.drop(super().forward(input)))
+        return output
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
