@@ -220,7 +220,7 @@ def test_two_processes_normalise_as_one(data, tmp_path):
     )
     for key in first:
         if key.endswith(("running_mean", "running_var")):
-            torch.testing.assert_close(first[key], second[key], rtol=1e-3, atol=1e-5)
+            torch.testing.assert_close(first[key], second[key], rtol=1e-3, atol=2e-4)
     losses = [
         float(next(csv.DictReader((run / "metrics.csv").read_text().splitlines()))["train/loss"])
         for run in (one, two)
