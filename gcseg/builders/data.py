@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import albumentations as A
+import numpy as np
+import numpy.typing as npt
 from omegaconf import DictConfig, OmegaConf
 
 from gcseg.config.instantiate import call, find_target, instantiate
@@ -19,22 +21,94 @@ from gcseg.data.check.doctor import read_split
 from gcseg.data.class_index import class_index
 from gcseg.data.crop_fit import check_crop
 from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.divide import Division
 from gcseg.data.extra import Extra, settings_of_labels
+from gcseg.data.faults import FileError
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.rare import RareClasses, repeat_factors
 from gcseg.data.resize import ResizeToFit
 from gcseg.errors import ConfigError, DataError
 from gcseg.system.files import at_home
 from gcseg.system.terminal import announce, progress_bar
+from gcseg.system.text import counted
 from gcseg.zoo import catalogue
 
 
 def dataset(cfg: DictConfig, split: str) -> SegmentationDataset:
-    """Read one split of `cfg.dataset`."""
-    result: SegmentationDataset = instantiate(
-        cfg.dataset.reader, root=cfg.dataset.root, split=split
+    """Read one split of `cfg.dataset`, or one part of its training split where that is divided.
+
+    Raises:
+        ConfigError: A setting is wrong.
+        DataError: Files are missing or wrong, or the training split can't be divided.
+    """
+    source = _source(cfg, split)
+    whole: SegmentationDataset = instantiate(
+        cfg.dataset.reader, root=cfg.dataset.root, split=source
     )
-    return result
+    return _part(cfg, whole, split)
+
+
+def _source(cfg: DictConfig, split: str) -> str:
+    """Return the split whose files are read: the training split also in the place of val.
+
+    Raises:
+        ConfigError: Both splits of a divided dataset have the same name.
+    """
+    train, val = cfg.dataset.splits.train, cfg.dataset.splits.val
+    if not division(cfg).has_val:
+        return split
+    if train == val:
+        raise ConfigError(
+            f"dataset.splits.train and dataset.splits.val are both {train}, which is divided",
+            "give the part that is scored another name, as dataset.splits.val=val",
+        )
+    return str(train) if split == val else split
+
+
+def division(cfg: DictConfig) -> Division:
+    """Return how `cfg.dataset` divides its training split."""
+    settings = {key: cfg.dataset.get(key) for key in ("val_fraction", "fold", "group")}
+    if settings["fold"] is not None:
+        number, _, count = str(settings["fold"]).partition("/")
+        settings["fold"] = int(number), int(count)
+    seed, fraction = cfg.dataset.get("split_seed", 0), cfg.dataset.get("fraction", 1.0)
+    return Division(**settings, seed=seed, fraction=fraction)
+
+
+def _part(cfg: DictConfig, whole: SegmentationDataset, split: str) -> SegmentationDataset:
+    """Return the part of the training split that `split` stands for, or another split whole.
+
+    Raises:
+        DataError: The split can't be divided, or a label is wrong.
+    """
+    divided, splits = division(cfg), cfg.dataset.splits
+    is_val = divided.has_val and split == splits.val
+    if not is_val and (split != splits.train or not (divided.has_val or divided.fraction < 1)):
+        return whole
+    names = [pair.name for pair in whole.pairs]
+    training, scored = divided.parts(names, _present(cfg, whole))
+    chosen, others = (scored, training) if is_val else (training, scored)
+    of = f"{len(chosen):,} of {counted(len(whole), 'picture')} of {whole.description}"
+    if is_val:
+        announce(f"{splits.val}: {of} ({divided.told}); the dataset's own {splits.val} is not used")
+    elif divided.fraction < 1 or others:
+        told = [divided.told] * divided.has_val
+        told += [f"dataset.fraction={divided.fraction}"] * (divided.fraction < 1)
+        announce(f"{splits.train}: {of} ({', '.join(told)})")
+    return whole.part(chosen, f"{whole.description} ({split})")
+
+
+def _present(cfg: DictConfig, whole: SegmentationDataset) -> npt.NDArray[np.bool_]:
+    """Return whether each class is in each picture, N x C; nothing is known without labels.
+
+    Raises:
+        DataError: A label is wrong.
+    """
+    if not whole.has_labels:
+        return np.zeros((len(whole), 0), np.bool_)
+    with progress_bar("indexing classes") as progress:
+        index = class_index(whole, cache_folder(cfg), progress=progress, say=announce)
+    return index.counts > 0
 
 
 def examined(
@@ -47,7 +121,8 @@ def examined(
         split: Name of the split.
         labelled: Whether missing labels are a fault.
     """
-    read = functools.partial(instantiate, cfg.dataset.reader, root=cfg.dataset.root, split=split)
+    source = _source(cfg, split)
+    read = functools.partial(instantiate, cfg.dataset.reader, root=cfg.dataset.root, split=source)
 
     def read_collecting(faults: list[DataError]) -> Any:
         return read(faults=faults)
@@ -61,6 +136,13 @@ def examined(
                 "put them where conf/dataset says, dataset.reader.labels= of your own folders",
             )
         )
+    if dataset is not None:
+        try:
+            dataset = _part(cfg, dataset, split)
+        except FileError:  # of a label, which the check of the whole split names
+            pass
+        except DataError as error:
+            return None, [*faults, error]
     return dataset, faults
 
 

@@ -85,6 +85,8 @@ def check(cfg: DictConfig) -> None:
     }
     splits = {split: dataset for split, (dataset, _) in read.items() if dataset is not None}
     faults = {split: found for split, (_, found) in read.items()}
+    if build_data.division(cfg).has_val and cfg.dataset.splits.train in read:
+        faults[cfg.dataset.splits.val] = []  # those of the training split, whose part it is
     with progress_bar("checking") as progress:
         diagnosis = doctor.check(splits, faults, progress=progress)
     report = _output(cfg) / "check.json"

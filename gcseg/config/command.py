@@ -24,7 +24,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from gcseg.config.checks import SettingError, check, expand_home, take_whole_numbers
-from gcseg.config.command_line import asks_for_information, home_expanded, options_first
+from gcseg.config.command_line import (
+    asks_for_information,
+    home_expanded,
+    options_first,
+    pattern_quoted,
+)
 from gcseg.config.compose import register_resolvers, source_folder
 from gcseg.config.messages import ONE_LINE, errors_in_one_line, explain, full_errors
 from gcseg.config.options import check_options
@@ -72,7 +77,7 @@ def run_command(
         in_file: Function that gives the cause of an error whose setting is of a file that the
             command line names, such as a checkpoint; None for any other setting.
     """
-    arguments = list(map(home_expanded, sys.argv[1:]))
+    arguments = [pattern_quoted(home_expanded(argument)) for argument in sys.argv[1:]]
     sys.argv[1:] = options_first(arguments)
     if multirun is not None and sys.argv[1:2] == ["--resolved"]:
         run_resolved(config_name, task, sys.argv[2:], multirun.begin_process)

@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 
 from gcseg.errors import ConfigError
 from gcseg.system.files import at_home
+from gcseg.system.text import as_override
 
 _JOB = ("job", "hydra", "all")
 TAKES_A_VALUE: dict[str, tuple[str, ...]] = {
@@ -33,6 +34,9 @@ INFORMATION = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-
 
 _HOME = re.compile(r"""((?:^|[=,\[])\s*["']?)~(?=/|$|[,\]"'])""")
 """Home folder `~` at the beginning of a value, in quotes or not."""
+
+_PLACE = re.compile(r"\{(?:split|group)\}")
+"""Places in patterns, which in Hydra's grammar begin a mapping."""
 
 
 def asks_for_information(arguments: Iterable[str]) -> bool:
@@ -125,3 +129,16 @@ def home_expanded(argument: str) -> str:
     if not equals:
         return argument
     return key + _HOME.sub(lambda found: found[1] + str(at_home("~")), equals + value)
+
+
+def pattern_quoted(argument: str) -> str:
+    """Quote a setting's value that has {split} or {group}; Hydra would take it for a mapping.
+
+    Args:
+        argument: Argument such as `dataset.reader.images={split}/img/*.jpg`.
+    """
+    key, equals, value = argument.partition("=")
+    is_text = value.startswith(("{split}", "{group}")) or value[:1] not in ("'", '"', "[", "{")
+    if not equals or key.startswith("-") or not is_text or not _PLACE.search(value):
+        return argument
+    return as_override(key, value)

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from gcseg.system.text import printable
 
-Kind = Literal["whole number", "number", "switch", "choice", "text", "name", "pattern", "path",
+Kind = Literal["whole number", "number", "switch", "choice", "text", "name", "pattern", "ending",
+               "template", "fold", "path",
                "callable", "transform", "anything", "settings"]  # fmt: skip
 
 MANY = 10**6
@@ -177,6 +178,12 @@ def is_name(value: object) -> bool:
     return _is_path(value) and "/" not in str(value) and value not in (".", "..")
 
 
+def is_fold(value: object) -> bool:
+    """Return whether a value is the number of a fold, as 0/5."""
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", value) if isinstance(value, str) else None
+    return found is not None and int(found[1]) < int(found[2]) and int(found[2]) > 1
+
+
 _KINDS: Mapping[Kind, Callable[[Any], bool]] = {
     "whole number": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "number": _is_number,
@@ -185,6 +192,9 @@ _KINDS: Mapping[Kind, Callable[[Any], bool]] = {
     "text": _is_text,
     "name": is_name,
     "pattern": lambda value: _is_text(value) and not set(value.replace("{split}", "")) & {"{", "}"},
+    "ending": lambda value: value == "" or is_name(value),
+    "template": lambda value: _is_text(value) and value.count("{group}") == 1,
+    "fold": is_fold,
     "path": _is_path,
     "callable": lambda value: _is_text(value) and re.fullmatch(r"[\w.]+", value) is not None,
     "transform": lambda value: isinstance(value, dict) and _is_text(value.get("_target_")),
@@ -199,7 +209,13 @@ _NOUNS: Mapping[Kind, tuple[str, str]] = {
     "choice": ("", ""),
     "text": ("a name", "names"),
     "name": ("a name without /", "names without /"),
-    "pattern": ("a folder, with {split} for the split's name", "folders"),
+    "pattern": (
+        "a folder, a pattern with * or a list, with {split} for the split's name",
+        "patterns",
+    ),
+    "ending": ("an ending of names, as _mask", "endings"),
+    "template": ("the form of the names with {group} in it, as {group}_*", "templates"),
+    "fold": ("the number of a fold, which count from 0, as 0/5 to 4/5", "folds"),
     "path": ("a path", "paths"),
     "callable": ("the dotted name of a class or function", "dotted names"),
     "transform": ("{_target_: albumentations.NAME, ...}", "transforms"),

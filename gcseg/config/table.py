@@ -101,8 +101,19 @@ TABLE: tuple[Row, ...] = (
                      "gcseg.data.folder.camvid", "gcseg.data.folder.folder",
                      "gcseg.data.scenes.dataset.scenes", "gcseg.data.voc.voc")),
         Row("dataset.reader.classes", "path", "folder: class list, relative to dataset.root"),
-        Row("dataset.reader.images", "pattern", "folder: where the images are"),
+        Row("dataset.reader.images", "pattern", "folder: where the images are, or a list "
+            "of them"),
         Row("dataset.reader.labels", "pattern", "folder: where the masks are"),
+        Row("dataset.reader.label_ending", "ending", "folder: end of a mask's name after the name "
+            "of its image, as _mask"),
+        Row("dataset.reader.split_list", "pattern", "folder: list of the images in a split; null: "
+            "all", also=(None,)),
+        Row("dataset.reader.outside", "switch", "folder: whether a list of images may name files "
+            "outside dataset.root"),
+        Row("dataset.reader.masks", "choice", "folder: content of the masks",
+            choices=("auto", "values", "colors")),
+        Row("dataset.reader.unknown_colors", "choice", "folder: treatment of colours in masks that "
+            "no class has", choices=("error", "nearest", "ignored")),
         Row("dataset.reader.reduce_zero_label", "switch", "ADE20k: whether value 0 is ignored"),
         Row("dataset.reader.layout", "choice", "scenes: file layout",
             choices=("cityscapes", "voc")),
@@ -120,6 +131,16 @@ TABLE: tuple[Row, ...] = (
         Row("dataset.splits.train", "text", "split to train on", needed=True),
         Row("dataset.splits.val", "text", "split to validate and score on", needed=True),
         Row("dataset.splits.*", "text", "another split"),
+        Row("dataset.val_fraction", "number", "fraction of the training split to validate on "
+            "instead of training on it", 0, 1, open="both", also=(None,)),
+        Row("dataset.fold", "fold", "fold of the training split to validate on instead of training "
+            "on it", also=(None,)),
+        Row("dataset.group", "template", "with val_fraction or fold: form of the images' names; "
+            "those that agree in {group} stay together", also=(None,)),
+        Row("dataset.split_seed", "whole number", "random seed of val_fraction, fold and fraction",
+            0, LARGEST_SEED),
+        Row("dataset.fraction", "number", "fraction of the training images to use", 0, 1,
+            open="least"),
         Row("dataset.crop", "settings", "size of training crops", needed=True),
         Row("dataset.crop.height", "whole number", "height of a training crop", 32, 4096, "pixels",
             needed=True),

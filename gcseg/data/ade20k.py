@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gcseg.data.class_list import read_classes
 from gcseg.data.datasets import SegmentationDataset
-from gcseg.data.folder import folder, read_classes
+from gcseg.data.folder import folder
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.errors import ConfigError, DataError
 from gcseg.system.text import shown

@@ -106,6 +106,18 @@ class SegmentationDataset:
         """Return the first `count` samples as a dataset."""
         return self._with(self.pairs[:count], self._read)
 
+    def part(self, indices: Sequence[int], description: str) -> SegmentationDataset:
+        """Return some samples as a dataset.
+
+        Args:
+            indices: Indices of the samples.
+            description: Description of the part, for messages.
+        """
+        pairs = [self.pairs[index] for index in indices]
+        return SegmentationDataset(
+            pairs, self.label_space, description, self._read, self.labels_description
+        )
+
     @property
     def has_labels(self) -> bool:
         """Return whether every image has a label."""
@@ -200,8 +212,8 @@ def files_by_stem(
         path = folder / relative
         if path.suffix.lower() not in suffixes or not path.stem.endswith(ending):
             continue
-        if not _is_text(relative):
-            raise_or_collect(_not_text(path), faults)
+        if not is_text(relative):
+            raise_or_collect(not_text(path), faults)
             continue
         # Accented letters have two encodings that look alike.
         stem = normalize("NFC", relative.with_name(relative.stem.removesuffix(ending)).as_posix())
@@ -232,7 +244,8 @@ def _files_below(folder: Path) -> list[Path]:
         ) from None
 
 
-def _not_text(path: Path) -> FileError:
+def not_text(path: Path) -> FileError:
+    """Return the error for a path that is not valid text."""
     return FileError(
         f"the name of {os.fsencode(path)!r} is not UTF-8",
         "rename it, with its partner",
@@ -240,7 +253,7 @@ def _not_text(path: Path) -> FileError:
     )
 
 
-def _is_text(path: Path) -> bool:
+def is_text(path: Path) -> bool:
     """Return whether a path is valid text; OpenCV crashes on others."""
     try:
         str(path).encode()
@@ -327,9 +340,9 @@ def images_as_dataset(
     if others:
         say(f"left out, as they are not read as pictures: {kinds_of(others)}")
     for file in pictures:
-        if not _is_text(file):
-            raise_or_collect(_not_text(path / file), faults)
-    names = _unique_names(list(filter(_is_text, pictures)))
+        if not is_text(file):
+            raise_or_collect(not_text(path / file), faults)
+    names = unique_names(list(filter(is_text, pictures)))
     if not names:
         found = f" ({kinds_of(files)})" if files else ""
         raise DataError(
@@ -355,7 +368,7 @@ def _lying_in(folders: Sequence[Path], root: Path, files: Iterable[Path]) -> Ite
             yield file
 
 
-def _unique_names(files: Sequence[Path]) -> dict[Path, str]:
+def unique_names(files: Sequence[Path]) -> dict[Path, str]:
     """Return a name for each file: its path without suffix, or with it where two would be equal."""
     names = {file: file.with_suffix("").as_posix() for file in files}
     while alike := {name for name, count in Counter(names.values()).items() if count > 1}:

@@ -1,19 +1,23 @@
-"""Any folders of images and index masks: user data, and datasets of that layout."""
+"""Any folders of images and masks: user data, and datasets of that layout."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from gcseg.data.datasets import Pair, SegmentationDataset, files_by_stem, kinds_of, pair_by_name
-from gcseg.data.label_spaces import CAMVID, IGNORE_INDEX, LabelSpace
-from gcseg.data.reading import LABEL_SUFFIXES
-from gcseg.data.walk import files_below
+from gcseg.data.class_list import ClassList, read_class_list
+from gcseg.data.color_masks import UnknownColors
+from gcseg.data.datasets import Pair, SegmentationDataset, pair_by_name
+from gcseg.data.find import Found, find_files
+from gcseg.data.index_masks import holds_colors
+from gcseg.data.label_spaces import CAMVID, LabelSpace
+from gcseg.data.layouts import DEFAULT, Layout, candidates, no_layout, say_found
+from gcseg.data.reading import is_tiff
 from gcseg.errors import ConfigError, DataError
-from gcseg.system.records import LARGEST_YAML, RecordError, parse_yaml, read_text
 from gcseg.system.text import shown
 
-_LISTED = 5  # names in a message
+Masks = Literal["auto", "values", "colors"]
 
 
 def folder(
@@ -21,24 +25,40 @@ def folder(
     split: str,
     *,
     classes: str | LabelSpace = "classes.yaml",
-    images: str = "images/{split}",
-    labels: str = "labels/{split}",
+    images: str = DEFAULT.images,
+    labels: str = DEFAULT.labels,
+    label_ending: str = DEFAULT.label_ending,
+    split_list: str | None = DEFAULT.split_list,
+    outside: bool = False,
+    masks: Masks = "auto",
+    unknown_colors: UnknownColors = "error",
     faults: list[DataError] | None = None,
 ) -> SegmentationDataset:
-    """Read a split from a folder of images and a folder of masks, paired by name.
+    """Read a split of pictures and masks, paired by name or by a list.
+
+    What a setting leaves at its default the class list may state. Where nothing states the layout
+    and the default one is not there, a common layout is read if it is the only one that fits.
 
     Args:
         root: Folder of the dataset.
-        split: Name that replaces `{split}` in the two paths.
+        split: Name that replaces `{split}` in the paths.
         classes: The class list: a YAML file, relative to the root, or a label space.
-        images: The images' folder, relative to the root.
-        labels: The masks' folder, relative to the root; if it does not exist, the split has
-            no labels.
+        images: The pictures, relative to the root: a folder, a pattern with `*`, `?` and `**`, or a
+            list (`.txt`, `.lst`, `.csv`, `.tsv`) of pictures, or of pictures and masks.
+        labels: The masks' folder or pattern, relative to the root; if it does not exist, masks are
+            next to the pictures, or without `label_ending` the split has no labels.
+        label_ending: End of the masks' stems after the pictures' stems, such as `_mask`.
+        split_list: List of the pictures that are in the split, relative to the root; None for all.
+        outside: Whether a list of pictures may name files outside the root.
+        masks: What masks hold: class values, or colours of the class list; `auto`: colours where
+            the first mask has three channels and the class list has colours.
+        unknown_colors: What becomes of colours that no class has.
         faults: Collects files without a partner, see `gcseg.data.faults.raise_or_collect`.
 
     Raises:
-        ConfigError: The class list is wrong.
-        DataError: A folder is missing or empty, or an image has no mask of its name.
+        ConfigError: The class list or a setting is wrong.
+        DataError: A folder or list is missing or empty, an image has no mask of its name, or no
+            layout is certain.
 
     Example:
         >>> import tempfile
@@ -56,26 +76,111 @@ def folder(
         (1, ('road', 'car'), (4, 6, 3), (4, 6))
     """
     root = Path(root)
-    label_space = read_classes(root / classes) if isinstance(classes, str) else classes
-    image_folder, label_folder = (
-        # Not str.format, which would let a pattern read attributes of the name.
-        root / path.replace("{split}", split)
-        for path in (images, labels)
-    )
-    found = files_by_stem(image_folder, faults=faults)
-    if label_folder.is_dir():
-        masks = files_by_stem(label_folder, LABEL_SUFFIXES, faults=faults)
-        if found and not masks and (others := files_below(label_folder)):
-            raise DataError(
-                f"no masks in {label_folder}: {kinds_of(others)}",
-                f"store masks as {', '.join(LABEL_SUFFIXES)}",
-            )
-        pairs = pair_by_name(found, masks, label_space, faults)
+    listed = read_class_list(root / classes) if isinstance(classes, str) else ClassList(classes)
+    layout = _stated(Layout(images, labels, label_ending, split_list), listed)
+    if masks == "auto":
+        masks = _choice(listed, "masks", ("auto", "values", "colors"), masks)  # type: ignore[assignment]
+    if unknown_colors == "error":
+        kinds = ("error", "nearest", "ignored")
+        unknown_colors = _choice(listed, "unknown_colors", kinds, unknown_colors)  # type: ignore[assignment]
+    if layout == DEFAULT:
+        layout = _usual_or_found(root, split)
+    found = find_files(root, layout.of_split(split), outside=outside, faults=faults)
+    space = _with_colors(listed, found, masks, unknown_colors)
+    if found.labels is None:
+        pairs = [Pair(name, path, None, space) for name, path in found.images.items()]
     else:
-        pairs = [Pair(name, path, None, label_space) for name, path in found.items()]
-    return SegmentationDataset(
-        pairs, label_space, str(image_folder), labels_description=str(label_folder)
+        pairs = pair_by_name(found.images, found.labels, space, faults)
+    return SegmentationDataset(pairs, space, found.images_at, labels_description=found.labels_at)
+
+
+def _stated(given: Layout, listed: ClassList) -> Layout:
+    """Return a layout with what the class list states in the place of defaults."""
+    changes = {
+        name: listed.stated[name]
+        for name in ("images", "labels", "label_ending", "split_list")
+        if name in listed.stated and getattr(given, name) == getattr(DEFAULT, name)
+    }
+    return replace(given, **changes)
+
+
+def _choice(listed: ClassList, name: str, choices: tuple[str, ...], usual: str) -> str:
+    """Return what a class list states of a setting with choices.
+
+    Raises:
+        ConfigError: It is none of them.
+    """
+    value = listed.stated.get(name, usual)
+    if value not in choices:
+        raise ConfigError(
+            f"the class list says {name}: {shown(value)}", f"use one of {', '.join(choices)}"
+        )
+    return value
+
+
+def _usual_or_found(root: Path, split: str) -> Layout:
+    """Return the default layout if it is there, else the only common one that fits.
+
+    Raises:
+        DataError: Several fit, or none.
+    """
+    usual = DEFAULT.of_split(split)
+    if (root / usual.images).is_dir() and (root / usual.labels).is_dir():
+        return DEFAULT
+    if not root.is_dir():
+        raise DataError(f"folder {root} does not exist", "check dataset.root and its layout")
+    for group, layouts in enumerate(candidates(root, split)):
+        fitting = [layout for layout in layouts if _fits(root, layout.of_split(split))]
+        if len(fitting) == 1:
+            say_found(root, fitting[0], divided=group == 0)
+            return fitting[0]
+        if fitting:
+            raise no_layout(root, fitting)
+        if (root / usual.images).is_dir():  # a split without labels
+            return DEFAULT
+    if (root / usual.images).parent.is_dir():  # of other splits
+        return DEFAULT
+    raise no_layout(root, [])
+
+
+def _fits(root: Path, layout: Layout) -> bool:
+    """Return whether a layout has pictures, each with a mask, and no other masks."""
+    try:
+        found = find_files(root, layout)
+    except (DataError, ConfigError, OSError):
+        return False
+    return (
+        bool(found.images)
+        and found.labels is not None
+        and (found.images.keys() == found.labels.keys())
     )
+
+
+def _with_colors(
+    listed: ClassList, found: Found, masks: Masks, unknown: UnknownColors
+) -> LabelSpace:
+    """Return the label space, with a key of colours if masks are in colours.
+
+    Raises:
+        ConfigError: Masks in colours are asked for, and the class list has no colours.
+    """
+    if masks == "auto":
+        first = next(iter((found.labels or {}).values()), None)
+        in_colors = (
+            first is not None
+            and listed.has_colors
+            and (first.is_file() and holds_colors(first, tiff=is_tiff(first)))
+        )
+    else:
+        in_colors = masks == "colors"
+    if not in_colors:
+        return listed.label_space
+    if not listed.has_colors:
+        raise ConfigError(
+            "masks are to be read by colours, and the class list gives none",
+            "give each class its color: {name: road, color: [128, 64, 128]}",
+        )
+    return replace(listed.label_space, key=listed.color_key(unknown))
 
 
 def camvid(
@@ -99,109 +204,3 @@ def camvid(
     return folder(
         root, split, classes=CAMVID, images="{split}", labels="{split}annot", faults=faults
     )
-
-
-def read_classes(path: Path) -> LabelSpace:
-    """Read a class list.
-
-    The file holds `classes`, a list of names or of mappings with `name` and, optionally, `color`
-    (RGB) and `value` (in the masks; the position in the list by default), and `ignore`, the values
-    that are neither trained on nor scored (255 is too, unless it is a class's value).
-
-    Raises:
-        DataError: The file is missing.
-        ConfigError: The file is not such a list.
-    """
-    shape = "write 'classes:' with one name per line, and 'ignore: [value, ...]' if needed"
-    try:
-        content = parse_yaml(read_text(path, LARGEST_YAML))
-    except FileNotFoundError:
-        raise DataError(f"class list {path} does not exist", shape) from None
-    except RecordError as error:
-        raise ConfigError(f"class list {path} can't be read ({error})", shape) from None
-    if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
-        raise ConfigError(f"class list {path} has no list 'classes'", shape)
-    if unknown := sorted(set(content) - {"classes", "ignore"}):
-        raise ConfigError(f"class list {path} has unknown keys {_listed(unknown)}", shape)
-    entries = [
-        entry if isinstance(entry, dict) else {"name": entry} for entry in content["classes"]
-    ]
-    known = {"name", "color", "value"}
-    if unknown := sorted({key for entry in entries for key in entry} - known):
-        raise ConfigError(
-            f"class list {path} has classes with unknown keys {_listed(unknown)}", shape
-        )
-    try:
-        names = tuple(entry["name"] for entry in entries)
-        _check_names(names, path)
-        colors = tuple(_color(entry["color"]) for entry in entries if "color" in entry)
-        values = {_whole(entry.get("value", index)): index for index, entry in enumerate(entries)}
-        ignored = _ignored(content.get("ignore"), values)
-    except (KeyError, ValueError) as error:
-        raise ConfigError(f"class list {path} has a wrong entry ({error})", shape) from None
-    if len(values) != len(names):
-        raise ConfigError(f"class list {path} gives one value to two classes", "use each once")
-    try:
-        return LabelSpace(names, colors, values, ignored)
-    except ConfigError as error:
-        raise ConfigError(f"class list {path}: {error.cause}", error.remedy) from None
-
-
-def _check_names(names: Sequence[object], path: Path) -> None:
-    """Check that YAML read all names as text; otherwise report the other type and its cause.
-
-    Raises:
-        ConfigError: A name is not text.
-    """
-    others = [
-        (number, _read_as(name)) for number, name in enumerate(names, 1) if type(name) is not str
-    ]
-    if not others:
-        return
-    listed = "; ".join(f"class {number} is {what}" for number, (what, _) in others[:_LISTED])
-    more = f"; and {len(others) - _LISTED} more" if len(others) > _LISTED else ""
-    example = next((quoted for _, (_, quoted) in others if quoted), "")
-    raise ConfigError(
-        f"class list {path} has names that are not text: {listed}{more}",
-        f"put quotes around the name: - '{example}'" if example else "give each class one name",
-    )
-
-
-def _read_as(name: object) -> tuple[str, str]:
-    """Return the type that YAML made of a name, and the name as it was probably written."""
-    if name is None:
-        return "null, which YAML reads in null, ~ and nothing", "null"
-    if isinstance(name, bool):
-        written = ("no", "off", "false") if not name else ("yes", "on", "true")
-        quoted = "' or '".join(written)
-        return f"{written[2]}, which YAML reads in {', '.join(written)} without quotes", quoted
-    if isinstance(name, int | float):
-        number = shown(str(name))
-        return f"the number {number}", number
-    return ("a list" if isinstance(name, list) else "a mapping"), ""
-
-
-def _ignored(given: object, values: Mapping[int, int]) -> tuple[int, ...]:
-    if given is not None and not isinstance(given, list):
-        raise ValueError(f"ignore: {shown(str(given))} is no list")
-    listed = [_whole(value) for value in given or ()]
-    return tuple(value for value in listed if value != IGNORE_INDEX or IGNORE_INDEX in values)
-
-
-def _whole(value: object) -> int:
-    if type(value) is not int:
-        raise ValueError(f"value {shown(str(value))!r} is not a whole number")
-    return value
-
-
-def _listed(names: Sequence[str]) -> list[str]:
-    return [shown(name) for name in names[:_LISTED]]
-
-
-def _color(value: object) -> tuple[int, int, int]:
-    if not isinstance(value, list) or len(value) != 3:
-        raise ValueError(f"colour {shown(str(value))} is not [red, green, blue]")
-    red, green, blue = (_whole(channel) for channel in value)
-    if not all(0 <= channel <= 255 for channel in (red, green, blue)):
-        raise ValueError(f"colour {shown(str(value))} is not within 0 to 255")
-    return red, green, blue

@@ -1,4 +1,4 @@
-"""Reader of index masks that keeps their values exactly."""
+"""Readers of masks that keep their values or colours exactly."""
 
 from __future__ import annotations
 
@@ -7,20 +7,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gcseg.data import array_masks
+from gcseg.data.color_masks import colors_of
 from gcseg.data.images import DamagedError, UInt8Array, UnsuitableError
 from gcseg.data.tiff import opened_tiff, tiff_samples
 
 REMEDY = "store one 8-bit class value per pixel (grey or palette PNG)"
+
+_GIVE_COLORS = f"{REMEDY}, or give each class its color in the class list"
+_NO_COLORS = "store masks as 8-bit RGB or palette PNG"
 
 _SIGNED, _FLOAT = 2, 3  # as `Samples.kind`
 
 
 def read_indices(path: Path, *, tiff: bool) -> UInt8Array:
     """Read the samples of a grey mask, or the indices of a palette mask, of 1 to 32 bits.
+
+    Of a mask with three equal channels, one is taken.
 
     Args:
         path: Path of the file.
@@ -33,18 +41,99 @@ def read_indices(path: Path, *, tiff: bool) -> UInt8Array:
         DamagedError: The file can't be read in full, or is no image.
         UnsuitableError: The file is no index mask, or holds values that do not fit 8 bits.
     """
+    if path.suffix.lower() == ".npy":
+        array = _array(path)
+        if array.ndim == 2:
+            return _narrowed(array)
+        return _one_of(np.asarray(array, np.uint8), "three channels")
     # Pillow, because OpenCV turns the indices of a palette into colours.
     with _opened(path, tiff) as mask:
         if mask is None:
             raise UnsuitableError(f"holds {tiff_samples(path)}", REMEDY)
-        if mask.format in ("JPEG", "MPO"):
+        if _is_jpeg(mask):
             raise UnsuitableError("is a JPEG, which is not an index mask", REMEDY)
         if mask.mode in ("1", "L", "P"):
             stored = _stored_as(mask)  # before the pixels are read
             return _as_stored(np.array(mask, np.uint8), stored)
         if mask.mode.startswith("I"):
             return _narrowed(np.asarray(mask))
+        if mask.mode in ("RGB", "RGBA"):
+            return _one_of(np.asarray(mask)[..., :3], f"mode {mask.mode}")
         raise UnsuitableError(f"has mode {mask.mode}, which is not an index mask", REMEDY)
+
+
+def holds_colors(path: Path, *, tiff: bool) -> bool:
+    """Return whether a mask has three channels, by its header; false where it can't be read."""
+    try:
+        if path.suffix.lower() == ".npy":
+            return _array(path).ndim == 3
+        with _opened(path, tiff) as mask:
+            return mask is not None and mask.mode in ("RGB", "RGBA") and not _is_jpeg(mask)
+    except (DamagedError, UnsuitableError):
+        return False
+
+
+def read_colors(path: Path, *, tiff: bool) -> UInt8Array:
+    """Read a mask's colours; those of a palette, and grey as three equal channels.
+
+    Args:
+        path: Path of the file.
+        tiff: Whether it is a TIFF.
+
+    Returns:
+        RGB colours, H x W x 3 uint8; transparency is left out.
+
+    Raises:
+        DamagedError: The file can't be read in full, or is no image.
+        UnsuitableError: The file is a JPEG, or holds no 8-bit colours.
+    """
+    if path.suffix.lower() == ".npy":
+        array = _array(path)
+        return np.asarray(array if array.ndim == 3 else _grey(_narrowed(array)), np.uint8)
+    with _opened(path, tiff) as mask:
+        if mask is None:
+            raise UnsuitableError(f"holds {tiff_samples(path)}", _NO_COLORS)
+        if _is_jpeg(mask):
+            raise UnsuitableError("is a JPEG, which changes the colours of a mask", _NO_COLORS)
+        if mask.mode not in ("1", "L", "P", "RGB", "RGBA"):
+            raise UnsuitableError(f"has mode {mask.mode}, which is no mask in colours", _NO_COLORS)
+        if mask.mode == "P":
+            return np.asarray(mask.convert("RGBA"), np.uint8)[..., :3]
+        if mask.mode in ("1", "L"):
+            return _grey(np.asarray(mask.convert("L")))
+        if not tiff and (fast := cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)) is not None:
+            return np.asarray(fast, np.uint8)  # in half of Pillow's time
+        return np.ascontiguousarray(np.asarray(mask, np.uint8)[..., :3])
+
+
+def _grey(values: UInt8Array) -> UInt8Array:
+    return np.repeat(values[..., None], 3, axis=2)
+
+
+def _is_jpeg(mask: Image.Image) -> bool:
+    return mask.format in ("JPEG", "MPO")
+
+
+def _array(path: Path) -> npt.NDArray[Any]:
+    with path.open("rb") as file:
+        if file.read(len(array_masks.START)) != array_masks.START:
+            raise DamagedError("no .npy array")
+    return array_masks.read_array(path)
+
+
+def _one_of(colors: UInt8Array, what: str) -> UInt8Array:
+    """Return one of three equal channels.
+
+    Raises:
+        UnsuitableError: They differ.
+    """
+    if (colors[..., :1] != colors).any():
+        raise UnsuitableError(
+            f"has {what}, which is not an index mask; its commonest colours are "
+            f"{colors_of(colors)}",
+            _GIVE_COLORS,
+        )
+    return np.ascontiguousarray(colors[..., 0])
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from gcseg.data.color_masks import ColorKey
 from gcseg.errors import ConfigError
 from gcseg.system.text import printable, shown
 
@@ -66,6 +67,7 @@ class LabelSpace:
         colors: RGB (0..255) per class; the PASCAL VOC colour map where empty.
         values: File value to class index; the identity over the classes where empty.
         ignored: File values that mean "ignore"; 255 does too, unless it is the value of a class.
+        key: Meaning of colours where label files hold colours; None where they hold values.
 
     Raises:
         ConfigError: Fewer than two classes, too many, a repeated name, or values that do not fit a
@@ -76,6 +78,7 @@ class LabelSpace:
     colors: tuple[tuple[int, int, int], ...] = ()
     values: Mapping[int, int] = field(default_factory=dict)
     ignored: tuple[int, ...] = ()
+    key: ColorKey | None = None
 
     def __post_init__(self) -> None:
         """Fill in the defaults and check that the table is consistent."""

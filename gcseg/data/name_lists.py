@@ -41,7 +41,7 @@ def read_names(listing: Path, images: Path, faults: list[DataError] | None = Non
         DataError: The list can't be read, leads out of the dataset, or names a picture twice.
     """
     found: dict[str, Listed] = {}
-    for number, line in enumerate(_text(listing).splitlines(), 1):
+    for number, line in enumerate(list_text(listing).splitlines(), 1):
         if not (entry := line.strip()):
             continue
         if (name := _name(entry, images)) is None:
@@ -59,7 +59,7 @@ def _add(cause: str, remedy: str, listing: Path, faults: list[DataError] | None)
     raise_or_collect(FileError(cause, remedy, files=[listing]), faults)
 
 
-def _text(listing: Path) -> str:
+def list_text(listing: Path) -> str:
     """Return the text of a list.
 
     Raises:

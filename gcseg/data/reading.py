@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gcseg.data import jpeg
+from gcseg.data.color_masks import ColorKey
 from gcseg.data.faults import FileError
 from gcseg.data.images import (
     MOST_PIXELS,
@@ -19,7 +20,7 @@ from gcseg.data.images import (
     UnsuitableError,
     upper_bits_of,
 )
-from gcseg.data.index_masks import read_indices
+from gcseg.data.index_masks import read_colors, read_indices
 from gcseg.data.label_spaces import UNKNOWN, LabelSpace
 from gcseg.data.tiff import STARTS as TIFF_STARTS
 from gcseg.data.tiff import read_tiff
@@ -33,8 +34,8 @@ IMAGE_SUFFIXES = (
 )  # fmt: skip
 """Suffixes of files that are listed as pictures in any folder; their content decides the format."""
 
-LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
-"""Suffixes of index masks: formats that store values without loss."""
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif", ".npy")
+"""Suffixes of masks: formats that store values without loss."""
 
 _EXACT_COUNT = 1 << 24  # OpenCV's histogram, ten times NumPy's speed, counts in float32
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -172,18 +173,22 @@ def _png_ends(file: BinaryIO) -> bool:
 
 
 def read_label(path: Path, space: LabelSpace) -> UInt8Array:
-    """Read an index mask (grey or palette, samples unchanged) and map it to class indices.
+    """Read a mask and map it to class indices.
+
+    A mask holds values (grey or palette, samples unchanged), or colours where the label space has
+    a key of them.
 
     Returns:
         H x W uint8: class indices, 255 where ignored.
 
     Raises:
-        FileError: The file is missing, unreadable, cut off, not an index mask, or holds a value
-            that the label space does not know.
+        FileError: The file is missing, unreadable, cut off, no such mask, or holds a value or a
+            colour that the label space does not know.
     """
     head = _head(path, "label")
+    read = read_indices if space.key is None else read_colors
     try:
-        raw = read_indices(path, tiff=head.startswith(TIFF_STARTS))
+        raw = read(path, tiff=head.startswith(TIFF_STARTS))
         if _is_cut_off(path):
             raise DamagedError("its end is missing")
     except DamagedError as error:
@@ -197,20 +202,48 @@ def read_label(path: Path, space: LabelSpace) -> UInt8Array:
         raise FileError(
             f"label {path} {error.reason}", error.remedy, kind="not an index mask", files=[path]
         ) from None
+    if space.key is not None:
+        return _in_classes(path, raw, space.key)
     label = np.asarray(cv2.LUT(raw, space.lookup), np.uint8)
     if (label == UNKNOWN).any():
-        unknown, pixels = np.unique(raw[label == UNKNOWN], return_counts=True)
-        ignored = space.ignored_values
-        or_ignored = f", or {_ranges(list(ignored))} for ignored" if ignored else ""
-        raise FileError(
-            f"label {path} holds value {', '.join(map(str, unknown))}, which is not in the label "
-            f"space of {space.num_classes} classes",
-            f"use {_ranges(sorted(space.values))}{or_ignored}",
-            kind="label value",
-            files=[path],
-            values=dict(zip(unknown.tolist(), pixels.tolist(), strict=True)),
-        )
+        raise _unknown_values(path, raw[label == UNKNOWN], space)
     return label
+
+
+def is_tiff(path: Path) -> bool:
+    """Return whether a file begins as a TIFF; false if it can't be read."""
+    try:
+        return _head(path, "label").startswith(TIFF_STARTS)
+    except FileError:
+        return False
+
+
+def _in_classes(path: Path, mask: UInt8Array, key: ColorKey) -> UInt8Array:
+    """Map a mask in colours, H x W x 3, to class indices, H x W.
+
+    Raises:
+        FileError: A colour is no class's.
+    """
+    label = key.class_indices(mask)
+    if (complaint := key.complaint(mask, label)) is not None:
+        cause, remedy = complaint
+        raise FileError(f"label {path} {cause}", remedy, kind="label value", files=[path])
+    return label
+
+
+def _unknown_values(path: Path, pixels: UInt8Array, space: LabelSpace) -> FileError:
+    """Return the error for pixels of a label whose values the label space does not know."""
+    unknown, counts = np.unique(pixels, return_counts=True)
+    ignored = space.ignored_values
+    or_ignored = f", or {_ranges(list(ignored))} for ignored" if ignored else ""
+    return FileError(
+        f"label {path} holds value {', '.join(map(str, unknown))}, which is not in the label "
+        f"space of {space.num_classes} classes",
+        f"use {_ranges(sorted(space.values))}{or_ignored}",
+        kind="label value",
+        files=[path],
+        values=dict(zip(unknown.tolist(), counts.tolist(), strict=True)),
+    )
 
 
 def count_values(label: UInt8Array) -> npt.NDArray[np.int64]:

@@ -32,6 +32,16 @@ YOUNGER_SETTINGS = {
     "backbone.freeze": Younger("0.2.0", neutral="none"),
     "optim.backbone_lr_factor": Younger("0.2.0", neutral=1.0),
     "optim.layer_decay": Younger("0.2.0", neutral=1.0),
+    "dataset.reader.label_ending": Younger("0.2.0", neutral=""),
+    "dataset.reader.split_list": Younger("0.2.0", neutral=None),
+    "dataset.reader.outside": Younger("0.2.0", neutral=False),
+    "dataset.reader.masks": Younger("0.2.0", neutral="auto"),
+    "dataset.reader.unknown_colors": Younger("0.2.0", neutral="error"),
+    "dataset.val_fraction": Younger("0.2.0", neutral=None),
+    "dataset.fold": Younger("0.2.0", neutral=None),
+    "dataset.group": Younger("0.2.0", neutral=None),
+    "dataset.split_seed": Younger("0.2.0", neutral=0),
+    "dataset.fraction": Younger("0.2.0", neutral=1.0),
 }
 """Settings that are left out of the fingerprint at their neutral value, so that an upgrade does not
 rename runs. Each new setting that `training_settings` takes needs an entry."""
@@ -77,6 +87,7 @@ def training_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     dataset = settings["dataset"]
     settings["dataset"] = {key: dataset[key] for key in ("name", "reader", "crop")}
     settings["dataset"]["split"] = dataset["splits"]["train"]
+    settings["dataset"] |= _division(dataset)
     sampling = {key: float(value) for key, value in settings["sampling"].items() if value}
     if not sampling.keys() & {"rare_crop", "copy_paste"}:
         del sampling["temperature"]  # has no effect
@@ -87,6 +98,16 @@ def training_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         key: value for key, value in settings["trainer"].items() if key.startswith("gradient_")
     }
     return settings
+
+
+def _division(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that divide the training split, without those that have no effect."""
+    found = {key: dataset[key] for key in ("val_fraction", "fold", "fraction") if key in dataset}
+    if "val_fraction" in found or "fold" in found:
+        found |= {key: dataset[key] for key in ("group",) if key in dataset}
+    if found:
+        found |= {key: dataset[key] for key in ("split_seed",) if key in dataset}
+    return found
 
 
 def leave_out_neutral(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,11 +131,14 @@ def _is(value: object, neutral: object) -> bool:
 def _identity(train_set: SegmentationDataset) -> dict[str, Any]:
     """Return the classes and pictures of a training split, independent of its folder."""
     space = train_set.label_space
-    return {
+    identity = {
         "classes": space.names,
         "values": sorted(space.values.items()),
         "pictures": [pair.name for pair in train_set.pairs],
     }
+    if space.key is not None:
+        identity["colors"] = sorted(zip(space.key.colors, space.key.indices, strict=True))
+    return identity
 
 
 def pictures_digest(names: Iterable[str]) -> str:

@@ -145,7 +145,8 @@ def plant(root: Path, layout: Layout, step: int, absent: bool = True) -> Planted
     planted.add("picture twice", image, again)
 
     image, label = next(pairs)
-    write_label(label, np.repeat(cv2.imread(str(label), cv2.IMREAD_UNCHANGED)[..., None], 3, 2))
+    values = cv2.imread(str(label), cv2.IMREAD_UNCHANGED)
+    write_label(label, np.dstack([values, values // 2, 255 - values]))
     planted.add("not an index mask", label)
     image, label = next(pairs)
     write_label(label, cv2.imread(str(label), cv2.IMREAD_UNCHANGED).astype(np.uint16) * 257)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gcseg.data.folder import read_classes
+from gcseg.data.class_list import read_classes
 from gcseg.data.label_spaces import VOC
 from gcseg.errors import ConfigError, DataError
 

@@ -70,7 +70,8 @@ class SourceKeys:
             return None
         space = pair.label_space
         if id(space) not in self._tables:
-            self._tables[id(space)] = space.lookup.tobytes()
+            of_colors = b"" if space.key is None else repr(space.key).encode()
+            self._tables[id(space)] = space.lookup.tobytes() + of_colors
         return self._key("label", pair.label, self._tables[id(space)])
 
     def entry(self, folder: Path, pair: Pair) -> Entry:
