@@ -24,6 +24,7 @@ from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.divide import Division
 from gcseg.data.extra import Extra, settings_of_labels
 from gcseg.data.faults import FileError
+from gcseg.data.images import RGB, PictureFormat
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.rare import RareClasses, repeat_factors
 from gcseg.data.resize import ResizeToFit
@@ -32,6 +33,18 @@ from gcseg.system.files import at_home
 from gcseg.system.terminal import announce, progress_bar
 from gcseg.system.text import counted
 from gcseg.zoo import catalogue
+
+
+def picture_format(cfg: DictConfig) -> PictureFormat:
+    """Form of the pictures of `cfg.dataset`; RGB where recorded settings say none."""
+    settings = plain(cfg.dataset)
+    scale, nodata = settings.get("scale"), settings.get("nodata")
+    if scale is not None:
+        least, most = scale if isinstance(scale, list) else (0, scale)
+        scale = (float(least), float(most))
+    return PictureFormat(
+        settings.get("channels", RGB.channels), scale, None if nodata is None else float(nodata)
+    )
 
 
 def dataset(cfg: DictConfig, split: str) -> SegmentationDataset:
@@ -45,7 +58,7 @@ def dataset(cfg: DictConfig, split: str) -> SegmentationDataset:
     whole: SegmentationDataset = instantiate(
         cfg.dataset.reader, root=cfg.dataset.root, split=source
     )
-    return _part(cfg, whole, split)
+    return _part(cfg, whole.in_form(picture_format(cfg)), split)
 
 
 def _source(cfg: DictConfig, split: str) -> str:
@@ -129,6 +142,8 @@ def examined(
 
     own = inspect.signature(find_target(cfg.dataset.reader._target_)).parameters
     dataset, faults = read_split(read_collecting if "faults" in own else read)
+    if dataset is not None:
+        dataset = dataset.in_form(picture_format(cfg))
     if labelled and dataset is not None and not dataset.has_labels:
         faults.append(
             DataError(
@@ -160,12 +175,24 @@ def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> Traini
     if padded is not None:
         announce(padded)
     usual = {"_target_": "gcseg.data.colors.RandomDistort"}
+    if augment["color"] and not train.pictures.is_rgb:
+        announce(
+            f"note: augment.color is left out, as it is for RGB of 8 bits: {train.description} has "
+            f"{train.pictures}"
+        )
+        augment["color"] = None
     color = augment["color"] and OmegaConf.create({**usual, **augment["color"]})
     augment["color"] = color and instantiate(color)
     augment["extra"] = [_extra(cfg, name, train) for name in augment["extra"]]
     try:
         on_device = cfg.get("augment_on") == "device"
-        return training_pipeline(**crop, **plain(cfg.normalize), **augment, on_device=on_device)
+        return training_pipeline(
+            **crop,
+            **plain(cfg.normalize),
+            **augment,
+            on_device=on_device,
+            pictures=train.pictures,
+        )
     except ValueError as error:
         raise ConfigError(f"augment: {error}", "see conf/augment/published.yaml") from None
 
@@ -179,7 +206,7 @@ def _extra(cfg: DictConfig, name: str, train: SegmentationDataset) -> Extra:
     classes = train.label_space.num_classes
     fills = settings_of_labels(name, plain(cfg.augment.extra)[name], classes)
     extra = Extra(name, _transform(cfg, name), classes, fills)
-    return extra.tried(cfg.dataset.crop.height, cfg.dataset.crop.width)
+    return extra.tried(cfg.dataset.crop.height, cfg.dataset.crop.width, train.pictures)
 
 
 def _transform(cfg: DictConfig, name: str) -> Any:
@@ -220,7 +247,10 @@ def evaluation_preprocessing(cfg: DictConfig) -> Any:
     none = {"height": 0, "width": 0}
     pad = cfg.dataset.get("pad", none) if cfg.protocol.resize == "pad" else none
     return evaluation_pipeline(
-        **plain(cfg.normalize), pad_height=pad["height"], pad_width=pad["width"]
+        **plain(cfg.normalize),
+        pad_height=pad["height"],
+        pad_width=pad["width"],
+        pictures=picture_format(cfg),
     )
 
 

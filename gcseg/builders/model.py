@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from gcseg.builders.data import rectangle
+from gcseg.builders.data import picture_format, rectangle
 from gcseg.config.instantiate import instantiate
 from gcseg.config.plain import plain
 from gcseg.data.resize import ResizeToFit
@@ -31,9 +31,12 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     Raises:
         ConfigError: A setting is wrong, or a user-defined part does not fit the others.
     """
-    memory = {"checkpoint_activations": True} if cfg.get("checkpoint_activations") else {}
-    backbone = instantiate(cfg.backbone, without=("name", "pretrained", "freeze"), **memory)
-    check_backbone(backbone)
+    channels = picture_format(cfg).channels
+    others: dict[str, Any] = {} if channels == 3 else {"in_channels": channels}
+    if cfg.get("checkpoint_activations"):
+        others["checkpoint_activations"] = True
+    backbone = instantiate(cfg.backbone, without=("name", "pretrained", "freeze"), **others)
+    check_backbone(backbone, channels)
     head = instantiate(
         cfg.head,
         without=("name", "align_corners"),  # settings of the whole network
@@ -47,7 +50,12 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     check_head("auxiliary_head", auxiliary_head, backbone.channels[2], num_classes)
     align_corners = cfg.head.get("align_corners", False)
     return Segmentor(
-        backbone, head, auxiliary_head, align_corners=align_corners, num_classes=num_classes
+        backbone,
+        head,
+        auxiliary_head,
+        align_corners=align_corners,
+        num_classes=num_classes,
+        in_channels=channels,
     )
 
 

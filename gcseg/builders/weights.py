@@ -58,8 +58,9 @@ def load_starting_weights(
         )
     for part, path in weights.items():
         if part == "backbone":
-            load_backbone(model.backbone, path)
+            adapted = load_backbone(model.backbone, path)
             lines += [f"backbone: weights of {path}", *_other_normalisation(cfg)]
+            lines += [f"adapted: {line}" for line in adapted]
         else:
             try:
                 skipped = load_weights(model, path, strict=cfg.strict, other_classes=True)

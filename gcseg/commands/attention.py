@@ -41,6 +41,7 @@ def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
     from gcseg.builders import devices
     from gcseg.builders import model as build
     from gcseg.data.datasets import images_as_dataset
+    from gcseg.data.images import displayed
     from gcseg.data.label_spaces import CITYSCAPES
     from gcseg.data.samples import EvaluationSamples
     from gcseg.engine.picture_outputs import (
@@ -66,6 +67,7 @@ def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
         images = Path(cfg.images)
         written = written_folders(images, output, _PARTS)
         dataset = images_as_dataset(images, CITYSCAPES, written=written, faults=faults, say=say)
+        dataset = dataset.in_form(build_data.picture_format(cfg))
     if cfg.limit is not None:
         dataset = dataset.first(cfg.limit)
     model = build.trained_model(cfg, _class_count(content), content, checkpoint)
@@ -87,7 +89,7 @@ def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
             weights = _weights(model, sample["image"], protocol, sample["name"])
             image, _ = dataset.read(index)
             padded = tuple(sample["image"].shape[-2:])
-            picture = attention_panel(image, weights.numpy(), padded=padded)
+            picture = attention_panel(displayed(image), weights.numpy(), padded=padded)
             _save(Image.fromarray(picture), output / f"pictures/{sample['name']}.png")
             done.append(sample["name"])
             if len(rows) < _SHEET_ROWS:

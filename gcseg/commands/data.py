@@ -175,21 +175,24 @@ def _as_seen(cfg: DictConfig, samples: TrainingSamples, counter: int, index: int
     """Make a sample as the network gets it, with its normalisation undone."""
     import torch
 
+    from gcseg.data.images import displayed
     from gcseg.data.samples import collate
     from gcseg.report.data.browse_page import BrowseSample
 
     batch = collate([samples[counter, index]])
     if samples.pipeline.device is not None:
         batch = samples.pipeline.device(batch)
-    mean, std = (torch.tensor(cfg.normalize[key]).view(3, 1, 1) for key in ("mean", "std"))
-    image = ((batch["image"][0] * std + mean) * 255).round().clamp(0, 255).byte()
+    mean, std = (torch.tensor(cfg.normalize[key]).view(-1, 1, 1) for key in ("mean", "std"))
+    image = batch["image"][0] * std + mean
+    if samples.dataset.pictures.scale is None:
+        image = (image * 255).round().clamp(0, 255).byte()
     original_image, original_label = samples.dataset.read(index)
     return BrowseSample(
         name=samples.dataset.pairs[index].name,
         counter=counter,
-        image=image.permute(1, 2, 0).numpy(),
+        image=displayed(image.permute(1, 2, 0).numpy()),
         label=batch["label"][0].numpy(),
-        original_image=original_image,
+        original_image=displayed(original_image),
         original_label=original_label,
     )
 

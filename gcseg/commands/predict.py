@@ -84,7 +84,8 @@ def _pictures(
     space = predicted_classes(content, cfg.dataset.name)
     images = Path(cfg.images)
     written = written_folders(images, output, PARTS)
-    return images_as_dataset(images, space, written=written, faults=faults, say=say)
+    dataset = images_as_dataset(images, space, written=written, faults=faults, say=say)
+    return dataset.in_form(build_data.picture_format(cfg))
 
 
 def _mask_values(

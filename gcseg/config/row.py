@@ -69,6 +69,8 @@ class Row:
         """Return whether the setting may have this value."""
         if any(value is other or (type(value) is str and value == other) for other in self.also):
             return True
+        if isinstance(value, float) and math.isnan(value) and "nan" in self.also:
+            return True  # Hydra reads nan as a number
         if isinstance(value, list):
             fewest, most = self.count
             return (

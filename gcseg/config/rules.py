@@ -72,6 +72,33 @@ def _rectangles_are_whole(settings: Settings, _: str) -> None:
             )
 
 
+def _scale_has_a_span(settings: Settings, _: str) -> None:
+    scale = value_of(settings, "dataset.scale")
+    if scale is None:
+        return
+    least, most = scale if isinstance(scale, list) else (0, scale)
+    if least >= most:
+        raise ConfigError(
+            f"dataset.scale={_given_list(scale)}",
+            "give the raw value that counts as 1, above 0, or those that count as 0 and 1, the "
+            "smaller first",
+        )
+
+
+def _channels_are_normalised(settings: Settings, command: str) -> None:
+    """Except where data is looked at, which is what tells the values."""
+    channels = value_of(settings, "dataset.channels") or 3
+    for name in ("mean", "std"):
+        values = value_of(settings, f"normalize.{name}")
+        if command in ("data", "report") or len(values) == channels:
+            continue
+        raise ConfigError(
+            f"normalize.{name}={_given_list(values)} has {len(values)} of {channels} channels",
+            "give one number for each channel of the pictures (dataset.channels), as "
+            "python -m gcseg.data stats prints them",
+        )
+
+
 def _windows_overlap(settings: Settings, _: str) -> None:
     window = value_of(settings, "inference.window") or {}
     for side in ("height", "width"):
@@ -111,6 +138,10 @@ def _given(value: object) -> str:
     return "null" if value is None else str(value)
 
 
+def _given_list(value: object) -> str:
+    return str(value).replace(" ", "")
+
+
 RULES: tuple[Callable[[Settings, str], None], ...] = (
     _seeds_are_expanded,
     _warmup_ends,
@@ -118,6 +149,8 @@ RULES: tuple[Callable[[Settings, str], None], ...] = (
     _some_class_counts,
     _scales_are_in_order,
     _rectangles_are_whole,
+    _scale_has_a_span,
+    _channels_are_normalised,
     _windows_overlap,
     _batch_norm_has_values,
     _weights_are_named,

@@ -34,7 +34,7 @@ DATA_TOOLS = "Tools for data"
 DASHBOARD = "Weights & Biases dashboard"
 
 _SCALES: Any = {"least": 0.1, "most": 8, "listed": "must", "count": (1, 20)}
-_MEAN: Any = {"least": 0, "most": 1, "listed": "must", "count": (3, 3)}
+_MEAN: Any = {"least": 0, "most": 1, "listed": "must", "count": (1, 16)}
 _STD: Any = {**_MEAN, "open": "least"}
 _STEPS: Any = {"most": 10**9, "unit": "optimizer steps"}
 _PIXELS: Any = {"most": 8192, "unit": "pixels"}
@@ -103,6 +103,8 @@ TABLE: tuple[Row, ...] = (
         Row("dataset.reader.classes", "path", "folder: class list, relative to dataset.root"),
         Row("dataset.reader.images", "pattern", "folder: where the images are, or a list "
             "of them"),
+        Row("dataset.reader.bands", "text", "folder: files of the bands of an image, as "
+            "B02/{split}/{name}.tif", listed="must", count=(1, 16), also=(None,)),
         Row("dataset.reader.labels", "pattern", "folder: where the masks are"),
         Row("dataset.reader.label_ending", "ending", "folder: end of a mask's name after the name "
             "of its image, as _mask"),
@@ -127,6 +129,11 @@ TABLE: tuple[Row, ...] = (
         Row("dataset.reader.seed", "whole number", "scenes: random seed of the drawing", 0,
             LARGEST_SEED),
         Row("dataset.reader.draw", "switch", "scenes: whether missing images are drawn"),
+        Row("dataset.channels", "whole number", "channels of an image", 1, 16, "channels"),
+        Row("dataset.scale", "number", "raw value that counts as 1, or those that count as 0 and "
+            "1; null: images of 8 bits", listed="may", count=(2, 2), also=(None,)),
+        Row("dataset.nodata", "number", "raw value of pixels without data, which are ignored like "
+            "NaN; nan: NaN alone; null: NaN is an error", also=(None, "nan")),
         Row("dataset.splits", "settings", "splits by their use", needed=True),
         Row("dataset.splits.train", "text", "split to train on", needed=True),
         Row("dataset.splits.val", "text", "split to validate and score on", needed=True),

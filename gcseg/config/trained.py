@@ -322,7 +322,10 @@ def described_config(checkpoint: Path) -> Mapping[str, Any]:
         description = describe(content.tensors, content.extra)
     except WeightsError as error:
         raise WeightsError(f"{checkpoint}: {error.cause}", error.remedy) from error
-    return _complete(network_settings(description), protocol=description.protocol)
+    settings = network_settings(description)
+    # In a configuration, the channels of the pictures are the dataset's.
+    backbone = {key: one for key, one in settings["backbone"].items() if key != "in_channels"}
+    return _complete({**settings, "backbone": backbone}, protocol=description.protocol)
 
 
 def _complete(config: Mapping[str, Any], protocol: str = "paddleseg") -> Mapping[str, Any]:

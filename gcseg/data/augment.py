@@ -14,6 +14,7 @@ import numpy.typing as npt
 from gcseg.data.colors import Distortion
 from gcseg.data.crop import KeepsViews, RandomScaledCrop
 from gcseg.data.device import DeviceAugmentation
+from gcseg.data.images import RGB, Picture, PictureFormat
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.reading import UInt8Array
 from gcseg.errors import ConfigError
@@ -27,9 +28,9 @@ class TrainingPipeline:
     """The parts of the training augmentation.
 
     Args:
-        crop: Maps `image`, H x W x 3 uint8, and `mask`, H x W uint8, to a scaled window of them,
+        crop: Maps `image`, H x W x C, and `mask`, H x W uint8, to a scaled window of them,
             smaller than the crop where the scaled image is. Takes `focus` like `RandomScaledCrop`.
-        finish: Maps such a window to a height x width x 3 float32 image and a height x width mask;
+        finish: Maps such a window to a height x width x C float32 image and a height x width mask;
             with a device, only the user-defined transforms.
         device: Augmentation that is left to a device; None for nothing.
     """
@@ -40,25 +41,31 @@ class TrainingPipeline:
 
 
 def check_window(
-    image: npt.NDArray[Any], height: int, width: int, name: str = "augment.extra"
+    image: npt.NDArray[Any],
+    height: int,
+    width: int,
+    pictures: PictureFormat = RGB,
+    name: str = "augment.extra",
 ) -> None:
     """Check the output of user-defined transforms of a crop.
 
     Args:
-        image: Transformed crop, h x w x 3.
+        image: Transformed crop, h x w x C.
         height: Largest number of rows.
         width: Largest number of columns.
+        pictures: Form that the image should have.
         name: Setting of the transforms, for messages.
 
     Raises:
-        ConfigError: The image is larger, or no longer of bytes in three channels.
+        ConfigError: The image is larger, or no longer of that form.
     """
-    three = image.ndim == 3 and image.shape[2] == 3
-    if image.dtype != np.uint8 or image.shape[0] > height or image.shape[1] > width or not three:
-        others = "" if three else " without three channels"
+    channels, dtype = pictures.channels, pictures.dtype
+    right = image.ndim == 3 and image.shape[2] == channels
+    if image.dtype != dtype or image.shape[0] > height or image.shape[1] > width or not right:
+        others = "" if right else f" without {'three' if channels == 3 else channels} channels"
         raise ConfigError(
             f"{name} makes {image.dtype} pictures of {image.shape[0]}x{image.shape[1]}{others}",
-            f"leave them uint8, and at most {height}x{width} (height x width) as the crop is",
+            f"leave them {dtype}, and at most {height}x{width} (height x width) as the crop is",
         )
 
 
@@ -66,7 +73,7 @@ class NormalizePadFlip(KeepsViews):
     """Normalise, pad at the bottom and right to a size, and mirror at random.
 
     The same as A.Normalize, A.PadIfNeeded and A.HorizontalFlip in a third of their time. The image
-    is laid out in memory as 3 x height x width, as networks take it.
+    is laid out in memory as C x height x width, as networks take it.
 
     Args:
         height: Height of the result, in pixels.
@@ -76,6 +83,7 @@ class NormalizePadFlip(KeepsViews):
         fill: Padding per channel after normalisation.
         flip: Probability of mirroring.
         pad_before_flip: Whether padding is mirrored with the image, to its left.
+        pictures: Form of the images.
     """
 
     _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
@@ -89,8 +97,10 @@ class NormalizePadFlip(KeepsViews):
         fill: Sequence[float],
         flip: float,
         pad_before_flip: bool,
+        pictures: PictureFormat = RGB,
     ) -> None:
         super().__init__(p=1.0)
+        self.pictures = pictures
         self.height = height
         self.width = width
         self.mean = mean
@@ -103,14 +113,15 @@ class NormalizePadFlip(KeepsViews):
         """Draw whether to mirror."""
         return {"mirrored": self.py_random.random() < self.flip}
 
-    def apply(self, img: UInt8Array, *, mirrored: bool, **_: Any) -> npt.NDArray[np.float32]:
-        """Finish an image, h x w x 3.
+    def apply(self, img: Picture, *, mirrored: bool, **_: Any) -> npt.NDArray[np.float32]:
+        """Finish an image, h x w x C.
 
         Raises:
-            ConfigError: The image is larger than the result, or not of bytes.
+            ConfigError: The image is larger than the result, or not of the form.
         """
-        check_window(img, self.height, self.width)
-        planes: npt.NDArray[np.float32] = np.empty((3, self.height, self.width), np.float32)
+        check_window(img, self.height, self.width, self.pictures)
+        full, size = self.pictures.full, (self.height, self.width)
+        planes: npt.NDArray[np.float32] = np.empty((img.shape[2], *size), np.float32)
         columns = self._columns(img, mirrored)
         for index, channel in enumerate(cv2.split(img)):
             plane = planes[index]
@@ -119,8 +130,8 @@ class NormalizePadFlip(KeepsViews):
             plane[:, columns.stop :] = self.fill[index]
             inside = plane[: img.shape[0], columns]
             inside[...] = cv2.flip(channel, 1) if mirrored else channel
-            inside -= 255 * self.mean[index]
-            inside *= 1 / (255 * self.std[index])
+            inside -= full * self.mean[index]
+            inside *= 1 / (full * self.std[index])
         return np.moveaxis(planes, 0, -1)
 
     def apply_to_mask(self, mask: UInt8Array, *, mirrored: bool, **_: Any) -> UInt8Array:
@@ -134,7 +145,7 @@ class NormalizePadFlip(KeepsViews):
         padded[: mask.shape[0], self._columns(mask, mirrored)] = mask
         return padded
 
-    def _columns(self, array: UInt8Array, mirrored: bool) -> slice:
+    def _columns(self, array: Picture, mirrored: bool) -> slice:
         left = self.width - array.shape[1] if mirrored and self.pad_before_flip else 0
         return slice(left, left + array.shape[1])
 
@@ -153,6 +164,7 @@ def training_pipeline(
     pad_before_flip: bool = True,
     extra: Iterable[A.BasicTransform] = (),
     on_device: bool = False,
+    pictures: PictureFormat = RGB,
 ) -> TrainingPipeline:
     """Build the pipeline: scale and crop, colours, normalisation, padding, mirroring.
 
@@ -170,8 +182,9 @@ def training_pipeline(
         cat_max_ratio: Largest fraction of one class in a crop, see `RandomScaledCrop`.
         padding: grey (127.5) or mean (0 after normalisation).
         pad_before_flip: Whether padding is mirrored with the image, to its left.
-        extra: User-defined transforms, applied to the uint8 crop before the colour distortion.
+        extra: User-defined transforms, applied to the crop before the colour distortion.
         on_device: Whether all later steps are left to a device.
+        pictures: Form of the images.
 
     Raises:
         ConfigError: A setting is out of its range, or a device can't apply the colour transform.
@@ -195,10 +208,10 @@ def training_pipeline(
         fit=scale.get("fit"),
         cat_max_ratio=cat_max_ratio,
     )
-    fill = _fill(mean, std, padding)
+    fill = _fill(mean, std, padding, pictures.channels)
     if not on_device:
         colors = [] if color is None else [color]
-        ending = NormalizePadFlip(height, width, mean, std, fill, flip, pad_before_flip)
+        ending = NormalizePadFlip(height, width, mean, std, fill, flip, pad_before_flip, pictures)
         return TrainingPipeline(A.Compose([crop]), A.Compose([*extra, *colors, ending]))
     if not isinstance(color, Distortion | None):
         raise ConfigError(
@@ -206,13 +219,26 @@ def training_pipeline(
             "choose one of gcseg.data.colors, augment.color=null or augment_on=cpu",
         )
     device = DeviceAugmentation(
-        height, width, tuple(mean), tuple(std), tuple(fill), color, flip, pad_before_flip
+        height,
+        width,
+        tuple(mean),
+        tuple(std),
+        tuple(fill),
+        color,
+        flip,
+        pad_before_flip,
+        pictures,
     )
     return TrainingPipeline(A.Compose([crop]), A.Compose([*extra]), device)
 
 
 def evaluation_pipeline(
-    *, mean: Sequence[float], std: Sequence[float], pad_height: int, pad_width: int
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    pad_height: int,
+    pad_width: int,
+    pictures: PictureFormat = RGB,
 ) -> A.Compose:
     """Build the normalisation and padding for evaluation at native size.
 
@@ -221,33 +247,35 @@ def evaluation_pipeline(
         std: Standard deviation per channel of values in 0..1.
         pad_height: Images of fewer rows are padded at the bottom to this many; 0 for none.
         pad_width: Images of fewer columns are padded at the right to this many; 0 for none.
+        pictures: Form of the images.
 
     Returns:
-        A pipeline from an H x W x 3 uint8 image to a float32 one.
+        A pipeline from an H x W x C image of that form to a float32 one.
     """
     return A.Compose(
         [
-            A.Normalize(mean=tuple(mean), std=tuple(std), max_pixel_value=255.0),
+            A.Normalize(mean=tuple(mean), std=tuple(std), max_pixel_value=float(pictures.full)),
             A.PadIfNeeded(
                 min_height=max(pad_height, 1),
                 min_width=max(pad_width, 1),
                 position="top_left",
                 border_mode=cv2.BORDER_CONSTANT,
-                fill=_fill(mean, std, "grey"),
+                fill=_fill(mean, std, "grey", pictures.channels),
             ),
         ]
     )
 
 
-def _fill(mean: Sequence[float], std: Sequence[float], padding: str) -> list[float]:
+def _fill(mean: Sequence[float], std: Sequence[float], padding: str, channels: int) -> list[float]:
     """Return the colour of padding after normalisation."""
-    if not len(mean) == len(std) == 3 or min(std) <= 0:
+    if not len(mean) == len(std) == channels or min(std) <= 0:
         raise ConfigError(
             f"normalize.mean={list(mean)} and normalize.std={list(std)}",
-            "give three numbers each, those of std above 0",
+            f"give {'three' if channels == 3 else channels} numbers each, those of std above 0, as "
+            "python -m gcseg.data stats prints them",
         )
     if padding not in ("grey", "mean"):
         raise ConfigError(f"augment.padding={padding}", "use grey or mean")
     if padding == "mean":
-        return [0.0, 0.0, 0.0]
+        return [0.0] * channels
     return [(PADDING_GREY / 255 - m) / s for m, s in zip(mean, std, strict=True)]

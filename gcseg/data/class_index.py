@@ -115,7 +115,7 @@ def index_name(dataset: SegmentationDataset) -> str:
         DataError: A label is missing.
     """
     digest = hashlib.sha256(_FORMAT)
-    keys = SourceKeys()
+    keys = SourceKeys(dataset.pictures)
     for pair in dataset.pairs:
         digest.update(f"{pair.name}\0{keys.label(pair)}\n".encode())
     digest.update(str(dataset.label_space.num_classes).encode())

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gcseg.data.images import Picture
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.reading import UInt8Array, count_values
 from gcseg.data.resize import ResizeToFit, scaled_size
@@ -137,14 +138,14 @@ class RandomScaledCrop(KeepsViews):
 
     def apply(
         self,
-        img: UInt8Array,
+        img: Picture,
         *,
         scaled_height: int,
         scaled_width: int,
         top: int,
         left: int,
         **_: Any,
-    ) -> UInt8Array:
+    ) -> Picture:
         """Compute the window of an image, H x W x C."""
         height, width = img.shape[:2]
         rows, columns = min(self.height, scaled_height), min(self.width, scaled_width)
@@ -161,7 +162,7 @@ class RandomScaledCrop(KeepsViews):
             source, above, before = img, top, left
         resized = cv2.resize(source, None, fx=by_column, fy=by_row, interpolation=cv2.INTER_LINEAR)
         window = resized[above : above + rows, before : before + columns]
-        return np.ascontiguousarray(window, np.uint8).reshape(rows, columns, *img.shape[2:])
+        return np.ascontiguousarray(window, img.dtype).reshape(rows, columns, *img.shape[2:])
 
     def apply_to_mask(
         self,

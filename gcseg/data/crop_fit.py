@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from PIL import Image
-
+from gcseg.data.channels import stored_size
 from gcseg.data.datasets import SegmentationDataset
-from gcseg.data.images import ORIENTATION
 from gcseg.data.parallel import in_parallel
 from gcseg.data.resize import ResizeToFit, scaled_size
 from gcseg.errors import ConfigError
@@ -87,20 +83,10 @@ def _sides_never_reached(crop: Size, sizes: list[Size]) -> list[str]:
 
 def _sizes(train: SegmentationDataset, indices: range) -> list[Size]:
     """Return the sizes in the pictures' headers; that of the first picture if no header has one."""
-    found = in_parallel(_size, [train.pairs[index].image for index in indices])
+    channels = train.pictures.channels
+    found = in_parallel(lambda index: stored_size(train.pairs[index].image, channels), indices)
     known = [size for size in found if size is not None]
     if known:
         return known
     image, _ = train.read(0)
     return [(image.shape[0], image.shape[1])]
-
-
-def _size(path: Path) -> Size | None:
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            # For EXIF behind a PNG's pixels, Pillow would decode all of it.
-            turned = image.format == "JPEG" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-    except Exception:  # reading the picture will report the fault
-        return None
-    return (width, height) if turned else (height, width)

@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
 
+import numpy as np
+
+from gcseg.data.channels import Mask, is_array, read_picture
 from gcseg.data.faults import FileError, raise_or_collect
-from gcseg.data.label_spaces import LabelSpace
+from gcseg.data.images import RGB, Picture, PictureFormat
+from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import IMAGE_SUFFIXES, UInt8Array, read_image, read_label
 from gcseg.data.walk import files_below
 from gcseg.errors import DataError
@@ -33,25 +37,37 @@ class Pair:
         image: Path of the image file.
         label: Path of the label file; None in a split without labels.
         label_space: Meaning of the label's values.
+        bands: Paths of further files with channels of the image, in their order.
     """
 
     name: str
     image: Path
     label: Path | None
     label_space: LabelSpace
+    bands: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> list[Path]:
+        """Return the paths of all its files."""
+        label = [] if self.label is None else [self.label]
+        return [self.image, *self.bands, *label]
 
 
-Sample = tuple[UInt8Array, "UInt8Array | None"]
-"""An image, H x W x 3 uint8 RGB, and its label, H x W uint8, or None."""
+Sample = tuple[Picture, "UInt8Array | None"]
+"""An image, H x W x C as its dataset's `pictures` says, and its label, H x W uint8, or None."""
 
 
-def read_pair(pair: Pair) -> Sample:
-    """Read an image and its label from their files.
+def read_pair(pair: Pair, pictures: PictureFormat = RGB) -> Sample:
+    """Read an image and its label, in which pixels without data are ignored, from their files.
+
+    Args:
+        pair: The files.
+        pictures: Form of the image.
 
     Raises:
         DataError: See `SegmentationDataset.read`.
     """
-    image = read_image(pair.image)
+    image, missing = read_files(pair, pictures)
     if pair.label is None:
         return image, None
     label = read_label(pair.label, pair.label_space)
@@ -63,7 +79,20 @@ def read_pair(pair: Pair) -> Sample:
             kind="size mismatch",
             files=[pair.image, pair.label],
         )
+    if missing is not None:
+        label = np.where(missing, np.uint8(IGNORE_INDEX), label)
     return image, label
+
+
+def read_files(pair: Pair, pictures: PictureFormat) -> tuple[Picture, Mask | None]:
+    """Read the image of a pair, see `gcseg.data.channels.read_picture`.
+
+    Raises:
+        FileError: It can't be read.
+    """
+    if pictures.is_usual and not pair.bands and not is_array(pair.image):
+        return read_image(pair.image), None
+    return read_picture((pair.image, *pair.bands), pictures)
 
 
 class SegmentationDataset:
@@ -73,8 +102,9 @@ class SegmentationDataset:
         pairs: The samples, in a fixed order.
         label_space: Names and colours of the classes.
         description: Location of the split, for messages.
-        read: Function that reads a sample.
+        read: Function that reads a sample; None to read its files.
         labels_description: Location of the labels, for messages; `description` if None.
+        pictures: Form of the images.
 
     Raises:
         DataError: There are no pairs.
@@ -85,8 +115,9 @@ class SegmentationDataset:
         pairs: Sequence[Pair],
         label_space: LabelSpace,
         description: str,
-        read: Callable[[Pair], Sample] = read_pair,
+        read: Callable[[Pair], Sample] | None = None,
         labels_description: str | None = None,
+        pictures: PictureFormat = RGB,
     ) -> None:
         if not pairs:
             raise DataError(
@@ -96,6 +127,7 @@ class SegmentationDataset:
         self.label_space = label_space
         self.description = description
         self.labels_description = labels_description or description
+        self.pictures = pictures
         self._read = read
 
     def __len__(self) -> int:
@@ -115,7 +147,12 @@ class SegmentationDataset:
         """
         pairs = [self.pairs[index] for index in indices]
         return SegmentationDataset(
-            pairs, self.label_space, description, self._read, self.labels_description
+            pairs,
+            self.label_space,
+            description,
+            self._read,
+            self.labels_description,
+            self.pictures,
         )
 
     @property
@@ -140,14 +177,23 @@ class SegmentationDataset:
         """Read one sample.
 
         Returns:
-            The image, H x W x 3 uint8 RGB, and the label, H x W uint8 class indices with 255
-            ignored, or None in a split without labels.
+            The image, H x W x C as `pictures` says, by default of uint8 RGB, and the label, H x W
+            uint8 class indices with 255 ignored, or None in a split without labels.
 
         Raises:
-            DataError: A file is unreadable, the two sizes differ, or the label holds a value
-                outside the label space.
+            DataError: A file is unreadable, the two sizes differ, the image is of another form than
+                `pictures`, or the label holds a value outside the label space.
         """
-        return self._read(self.pairs[index])
+        pair, form = self.pairs[index], self.pictures
+        image, label = read_pair(pair, form) if self._read is None else self._read(pair)
+        if image.shape[2] != form.channels or image.dtype != form.dtype:
+            raise DataError(
+                f"the reader of {self.description} gives {image.shape[2]} channels of "
+                f"{image.dtype} for {pair.name}, where {form} are {form.channels} of {form.dtype}",
+                "set dataset.channels to what it gives, and dataset.scale where it gives floats of "
+                "0 to 1",
+            )
+        return image, label
 
     def read_label(self, index: int) -> UInt8Array | None:
         """Read the label alone, without the image file where the two are separate files.
@@ -156,17 +202,35 @@ class SegmentationDataset:
             DataError: See `read`, except faults of the image.
         """
         pair = self.pairs[index]
-        if self._read is not read_pair:
-            return self._read(pair)[1]
+        if self._read is not None or self.pictures.nodata is not None:
+            return self.read(index)[1]
         return None if pair.label is None else read_label(pair.label, pair.label_space)
 
     def reading_with(self, read: Callable[[Pair], Sample]) -> SegmentationDataset:
         """Return the same samples with another way to read them, such as from a cache."""
         return self._with(self.pairs, read)
 
-    def _with(self, pairs: Sequence[Pair], read: Callable[[Pair], Sample]) -> SegmentationDataset:
+    def in_form(self, pictures: PictureFormat) -> SegmentationDataset:
+        """Return the same samples with images of another form."""
         return SegmentationDataset(
-            pairs, self.label_space, self.description, read, self.labels_description
+            self.pairs,
+            self.label_space,
+            self.description,
+            self._read,
+            self.labels_description,
+            pictures,
+        )
+
+    def _with(
+        self, pairs: Sequence[Pair], read: Callable[[Pair], Sample] | None
+    ) -> SegmentationDataset:
+        return SegmentationDataset(
+            pairs,
+            self.label_space,
+            self.description,
+            read,
+            self.labels_description,
+            self.pictures,
         )
 
     def checksum(self) -> str:
@@ -179,11 +243,10 @@ class SegmentationDataset:
 
 
 def _checksum_line(pair: Pair) -> str:
-    files = [path for path in (pair.image, pair.label) if path is not None]
-    return " ".join([pair.name, *map(sha256_of, files)]) + "\n"
+    return " ".join([pair.name, *map(sha256_of, pair.files)]) + "\n"
 
 
-def _size(array: UInt8Array) -> str:
+def _size(array: Picture) -> str:
     return f"{array.shape[0]}x{array.shape[1]}"
 
 
@@ -208,7 +271,7 @@ def files_by_stem(
     if not folder.is_dir():
         raise DataError(f"folder {folder} does not exist", "check dataset.root and its layout")
     found: dict[str, Path] = {}
-    for relative in _files_below(folder):
+    for relative in files_below_or_fault(folder):
         path = folder / relative
         if path.suffix.lower() not in suffixes or not path.stem.endswith(ending):
             continue
@@ -230,7 +293,7 @@ def files_by_stem(
     return found
 
 
-def _files_below(folder: Path) -> list[Path]:
+def files_below_or_fault(folder: Path) -> list[Path]:
     """Call `files_below` and report its errors as `DataError`.
 
     Raises:
@@ -328,14 +391,16 @@ def images_as_dataset(
         return SegmentationDataset(
             [Pair(path.stem, path, None, label_space)], label_space, str(path)
         )
-    files = _files_below(path)
+    files = files_below_or_fault(path)
     outputs = set(_lying_in(written, path, files))
     if outputs:
         folders = " and ".join(map(str, written))
         say(f"left out, as outputs are written to {folders}: {kinds_of(outputs)}")
     files = [file for file in files if file not in outputs]
     pictures = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
-    others = [file for file in files if file.suffix.lower() not in IMAGE_SUFFIXES]
+    pictures = pictures or [file for file in files if is_array(file)]
+    taken = set(pictures)
+    others = [file for file in files if file not in taken]
     others = [file for file in others if file.name not in _OF_FILE_BROWSERS]
     if others:
         say(f"left out, as they are not read as pictures: {kinds_of(others)}")

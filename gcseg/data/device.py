@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gcseg.data.colors import GREY, Changes, Distortion
+from gcseg.data.images import RGB, PictureFormat
 from gcseg.data.label_spaces import IGNORE_INDEX
 
 
@@ -32,6 +33,7 @@ class DeviceAugmentation:
         color: Distortion of the colours; None for none.
         flip: Probability of mirroring.
         pad_before_flip: Whether padding is mirrored with the image, to its left.
+        pictures: Form of the images.
     """
 
     height: int
@@ -42,6 +44,7 @@ class DeviceAugmentation:
     color: Distortion | None
     flip: float
     pad_before_flip: bool
+    pictures: PictureFormat = RGB
 
     def draw(self, random: random.Random) -> dict[str, Any]:
         """Draw the changes of a picture, in the order of the CPU's pipeline.
@@ -57,18 +60,20 @@ class DeviceAugmentation:
         """Finish a batch.
 
         Args:
-            batch: `image`, N x height x width x 3 uint8, and `label`, N x height x width uint8,
+            batch: `image`, N x height x width x C, and `label`, N x height x width uint8,
                 padded at the bottom and right with any values; `height` and `width`, N each, of the
                 parts that are not padding, as numbers or CPU tensors, read without waiting
                 for a GPU; `augmentation`, N results of `draw`.
 
         Returns:
-            `image`, N x 3 x height x width float32; `label`, N x height x width uint8, 255 where
+            `image`, N x C x height x width float32; `label`, N x height x width uint8, 255 where
             padded; and the other entries of the batch, without sizes and draws.
         """
         sources, source_labels = batch["image"], batch["label"]
         images = torch.empty(
-            (len(sources), 3, *sources.shape[1:3]), dtype=torch.float32, device=sources.device
+            (len(sources), sources.shape[3], *sources.shape[1:3]),
+            dtype=torch.float32,
+            device=sources.device,
         )
         labels = torch.full_like(source_labels, IGNORE_INDEX)
         finished = {**batch, "image": images, "label": labels}
@@ -95,7 +100,7 @@ class DeviceAugmentation:
         changes: Changes,
         mirrored: bool,
     ) -> None:
-        """Finish a picture without padding, h x w x 3, as a whole image, 3 x height x width."""
+        """Finish a picture without padding, h x w x C, as a whole image, C x height x width."""
         height, width = source_label.shape
         left = label.shape[1] - width if mirrored and self.pad_before_flip else 0
         if mirrored:
@@ -105,8 +110,9 @@ class DeviceAugmentation:
         picture.copy_(source.permute(2, 0, 1))
         for kind, amount in changes:
             CHANGES[kind](picture, amount)
+        full = self.pictures.full
         for channel, mean, std in zip(picture, self.mean, self.std, strict=True):
-            channel.sub_(255 * mean).mul_(1 / (255 * std))
+            channel.sub_(full * mean).mul_(1 / (full * std))
         for channel, fill in zip(image, self.fill, strict=True):
             channel[height:] = fill
             channel[:height, :left] = fill

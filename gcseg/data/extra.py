@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gcseg.data.augment import check_window
+from gcseg.data.images import RGB, PictureFormat
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.reading import UInt8Array, count_values
 from gcseg.errors import ConfigError, GcsegError, is_out_of_memory
@@ -45,7 +46,7 @@ class Extra(A.BaseCompose):  # type: ignore[misc]  # albumentations is untyped
         self.fills = {IGNORE_INDEX, *fills}
 
     def __call__(self, *_: Any, force_apply: bool = False, **data: Any) -> dict[str, Any]:
-        """Transform `image`, H x W x 3, and `mask`, H x W, both uint8.
+        """Transform `image`, H x W x C, and `mask`, H x W uint8.
 
         Raises:
             ConfigError: The transform fails, or adds classes that are not in the mask.
@@ -69,12 +70,13 @@ class Extra(A.BaseCompose):  # type: ignore[misc]  # albumentations is untyped
             self._check(mask, found["mask"])
         return found
 
-    def tried(self, height: int, width: int) -> Extra:
+    def tried(self, height: int, width: int, pictures: PictureFormat = RGB) -> Extra:
         """Return this transform if it works on a crop.
 
         Args:
             height: Height of the crop, in pixels.
             width: Width of the crop, in pixels.
+            pictures: Form of the images.
 
         Raises:
             ConfigError: It does not work on a crop.
@@ -83,12 +85,14 @@ class Extra(A.BaseCompose):  # type: ignore[misc]  # albumentations is untyped
         for seed in range(_TRIES):
             generator = np.random.default_rng(seed)
             self.set_random_state(generator, random.Random(seed))
-            image = generator.integers(0, 256, (height, width, 3), np.uint8)
+            image = generator.integers(0, 256, (height, width, pictures.channels), np.uint8)
+            if pictures.scale is not None:
+                image = (image / 255).astype(np.float32)
             label = np.full((height, width), only, np.uint8)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 found = self(force_apply=True, image=image, mask=label)
-            check_window(found["image"], height, width, f"augment.extra.{self.name}")
+            check_window(found["image"], height, width, pictures, f"augment.extra.{self.name}")
             if (sizes := (found["image"].shape[:2], found["mask"].shape))[0] != sizes[1]:
                 raise ConfigError(
                     f"augment.extra.{self.name} makes a picture of {sizes[0]} with a mask of "

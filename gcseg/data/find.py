@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
 
+from gcseg.data.channels import ARRAY_SUFFIX
 from gcseg.data.datasets import files_by_stem, is_text, kinds_of, not_text, unique_names
 from gcseg.data.faults import FileError, raise_or_collect
 from gcseg.data.layouts import LIST_SUFFIXES, Layout
@@ -37,7 +38,12 @@ class Found:
 
 
 def find_files(
-    root: Path, layout: Layout, *, outside: bool = False, faults: list[DataError] | None = None
+    root: Path,
+    layout: Layout,
+    *,
+    outside: bool = False,
+    bands: Mapping[str, Sequence[Path]] | None = None,
+    faults: list[DataError] | None = None,
 ) -> Found:
     """Find the pictures and masks of a split.
 
@@ -45,6 +51,7 @@ def find_files(
         root: Folder of the dataset.
         layout: Layout of the split, with its name filled in.
         outside: Whether lists may name files outside the root.
+        bands: Files of the pictures by name, where each has several; None where each has one.
         faults: Collects faults of single files, see `gcseg.data.faults.raise_or_collect`.
 
     Raises:
@@ -53,7 +60,7 @@ def find_files(
     """
     _check(layout)
     images_at, labels_at = str(root / layout.images), str(root / layout.labels)
-    if layout.is_listed:
+    if bands is None and layout.is_listed:
         lines = read_list(root / layout.images, root, outside=outside, faults=faults)
         names = _names([line.image for line in lines], root)
         images = dict(zip(names, (line.image for line in lines), strict=True))
@@ -62,7 +69,10 @@ def find_files(
             return Found(images, labels, images_at, images_at)
         labels_found = _labels_of(root, layout, images, faults, listed=True)
     else:
-        images = _files(root, layout.images, IMAGE_SUFFIXES, "", faults)
+        if bands is None:
+            images = _pictures(root, layout.images, faults)
+        else:
+            images, images_at = {name: files[0] for name, files in bands.items()}, str(root)
         if not images and has_wildcard(layout.images):
             raise DataError(
                 f"no pictures match {images_at}", "check dataset.root and dataset.reader.images"
@@ -78,6 +88,12 @@ def find_files(
     if labels_found is None:
         return Found(images, None, images_at, labels_at)
     return Found(images, labels_found, images_at, labels_at)
+
+
+def _pictures(root: Path, place: str, faults: list[DataError] | None) -> dict[str, Path]:
+    """Return the pictures of a folder or a pattern; NumPy's arrays if there are no others."""
+    found = _files(root, place, IMAGE_SUFFIXES, "", faults)
+    return found or _files(root, place, (ARRAY_SUFFIX,), "", faults)
 
 
 def _check(layout: Layout) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from gcseg.data.band_files import find_bands, with_bands
 from gcseg.data.class_list import ClassList, read_class_list
 from gcseg.data.color_masks import UnknownColors
 from gcseg.data.datasets import Pair, SegmentationDataset, pair_by_name
@@ -32,6 +34,7 @@ def folder(
     outside: bool = False,
     masks: Masks = "auto",
     unknown_colors: UnknownColors = "error",
+    bands: Sequence[str] | None = None,
     faults: list[DataError] | None = None,
 ) -> SegmentationDataset:
     """Read a split of pictures and masks, paired by name or by a list.
@@ -53,6 +56,8 @@ def folder(
         masks: What masks hold: class values, or colours of the class list; `auto`: colours where
             the first mask has three channels and the class list has colours.
         unknown_colors: What becomes of colours that no class has.
+        bands: Patterns of the files that are the bands of a picture, in `images`' place; see
+            `gcseg.data.band_files.find_bands`.
         faults: Collects files without a partner, see `gcseg.data.faults.raise_or_collect`.
 
     Raises:
@@ -83,14 +88,17 @@ def folder(
     if unknown_colors == "error":
         kinds = ("error", "nearest", "ignored")
         unknown_colors = _choice(listed, "unknown_colors", kinds, unknown_colors)  # type: ignore[assignment]
-    if layout == DEFAULT:
+    several = find_bands(root, split, bands, faults) if bands else None
+    if layout == DEFAULT and several is None:
         layout = _usual_or_found(root, split)
-    found = find_files(root, layout.of_split(split), outside=outside, faults=faults)
+    found = find_files(root, layout.of_split(split), outside=outside, bands=several, faults=faults)
     space = _with_colors(listed, found, masks, unknown_colors)
     if found.labels is None:
         pairs = [Pair(name, path, None, space) for name, path in found.images.items()]
     else:
         pairs = pair_by_name(found.images, found.labels, space, faults)
+    if several is not None:
+        pairs = with_bands(pairs, several)
     return SegmentationDataset(pairs, space, found.images_at, labels_description=found.labels_at)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gcseg.data.class_index import ClassIndex
+from gcseg.data.images import Picture
 from gcseg.data.reading import UInt8Array
 
 
@@ -100,20 +101,20 @@ class RareClasses:
 
 def paste(
     class_index: int,
-    donor_image: UInt8Array,
+    donor_image: Picture,
     donor_label: UInt8Array,
-    image: UInt8Array,
+    image: Picture,
     label: UInt8Array,
-) -> tuple[UInt8Array, UInt8Array]:
+) -> tuple[Picture, UInt8Array]:
     """Put the pixels of one class of a window into another, in the same places.
 
     Source: Ghiasi et al., "Simple Copy-Paste", CVPR 2021, with a class instead of objects.
 
     Args:
         class_index: Index of the class.
-        donor_image: Window that pixels are taken from, h x w x 3.
+        donor_image: Window that pixels are taken from, h x w x C.
         donor_label: Label of that window, h x w.
-        image: Window that receives them, H x W x 3; unchanged outside the smaller of the two.
+        image: Window that receives them, H x W x C; unchanged outside the smaller of the two.
         label: Label of that window, H x W.
 
     Returns:

@@ -63,7 +63,7 @@ def read_image(path: Path) -> UInt8Array:
         FileError: The file is missing, unreadable, cut off, damaged, or holds no picture of 8 or
             16 unsigned bits.
     """
-    head = _head(path, "image")
+    head = head_of(path, "image")
     try:
         image = _decoded(path, head)
     except DamagedError as error:
@@ -84,7 +84,7 @@ def read_image(path: Path) -> UInt8Array:
     return image
 
 
-def _head(path: Path, what: str) -> bytes:
+def head_of(path: Path, what: str) -> bytes:
     """Read the first bytes of a file.
 
     Raises:
@@ -149,10 +149,10 @@ def _decoded_by_opencv(path: Path) -> UInt8Array | None:
         raise UnsuitableError(
             "is too large for OpenCV", "cut it into parts of less than 2^30 pixels"
         ) from None
-    return None if image is None or _is_cut_off(path) else np.asarray(image, np.uint8)
+    return None if image is None or is_cut_off(path) else np.asarray(image, np.uint8)
 
 
-def _is_cut_off(path: Path) -> bool:
+def is_cut_off(path: Path) -> bool:
     """Return whether a PNG lacks its end, which OpenCV or Pillow may fill in silently."""
     with path.open("rb") as file:
         return file.read(len(_PNG_START)) == _PNG_START and not _png_ends(file)
@@ -185,11 +185,11 @@ def read_label(path: Path, space: LabelSpace) -> UInt8Array:
         FileError: The file is missing, unreadable, cut off, no such mask, or holds a value or a
             colour that the label space does not know.
     """
-    head = _head(path, "label")
+    head = head_of(path, "label")
     read = read_indices if space.key is None else read_colors
     try:
         raw = read(path, tiff=head.startswith(TIFF_STARTS))
-        if _is_cut_off(path):
+        if is_cut_off(path):
             raise DamagedError("its end is missing")
     except DamagedError as error:
         raise FileError(
@@ -213,7 +213,7 @@ def read_label(path: Path, space: LabelSpace) -> UInt8Array:
 def is_tiff(path: Path) -> bool:
     """Return whether a file begins as a TIFF; false if it can't be read."""
     try:
-        return _head(path, "label").startswith(TIFF_STARTS)
+        return head_of(path, "label").startswith(TIFF_STARTS)
     except FileError:
         return False
 

@@ -9,13 +9,13 @@ from typing import Any
 import albumentations as A
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from gcseg.data.augment import TrainingPipeline, check_window
 from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.images import Picture
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.rare import RareClasses, paste
 from gcseg.data.reading import UInt8Array
@@ -51,9 +51,9 @@ class TrainingSamples(Dataset[dict[str, Any]]):
         """Draw a sample.
 
         Returns:
-            `image`, 3 x height x width float32; `label`, height x width uint8; `name`. Where the
+            `image`, C x height x width float32; `label`, height x width uint8; `name`. Where the
             device finishes the augmentation, the input of `DeviceAugmentation`: `image`,
-            height x width x 3 uint8; `height` and `width` of the part that is not padding;
+            height x width x C; `height` and `width` of the part that is not padding;
             `augmentation`, the drawn values.
         """
         counter, index = key
@@ -72,7 +72,7 @@ class TrainingSamples(Dataset[dict[str, Any]]):
                 **sample,
             }
         device = self.pipeline.device
-        check_window(augmented["image"], device.height, device.width)
+        check_window(augmented["image"], device.height, device.width, device.pictures)
         height, width = augmented["mask"].shape
         full = (device.height, device.width)
         return {
@@ -86,7 +86,7 @@ class TrainingSamples(Dataset[dict[str, Any]]):
 
     def _window(
         self, counter: int, index: int, generator: np.random.Generator, draw: random.Random
-    ) -> tuple[UInt8Array, UInt8Array]:
+    ) -> tuple[Picture, UInt8Array]:
         """Make a scaled window of an image and its label, perhaps with a rare class pasted in."""
         if self.rare is None:
             return self._crop(index, generator, draw)
@@ -106,7 +106,7 @@ class TrainingSamples(Dataset[dict[str, Any]]):
         generator: np.random.Generator,
         draw: random.Random,
         focus: tuple[int, int] | None = None,
-    ) -> tuple[UInt8Array, UInt8Array]:
+    ) -> tuple[Picture, UInt8Array]:
         image, label = self.dataset.read(index)
         self.pipeline.crop.set_random_state(generator, draw)
         window = self.pipeline.crop(image=image, mask=label, focus=focus)
@@ -149,7 +149,7 @@ class EvaluationSamples(Dataset[dict[str, Any]]):
         """Read a sample.
 
         Returns:
-            `image`, 3 x h x w float32, padded; `height` and `width` of the image before padding;
+            `image`, C x h x w float32, padded; `height` and `width` of the image before padding;
             `name`; `index` in the split; and, where there are labels, `label`,
             height x width uint8.
         """
@@ -173,14 +173,14 @@ def one_thread(_worker: int) -> None:
     torch.set_num_threads(1)
 
 
-def to_tensor(image: npt.NDArray[np.float32] | UInt8Array) -> Tensor:
-    """Return an image, H x W x 3, as a tensor, 3 x H x W."""
+def to_tensor(image: Picture) -> Tensor:
+    """Return an image, H x W x C, as a tensor, C x H x W."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
-def _padded(array: UInt8Array, height: int, width: int, value: int) -> UInt8Array:
+def _padded(array: Picture, height: int, width: int, value: int) -> Picture:
     if array.shape[:2] == (height, width):
         return np.ascontiguousarray(array)
-    padded = np.full((height, width, *array.shape[2:]), value, np.uint8)
+    padded = np.full((height, width, *array.shape[2:]), value, array.dtype)
     padded[: array.shape[0], : array.shape[1]] = array
     return padded

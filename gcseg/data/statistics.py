@@ -15,9 +15,11 @@ import numpy.typing as npt
 from rich.table import Table
 
 from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.images import PictureFormat
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.parallel import Progress, in_parallel
 from gcseg.data.reading import count_values
+from gcseg.errors import DataError
 from gcseg.system.terminal import TextConsole
 from gcseg.system.text import counted
 
@@ -93,8 +95,9 @@ class Statistics:
     """Colours, image sizes and classes of a split.
 
     Args:
-        mean: Mean of the red, green and blue values, in 0..1, over all pixels of all images.
+        mean: Mean of each channel's values, in 0..1, over all pixels of all images that have data.
         std: Standard deviations of these values.
+        outside: Fraction of the values below 0 or above 1, which the dataset's scale allows.
         sizes: Number of images of each size, the most common size first.
         classes: Class frequencies of its labels; None without labels.
     """
@@ -103,6 +106,7 @@ class Statistics:
     std: tuple[float, ...]
     sizes: Mapping[Size, int]
     classes: ClassStatistics | None
+    outside: float = 0.0
 
     @property
     def images(self) -> int:
@@ -130,6 +134,7 @@ class Statistics:
             "images": self.images,
             "mean": list(self.mean),
             "std": list(self.std),
+            "outside": self.outside,
             "smallest": _as_dict(self.smallest),
             "largest": _as_dict(self.largest),
             "most_common": _as_dict(self.most_common),
@@ -156,11 +161,22 @@ class Statistics:
 
 @dataclass(frozen=True)
 class _Measured:
-    """Measurements of one image: size, sums over each channel, and pixels by label value."""
+    """Measurements of one image.
+
+    Args:
+        size: Height and width.
+        pixels: Number of its pixels with data.
+        outside: Number of values below 0 or above 1.
+        sums: Sum of the values of each channel.
+        squares: Sum of their squares.
+        labels: Number of pixels by label value.
+    """
 
     size: Size
-    sums: Sequence[int]
-    squares: Sequence[int]
+    pixels: int
+    outside: int
+    sums: Sequence[float]
+    squares: Sequence[float]
     labels: npt.NDArray[np.int64] | None
 
 
@@ -169,8 +185,8 @@ def measure(
 ) -> Statistics:
     """Read every image and label of a split once and measure them.
 
-    All sums are of integers, so that the result depends neither on the order nor on
-    `workers`.
+    All sums of bytes are of integers, and those of floats in the images' order, so that the result
+    does not depend on `workers`.
 
     Args:
         dataset: The split, with or without labels.
@@ -184,31 +200,53 @@ def measure(
     measured = in_parallel(
         partial(_measure_one, dataset), every, workers=workers, progress=progress
     )
-    return _summary(measured, dataset.label_space)
+    return _summary(measured, dataset.label_space, dataset.pictures)
 
 
 def _measure_one(dataset: SegmentationDataset, index: int) -> _Measured:
     image, label = dataset.read(index)
     height, width, _ = image.shape
+    labels = None if label is None else count_values(label)
+    if dataset.pictures.nodata is not None:  # all channels of pixels without data are 0
+        image = image[image.any(axis=2)][None]
+    channels = cv2.split(image) if image.size else []
+    if image.dtype != np.uint8:
+        values = [channel.astype(np.float64) for channel in channels]
+        return _Measured(
+            (height, width),
+            image.shape[0] * image.shape[1],
+            int(np.count_nonzero((image < 0) | (image > 1))),
+            [float(channel.sum()) for channel in values],
+            [float((channel * channel).sum()) for channel in values],
+            labels,
+        )
     # Sums of bytes and of their squares are far below 2^53: OpenCV's float64 holds them exactly.
     return _Measured(
         (height, width),
-        [round(value) for value in cv2.sumElems(image)[:3]],
-        [round(cv2.norm(channel, cv2.NORM_L2SQR)) for channel in cv2.split(image)],
-        None if label is None else count_values(label),
+        image.shape[0] * image.shape[1],
+        0,
+        [round(cv2.sumElems(channel)[0]) for channel in channels],
+        [round(cv2.norm(channel, cv2.NORM_L2SQR)) for channel in channels],
+        labels,
     )
 
 
-def _summary(measured: Iterable[_Measured], space: LabelSpace) -> Statistics:
+def _summary(
+    measured: Iterable[_Measured], space: LabelSpace, pictures: PictureFormat
+) -> Statistics:
     sizes: Counter[Size] = Counter()
-    sums, squares = [0, 0, 0], [0, 0, 0]  # Python's integers: no split overflows them
-    labelled = 0
+    sums: list[float] = [0] * pictures.channels  # Python's integers: no split overflows them
+    squares = list(sums)
+    labelled = count = outside = 0
     pixels, images_with, pixels_around = np.zeros((3, space.num_classes), np.int64)
     ignored = 0
     for one in measured:
         sizes[one.size] += 1
-        sums = [a + b for a, b in zip(sums, one.sums, strict=True)]
-        squares = [a + b for a, b in zip(squares, one.squares, strict=True)]
+        count += one.pixels
+        outside += one.outside
+        if one.pixels:
+            sums = [a + b for a, b in zip(sums, one.sums, strict=True)]
+            squares = [a + b for a, b in zip(squares, one.squares, strict=True)]
         if one.labels is not None:
             counts = one.labels[: space.num_classes]
             labelled += 1
@@ -216,8 +254,13 @@ def _summary(measured: Iterable[_Measured], space: LabelSpace) -> Statistics:
             ignored += int(one.labels[IGNORE_INDEX])
             images_with += counts > 0
             pixels_around += np.where(counts > 0, counts.sum(), 0)
-    count = sum(_area(size) * images for size, images in sizes.items())
-    variances = [count * b - a * a for a, b in zip(sums, squares, strict=True)]  # times count^2
+    if not count:
+        raise DataError(
+            "no pixel of any image has data", f"check dataset.nodata={pictures.nodata:g}"
+        )
+    variances = [  # times count^2; not below 0 by rounding
+        max(count * b - a * a, 0) for a, b in zip(sums, squares, strict=True)
+    ]
     classes = ClassStatistics(
         space,
         labelled,
@@ -227,11 +270,12 @@ def _summary(measured: Iterable[_Measured], space: LabelSpace) -> Statistics:
         tuple(pixels_around.tolist()),
     )
     return Statistics(
-        tuple(a / (255 * count) for a in sums),
-        tuple(math.sqrt(v / count**2) / 255 for v in variances),
+        tuple(a / (pictures.full * count) for a in sums),
+        tuple(math.sqrt(v / count**2) / pictures.full for v in variances),
         # Equally common sizes are sorted, so that the order of the images does not matter.
         dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))),
         classes if labelled else None,
+        outside / (count * pictures.channels),
     )
 
 
@@ -256,6 +300,11 @@ def print_statistics(statistics: Statistics, console: TextConsole) -> None:
         say(f"ignored: {_percent(statistics.classes.ignored_fraction)} % of the pixels")
     else:
         say("no labels: only the pictures were measured")
+    if statistics.outside:
+        say(
+            f"{_percent(statistics.outside)} % of the values are below 0 or above 1 by "
+            "dataset.scale, and are kept so"
+        )
     say("")
     say("to normalise by this split:")
     say(f"normalize.mean={_list(statistics.mean)} normalize.std={_list(statistics.std)}")

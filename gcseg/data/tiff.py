@@ -36,14 +36,21 @@ class Samples(NamedTuple):
         kind: Type of the samples: 1 for unsigned integers, 2 for signed ones, 3 for floats.
         channels: Samples per pixel, including those with other meanings than colour.
         extra: Number of these with another meaning, such as transparency.
-        pixels: Number of pixels of the page.
+        height: Height of the page, in pixels, as stored.
+        width: Width of the page, in pixels, as stored.
     """
 
     bits: int
     kind: int
     channels: int
     extra: int
-    pixels: int
+    height: int
+    width: int
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of the page."""
+        return self.height * self.width
 
     def __str__(self) -> str:
         """Describe the samples for messages: 32-bit floats."""
@@ -70,7 +77,8 @@ def tiff_samples(path: Path) -> Samples:
             kind=max(kind if kind in _KINDS else _UNSIGNED for kind in kinds),
             channels=int(tags.get(_CHANNELS, 1)),
             extra=len(tags.get(_EXTRA, ())),
-            pixels=int(tags[_WIDTH]) * int(tags[_HEIGHT]),
+            height=int(tags[_HEIGHT]),
+            width=int(tags[_WIDTH]),
         )
     except Exception:  # Pillow raises errors of many types
         raise DamagedError("its header can't be read") from None

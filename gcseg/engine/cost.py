@@ -46,7 +46,7 @@ def forward_flops(model: nn.Module, height: int, width: int) -> int | None:
     def count() -> int:
         counter = FlopCounterMode(display=False)
         with counter, torch.no_grad():
-            _meta_copy(model).eval()(torch.empty(1, 3, height, width, device="meta"))
+            _meta_copy(model).eval()(torch.empty(1, _channels(model), height, width, device="meta"))
         return counter.get_total_flops()
 
     return _unless_it_fails(count)
@@ -118,7 +118,7 @@ def training_memory(
     if ema:
         constant += weights + _bytes(model.buffers())
     # The loader's images, float32, and labels, uint8, in addition to the network's input.
-    constant += batch * height * width * (3 * 4 + 1)
+    constant += batch * height * width * (4 * _channels(model) + 1)
 
     def count() -> int:
         network = _meta_copy(model).train()
@@ -179,10 +179,15 @@ def _step_peak(network: nn.Module, batch: int, height: int, width: int) -> int:
     return int(alive.peak)
 
 
+def _channels(network: nn.Module) -> int:
+    """Channels of a network's images; those of RGB if it does not say."""
+    return int(getattr(network, "in_channels", 3))
+
+
 def _step(network: nn.Module, batch: int, height: int, width: int) -> None:
     """Run a forward and a backward pass on the meta device."""
     dtype = next(network.parameters()).dtype
-    images = torch.empty(batch, 3, height, width, dtype=dtype, device="meta")
+    images = torch.empty(batch, _channels(network), height, width, dtype=dtype, device="meta")
     labels = torch.empty(batch, height, width, dtype=torch.int64, device="meta")
     logits, auxiliary_logits = network(images, auxiliary=True)
     loss = cross_entropy(logits, labels)

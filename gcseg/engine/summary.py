@@ -103,6 +103,7 @@ def start_lines(
         "cost": _cost(plan, model),
         "data": f"{plan.dataset}, {counted(len(train), 'image')} to train on and {len(val)} to "
         f"validate, {train.label_space.num_classes} classes, in {plan.root}",
+        **({} if train.pictures.is_usual else {"pictures": str(train.pictures)}),
         "training": f"{counted(plan.iters, 'step')} of {_batch(plan)}, crop {plan.height} x "
         f"{plan.width}, precision {plan.precision}, {counted(plan.processes, 'device')}, "
         f"seed {plan.seed}",

@@ -83,4 +83,6 @@ def gcnet(
         if auxiliary
         else None
     )
-    return Segmentor(features, head, auxiliary_head, align_corners=align_corners)
+    return Segmentor(
+        features, head, auxiliary_head, align_corners=align_corners, in_channels=in_channels
+    )

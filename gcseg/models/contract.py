@@ -21,12 +21,13 @@ HEIGHT, WIDTH = 64, 96
 """Size of the images in pixels: unequal sides, so that exchanged ones are found."""
 
 
-def check_backbone(backbone: object) -> None:
+def check_backbone(backbone: object, in_channels: int = 3) -> None:
     """Require four stages of features with the channels that the backbone names.
 
     Args:
-        backbone: Network that maps `N x 3 x H x W` to a list of four tensors
+        backbone: Network that maps `N x in_channels x H x W` to a list of four tensors
             `N x channels[i] x h x w`.
+        in_channels: Channels of the pictures.
 
     Raises:
         ConfigError: If it does anything else.
@@ -44,8 +45,7 @@ def check_backbone(backbone: object) -> None:
         raise ConfigError(
             f"{name} has channels={channels}", f"give it the channels of its {STAGES} stages"
         )
-    shape = (getattr(backbone, "in_channels", 3), HEIGHT, WIDTH)
-    for mode, features in _outputs(name, network, shape):
+    for mode, features in _outputs(name, network, (in_channels, HEIGHT, WIDTH)):
         if not isinstance(features, list | tuple) or len(features) != STAGES:
             kind = type(features).__name__
             count = f" of {len(features)}" if isinstance(features, list | tuple) else ""

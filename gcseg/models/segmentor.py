@@ -22,6 +22,7 @@ class Segmentor(nn.Module):
         align_corners: Whether logits are upsampled with the corner pixels' centres aligned, as in
             networks trained on crops of a multiple of the stride plus one (769 pixels).
         num_classes: Required channels of the logits; None for any number.
+        in_channels: Channels of the images.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class Segmentor(nn.Module):
         *,
         align_corners: bool = False,
         num_classes: int | None = None,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.backbone = backbone
         self.head = head
         self.auxiliary_head = auxiliary_head
@@ -80,7 +83,7 @@ class Segmentor(nn.Module):
         rather than a second method, as wrappers such as DistributedDataParallel see only calls.
 
         Args:
-            x: `N x 3 x H x W` float images.
+            x: `N x in_channels x H x W` float images.
             auxiliary: Whether to return the auxiliary head's logits too.
 
         Returns:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from gcseg.data.images import Picture
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.data.reading import UInt8Array
 from gcseg.data.samples import to_tensor
@@ -87,7 +88,7 @@ class TrainedNetwork:
         self.memory_format = memory_format
         self._ladder = MemoryLadder()
 
-    def prepare(self, image: UInt8Array) -> Prepared:
+    def prepare(self, image: Picture) -> Prepared:
         """Normalise and pad an image, H x W x C; may run in any thread."""
         tensor = to_tensor(self.preprocessing(image=image)["image"])
         return Prepared(tensor, image.shape[0], image.shape[1])

@@ -25,7 +25,7 @@ class Prediction:
 
     Attributes:
         name: Name of the image: of a file, its path without suffix.
-        image: The image, H x W x C.
+        image: The image as it is shown, H x W x 3, see `gcseg.data.images.displayed`.
         mask: Class indices, H x W; `classes[mask[y, x]]` is the class of a pixel.
         confidence: Probability of the predicted class, H x W float32 in 0..1; None if it was not
             computed.

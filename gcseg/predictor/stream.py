@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from gcseg.data.images import Picture as Pixels
+from gcseg.data.images import displayed
 from gcseg.data.reading import UInt8Array
 from gcseg.errors import DataError
 from gcseg.predictor.network import Prepared, TrainedNetwork
@@ -17,12 +19,12 @@ class Picture(NamedTuple):
 
     Args:
         name: Name of the picture in messages and outputs.
-        image: The picture, H x W x C.
+        image: The picture, H x W x C, in the form that the network's preprocessing takes.
         label: True class indices, H x W, with 255 ignored; None if there are none.
     """
 
     name: str
-    image: UInt8Array
+    image: Pixels
     label: UInt8Array | None = None
 
 
@@ -90,7 +92,7 @@ def _of_batch(
     for (picture, _), labels in zip(batch, found, strict=True):
         yield Prediction(
             picture.name,
-            picture.image,
+            displayed(picture.image),
             labels.mask,
             labels.confidence,
             network.space,

@@ -100,6 +100,10 @@ def _differences(cfg: Mapping[str, Any], trained: Mapping[str, Any], split: str)
         parts += _changed(group, cfg[group], trained[group])
     if dataset["name"] == usual["name"]:
         parts += _changed("reader", dataset["reader"], usual["reader"])
+        for key, neutral in (("channels", 3), ("scale", None), ("nodata", None)):
+            value = dataset.get(key, neutral)
+            if str(value) != str(usual.get(key, neutral)):
+                parts.append(f"{key}={value}".replace(" ", ""))
     if split != usual["splits"]["val"]:
         parts.append(split)
     if dataset["name"] != usual["name"]:

@@ -42,6 +42,10 @@ YOUNGER_SETTINGS = {
     "dataset.group": Younger("0.2.0", neutral=None),
     "dataset.split_seed": Younger("0.2.0", neutral=0),
     "dataset.fraction": Younger("0.2.0", neutral=1.0),
+    "dataset.reader.bands": Younger("0.2.0", neutral=None),
+    "dataset.channels": Younger("0.2.0", neutral=3),
+    "dataset.scale": Younger("0.2.0", neutral=None),
+    "dataset.nodata": Younger("0.2.0", neutral=None),
 }
 """Settings that are left out of the fingerprint at their neutral value, so that an upgrade does not
 rename runs. Each new setting that `training_settings` takes needs an entry."""
@@ -86,6 +90,13 @@ def training_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     settings["backbone"].pop("pretrained", None)  # the weights themselves count, not their path
     dataset = settings["dataset"]
     settings["dataset"] = {key: dataset[key] for key in ("name", "reader", "crop")}
+    if "channels" in dataset:
+        settings["dataset"]["channels"] = dataset["channels"]
+    if "scale" in dataset:  # one number stands for 0 to it
+        least, most = scale if isinstance(scale := dataset["scale"], list) else (0, scale)
+        settings["dataset"]["scale"] = [float(least), float(most)]
+    if "nodata" in dataset:
+        settings["dataset"]["nodata"] = str(float(dataset["nodata"]))
     settings["dataset"]["split"] = dataset["splits"]["train"]
     settings["dataset"] |= _division(dataset)
     sampling = {key: float(value) for key, value in settings["sampling"].items() if value}

@@ -151,11 +151,15 @@ def build(description: Description) -> nn.Module:
         head(stage4, description.num_classes, **_arguments(description.head)),
         auxiliary_head,
         align_corners=description.head["align_corners"],
+        in_channels=backbone.in_channels,
     )
 
 
 def network_settings(description: Description) -> dict[str, Node]:
     """Return the network as nodes of a configuration: `backbone`, `head` and `auxiliary_head`.
+
+    Channels of the pictures are `in_channels` of the backbone, if they are not three; in a
+    configuration they belong to the dataset.
 
     Raises:
         WeightsError: If it is a backbone alone.

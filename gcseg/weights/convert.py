@@ -174,20 +174,23 @@ def _normalize(description: Description, extra: Mapping[str, Any]) -> Mapping[st
     """Return the mean and standard deviation by which the network's images are normalised.
 
     Raises:
-        WeightsError: If the file does not give three numbers of each.
+        WeightsError: If the file does not give one number of each for every channel.
     """
     trained = _config(extra).get("normalize")
     if not isinstance(trained, Mapping):
         return NORMALIZE[description.protocol]
+    channels = description.backbone.get("in_channels", 3)
     for name in ("mean", "std"):
         values = trained.get(name)
         if not (
             isinstance(values, list)
-            and len(values) == 3
+            and len(values) == channels
             and all(type(value) in (int, float) and abs(value) < 1e6 for value in values)
         ):
             raise WeightsError(
-                f"the file's record says no three numbers as normalize.{name}", REMEDY
+                f"the file's record says no {'three' if channels == 3 else channels} numbers as "
+                f"normalize.{name}",
+                REMEDY,
             )
     return trained
 
@@ -234,7 +237,8 @@ def _to_paddleseg(tensors: Tensors, description: Description, extra: Mapping[str
     """
     backbone, head = description.backbone, description.head
     _refuse_unless("PaddleSeg", "variant", backbone["variant"], "vd")
-    name = f"ResNet{backbone['depth']}_vd(output_stride={backbone['output_stride']})"
+    taken = f", in_channels={backbone['in_channels']}" if "in_channels" in backbone else ""
+    name = f"ResNet{backbone['depth']}_vd(output_stride={backbone['output_stride']}{taken})"
     keys = PADDLE_RESNET_VD
     if head is not None:
         _refuse_unless("PaddleSeg", "head", head["name"], "gc")
@@ -389,7 +393,7 @@ def _mmseg_model(
             "type": "SegDataPreProcessor",
             "mean": [round(255 * value, 3) for value in normalize["mean"]],
             "std": [round(255 * value, 3) for value in normalize["std"]],
-            "bgr_to_rgb": True,
+            "bgr_to_rgb": len(normalize["mean"]) == 3,
         },
         "backbone": backbone,
         "decode_head": decode_head,

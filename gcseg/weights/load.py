@@ -17,6 +17,7 @@ from gcseg.weights.architecture import describe, same_but_for_ones, show
 from gcseg.weights.keymaps import KEY_MAPS
 from gcseg.weights.overrides import overrides
 from gcseg.weights.reading import read_checkpoint_file
+from gcseg.weights.stem import adapted, described, takes_other_channels
 
 
 def load_weights(
@@ -30,13 +31,15 @@ def load_weights(
     Args:
         model: Network, changed in place.
         path: Path of the file.
-        strict: Whether every parameter must have a counterpart. If not, those that fit are loaded.
+        strict: Whether every parameter must have a counterpart. If not, those that fit are loaded,
+            and a first convolution of three channels is adapted to the network's, see
+            `gcseg.weights.stem`.
         other_classes: Whether the file may have another number of classes than the network, whose
             classifiers then keep their weights.
 
     Returns:
-        One line for each parameter or buffer that was skipped, on either side, and for each
-        classifier of another number of classes; empty if all fit.
+        One line for each parameter or buffer that was skipped, on either side, for each classifier
+        of another number of classes, and for an adapted first convolution; empty if all fit.
 
     Raises:
         WeightsError: If the file is missing or unreadable, or if it holds no parameter of the
@@ -66,13 +69,18 @@ def load_weights(
     )
 
 
-def load_backbone(backbone: nn.Module, path: str | Path) -> None:
+def load_backbone(backbone: nn.Module, path: str | Path) -> list[str]:
     """Load the backbone's part of a checkpoint file; heads and ImageNet classifiers are left out.
+
+    A first convolution of three channels is adapted to the backbone's, see `gcseg.weights.stem`.
 
     Args:
         backbone: Backbone, changed in place.
         path: Path of the file: a backbone of PaddleSeg, PaddleClas, mmpretrain, torchvision or
             timm, or a whole network as for `load_weights`.
+
+    Returns:
+        A line on the first convolution if it was adapted; else nothing.
 
     Raises:
         WeightsError: If the file is missing or unreadable, or on mismatches of names and shapes,
@@ -87,7 +95,15 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> None:
     renamed = _rename(file.tensors, whole.state_dict(), str(path), timms)
     own = {key: named for key, named in renamed.items() if key.startswith("backbone.")}
     settings = partial(_settings_of, file.tensors, file.extra)
-    _load(whole, own, settings, source=str(path), strict=True, other_classes=False)
+    return _load(
+        whole,
+        own,
+        settings,
+        source=str(path),
+        strict=True,
+        other_classes=False,
+        other_channels=True,
+    )
 
 
 def load_tensors(
@@ -118,7 +134,13 @@ def load_tensors(
     renamed = _rename(tensors, model.state_dict(), source)
     settings = partial(_settings_of, tensors, extra or {})
     return _load(
-        model, renamed, settings, source=source, strict=strict, other_classes=other_classes
+        model,
+        renamed,
+        settings,
+        source=source,
+        strict=strict,
+        other_classes=other_classes,
+        other_channels=not strict,
     )
 
 
@@ -138,7 +160,15 @@ def check_tensors(
     """
     renamed = _rename(tensors, model.state_dict(), source)
     settings = partial(_settings_of, tensors, extra)
-    _compared(model, renamed, settings, source=source, strict=True, other_classes=False)
+    _compared(
+        model,
+        renamed,
+        settings,
+        source=source,
+        strict=True,
+        other_classes=False,
+        other_channels=False,
+    )
 
 
 Named = Mapping[str, tuple[str, Tensor]]
@@ -153,9 +183,16 @@ def _load(
     source: str,
     strict: bool,
     other_classes: bool,
+    other_channels: bool,
 ) -> list[str]:
     fitting, skipped = _compared(
-        model, renamed, settings, source=source, strict=strict, other_classes=other_classes
+        model,
+        renamed,
+        settings,
+        source=source,
+        strict=strict,
+        other_classes=other_classes,
+        other_channels=other_channels,
     )
     model.load_state_dict(fitting, strict=False)
     return skipped
@@ -169,12 +206,14 @@ def _compared(
     source: str,
     strict: bool,
     other_classes: bool,
+    other_channels: bool,
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors of a file that fit a network, and lines on others; see `load_weights`."""
     state = model.state_dict()
     mismatches: list[str] = []
-    of_classes = 0  # mismatches in the number of classes
+    of_classes = of_channels = 0  # mismatches in the number of classes and of channels
     classifiers: dict[str, str] = {}
+    stems: list[str] = []
     fitting: dict[str, Tensor] = {}
     for key, (their_key, tensor) in renamed.items():
         name = shown(key) if key == their_key else f"{shown(their_key)} (here {shown(key)})"
@@ -182,6 +221,12 @@ def _compared(
             mismatches.append(f"{shown(their_key)} is not in the network")
         elif not same_but_for_ones(tensor.shape, state[key].shape):
             wanted = state[key].shape
+            if differs_in_channels := takes_other_channels(key, tensor.shape, wanted):
+                if other_channels:
+                    fitting[key] = adapted(tensor, wanted[1])
+                    stems.append(described(key, wanted[1]))
+                    continue
+                of_channels += differs_in_channels
             differs_in_classes = _differs_in_classes(key, tensor.shape, wanted)
             if other_classes and differs_in_classes:
                 module = key.rpartition(".")[0]
@@ -214,12 +259,14 @@ def _compared(
         remedy = "build that network"
         if of_classes == len(mismatches):
             remedy = "the number of classes differs, so take the dataset that it was trained on"
+        if of_channels == len(mismatches):
+            remedy = "set dataset.channels=3 if the pictures have them"
         raise MismatchError(
             f"{source} is for {settings() or 'another network'} and does not fit the network in "
             f"{counted(len(mismatches), 'place')}: {listed(mismatches, '; ')}",
             remedy,
         )
-    return fitting, [*classifiers.values(), *mismatches]
+    return fitting, [*stems, *classifiers.values(), *mismatches]
 
 
 def _settings_of(tensors: Mapping[str, Tensor], extra: Mapping[str, Any]) -> str:

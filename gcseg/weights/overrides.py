@@ -13,6 +13,8 @@ def overrides(description: Description) -> list[str]:
     """Return the settings of gcseg.train that build a network, without those at their default."""
     settings = [f"backbone={description.backbone['name']}"]
     settings += unusual("backbone", description.backbone)
+    if (channels := description.backbone.get("in_channels", 3)) != 3:
+        settings.append(f"dataset.channels={channels}")
     if description.head is None:
         return settings
     settings.append(f"head={description.head['name']}")

@@ -62,7 +62,7 @@ MISTAKES = {
     "rate": ("optim.lr=abc", "optim.lr=abc: give a number above 0"),
     "no scales": ("tta=msflip tta.scales=[]", "scales"),
     "zero scale": ("tta=msflip tta.scales=[0]", "scale"),
-    "mean": ("normalize.mean=3", "normalize.mean=3: give a list of 3 numbers, 0 to 1"),
+    "mean": ("normalize.mean=3", "normalize.mean=3: give a list of numbers, 0 to 1"),
     "short mean": ("normalize.mean=[0.5]", "normalize.mean"),
     "zero deviation": ("normalize.std=[0,1,1]", "normalize.std"),
     "trainer": (

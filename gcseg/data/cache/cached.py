@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from PIL import Image
 
 from gcseg.data.cache.files import (
     HEADER_BYTES,
+    LABEL,
     REMEDY,
     Entry,
     Size,
@@ -23,8 +22,10 @@ from gcseg.data.cache.files import (
     writing,
 )
 from gcseg.data.cache.memory import SharedSamples, available_memory
+from gcseg.data.channels import stored_size
 from gcseg.data.class_index import Summary, combined, index_name, save, summarize
 from gcseg.data.datasets import Pair, Sample, SegmentationDataset
+from gcseg.data.images import PictureFormat
 from gcseg.data.parallel import Progress, available_cores, in_parallel
 from gcseg.errors import ConfigError, OutputError
 from gcseg.system.text import counted
@@ -85,9 +86,10 @@ def cache_size(dataset: SegmentationDataset) -> int:
 
     A picture without a readable header counts as 0; decoding it will report the fault.
     """
-    pixels = in_parallel(_pixels, [pair.image for pair in dataset.pairs])
-    channels = [3 if pair.label is None else 4 for pair in dataset.pairs]
-    return sum(count * size for count, size in zip(pixels, channels, strict=True))
+    image = dataset.pictures.channels * dataset.pictures.dtype.itemsize
+    pixels = _pixels(dataset, range(len(dataset)))
+    bytes_ = [image if pair.label is None else image + 1 for pair in dataset.pairs]
+    return sum(count * size for count, size in zip(pixels, bytes_, strict=True))
 
 
 class _Mapped:
@@ -97,14 +99,19 @@ class _Mapped:
 
     Args:
         entries: Files and sizes by sample name.
+        pictures: Form of the images.
     """
 
-    def __init__(self, entries: dict[str, tuple[Entry, Size]]) -> None:
+    def __init__(self, entries: dict[str, tuple[Entry, Size]], pictures: PictureFormat) -> None:
         self._entries = entries
+        self._pictures = pictures
 
     def __call__(self, pair: Pair) -> Sample:
         (image, label), size = self._entries[pair.name]
-        return open_array(image, (*size, 3)), None if label is None else open_array(label, size)
+        return (
+            open_array(image, size, self._pictures),
+            None if label is None else open_array(label, size, LABEL),
+        )
 
 
 def _on_disk(
@@ -112,16 +119,20 @@ def _on_disk(
 ) -> _Mapped:
     # Absolute, so that reading does not depend on the working folder.
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  (resolve would follow links)
-    keys = SourceKeys()
+    form = dataset.pictures
+    keys = SourceKeys(form)
     entries = [keys.entry(folder, pair) for pair in dataset.pairs]
-    sizes = list(map(entry_size, entries))
+    sizes = [entry_size(entry, form) for entry in entries]
     if None in sizes:
         with building(folder, say):
-            sizes = list(map(entry_size, entries))  # another process may have decoded them
+            # Another process may have decoded them.
+            sizes = [entry_size(entry, form) for entry in entries]
             if None in sizes:
                 sizes = _build(dataset, folder, entries, sizes, progress, say)
     found = zip(dataset.pairs, entries, sizes, strict=True)
-    return _Mapped({pair.name: (files, size) for pair, files, size in found if size is not None})
+    return _Mapped(
+        {pair.name: (files, size) for pair, files, size in found if size is not None}, form
+    )
 
 
 def _build(
@@ -148,12 +159,16 @@ def _build(
         if size is None:
             image, label = dataset.read(index)
             size = (image.shape[0], image.shape[1])
-            if array_size(image_file, 3) != size:
+            if array_size(image_file, dataset.pictures) != size:
                 write_array(image_file, image)
-            if label is not None and label_file is not None and array_size(label_file, 1) != size:
+            if (
+                label is not None
+                and label_file is not None
+                and array_size(label_file, LABEL) != size
+            ):
                 write_array(label_file, label)
         elif label_file is not None:
-            label = open_array(label_file, size)
+            label = open_array(label_file, size, LABEL)
         if indexed or label is None:
             return size, None
         return size, summarize(label, dataset.label_space.num_classes, dataset.pairs[index].name)
@@ -172,12 +187,12 @@ def _check_room(
     dataset: SegmentationDataset, folder: Path, entries: list[Entry], missing: list[int], say: Say
 ) -> None:
     """Report how much will be decoded, and refuse it if the disk has no room."""
-    pixels = in_parallel(_pixels, [dataset.pairs[index].image for index in missing])
+    pixels = _pixels(dataset, missing)
     needed = damaged = 0
     for index, count in zip(missing, pixels, strict=True):
-        for path, channels in zip(entries[index], (3, 1), strict=True):
-            if path is not None and array_size(path, channels) is None:
-                needed += count * channels + HEADER_BYTES
+        for path, form in zip(entries[index], (dataset.pictures, LABEL), strict=True):
+            if path is not None and array_size(path, form) is None:
+                needed += count * max(1, form.channels) * form.dtype.itemsize + HEADER_BYTES
                 damaged += Path(path).exists()
     if damaged:
         say(f"damaged files in {folder}, to be written again: {damaged:,}")
@@ -208,14 +223,15 @@ def _in_memory(dataset: SegmentationDataset, progress: Progress | None, say: Say
     return SharedSamples(zip(dataset.pairs, samples, strict=True))
 
 
-def _pixels(path: Path) -> int:
-    """Return the number of pixels of a picture from its header; 0 if that is unreadable."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size  # swapped perhaps if a camera was turned
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return 0
-    return int(width * height)
+def _pixels(dataset: SegmentationDataset, indices: Sequence[int]) -> list[int]:
+    """Return the number of pixels of pictures from their headers; 0 if one is unreadable."""
+    channels = dataset.pictures.channels
+
+    def of(index: int) -> int:
+        height, width = stored_size(dataset.pairs[index].image, channels) or (0, 0)
+        return height * width
+
+    return list(in_parallel(of, indices))
 
 
 def _amount(count: int) -> str:

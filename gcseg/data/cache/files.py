@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import math
 import mmap
 import os
 import re
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from gcseg.data.datasets import Pair
-from gcseg.data.reading import UInt8Array
+from gcseg.data.images import RGB, Picture, PictureFormat
 from gcseg.errors import DataError, OutputError
 from gcseg.system.files import atomic_write
 
@@ -29,15 +30,19 @@ _FORMAT = b"gcseg decoded 1"
 HEADER_BYTES = 128
 # Source: numpy.lib.format, version 1.0: magic, length of the rest, a Python literal, line feed.
 _HEADER = re.compile(
-    rb"\x93NUMPY\x01\x00v\x00\{'descr': '\|u1', 'fortran_order': False, "
-    rb"'shape': \((\d+), (\d+)(, 3)?\), \} *\n"
+    rb"\x93NUMPY\x01\x00v\x00\{'descr': '(\|u1|<f4)', 'fortran_order': False, "
+    rb"'shape': \((\d+), (\d+)(?:, (\d+))?\), \} *\n"
 )
+_KINDS = {b"|u1": np.dtype(np.uint8), b"<f4": np.dtype("<f4")}
 
 Entry = tuple[str, "str | None"]
 """Paths of a pair's decoded image and label; the label is None in a split without labels."""
 
 Size = tuple[int, int]
 """Height and width."""
+
+LABEL = PictureFormat(channels=0)
+"""Form of a label as an entry, H x W of bytes."""
 
 REMEDY = "free space there, or choose another folder with dataset.cache_folder="
 
@@ -46,9 +51,14 @@ class SourceKeys:
     """Digests that name decoded files, made from a source's path, size and time of change.
 
     Values that many files share are looked up once, so use one object for all pairs of a split.
+
+    Args:
+        pictures: Form of the images.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: PictureFormat = RGB) -> None:
+        self._form = b"" if pictures.is_usual else str(pictures).encode()
+        self._ignores = pictures.nodata is not None
         self._folders: dict[str, str] = {}
         self._tables: dict[int, bytes] = {}
 
@@ -58,7 +68,8 @@ class SourceKeys:
         Raises:
             DataError: The image is missing.
         """
-        return self._key("image", pair.image, b"")
+        bands = [self._key("image", path, b"").encode() for path in pair.bands]
+        return self._key("image", pair.image, b"".join((self._form, *bands)))
 
     def label(self, pair: Pair) -> str | None:
         """Return the key of a pair's label and its label space; None without a label.
@@ -72,7 +83,10 @@ class SourceKeys:
         if id(space) not in self._tables:
             of_colors = b"" if space.key is None else repr(space.key).encode()
             self._tables[id(space)] = space.lookup.tobytes() + of_colors
-        return self._key("label", pair.label, self._tables[id(space)])
+        table = self._tables[id(space)]
+        if self._ignores:  # pixels of which the image has no data
+            table += self.image(pair).encode()
+        return self._key("label", pair.label, table)
 
     def entry(self, folder: Path, pair: Pair) -> Entry:
         """Return the paths of a pair's arrays, whether or not they exist yet.
@@ -97,18 +111,19 @@ class SourceKeys:
         return hashlib.sha256(content).hexdigest()[:32]
 
 
-def write_array(path: str, array: UInt8Array) -> None:
-    """Write an H x W or H x W x 3 array as an entry.
+def write_array(path: str, array: Picture) -> None:
+    """Write an H x W or H x W x C array of bytes or float32 as an entry.
 
     Raises:
         OutputError: The folder can't be written or the disk is full.
     """
     shape = f"({', '.join(map(str, array.shape))})"
-    literal = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    kind = "|u1" if array.dtype == np.uint8 else "<f4"
+    literal = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
     start = b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little")
     with writing(Path(path)), atomic_write(Path(path)) as file:
         file.write((start + literal).ljust(HEADER_BYTES - 1) + b"\n")
-        file.write(np.ascontiguousarray(array).data)
+        file.write(np.ascontiguousarray(array, kind).data)
 
 
 @contextmanager
@@ -122,18 +137,26 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(f"{path} can't be written ({error.strerror})", REMEDY) from error
 
 
-def array_size(path: str, channels: int) -> Size | None:
-    """Return height and width of a whole entry; None if it is missing, damaged or cut off."""
+def array_size(path: str, form: PictureFormat) -> Size | None:
+    """Return height and width of a whole entry; None if it is missing, damaged or cut off.
+
+    Args:
+        path: Path of the entry.
+        form: Form of the array: that of the images, or `LABEL`.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:
         header = _HEADER.fullmatch(os.read(descriptor, HEADER_BYTES))
-        if header is None or (header[3] is None) != (channels == 1):
+        if header is None or _KINDS[header[1]] != form.dtype:
             return None
-        height, width = int(header[1]), int(header[2])
-        whole = os.fstat(descriptor).st_size == HEADER_BYTES + height * width * channels
+        if int(header[4] or 0) != form.channels:
+            return None
+        height, width = int(header[2]), int(header[3])
+        values = height * width * max(1, form.channels)
+        whole = os.fstat(descriptor).st_size == HEADER_BYTES + values * form.dtype.itemsize
     except OSError:
         return None
     finally:
@@ -141,28 +164,35 @@ def array_size(path: str, channels: int) -> Size | None:
     return (height, width) if whole else None
 
 
-def entry_size(files: Entry) -> Size | None:
-    """Return height and width of a whole image with a whole label of the same size, else None."""
+def entry_size(files: Entry, pictures: PictureFormat = RGB) -> Size | None:
+    """Return height and width of a whole image with a whole label of the same size, else None.
+
+    Args:
+        files: Paths of both.
+        pictures: Form of the image.
+    """
     image, label = files
-    size = array_size(image, 3)
-    return size if label is None or array_size(label, 1) == size else None
+    size = array_size(image, pictures)
+    return size if label is None or array_size(label, LABEL) == size else None
 
 
-def open_array(path: str, shape: tuple[int, ...]) -> UInt8Array:
+def open_array(path: str, size: Size, form: PictureFormat) -> Picture:
     """Map an entry as a read-only array; only the parts that are used are read from the disk.
 
     Args:
         path: Path of an entry whose size is known.
-        shape: Shape of the array: (H, W) or (H, W, 3).
+        size: Height and width.
+        form: Form of the array: that of the images, or `LABEL`.
 
     Raises:
         DataError: The entry is gone or was cut off in the meantime.
     """
-    size = shape[0] * shape[1] * (3 if len(shape) == 3 else 1)
+    shape = (*size, form.channels) if form.channels else size
+    count = math.prod(shape) * form.dtype.itemsize
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            pages = mmap.mmap(descriptor, HEADER_BYTES + size, access=mmap.ACCESS_READ)
+            pages = mmap.mmap(descriptor, HEADER_BYTES + count, access=mmap.ACCESS_READ)
         finally:
             os.close(descriptor)
     except (OSError, ValueError) as error:
@@ -170,7 +200,7 @@ def open_array(path: str, shape: tuple[int, ...]) -> UInt8Array:
             f"{path} of the decoded cache was removed or changed ({error})",
             "start again: what is missing is decoded anew",
         ) from None
-    array: UInt8Array = np.ndarray(shape, np.uint8, pages, HEADER_BYTES)
+    array: Picture = np.ndarray(shape, form.dtype, pages, HEADER_BYTES)
     return array
 
 

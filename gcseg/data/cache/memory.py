@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 
 from gcseg.data.datasets import Pair, Sample
-from gcseg.data.reading import UInt8Array
+from gcseg.data.images import Picture
 
 _ALIGNMENT = 64
+
+Place = tuple[int, tuple[int, ...], np.dtype[Any], bool]
+"""Start of an image in the block, its shape and type, and whether its label follows it."""
 
 
 class SharedSamples:
@@ -36,7 +39,7 @@ class SharedSamples:
         else:
             with tempfile.TemporaryFile() as unnamed:
                 descriptor = os.dup(unnamed.fileno())
-        places: dict[str, tuple[int, int, int, bool]] = {}
+        places: dict[str, Place] = {}
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             for pair, (image, label) in samples:
                 start = -(-file.tell() // _ALIGNMENT) * _ALIGNMENT
@@ -44,10 +47,10 @@ class SharedSamples:
                 for array in (image, label):
                     if array is not None:
                         file.write(np.ascontiguousarray(array).data)
-                places[pair.name] = (start, *image.shape[:2], label is not None)
+                places[pair.name] = (start, image.shape, image.dtype, label is not None)
         self._attach(descriptor, places)
 
-    def _attach(self, descriptor: int, places: dict[str, tuple[int, int, int, bool]]) -> None:
+    def _attach(self, descriptor: int, places: dict[str, Place]) -> None:
         self._descriptor = descriptor
         self._places = places
         self._pages = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
@@ -55,11 +58,11 @@ class SharedSamples:
 
     def __call__(self, pair: Pair) -> Sample:
         """Return the sample of a pair as read-only arrays."""
-        start, height, width, labelled = self._places[pair.name]
-        image: UInt8Array = np.ndarray((height, width, 3), np.uint8, self._pages, start)
+        start, shape, dtype, labelled = self._places[pair.name]
+        image: Picture = np.ndarray(shape, dtype, self._pages, start)
         if not labelled:
             return image, None
-        return image, np.ndarray((height, width), np.uint8, self._pages, start + image.size)
+        return image, np.ndarray(shape[:2], np.uint8, self._pages, start + image.nbytes)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for a process that is being started; the block itself is not copied."""

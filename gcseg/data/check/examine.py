@@ -14,9 +14,9 @@ from PIL import Image
 
 from gcseg.data.check.alignment import Outline, outline
 from gcseg.data.check.findings import Finding
-from gcseg.data.datasets import Pair, SegmentationDataset
+from gcseg.data.datasets import Pair, SegmentationDataset, read_files
 from gcseg.data.faults import FileError
-from gcseg.data.images import ORIENTATION
+from gcseg.data.images import ORIENTATION, Picture, PictureFormat, displayed
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.reading import UInt8Array, count_values, read_image, read_label
 from gcseg.errors import DataError
@@ -56,7 +56,7 @@ def examine(dataset: SegmentationDataset, split: str, index: int) -> Examination
         remedy = error.remedy if isinstance(error, DataError) else "see whether the file is whole"
         kind = "reading" if isinstance(error, DataError) else "unexpected"
         cause = error.cause if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
-        files = tuple(path for path in (pair.image, pair.label) if path is not None)
+        files = tuple(pair.files)
         message = cause if str(pair.image) in cause else f"{pair.image}: {cause}"
         seen.findings.append(Finding(kind, split, message, remedy, files))
     return seen
@@ -64,13 +64,13 @@ def examine(dataset: SegmentationDataset, split: str, index: int) -> Examination
 
 def _examine(dataset: SegmentationDataset, split: str, index: int, seen: Examination) -> None:
     pair = dataset.pairs[index]
-    image: UInt8Array | None
+    image: Picture | None
     label: UInt8Array | None
     try:
         image, label = dataset.read(index)
         whole = True
     except FileError as error:
-        image, label = _examine_apart(pair, split, error, seen)
+        image, label = _examine_apart(pair, dataset.pictures, split, error, seen)
         whole = False
     if label is not None:
         seen.counts = count_values(label)
@@ -88,17 +88,18 @@ def _examine(dataset: SegmentationDataset, split: str, index: int, seen: Examina
         digest = hashlib.sha1(str(image.shape).encode(), usedforsecurity=False)  # the fastest
         digest.update(np.ascontiguousarray(image).data)
         seen.digest = digest.digest()
-        _examine_header(pair, split, image, label, seen)
+        if dataset.pictures.is_usual and not pair.bands:
+            _examine_header(pair, split, image, label, seen)
     if whole and image is not None and label is not None:
-        seen.outline = outline(image, label)
+        seen.outline = outline(displayed(image), label)
 
 
 def _examine_apart(
-    pair: Pair, split: str, error: FileError, seen: Examination
-) -> tuple[UInt8Array | None, UInt8Array | None]:
+    pair: Pair, pictures: PictureFormat, split: str, error: FileError, seen: Examination
+) -> tuple[Picture | None, UInt8Array | None]:
     """Examine both files of a refused pair separately, as each may have its own fault."""
     errors: list[FileError] = []
-    image = _attempt(lambda: read_image(pair.image), errors)
+    image = _attempt(lambda: read_files(pair, pictures)[0], errors)
     label = None
     if (path := pair.label) is not None:
         label = _attempt(lambda: read_label(path, pair.label_space), errors)
@@ -147,6 +148,7 @@ class _Header(NamedTuple):
     height: int
     width: int
     sixteen_bits: bool
+    fourth: bool
     frames: int
     orientation: int
     transparent: float
@@ -162,9 +164,8 @@ def _examine_header(
 
     if (header := _header(pair.image)) is None:
         return
-    if header.sixteen_bits:
-        message = f"image {pair.image} has 16 bits per channel, of which the upper 8 are read"
-        add("16-bit image", message, "convert it to 8 bits in a way that keeps what matters")
+    for kind, message, remedy in _left_out(pair.image, header):
+        add(kind, message, remedy)
     if header.frames > 1:
         message = f"image {pair.image} has {header.frames} frames, of which the first is read"
         add("several frames", message, "store as files those that should be read")
@@ -174,6 +175,37 @@ def _examine_header(
         add("transparent image", message, "draw it on a background")
     if header.orientation != 1:
         _add_rotation(pair, split, header, image, label, seen)
+
+
+def left_out(path: Path) -> list[tuple[str, str, str]]:
+    """Return the bits and channels of a picture that are not read as RGB of 8 bits.
+
+    Returns:
+        Kind, message and remedy of each.
+    """
+    header = _header(path)
+    return [] if header is None else _left_out(path, header)
+
+
+def _left_out(path: Path, header: _Header) -> list[tuple[str, str, str]]:
+    found = []
+    if header.sixteen_bits:
+        found.append(
+            (
+                "16-bit image",
+                f"image {path} has 16 bits per channel, of which the upper 8 are read",
+                "dataset.scale=65535, or the largest value that occurs, reads them all",
+            )
+        )
+    if header.fourth:
+        found.append(
+            (
+                "fourth channel",
+                f"image {path} has 4 channels, of which the first 3 are read",
+                "dataset.channels=4 reads them all",
+            )
+        )
+    return found
 
 
 def _add_rotation(
@@ -217,6 +249,9 @@ def _header(path: Path) -> _Header | None:
             if "A" in file.getbands() or "transparency" in file.info:
                 alpha = np.asarray(file.convert("RGBA"))[..., 3]
                 transparent = float((alpha < 255).mean())
-            return _Header(file.height, file.width, sixteen_bits, frames, orientation, transparent)
+            fourth = "X" in file.getbands()
+            return _Header(
+                file.height, file.width, sixteen_bits, fourth, frames, orientation, transparent
+            )
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from gcseg.data.ade20k import ade20k_classes
+from gcseg.data.check.examine import left_out
 from gcseg.data.check.survey import survey, tell
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import LabelSpace
@@ -35,8 +36,16 @@ def check_splits(train: SegmentationDataset, val: SegmentationDataset) -> None:
         )
     tell(training)
     tell(validation)
+    _tell_of_what_is_left_out(train)
     _tell_of_shared_pictures(train, val)
     _tell_of_shared_colours(train.label_space)
+
+
+def _tell_of_what_is_left_out(train: SegmentationDataset) -> None:
+    """Warn of bits and channels of the first picture that are not read; the doctor finds others."""
+    if train.pictures.is_usual:
+        for _, message, remedy in left_out(train.pairs[0].image):
+            announce(f"warning: {message}: {remedy}")
 
 
 def _tell_of_shared_colours(space: LabelSpace) -> None:

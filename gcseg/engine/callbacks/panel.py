@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.images import displayed
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
 from gcseg.errors import ConfigError
@@ -209,7 +210,7 @@ class Panel(L.Callback):
             image, truth = self.dataset.read(index)
             if truth is None:
                 raise RuntimeError("the panel is of a split with labels")
-            self._read[index] = self._small(image), self._small(truth)
+            self._read[index] = self._small(displayed(image)), self._small(truth)
         image, truth = self._read[index]
         return PanelImage(self.dataset.pairs[index].name, image, truth, predictions[index])
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.images import displayed
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.reading import UInt8Array
 from gcseg.data.samples import EvaluationSamples
@@ -206,7 +207,7 @@ def _example(
         pick.kind,
         dataset.pairs[index].name,
         pick.score.miou,
-        image,
+        displayed(image),
         np.full((height, width), IGNORE_INDEX, np.uint8) if truth is None else np.array(truth),
         labels[0].to("cpu", torch.uint8).numpy(),
         _attention(model, images, protocol, height, width),
