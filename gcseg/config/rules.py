@@ -90,7 +90,7 @@ def _channels_are_normalised(settings: Settings, command: str) -> None:
     channels = value_of(settings, "dataset.channels") or 3
     for name in ("mean", "std"):
         values = value_of(settings, f"normalize.{name}")
-        if command in ("data", "report") or len(values) == channels:
+        if values is None or command in ("data", "report") or len(values) == channels:
             continue
         raise ConfigError(
             f"normalize.{name}={_given_list(values)} has {len(values)} of {channels} channels",
