@@ -88,8 +88,17 @@ def division(cfg: DictConfig) -> Division:
     return Division(**settings, seed=seed, fraction=fraction)
 
 
-def _part(cfg: DictConfig, whole: SegmentationDataset, split: str) -> SegmentationDataset:
+def _part(
+    cfg: DictConfig, whole: SegmentationDataset, split: str, *, checked: bool = False
+) -> SegmentationDataset:
     """Return the part of the training split that `split` stands for, or another split whole.
+
+    Args:
+        cfg: The configuration.
+        whole: The split whose files are read.
+        split: Name of the split.
+        checked: Whether labels may be wrong, as they are checked next; the division then goes by
+            the names alone.
 
     Raises:
         DataError: The split can't be divided, or a label is wrong.
@@ -99,7 +108,13 @@ def _part(cfg: DictConfig, whole: SegmentationDataset, split: str) -> Segmentati
     if not is_val and (split != splits.train or not (divided.has_val or divided.fraction < 1)):
         return whole
     names = [pair.name for pair in whole.pairs]
-    training, scored = divided.parts(names, _present(cfg, whole))
+    try:
+        present = _present(cfg, whole)
+    except FileError:
+        if not checked:
+            raise
+        present = np.zeros((len(whole), 0), np.bool_)
+    training, scored = divided.parts(names, present)
     chosen, others = (scored, training) if is_val else (training, scored)
     of = f"{len(chosen):,} of {counted(len(whole), 'picture')} of {whole.description}"
     if is_val:
@@ -151,14 +166,11 @@ def examined(
                 "put them where conf/dataset says, dataset.reader.labels= of your own folders",
             )
         )
-    if dataset is not None:
-        try:
-            dataset = _part(cfg, dataset, split)
-        except FileError:  # of a label, which the check of the whole split names
-            pass
-        except DataError as error:
-            return None, [*faults, error]
-    return dataset, faults
+    try:
+        part = dataset and _part(cfg, dataset, split, checked=True)
+    except DataError as error:
+        return None, [*faults, error]
+    return part, faults
 
 
 def training_augmentation(cfg: DictConfig, train: SegmentationDataset) -> TrainingPipeline:

@@ -11,7 +11,7 @@ from statistics import fmean
 from urllib.parse import quote
 
 from gcseg.report.sweep.charts import cost_charts, curves_chart, length_charts, settings_chart
-from gcseg.report.sweep.scores import Setting, best, modes, settings, varied
+from gcseg.report.sweep.scores import Setting, best, modes, repeats, settings, varied
 from gcseg.report.sweep.sections import add_classes, add_differences, add_extras, folded
 from gcseg.report.sweep.sheets import Sheet, summary
 from gcseg.report.sweep.tables import MOST_SETTINGS, label, mode_name, of_setting
@@ -40,8 +40,8 @@ _NOISE = (
     "Intervals of the mean are Student's, those of differences Welch's; a difference whose "
     "interval holds 0 is within the noise."
 )
-_BANDS = "Bands reach from the lowest to the highest seed, and lines are their means."
-_ALONE = "What stands alone has a mark for the lowest seed, the mean and the highest seed."
+_BANDS = "Bands reach from the lowest to the highest score, and lines are their means."
+_ALONE = "What stands alone has a mark for the lowest score, the mean and the highest score."
 
 
 def write_sweep_report(
@@ -77,7 +77,7 @@ def write_sweep_report(
     _add_scores(page, rows, columns, jobs, sheets[:1], [*unfinished, *notices])
     for sheet in sheets[1:]:
         shown = folded(_sheet(sheet), len(sheet.rows))
-        page.add("Noise of seeds", shown, note=f"{sheet.title}. {_NOISE}")
+        page.add(f"Noise of {repeats(rows)}", shown, note=f"{sheet.title}. {_NOISE}")
     if columns:
         _add_charts(page, rows, columns, trainings)
     else:
@@ -181,6 +181,7 @@ def _add_runs(
             cells.append([
                 *(value or "-" for value in setting.values.values()),
                 training.seed,
+                *([training.fold] if "folds" in repeats(rows) else []),
                 training.state,
                 _link(training, output),
                 "; ".join(dict.fromkeys(remark for remark in remarks if remark)),
@@ -189,13 +190,14 @@ def _add_runs(
                 _rounded(training.petaflop),
             ])  # fmt: skip
     if cells:
-        header = [*names, "seed", "state", "run", "remark"]
+        folds = ["fold"] if "folds" in repeats(rows) else []
+        header = [*names, "seed", *folds, "state", "run", "remark"]
         header += ["parameters, M", "device hours", "PFLOP"]
         lost = sum(bool(training.lost) for training in trainings.values())
         page.add(
             "Runs",
             notice(f"Of {lost} runs files are gone or damaged, see the remarks.") if lost else "",
-            folded(table(header, cells, texts=len(names) + 4), len(cells)),
+            folded(table(header, cells, texts=len(names) + 4 + len(folds)), len(cells)),
             note="A link leads to a run's own report, where it has one. Device hours and PFLOP "
             "are those of training.",
         )

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gcseg.report.sweep.scores import Setting
+from gcseg.report.sweep.scores import Setting, repeats
 from gcseg.report.sweep.statistics import mean
 from gcseg.runs.modes import SHORT_MODE_TITLES
 from gcseg.system.files import atomic_write
@@ -55,7 +55,7 @@ class _Line:
 
 
 def write_plot(folder: Path, settings: Sequence[Setting], modes: Sequence[str]) -> list[Path]:
-    """Write sweep.png and sweep.svg: a panel for each mode, with 95 % intervals over seeds.
+    """Write sweep.png and sweep.svg: a panel for each mode, with 95 % intervals.
 
     Args:
         folder: Folder of the files; created if it is missing.
@@ -285,7 +285,7 @@ def _title(
     seeds = {len(setting.in_mode(mode)) for setting in settings for mode in modes} - {0}
     if max(seeds) > 1:
         count = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"{max(seeds)}"
-        parts.append(f"mean and 95 % interval of {count} seeds")
+        parts.append(f"mean and 95 % interval of {count} {repeats(settings)}")
     if shown is not None and shown < len(settings):
         parts.append(f"the best {shown} of {len(settings)} settings")
     if parts:

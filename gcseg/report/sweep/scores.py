@@ -1,4 +1,4 @@
-"""Scores of a sweep's jobs by setting, that is, for jobs that differ only in seed and tta."""
+"""Scores of a sweep's jobs by setting: for jobs that differ only in seed, fold and tta."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from gcseg.sweeps.ledger import Job
 
 
-_WITHIN_SETTINGS = ("seed", "tta")
+_REPEATS = {"seed": "seeds", "dataset.fold": "folds"}
+"""Settings that repeat a training, with the word for their values."""
+
+_WITHIN_SETTINGS = (*_REPEATS, "tta")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Jobs that differ only in seed and mode of test-time augmentation.
+    """Jobs that differ only in seed, fold and mode of test-time augmentation.
 
     Args:
         values: Values that distinguish these jobs in the sweep, by name of the varied setting.
@@ -67,6 +70,12 @@ def varied(jobs: Sequence[Job]) -> dict[str, list[str]]:
     found = {name: dict.fromkeys(table.get(name) for table in tables) for name in names}
     return {name: list(dict.fromkeys(value or "" for value in values))
             for name, values in found.items() if len(values) > 1}  # fmt: skip
+
+
+def repeats(rows: Iterable[Setting]) -> str:
+    """Return the word for what trainings of one setting differ in: seeds, folds or both."""
+    varies = varied([job for setting in rows for job in setting.jobs])
+    return " and ".join(word for name, word in _REPEATS.items() if name in varies) or "seeds"
 
 
 def overrides(job: Job, names: Iterable[str]) -> dict[str, str]:

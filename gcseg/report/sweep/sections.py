@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
-from gcseg.report.sweep.scores import Setting
+from gcseg.report.sweep.scores import Setting, repeats
 from gcseg.report.sweep.tables import (
     MOST_SETTINGS,
     by_spread,
@@ -36,7 +36,10 @@ def add_classes(
     ious = class_ious(chosen(rows, mode), trainings, mode)
     if ious is None:
         return
-    note = f"IoU in percent, {mode_name(mode)}, means over seeds; the best of each class is bold."
+    note = (
+        f"IoU in percent, {mode_name(mode)}, means over {repeats(rows)}; the best of each class is "
+        "bold."
+    )
     if len(ious.classes) > _MANY_CLASSES:
         ious = by_spread(ious)
         note += " The classes in which settings differ most come first."
@@ -80,8 +83,8 @@ def add_extras(
     page.add(
         "Boundaries and calibration",
         folded(table(header, cells, bold=bold, texts=2), len(cells)),
-        note="In percent, mean ± standard deviation over seeds; of each mode the best is bold. "
-        "ECE, the expected calibration error, is better when it is lower.",
+        note=f"In percent, mean ± standard deviation over {repeats(rows)}; of each mode the best "
+        "is bold. ECE, the expected calibration error, is better when it is lower.",
     )
 
 

@@ -14,6 +14,7 @@ from gcseg.report.sweep.scores import (
     compare,
     modes,
     overrides,
+    repeats,
     settings,
     varying,
 )
@@ -83,7 +84,8 @@ def _scores(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
     }
     several = any(len(setting.in_mode(mode)) > 1 for setting in rows for mode in columns)
     return Sheet(
-        "mIoU in percent" + (", mean ± standard deviation over seeds" if several else ""),
+        "mIoU in percent"
+        + (f", mean ± standard deviation over {repeats(rows)}" if several else ""),
         [*(names or ["setting"]), *(SHORT_MODE_TITLES.get(mode, mode) for mode in columns)],
         [[*_named(setting), *(_cell(setting, mode) for mode in columns)] for setting in rows],
         len(names or [""]),
@@ -94,7 +96,7 @@ def _scores(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
 def _noise(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
     """Return a row per mode and setting: its mean's interval, and its difference from the best."""
     names = list(rows[0].values) or ["setting"]
-    header = ["mode", *names, "seeds", "mean", "sd", "95 % interval"]
+    header = ["mode", *names, repeats(rows), "mean", "sd", "95 % interval"]
     if len(rows) > 1:
         header += ["to the best", "95 % interval", "which is"]
     lines = []
@@ -115,7 +117,7 @@ def _noise(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
             if len(rows) > 1:
                 line += _to_the_best(setting, winner, mode)
             lines.append(line)
-    return Sheet("mIoU in percent over seeds", header, lines, 1 + len(names))
+    return Sheet(f"mIoU in percent over {repeats(rows)}", header, lines, 1 + len(names))
 
 
 def interval(value: float, margin: float | None, sign: str = "") -> str:
@@ -129,7 +131,7 @@ def _to_the_best(setting: Setting, winner: Setting, mode: str) -> list[str]:
     if setting is winner:
         return ["", "", "the best"]
     change = compare(winner, setting, mode)
-    unknown = "unknown: one seed" if change.margin is None else "unknown: equal scores"
+    unknown = "unknown: one training" if change.margin is None else "unknown: equal scores"
     verdict = {True: "within the noise", False: "more than noise", None: unknown}
     return [
         percent(change.value, sign="+"),

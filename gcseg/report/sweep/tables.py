@@ -22,7 +22,8 @@ _LONGEST_VALUE = 18
 """Most characters of a setting's value in a legend or header."""
 
 _FOLLOWS = ("seed", "seeds", "run_root", "retry_failed", "job_timeout", "fresh", "num_workers",
-            "dataset.root", "dataset.cache_folder", "dataset.iters", "dataset.batch_size",
+            "dataset.root", "dataset.fold", "dataset.cache_folder", "dataset.iters",
+            "dataset.batch_size",
             "published.checkpoint", "protocol.mean", "protocol.std", "protocol.average",
             "protocol.scales", "tta.scales", "tta.modes")  # fmt: skip
 """Settings that are not listed: they are about places and execution, vary within a setting, or act
@@ -31,7 +32,7 @@ only through other settings, which are listed."""
 
 @dataclass(frozen=True)
 class Ious:
-    """IoU by class and setting: the mean over seeds, a fraction.
+    """IoU by class and setting: the mean over seeds or folds, a fraction.
 
     Args:
         classes: Names of the classes, one per row.
@@ -122,7 +123,7 @@ def records(
 
 
 def of_setting(setting: Setting, trainings: Mapping[str, Training]) -> list[Training]:
-    """Return the trainings of a setting, one for each seed."""
+    """Return the trainings of a setting, one for each seed and fold."""
     return [trainings[key] for key in dict.fromkeys(job.training for job in setting.jobs)]
 
 

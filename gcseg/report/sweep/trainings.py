@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gcseg.errors import OutputError
+from gcseg.report.sweep.scores import overrides
 from gcseg.runs.folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
 from gcseg.runs.shapes import ANYTHING, ENVIRONMENT, FRACTION, RESULTS
 from gcseg.runs.shown import number, shown_curves, shown_record
@@ -48,6 +49,12 @@ class Training:
     def seed(self) -> str:
         """The seed of the training."""
         return brief(self.jobs[0].settings.get("seed", "-"))
+
+    @property
+    def fold(self) -> str:
+        """The fold that the training is scored on; - without folds."""
+        value = overrides(self.jobs[0], ["dataset.fold"])["dataset.fold"]
+        return brief(value or "-")
 
     @property
     def state(self) -> str:

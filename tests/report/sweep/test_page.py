@@ -130,7 +130,7 @@ def test_charts_of_length_cost_and_curves_have_bands_over_seeds(usual):
     assert "training, GPU hours" in cost and "training, PFLOP" in cost
     assert "r50, iters 40" in words(curves)
     for part in (length, cost, curves):
-        assert "from the lowest to the highest seed" in part and "fill-opacity" in part
+        assert "from the lowest to the highest score" in part and "fill-opacity" in part
 
 
 def test_costs_are_hours_times_devices_and_three_forward_passes(usual):

@@ -118,6 +118,17 @@ def test_seeds_are_a_row_with_mean_deviation_and_interval(tmp_path):
     assert noise[2][5:] == ["61.85 to 62.35", "", "", "the best"]
 
 
+def test_folds_end_in_mean_and_interval_as_seeds_do(tmp_path, capsys):
+    jobs = grid(backbone=["r18", "r50"], **{"dataset.fold": ["0/3", "1/3", "2/3"]}, modes=["none"],
+                scores=lambda of, _, mode: by_backbone(of, int(of[1][0]), mode))  # fmt: skip
+    write_summary(tmp_path, jobs)
+    assert table(tmp_path)[1:] == [["r18", "60.10 ± 0.10"], ["r50", "**62.10 ± 0.10**"]]
+    noise = table(tmp_path, 1)
+    assert noise[0][:5] == ["mode", "backbone", "folds", "mean", "sd"]
+    assert noise[1][:6] == ["plain", "r18", "3", "60.10", "0.10", "59.85 to 60.35"]
+    assert "mean ± standard deviation over folds" in capsys.readouterr().out
+
+
 def test_what_is_within_the_noise_is_said(tmp_path):
     scores = {"a": [0.60, 0.62, 0.61], "b": [0.61, 0.63, 0.60]}
     jobs = grid(head=["a", "b"], seeds=(0, 1, 2), modes=["none"],
@@ -153,7 +164,7 @@ def test_one_seed_tells_nothing_about_noise(tmp_path):
     jobs = grid(backbone=["r18", "r50"], seeds=(0, 1), modes=["none"], fail=[1], scores=by_backbone)
     write_summary(tmp_path, jobs)
     assert table(tmp_path)[1] == ["r18", "60.00 (1 of 2)"]
-    assert table(tmp_path, 1)[1][-1] == "unknown: one seed"
+    assert table(tmp_path, 1)[1][-1] == "unknown: one training"
 
 
 def test_a_mode_scored_by_two_jobs_of_a_training_counts_once(tmp_path):
