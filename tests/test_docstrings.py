@@ -10,6 +10,8 @@ MODULES = (
     "gcseg.inference.predict",
     "gcseg.metrics.scores",
     "gcseg.models.builder",
+    "gcseg.python.run",
+    "gcseg.python.settings",
     "gcseg.weights.load",
 )
 

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from gcseg.engine.module import SegmentationModule
 
 
-def evaluate(cfg: DictConfig, trained: CheckpointRef) -> None:
+def evaluate(cfg: DictConfig, trained: CheckpointRef) -> tuple[Path, dict[str, dict[str, Any]]]:
     """Score a checkpoint under the modes of `cfg.tta`; print the table and merge results.json.
 
     With `published=` the scores are printed next to the published ones and recorded.
+
+    Returns:
+        Path of results.json, and the records by mode; none in any but the first process.
 
     Raises:
         GcsegError: A setting, the checkpoint, the data or the output folder is wrong.
@@ -72,6 +75,7 @@ def evaluate(cfg: DictConfig, trained: CheckpointRef) -> None:
         checkpoint=checkpoint,
         analyse=cfg.explain,
     )
+    by_mode: dict[str, dict[str, Any]] = {}
     if trainer.is_global_zero:
         _warn_of_labels(dataset, module)
         evaluations = evaluation_keys(
@@ -82,6 +86,7 @@ def evaluate(cfg: DictConfig, trained: CheckpointRef) -> None:
             checkpoint=checkpoint.stem if run_folder_of(checkpoint) else "best",
         )
         evaluations, analyses = save_evaluations(results, evaluations, module, data)
+        by_mode = dict(zip(records, evaluations.values(), strict=True))
         print_table(evaluations, title=f"{checkpoint} on {cfg.dataset.name} {cfg.split}")
         if analyses:
             _explain(analyses, [results.parent / one["analysis"] for one in evaluations.values()])
@@ -90,6 +95,7 @@ def evaluate(cfg: DictConfig, trained: CheckpointRef) -> None:
             evaluations = evaluation_keys(records, plain(cfg), trained.row, split=cfg.split)
             record = catalogue.find(trained.row["published"]["checkpoint"])
             _beside_published(cfg, record, evaluations, dataset, checkpoint)
+    return results, by_mode
 
 
 def _warn_of_labels(dataset: SegmentationDataset, module: SegmentationModule) -> None:

@@ -6,7 +6,7 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     from gcseg.runs.folder import RunFolder
 
 
-def train(cfg: DictConfig) -> None:
+Scored = tuple["RunFolder", dict[str, dict[str, Any]]]
+"""A run folder, and the records of its evaluations by mode; none in any but the first process."""
+
+
+def train(cfg: DictConfig) -> Scored:
     """Train as configured and score the result under the modes of `cfg.tta`.
 
     An interrupted training resumes from its last checkpoint; a finished one is only scored.
@@ -47,10 +51,10 @@ def train(cfg: DictConfig) -> None:
         StoppedBySignal: A signal came; the trained state is saved.
     """
     with leaving_on_signals() as signals:
-        train_and_score(cfg, signals)
+        return train_and_score(cfg, signals)
 
 
-def train_and_score(cfg: DictConfig, signals: Signals) -> None:
+def train_and_score(cfg: DictConfig, signals: Signals) -> Scored:
     """Run `train`, and stop when a signal comes.
 
     Raises:
@@ -105,7 +109,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> None:
                 fit(cfg, trainer, module, data, folder, weights, progress)
                 if cfg.strategy == "fsdp":  # the trained network is sharded
                     module = build.module(cfg, train_set.label_space.names)
-            score(cfg, trainer, module, data, folder)
+            return folder, score(cfg, trainer, module, data, folder)
 
 
 def fit(
@@ -177,8 +181,11 @@ def score(
     module: SegmentationModule,
     data: SegmentationData,
     folder: RunFolder,
-) -> None:
+) -> dict[str, dict[str, Any]]:
     """Score the best checkpoint under the modes of `cfg.tta`, and print and save the scores.
+
+    Returns:
+        The records by mode; empty in any but the first process.
 
     Raises:
         GcsegError: The checkpoint, the data or the output folder is wrong.
@@ -203,7 +210,7 @@ def score(
         analyse=cfg.report,
     )
     if not trainer.is_global_zero:
-        return
+        return {}
     config = plain(cfg)
     trained = recorded_config(folder.best) or config
     evaluations = evaluation_keys(records, config, trained, split=split)
@@ -217,6 +224,7 @@ def score(
     log_checkpoints(trainer.loggers, folder.best, folder.last)
     context = getattr(module.model.head, "context", None)
     print_end(folder.path, attention=context is not None)
+    return by_mode
 
 
 def make_report(cfg: DictConfig, folder: RunFolder) -> Path | None:

@@ -58,7 +58,7 @@ class Multirun(NamedTuple):
 
 def run_command(
     config_name: str,
-    task: Callable[[DictConfig], None],
+    task: Callable[[DictConfig], object],
     *,
     prepare: Callable[[list[str]], object] | None = None,
     multirun: Multirun | None = None,
@@ -87,14 +87,14 @@ def run_command(
     if multirun is not None:
         sys.argv[1:] = [ALIASES.get(argument, argument) for argument in sys.argv[1:]]
     if asks_for_information(sys.argv[1:]):  # Hydra has no information about a multirun
-        sys.argv[1:] = _first_job(sys.argv[1:])
+        sys.argv[1:] = first_job(sys.argv[1:])
     register_resolvers()
     full = full_errors()
     # conf/ configures clusters' launchers in files named like them, which Hydra deprecates.
     warnings.filterwarnings("ignore", message=r"(?s).* is validated against ConfigStore schema")
     checked_task = CheckedTask(config_name, task, multirun=multirun, full=full, in_file=in_file)
     with errors_in_one_line(config_name, full):
-        _check_groups(sys.argv[1:])
+        check_groups(sys.argv[1:])
         if prepare is not None:
             prepare(sys.argv[1:])
         if not full:  # let Hydra raise its errors, to word them here
@@ -121,7 +121,7 @@ def run_command(
         sys.exit(1)
 
 
-def _check_groups(arguments: Iterable[str]) -> None:
+def check_groups(arguments: Iterable[str]) -> None:
     """Check that groups are given options; Hydra would print a traceback.
 
     Raises:
@@ -145,7 +145,7 @@ def _check_groups(arguments: Iterable[str]) -> None:
                 raise ConfigError(f"{argument} names no option", f"use one of {', '.join(options)}")
 
 
-def _first_job(arguments: Sequence[str]) -> list[str]:
+def first_job(arguments: Sequence[str]) -> list[str]:
     """Command line of the first job of a multirun."""
     first = []
     for argument in arguments:
@@ -174,7 +174,7 @@ class CheckedTask:
     def __init__(
         self,
         config_name: str,
-        task: Callable[[DictConfig], None],
+        task: Callable[[DictConfig], object],
         *,
         multirun: Multirun | None,
         full: bool,
@@ -207,19 +207,8 @@ class CheckedTask:
         return None
 
     def check(self, cfg: DictConfig) -> None:
-        """Check the configuration of a job, and expand `~` in it.
-
-        Raises:
-            ConfigError: A value is wrong.
-        """
-        take_whole_numbers(cfg, self.config_name)
-        try:
-            check(cfg, self.config_name)
-        except SettingError as error:
-            if self.in_file is None or (cause := self.in_file(error)) is None:
-                raise
-            raise ConfigError(cause, error.remedy) from None
-        expand_home(cfg, self.config_name)
+        """Check the configuration of a job, and expand `~` in it; see `check_settings`."""
+        check_settings(cfg, self.config_name, self.in_file)
 
     def problem(self, cfg: DictConfig) -> str | None:
         """Describe the error in a job's configuration in one line; None if there is none."""
@@ -228,6 +217,29 @@ class CheckedTask:
         except (GcsegError, HydraException, OmegaConfBaseException) as error:
             return explain(error, self.config_name)
         return None
+
+
+def check_settings(
+    cfg: DictConfig, config_name: str, in_file: Callable[[SettingError], str | None] | None = None
+) -> None:
+    """Check settings, write whole numbers as such, and expand `~`.
+
+    Args:
+        cfg: The settings, changed in place.
+        config_name: The command's primary configuration.
+        in_file: See `run_command`.
+
+    Raises:
+        ConfigError: A value is wrong.
+    """
+    take_whole_numbers(cfg, config_name)
+    try:
+        check(cfg, config_name)
+    except SettingError as error:
+        if in_file is None or (cause := in_file(error)) is None:
+            raise
+        raise ConfigError(cause, error.remedy) from None
+    expand_home(cfg, config_name)
 
 
 def is_multirun() -> bool:

@@ -45,10 +45,16 @@ def _gpus_to_ask_for(accelerator: str, devices: int | str) -> int | str | None:
 def compose(config_name: str, overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
     """Compose `conf/<config_name>.yaml` outside a command, with Hydra's settings on request.
 
+    What the caller has initialised of Hydra stays as it is.
+
     Raises:
         HydraException: An override does not exist.
     """
     register_resolvers()
+    before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(source_folder("conf")), version_base="1.3"):
-        return hydra.compose(config_name, overrides, return_hydra_config=with_hydra)
+    try:
+        with hydra.initialize_config_dir(str(source_folder("conf")), version_base="1.3"):
+            return hydra.compose(config_name, overrides, return_hydra_config=with_hydra)
+    finally:
+        GlobalHydra.instance().hydra = before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
@@ -88,8 +88,15 @@ def _interrupted() -> NoReturn:
     sys.exit(130)
 
 
-def explain(error: Exception, config_name: str) -> str:
-    """Format an error and its remedy in one line."""
+def explain(error: Exception, config_name: str, arguments: Sequence[str] | None = None) -> str:
+    """Format an error and its remedy in one line.
+
+    Args:
+        error: The error.
+        config_name: The command's primary configuration.
+        arguments: The command line or its like; that of this process if None.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
     text = " ".join(str(error).split())
     if isinstance(error, GcsegError):
         return text
@@ -103,8 +110,8 @@ def explain(error: Exception, config_name: str) -> str:
     if isinstance(error, OverrideParseException):
         return f"{error.override} can't be read: {_readable(str(error.override))}"
     if match := re.search(r"Could not (?:override|find match for|delete .*) '([^']+)'", text):
-        return str(unknown_setting(match[1], config_name, sys.argv[1:]))
-    if words := _of_hydra(text):
+        return str(unknown_setting(match[1], config_name, arguments))
+    if words := _of_hydra(text, arguments):
         return words
     if match := re.search(r"Missing mandatory value: (\S+)", text):
         return f"{match[1]} is not set: give {match[1]}=..."
@@ -125,7 +132,7 @@ def _readable(argument: str) -> str:
     return f"write {name}={value.strip() or '...'}" if known else "settings are key=value"
 
 
-def _of_hydra(text: str) -> str:
+def _of_hydra(text: str, arguments: Sequence[str]) -> str:
     """Reword a mistake that Hydra reports; empty for any other text."""
     if match := re.search(r"Ambiguous value for argument '(.*?)' 1\. To use", text):
         return _several_values(match[1])
@@ -135,7 +142,7 @@ def _of_hydra(text: str) -> str:
         r"force-add of config groups is not supported: '\++(?P<key>[^=']+)",
     ):
         match = re.search(pattern, text)
-        added = [one for one in sys.argv[1:] if match and re.match(rf"\++{match['key']}=", one)]
+        added = [one for one in arguments if match and re.match(rf"\++{match['key']}=", one)]
         if added:
             return f"{added[0]} adds what is there already: write {added[0].lstrip('+')}"
     if match := re.search(r"Additional config directory '(.*?)' not found", text):

@@ -17,7 +17,7 @@ from gcseg.system.text import say
 
 def run_resolved(
     config_name: str,
-    task: Callable[[DictConfig], None],
+    task: Callable[[DictConfig], object],
     arguments: list[str],
     begin: Callable[[], None],
 ) -> None:

@@ -19,10 +19,17 @@ from gcseg.errors import ConfigError
 
 
 def expand_seeds(arguments: Sequence[str]) -> None:
-    """Turn `seeds=3` on the command line into a multirun over `seed=0,1,2`, in `sys.argv`.
+    """Turn `seeds=3` into a multirun in `sys.argv`; see `with_expanded_seeds`.
 
-    The seeds count from `seed`. Hydra decides from the command line alone whether it is a
-    multirun, so this runs before Hydra.
+    Hydra decides from the command line alone whether it is a multirun, so this runs before Hydra.
+    """
+    sys.argv[1:] = with_expanded_seeds(arguments)
+
+
+def with_expanded_seeds(arguments: Sequence[str]) -> list[str]:
+    """Return a command line in which a multirun over `seed=0,1,2` stands for `seeds=3`.
+
+    The seeds count from `seed`.
 
     Args:
         arguments: The command line, without the command.
@@ -32,13 +39,12 @@ def expand_seeds(arguments: Sequence[str]) -> None:
         HydraException: The command line can't be read, or names something that does not exist.
     """
     if not any(argument.lstrip("+").startswith("seeds=") for argument in arguments):
-        return
+        return list(arguments)
     given = OverridesParser.create().parse_overrides(list(filter(is_override, arguments)))
     seeds = [one for one in given if one.key_or_group == "seeds"]
     count = seeds[-1].value()
     if count is None or asks_for_information(arguments):
-        sys.argv[1:] = _without(arguments, seeds)
-        return
+        return _without(arguments, seeds)
     if seeds[-1].is_sweep_override():
         raise ConfigError(str(seeds[-1].input_line), "give one number")
     check_one("seeds", count)
@@ -50,7 +56,7 @@ def expand_seeds(arguments: Sequence[str]) -> None:
     rest.insert(place, "seed=" + ",".join(str(first + index) for index in range(count)))
     if not {"-m", "--multirun"} & set(rest):
         rest.append("--multirun")
-    sys.argv[1:] = rest
+    return rest
 
 
 def _without(arguments: Sequence[str], left_out: Sequence[Override]) -> list[str]:

@@ -56,7 +56,7 @@ class CheckpointRef:
 
 
 def run_with_checkpoint(
-    config_name: str, task: Callable[[DictConfig, CheckpointRef], None]
+    config_name: str, task: Callable[[DictConfig, CheckpointRef], object]
 ) -> None:
     """Run a command whose network and dataset are those of `checkpoint=` or `published=`.
 
@@ -141,7 +141,7 @@ def offer_trained_options(arguments: list[str]) -> CheckpointRef:
             has to be named.
         WeightsError: The checkpoint does not exist or does not show its network.
     """
-    trained = _trained(_path(arguments, "checkpoint"), _path(arguments, "published"))
+    trained = checkpoint_ref(_path(arguments, "checkpoint"), _path(arguments, "published"))
     known = "dataset" in trained.config or any(overrides_of(arguments, "dataset"))
     if trained.checkpoint and not known:
         raise ConfigError(
@@ -199,7 +199,17 @@ def _path(arguments: Sequence[str], key: str) -> str | None:
     return value
 
 
-def _trained(checkpoint: str | None, published: str | None) -> CheckpointRef:
+def checkpoint_ref(checkpoint: str | None, published: str | None) -> CheckpointRef:
+    """Look up a checkpoint, and the settings that it was trained with.
+
+    Args:
+        checkpoint: Value of the setting checkpoint, if any.
+        published: Value of the setting published, if any.
+
+    Raises:
+        ConfigError: The published row is unknown, or another one's checkpoint is given.
+        WeightsError: The checkpoint does not exist or does not show its network.
+    """
     row = None if published is None else published_config(published)
     if checkpoint is None:
         return (

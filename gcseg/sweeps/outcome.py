@@ -33,8 +33,14 @@ def in_sweep() -> bool:
 
 
 def sweep_of_job() -> str | None:
-    """Return the name of the sweep that started this process; None if none did."""
-    return Path(os.environ[VARIABLE]).parents[2].name if in_sweep() else None
+    """Return the name of the sweep that started this process; None if none did.
+
+    A program that trains in several processes from Python starts one as a sweep does, without one.
+    """
+    if not in_sweep():
+        return None
+    folder = Path(os.environ[VARIABLE]).parents[2]
+    return folder.name if (folder / "ledger.sqlite").exists() else None
 
 
 def leave_with_sweep() -> None:
