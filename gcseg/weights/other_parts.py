@@ -56,8 +56,7 @@ def recorded_overrides(extra: Mapping[str, Any]) -> list[str]:
 def _overrides(nodes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     backbone, head = nodes["backbone"], nodes["head"]
     yield "backbone=timm"
-    for key, usual in (("model", None), ("output_stride", 32), ("in_channels", 3),
-                       ("drop_path_rate", 0.0)):  # fmt: skip
+    for key, usual in (("model", None), ("output_stride", 32), ("drop_path_rate", 0.0)):
         if backbone.get(key, usual) != usual:
             yield f"backbone.{key}={shown(brief(backbone[key]))}"
     yield f"head={shown(brief(head.get('name')))}"
