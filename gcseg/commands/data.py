@@ -1,4 +1,4 @@
-"""python -m gcseg.data: prepare, check, stats, browse and benchmark."""
+"""python -m gcseg.data: prepare, convert, check, stats, browse and benchmark."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from gcseg.commands.convert import convert
 from gcseg.config.command import run_command
 from gcseg.config.plain import plain
 from gcseg.errors import ConfigError, DataError
@@ -246,6 +247,7 @@ def _with(cfg: DictConfig, key: str, value: Any) -> DictConfig:
 
 ACTIONS = {
     "prepare": prepare,
+    "convert": convert,
     "check": check,
     "stats": stats,
     "browse": browse,

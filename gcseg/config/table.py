@@ -449,8 +449,29 @@ TABLE: tuple[Row, ...] = (
         Row("split", "text", "split, or for check a list of splits; null: the training split, for "
             "check all that training uses", listed="may", count=(1, 100), also=(None,),
             needed=True),
-        Row("source", "path", "prepare: archives or folders to read besides dataset.root",
-            listed="may", count=(1, 100), also=(None,), needed=True),
+        Row("source", "path", "prepare: archives or folders to read besides dataset.root; convert: "
+            "the annotations or predictions", listed="may", count=(1, 100), also=(None,),
+            needed=True),
+        Row("format", "choice", "convert: format of source",
+            choices=("labelme", "coco", "cvat", "supervisely", "yolo", "label_studio", "voc",
+                     "rgb"), also=(None,), needed=True),
+        Row("to", "choice", "convert: format to write masks in",
+            choices=("coco", "coco_polygons", "labelme", "label_studio"), also=(None,),
+            needed=True),
+        Row("classes", "text", "convert: classes in the order of their values, or a file with them; "
+            "null: the labels in source", listed="may", count=(1, 254), also=(None,), needed=True),
+        Row("unlabelled", "choice", "convert: meaning of pixels without a label; null: there must "
+            "be none", choices=("ignore", "background"), also=(None,), needed=True),
+        Row("images", "path", "convert: folder of the pictures; null: they are in source or in the "
+            "dataset", also=(None,), needed=True),
+        Row("pictures", "choice", "convert: whether pictures are copied, linked or left out",
+            choices=("copy", "link", "none"), needed=True),
+        Row("tolerance", "number", "convert: largest distance between polygons and the masks' "
+            "outlines", 0, 100, "pixels", needed=True),
+        Row("image_url", "text", "convert: beginning of the pictures' addresses in Label Studio",
+            needed=True),
+        Row("overwrite", "switch", "convert: whether an earlier conversion in output is replaced",
+            needed=True),
         Row("download", "switch", "prepare: whether files are downloaded where that is allowed",
             needed=True),
         Row("count", "whole number", "browse: number of samples", 1, 10_000, "samples",

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gcseg.data.convert.classes import CLASS_LIST, class_list
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
 from gcseg.engine.picture_outputs import SHEET
@@ -25,7 +26,7 @@ class PredictionFiles:
 
     `masks/<name>.png` are palette PNGs of class indices or of the values that stand for them,
     `pictures/<name>.png` show image, truth and prediction, `overview.png` the first eight of them
-    with a legend.
+    with a legend. `classes.yaml` says which value of a mask is which class.
 
     Args:
         folder: Output folder.
@@ -57,7 +58,7 @@ class PredictionFiles:
             self._panels.append(picture)
 
     def write_sheet(self) -> bool:
-        """Write the sheet, and return whether there was anything to show.
+        """Write the sheet and the class list, and return whether there was anything to show.
 
         Raises:
             OutputError: The folder can't be written.
@@ -65,7 +66,15 @@ class PredictionFiles:
         if not self._panels:
             return False
         self._save(contact_sheet(self._panels, self.space, names=self.names[:_SHEET_ROWS]), SHEET)
+        with atomic_write(self.folder / CLASS_LIST) as file:
+            file.write(class_list(self._classes()))
         return True
+
+    def _classes(self) -> LabelSpace:
+        """Return the classes with the values that the masks have for them."""
+        names, colors = self.space.names, self.space.colors
+        values = range(len(names)) if self.values is None else self.values[: len(names)].tolist()
+        return LabelSpace(names, colors, {value: index for index, value in enumerate(values)})
 
     def _save(self, picture: Image.Image, name: str) -> None:
         with atomic_write(self.folder / name) as file:

@@ -1,0 +1,1 @@
+"""Conversion between annotation formats and the layout of `dataset=folder`."""
