@@ -80,7 +80,7 @@ def _to_tool(cfg: DictConfig, output: Path) -> None:
 def _masks(cfg: DictConfig) -> tuple[list[Masked], LabelSpace, tuple[Path, ...]]:
     """Return the masks of a dataset, or of a folder with pictures; their classes; what is read."""
     from gcseg.builders import data as build_data
-    from gcseg.data.convert.masks import of_datasets, of_predictions
+    from gcseg.data.convert.masks import mask_files, of_datasets, of_files
     from gcseg.data.datasets import images_as_dataset
 
     source = _source(cfg)
@@ -91,17 +91,16 @@ def _masks(cfg: DictConfig) -> tuple[list[Masked], LabelSpace, tuple[Path, ...]]
         datasets = {name: build_data.dataset(cfg, name) for name in names}
         space = next(iter(datasets.values())).label_space
         return of_datasets(datasets), space, (at_home(cfg.dataset.root),)
-    space = _classes(cfg, source)
+    space, files = _classes(cfg, source), mask_files(source)
     if cfg.images is not None:
         images = at_home(cfg.images)
         pictures = images_as_dataset(images, space, say=say)
         name = "predicted" if cfg.split is None else str(cfg.split)
-        return of_predictions(source, space, name, pictures), space, (source, images)
+        return of_files(files, space, name, pictures), space, (source, images)
     name = str(cfg.split or cfg.dataset.splits.val)
     say(f"pictures: {cfg.dataset.name} {name} (split= for another, images= for a folder)")
     pictures = build_data.dataset(cfg, name)
-    masks = of_predictions(source, space, name, pictures)
-    return masks, space, (source, at_home(cfg.dataset.root))
+    return of_files(files, space, name, pictures), space, (source, at_home(cfg.dataset.root))
 
 
 def _classes(cfg: DictConfig, source: Path) -> LabelSpace:

@@ -458,7 +458,7 @@ TABLE: tuple[Row, ...] = (
         Row("to", "choice", "convert: format to write masks in",
             choices=("coco", "coco_polygons", "labelme", "label_studio"), also=(None,),
             needed=True),
-        Row("classes", "text", "convert: classes in the order of their values, or a file with them; "
+        Row("classes", "text", "convert: classes in the order of their values, or a file of them; "
             "null: the labels in source", listed="may", count=(1, 254), also=(None,), needed=True),
         Row("unlabelled", "choice", "convert: meaning of pixels without a label; null: there must "
             "be none", choices=("ignore", "background"), also=(None,), needed=True),

@@ -75,8 +75,8 @@ def build(
         DataError: Pictures or annotations are missing, wrong or don't fit; all are listed.
         OutputError: The folder can't be written.
     """
-    classes = classes_of(given, source.labels, options.unlabelled)
     named = _names(source.drawings)
+    classes = classes_of(given, source.labels, options.unlabelled)
     tally = Tally()
     faults: list[DataError] = []
     with new_folder(options.output, overwrite=options.overwrite, sources=sources) as folder:

@@ -58,6 +58,7 @@ def coco(export: Export) -> Source:
                 )
             by_picture[whole(one.get("image_id"), where, "image_id")].append((number, one))
             crowds += bool(one.get("iscrowd")) and isinstance(one.get("segmentation"), dict)
+        places = _places(path, export)
         known: set[int] = set()
         for picture in entries(content["images"], str(path), "images"):
             identity = whole(picture.get("id"), f"{path}: a picture", "id")
@@ -65,7 +66,7 @@ def coco(export: Export) -> Source:
             if identity in known:
                 raise DataError(f"{where} is listed twice", "remove one of the two")
             known.add(identity)
-            found = export.find(picture.get("file_name"), where, path.parent)
+            found = export.find(picture.get("file_name"), where, path.parent, *places)
             tails += found.by_tail
             drawings.append(
                 Drawing(
@@ -115,6 +116,13 @@ def _categories(content: object, path: Path) -> dict[int, str]:
         )
         for one in entries(content["categories"], str(path), "categories")
     }
+
+
+def _places(path: Path, export: Export) -> list[Path]:
+    """Return where the pictures of a file usually are: train2017/ or images/train2017/."""
+    word = path.stem.removeprefix(_OFFICIAL)
+    around = [export.root, path.parent, *([export.images] if export.images else [])]
+    return [folder / name for folder in around for name in (word, f"images/{word}")]
 
 
 def _labels(categories: list[dict[str, Any]]) -> dict[str, Color | None]:

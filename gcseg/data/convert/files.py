@@ -117,7 +117,7 @@ class Export:
             path for path in self.files if path.suffix.lower() in suffixes and path.name != RECORD
         )
 
-    def find(self, name: object, source: str, near: Path | None = None) -> Found:
+    def find(self, name: object, source: str, *near: Path) -> Found:
         r"""Return the picture that an annotation names.
 
         It is looked for from the folder of the annotation, from the export's and from `images`, and
@@ -127,7 +127,7 @@ class Export:
         Args:
             name: The name in the annotation.
             source: The annotation, for messages.
-            near: Folder of the annotation file.
+            near: Folders to look in first, such as that of the annotation file.
 
         Raises:
             DataError: No picture has this name, or several have.
@@ -137,7 +137,7 @@ class Export:
         text = re.sub(r"^[A-Za-z]:", "/", name.replace("\\", "/"))
         elsewhere = text.startswith("/") or ".." in text.split("/")
         if "\0" not in text and not text.startswith("/"):
-            for folder in (near, self.root, self.images):
+            for folder in (*near, self.root, self.images):
                 path = Path(os.path.normpath(folder / text)) if folder else None
                 if path in self.pictures:
                     return Found(path, self.pictures[path])

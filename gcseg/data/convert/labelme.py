@@ -139,9 +139,10 @@ def _read(path: Path) -> Content:
         points = points_of(one.get("points"), where)
         label = label_of(one.get("label"), where)
         wanted = {"rectangle": 2, "circle": 2, "mask": 2}.get(kind)
-        if kind == "polygon" and len(points) < 3:
+        is_polygon = kind in ("polygon", "oriented_rectangle")
+        if is_polygon and len(points) < 3:
             lost["few"] += 1
-        elif kind == "polygon":
+        elif is_polygon:
             shapes.append(Shape(label, where, pillow_polygon(points), bounds_of([points])))
         elif wanted is None:
             lost["kind"] += 1
@@ -167,5 +168,5 @@ def _of_two_points(kind: str, one: dict[str, Any], points: Any, label: str, wher
         return Shape(label, where, pillow_circle(x, y, radius), bounds)
     most = int((right - left + 2) * (bottom - top + 2))
     pixels = bitmap_of_png(one.get("mask"), where, most=most)
-    draw, bounds = bitmap(pixels, round(left), round(top))
+    draw, bounds = bitmap(pixels, int(left), int(top))
     return Shape(label, where, draw, bounds)

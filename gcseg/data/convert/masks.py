@@ -64,29 +64,38 @@ def _label(dataset: SegmentationDataset, index: int) -> UInt8Array:
     return label
 
 
-def of_predictions(
-    source: Path, space: LabelSpace, split: str, pictures: SegmentationDataset
-) -> list[Masked]:
-    """Return the masks of a folder with the pictures of their names.
-
-    Args:
-        source: Folder of masks, or of predictions, which has them in masks/.
-        space: Their classes.
-        split: Name of their split.
-        pictures: The pictures.
+def mask_files(source: Path) -> dict[str, Path]:
+    """Return the masks of a folder, or of predictions, which have them in masks/, by name.
 
     Raises:
-        DataError: There are no masks, or one has no picture.
+        DataError: There are none.
     """
     folder = source / MASKS if (source / MASKS).is_dir() else source
     masks = files_by_stem(folder, LABEL_SUFFIXES)
     if not masks:
         raise DataError(f"no masks in {folder}", "give source= what gcseg.predict has written")
+    return masks
+
+
+def of_files(
+    masks: Mapping[str, Path], space: LabelSpace, split: str, pictures: SegmentationDataset
+) -> list[Masked]:
+    """Return masks with the pictures of their names.
+
+    Args:
+        masks: Files of masks by name.
+        space: Their classes.
+        split: Name of their split.
+        pictures: The pictures.
+
+    Raises:
+        DataError: A mask has no picture.
+    """
     found = {pair.name: pair.image for pair in pictures.pairs}
     if alone := sorted(set(masks) - set(found)):
         raise DataError(
-            f"{counted(len(alone), 'mask')} of {len(masks)} in {folder} have no picture of their "
-            f"name in {pictures.description}, such as {shown(alone[0])}",
+            f"{len(alone)} of {counted(len(masks), 'mask')} have no picture of their name in "
+            f"{pictures.description}, such as {shown(alone[0])}",
             "give images= the pictures that were predicted, or split= their split",
         )
     return [
