@@ -109,8 +109,8 @@ def _classes(cfg: DictConfig, source: Path) -> LabelSpace:
     Raises:
         ConfigError: Nothing says them.
     """
+    from gcseg.data.class_list import read_classes
     from gcseg.data.convert.classes import CLASS_LIST, classes_of
-    from gcseg.data.folder import read_classes
 
     given = _listed(cfg.classes)
     if given is not None:

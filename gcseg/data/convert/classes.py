@@ -9,8 +9,8 @@ from typing import Literal
 
 import yaml
 
+from gcseg.data.class_list import read_classes
 from gcseg.data.convert.drawings import IGNORE_LABEL, Color
-from gcseg.data.folder import read_classes
 from gcseg.data.label_spaces import IGNORE_INDEX, UNKNOWN, LabelSpace
 from gcseg.errors import ConfigError, DataError
 from gcseg.system.records import LARGEST_YAML, RecordError, read_text

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from gcseg.data.class_list import read_classes
 from gcseg.data.convert.coco import coco
-from gcseg.data.convert.colour_masks import rgb, voc
+from gcseg.data.convert.color_masks import rgb, voc
 from gcseg.data.convert.cvat import cvat
 from gcseg.data.convert.drawings import Source
 from gcseg.data.convert.files import Export
@@ -14,7 +15,6 @@ from gcseg.data.convert.label_studio import label_studio
 from gcseg.data.convert.labelme import labelme
 from gcseg.data.convert.supervisely import supervisely
 from gcseg.data.convert.yolo import yolo
-from gcseg.data.folder import read_classes
 from gcseg.errors import ConfigError
 
 READERS: Mapping[str, Callable[[Export], Source]] = {

@@ -27,7 +27,6 @@ from gcseg.data.convert.drawings import (
 from gcseg.data.convert.files import Export
 from gcseg.data.images import UInt8Array
 from gcseg.data.label_spaces import VOC, LabelSpace
-from gcseg.data.reading import LABEL_SUFFIXES
 from gcseg.errors import ConfigError, DataError
 from gcseg.system.records import LARGEST_YAML, RecordError, read_text
 from gcseg.system.text import counted, printable, shown
@@ -37,6 +36,8 @@ Codes = npt.NDArray[np.uint32]
 
 _VOID: Color = (224, 224, 192)
 """Colour of VOC's borders and difficult objects, which are neither trained on nor scored."""
+_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
+"""Suffixes of masks: formats that keep colours."""
 _MASKS = "SegmentationClass"
 _LISTS = "ImageSets/Segmentation"
 _FOLDERS = {"labels", "label", "masks", "mask", "annotations", "annotation", "gt",
@@ -55,7 +56,7 @@ def voc(export: Export) -> Source:
     table = _labelmap(export)
     masks = {
         name: path for path, name in export.files.items()
-        if _MASKS in name.parts[:-1] and name.suffix.lower() in LABEL_SUFFIXES
+        if _MASKS in name.parts[:-1] and name.suffix.lower() in _SUFFIXES
     }  # fmt: skip
     if not masks:
         raise DataError(f"{export.root} has no masks in {_MASKS}/", "give the folder with it")
@@ -94,7 +95,7 @@ def rgb(export: Export, space: LabelSpace) -> Source:
         raise ConfigError("two classes have one colour", "give each class a colour in classes=")
     masks = {
         name: path for path, name in export.files.items()
-        if name.suffix.lower() in LABEL_SUFFIXES
+        if name.suffix.lower() in _SUFFIXES
         and (export.images is not None or _FOLDERS & {part.lower() for part in name.parts[:-1]})
     }  # fmt: skip
     if not masks:
