@@ -110,15 +110,16 @@ def _classes(cfg: DictConfig, source: Path) -> LabelSpace:
         ConfigError: Nothing says them.
     """
     from gcseg.data.class_list import read_classes
-    from gcseg.data.convert.classes import CLASS_LIST, classes_of
+    from gcseg.data.convert.classes import CLASS_LIST, MASKS_CLASSES, classes_of
 
     given = _listed(cfg.classes)
     if given is not None:
         return classes_of(given, {}, None).space
-    if (source / CLASS_LIST).is_file():
-        return read_classes(source / CLASS_LIST)
+    for name in (MASKS_CLASSES, CLASS_LIST):
+        if (source / name).is_file():
+            return read_classes(source / name)
     raise ConfigError(
-        f"{source} has no {CLASS_LIST}, which says what the masks' values are",
+        f"{source} has no {MASKS_CLASSES}, which says what the masks' values are",
         "give classes=[road,car] in the order of the values, or a class list in YAML",
     )
 

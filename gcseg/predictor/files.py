@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gcseg.data.convert.classes import CLASS_LIST, class_list
+from gcseg.data.convert.classes import MASKS_CLASSES, class_list
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
 from gcseg.engine.picture_outputs import SHEET
@@ -26,7 +26,7 @@ class PredictionFiles:
 
     `masks/<name>.png` are palette PNGs of class indices or of the values that stand for them,
     `pictures/<name>.png` show image, truth and prediction, `overview.png` the first eight of them
-    with a legend. `classes.yaml` says which value of a mask is which class.
+    with a legend. `masks.yaml` says which value of a mask is which class.
 
     Args:
         folder: Output folder.
@@ -66,7 +66,7 @@ class PredictionFiles:
         if not self._panels:
             return False
         self._save(contact_sheet(self._panels, self.space, names=self.names[:_SHEET_ROWS]), SHEET)
-        with atomic_write(self.folder / CLASS_LIST) as file:
+        with atomic_write(self.folder / MASKS_CLASSES) as file:
             file.write(class_list(self._classes()))
         return True
 

@@ -64,7 +64,7 @@ def test_predictions_can_be_corrected(convert, run, training, tmp_path):
     outcome = run("predict", checkpoint, "limit=2", "output=found", cwd=training.cwd)
     assert outcome.status == 0, outcome
     found = training.cwd / "found"
-    assert (found / "classes.yaml").is_file()
+    assert (found / "masks.yaml").is_file()
     outcome = convert(f"source={found}", "to=label_studio", "output=tasks", *SCENES,
                       "image_url=http://here/", "pictures=none")  # fmt: skip
     assert outcome.status == 0, outcome
@@ -100,7 +100,7 @@ def test_a_conversion_trains(convert, run, own):
         (("format=coco", "output=a", "source=gone"), "source=gone does not exist"),
         (("format=voc", "output=a", "source=.", "pictures=none"), "pictures=none: use copy or"),
         (("format=rgb", "output=a", "source=."), "format=rgb needs the classes' colours"),
-        (("to=coco", "output=a", "source=."), ". has no classes.yaml"),
+        (("to=coco", "output=a", "source=."), ". has no masks.yaml"),
         (("to=coco", "output=a", "source=.", "classes=[a,b]"), "no masks in ."),
         (("format=word", "output=a"), "format=word: use one of labelme, coco"),
         (("format=coco", "unlabelled=car"), "unlabelled=car: use ignore or background"),

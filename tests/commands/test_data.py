@@ -35,15 +35,15 @@ def camvid(tmp_path):
 def test_help_names_every_action(act):
     outcome = act("--help")
     assert outcome.status == 0
-    for action in ("prepare", "check", "stats", "browse", "benchmark"):
+    for action in ("prepare", "convert", "check", "stats", "browse", "benchmark"):
         assert f"python -m gcseg.data {action}" in outcome.out
 
 
 @pytest.mark.parametrize("action", ["chekc", "dataset=camvid"])
 def test_unknown_actions(act, action):
     assert act(action).error == (
-        f"gcseg.data has no action {action!r}: begin with prepare, check, stats, browse, "
-        "benchmark, then settings"
+        f"gcseg.data has no action {action!r}: begin with prepare, convert, check, "
+        "stats, browse, benchmark, then settings"
     )
 
 

@@ -87,8 +87,9 @@ def test_outputs_are_no_input(command, what, run, training, tmp_path):
     (tmp_path / "in" / "link").symlink_to(tmp_path / "in" / "out")
     again = predict(run, training, "images=in", "output=in/out", command=command)
     assert again.status == 0, again.err
-    count = 10 if command == "predict" else 6  # two parts and a sheet, seen in two places
-    assert f"left out, as outputs are written to in/out: {count} files (.png {count})" in again.out
+    # Two parts, a sheet and a class list, seen in two places.
+    files = "12 files (.png 10, .yaml 2)" if command == "predict" else "6 files (.png 6)"
+    assert f"left out, as outputs are written to in/out: {files}" in again.out
     assert outputs(tmp_path / "in/out" / what) == ["a.png", "b.png"]
     above = predict(run, training, "images=in", "output=.", command=command)
     assert above.status == 0, above.err

@@ -17,7 +17,9 @@ from gcseg.system.records import LARGEST_YAML, RecordError, read_text
 from gcseg.system.text import printable
 
 CLASS_LIST = "classes.yaml"
-"""File of a class list in the folder that has the masks."""
+"""File of a class list in the folder of a dataset."""
+MASKS_CLASSES = "masks.yaml"
+"""File of the classes of predictions, next to masks/: nobody else has a file of this name."""
 
 BACKGROUND = "background"
 _SAME = (BACKGROUND, "_background_")
