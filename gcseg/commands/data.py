@@ -75,6 +75,7 @@ def check(cfg: DictConfig) -> None:
     from gcseg.builders import data as build_data
     from gcseg.data.check import doctor
     from gcseg.data.check.findings import print_diagnosis
+    from gcseg.data.check.mask_colors import tell_of_other_colors
     from gcseg.system.files import write_json
     from gcseg.system.terminal import TextConsole, progress_bar
 
@@ -90,6 +91,8 @@ def check(cfg: DictConfig) -> None:
         faults[cfg.dataset.splits.val] = []  # those of the training split, whose part it is
     with progress_bar("checking") as progress:
         diagnosis = doctor.check(splits, faults, progress=progress)
+    for dataset in splits.values():
+        tell_of_other_colors(dataset)
     report = _output(cfg) / "check.json"
     write_json(report, {"root": str(cfg.dataset.root), **diagnosis.as_dict()})
     say(report, "")

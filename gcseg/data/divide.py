@@ -54,9 +54,10 @@ class Division:
     @property
     def told(self) -> str:
         """The settings of the division, as on the command line."""
+        group = "" if self.group is None else f", dataset.group={self.group}"
         if self.fold is not None:
-            return f"dataset.fold={self._fold}"
-        return f"dataset.val_fraction={self.val_fraction}"
+            return f"dataset.fold={self._fold}{group}"
+        return f"dataset.val_fraction={self.val_fraction}{group}"
 
     @property
     def _fold(self) -> str:

@@ -139,6 +139,21 @@ def test_other_actions_read_masks_in_colours(tmp_path, run):
     assert outcome.status == 0, outcome
 
 
+def test_what_other_colours_are_taken_for_is_said(tmp_path, run):
+    write(tmp_path / "own", in_colours)
+    path = tmp_path / "own/train/train0_000_color.png"
+    mask = np.array(Image.open(path))
+    mask[:, 0] = (200, 2, 3)
+    put(path, mask)
+    given = ("dataset=folder", f"dataset.root={tmp_path / 'own'}", *FORMS[in_colours])
+    outcome = run("data", "check", *given)
+    assert outcome.status == 1 and "has 1 colour of no class in 1.2 % of its pixels" in outcome.out
+    outcome = run("data", "check", *given, "dataset.reader.unknown_colors=ignored")
+    assert outcome.status == 0, outcome
+    assert "note: 0.16 % of the pixels of 8 masks" in outcome.err  # one column of 80 in one of 8
+    assert "have colours of no class and are ignored" in outcome.err
+
+
 # Splits without moving files
 
 

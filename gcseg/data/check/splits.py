@@ -6,6 +6,7 @@ import os
 
 from gcseg.data.ade20k import ade20k_classes
 from gcseg.data.check.examine import left_out
+from gcseg.data.check.mask_colors import tell_of_other_colors
 from gcseg.data.check.survey import survey, tell
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.label_spaces import LabelSpace
@@ -37,6 +38,7 @@ def check_splits(train: SegmentationDataset, val: SegmentationDataset) -> None:
     tell(training)
     tell(validation)
     _tell_of_what_is_left_out(train)
+    tell_of_other_colors(train)
     _tell_of_shared_pictures(train, val)
     _tell_of_shared_colours(train.label_space)
 
