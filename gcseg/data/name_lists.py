@@ -71,7 +71,9 @@ def list_text(listing: Path) -> str:
         return raw.decode("utf-16") if raw.startswith(_UTF_16) else raw.decode()
     except UnicodeDecodeError:
         raise DataError(f"list {listing} is not UTF-8", "save it as UTF-8") from None
-    except (RecordError, FileNotFoundError) as error:
+    except FileNotFoundError:
+        raise DataError(f"list {listing} does not exist", "check dataset.root") from None
+    except RecordError as error:
         raise DataError(f"list {listing} can't be read: {error}", "give a text file") from None
 
 

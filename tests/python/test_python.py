@@ -21,6 +21,12 @@ from gcseg.sweeps.outcome import JOB, VARIABLE, sweep_of_job
 from tests.running import REPOSITORY, TINY, child_environment, killed_in_step, only_run
 
 
+def test_patterns_need_no_quotes():
+    cfg = gcseg.compose("train", ["dataset=folder", "dataset.root=a", "dataset.group={group}_*",
+                                  "dataset.reader.images={split}/*.jpg"])  # fmt: skip
+    assert (cfg.dataset.group, cfg.dataset.reader.images) == ("{group}_*", "{split}/*.jpg")
+
+
 @pytest.fixture
 def here(tmp_path, data, monkeypatch):
     """An empty working folder, in a program whose arguments are not gcseg's."""
