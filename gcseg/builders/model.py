@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from gcseg.builders.data import picture_format, rectangle
+from gcseg.builders.loss import loss
 from gcseg.config.instantiate import instantiate
 from gcseg.config.plain import plain
 from gcseg.data.resize import ResizeToFit
@@ -167,8 +168,7 @@ def module(cfg: DictConfig, classes: tuple[str, ...]) -> SegmentationModule:
         classes,
         optimizer=(lambda network: optimizer(cfg, network)) if "optim" in cfg else None,
         auxiliary_weight=cfg.get("auxiliary_weight", 0.0),
-        class_weights=class_weights(cfg, classes),
-        count_ignored=cfg.get("count_ignored", False),
+        loss=loss(cfg, classes),
         protocol=protocol(cfg),
         channels_last=cfg.channels_last,
     )
@@ -193,20 +193,3 @@ def optimizer(cfg: DictConfig, network: Segmentor) -> Any:
             f"backbone.freeze={cfg.backbone.freeze} leaves nothing to train", "freeze less of it"
         )
     return instantiate(cfg.optim, without=("name", *rates), parameters=parameters, iters=cfg.iters)
-
-
-def class_weights(cfg: DictConfig, classes: tuple[str, ...]) -> list[float] | None:
-    """Class weights of the loss, or None.
-
-    Raises:
-        ConfigError: Their number is not the number of classes.
-    """
-    weights = cfg.get("class_weights")
-    if weights is None:
-        return None
-    if len(weights) != len(classes):
-        raise ConfigError(
-            f"class_weights has {len(weights)} numbers for {len(classes)} classes",
-            f"give one each for {', '.join(classes)}",
-        )
-    return [float(weight) for weight in weights]

@@ -25,6 +25,7 @@ from gcseg.builders.devices import (
     process_count,
     worker_count,
 )
+from gcseg.builders.loss import words as loss_words
 from gcseg.config.instantiate import instantiate
 from gcseg.config.plain import plain
 from gcseg.data.augment import TrainingPipeline
@@ -156,6 +157,7 @@ def training_plan(cfg: DictConfig, module: SegmentationModule) -> TrainingPlan:
         width=cfg.dataset.crop.width,
         precision=str(cfg.precision),
         seed=cfg.seed,
+        loss=loss_words(cfg),
         optimizer_states=optimizer_states(optimizer),
         ema=cfg.ema.decay is not None,
         logs=(METRICS_FILE, *([] if logger is None else [name])),

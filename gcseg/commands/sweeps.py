@@ -49,6 +49,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="show it again every 10, or so many, seconds until all jobs have ended",
     )
+    command.add_argument(
+        "--classes",
+        type=lambda text: text.split(","),
+        metavar="NAME,NAME",
+        help="show the IoU of these classes too, such as rare ones",
+    )
     command.set_defaults(run=_show)
 
     command = commands.add_parser(
@@ -93,6 +99,7 @@ def _list(given: argparse.Namespace) -> None:
 
 
 def _show(given: argparse.Namespace) -> None:
+    from gcseg.report.sweep.class_sheet import class_sheet
     from gcseg.report.sweep.compare import read_jobs
     from gcseg.report.sweep.sheets import print_sheets, summary
     from gcseg.system.terminal import TextConsole
@@ -101,6 +108,8 @@ def _show(given: argparse.Namespace) -> None:
         notices: list[str] = []
         jobs = read_jobs(given.folder, notices)
         sheets, lines = summary(jobs)
+        if given.classes is not None:
+            sheets.append(class_sheet(jobs, given.classes))
         if given.watch is not None:
             TextConsole().clear()  # does nothing in a file
         print_sheets([_jobs(given.folder, jobs), *sheets], [*lines, *notices])

@@ -67,6 +67,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> Scored:
 
     from gcseg.builders import data as build_data
     from gcseg.builders import devices
+    from gcseg.builders import loss as build_loss
     from gcseg.builders import model as build
     from gcseg.builders import trainer as build_trainer
     from gcseg.data.check.splits import check_splits
@@ -81,6 +82,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> Scored:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     train_set = build_data.dataset(cfg, cfg.dataset.splits.train).with_labels()
     val_set = build_data.dataset(cfg, cfg.dataset.splits.val).with_labels()
+    cfg = build_loss.with_class_weights(cfg, train_set)
     pipeline = build_data.training_augmentation(cfg, train_set)
     module = build.module(cfg, train_set.label_space.names)
     module.configure_optimizers()  # wrong settings fail before a run folder is made

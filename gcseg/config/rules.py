@@ -50,7 +50,7 @@ def _weights_can_be_divided(settings: Settings, _: str) -> None:
 
 def _some_class_counts(settings: Settings, _: str) -> None:
     weights = settings.get("class_weights")
-    if weights is not None and not any(weights):
+    if isinstance(weights, list) and not any(weights):
         raise ConfigError(f"class_weights={weights}", "give one above 0, or null")
 
 

@@ -39,6 +39,34 @@ _STD: Any = {**_MEAN, "open": "least"}
 _STEPS: Any = {"most": 10**9, "unit": "optimizer steps"}
 _PIXELS: Any = {"most": 8192, "unit": "pixels"}
 
+_LOSSES = tuple(f"gcseg.losses.{name}" for name in
+                ("CrossEntropy", "Ohem", "Focal", "Dice", "Tversky", "Lovasz"))  # fmt: skip
+
+
+def _loss_rows(prefix: str, added: tuple[str, ...] = ()) -> tuple[Row, ...]:
+    """Return the rows of the settings of single losses.
+
+    Args:
+        prefix: Name of the loss's mapping.
+        added: Settings that no file of conf/ has there.
+    """
+    rows = (
+        Row("gamma", "number", "focal: exponent; 0 is cross entropy", 0, 100),
+        Row("threshold", "number", "ohem: probability of the true class below which a pixel is "
+            "kept", 0, 1, open="least"),
+        Row("min_kept", "whole number", "ohem: least number of pixels kept of a forward pass, "
+            "over all devices", 0, 10**9, "pixels"),
+        Row("alpha", "number", "tversky: weight of false positives", 0, 1000),
+        Row("beta", "number", "tversky: weight of false negatives", 0, 1000),
+        Row("smooth", "number", "dice, tversky: pixels added above and below the line", 0, MANY),
+        Row("per_image", "switch", "dice, tversky, lovasz: whether the overlap is that of single "
+            "images, averaged, or of the batch"),
+        Row("classes", "choice", "dice, tversky: classes that the mean is over: those that are "
+            "labelled, or all", choices=("present", "all")),
+    )  # fmt: skip
+    return tuple(replace(row, name=f"{prefix}.{row.name}", added=row.name in added) for row in rows)
+
+
 TABLE: tuple[Row, ...] = (
     *_of(
         NETWORK, ALL,
@@ -275,8 +303,21 @@ TABLE: tuple[Row, ...] = (
             "rises; at most iters", 0, **_STEPS),
         Row("auxiliary_weight", "number", "weight of the auxiliary head's loss", 0, 100,
             needed=True),
-        Row("class_weights", "number", "weight of each class in the loss; null: all 1", 0, MANY,
-            listed="must", count=(1, 255), also=(None,), needed=True),
+        Row("loss", "settings", "loss of both heads: loss=cross_entropy", needed=True),
+        Row("loss.name", "name", "name of the loss", needed=True, own=True),
+        Row("loss._target_", "callable", "class of the loss", needed=True,
+            choices=(*_LOSSES, "gcseg.losses.WeightedSum")),
+        *_loss_rows("loss"),
+        Row("loss.parts", "settings", "losses of a sum, by name", count=(1, 20)),
+        Row("loss.parts.*", "settings", "a loss of a sum; null: none", also=(None,)),
+        Row("loss.parts.*._target_", "callable", "class of the loss", needed=True,
+            choices=_LOSSES),
+        Row("loss.parts.*.weight", "number", "factor of the loss in the sum", 0, MANY,
+            needed=True, own=True),
+        *_loss_rows("loss.parts.*", added=("gamma", "threshold", "min_kept", "alpha", "beta")),
+        Row("class_weights", "number", "weight of each class in the loss, or the rule by which "
+            "they are computed from the training split; null: all 1", 0, MANY, listed="must",
+            count=(1, 255), also=(None, "auto", "median_frequency", "inverse_log"), needed=True),
         Row("count_ignored", "switch", "whether ignored pixels count in the mean of the loss",
             needed=True),
         Row("ema", "settings", "moving average of the weights", needed=True),

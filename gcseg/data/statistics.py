@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
+from gcseg.data.class_weights import Weights, inverse_log, median_frequency, printed
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.images import PictureFormat
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
@@ -25,9 +26,6 @@ from gcseg.system.text import counted
 
 Size = tuple[int, int]
 """Height and width, in pixels."""
-
-Weights = tuple[float | None, ...]
-"""Class weights; None where the class never occurs."""
 
 
 @dataclass(frozen=True)
@@ -68,26 +66,13 @@ class ClassStatistics:
 
     @property
     def median_frequency_weights(self) -> Weights:
-        """Compute weights by median frequency balancing.
-
-        A class's frequency is its fraction of the labelled pixels of those images in which it
-        occurs; its weight is the median of the classes' frequencies, divided by its own. Source:
-        Eigen & Fergus, "Predicting Depth, Surface Normals and Semantic Labels", ICCV 2015,
-        section 6.3.2.
-        """
-        pairs = zip(self.pixels, self.pixels_around, strict=True)
-        frequencies = [count / around if count else None for count, around in pairs]
-        occurring = [frequency for frequency in frequencies if frequency is not None]
-        median = float(np.median(occurring)) if occurring else 0.0
-        return tuple(frequency and median / frequency for frequency in frequencies)
+        """Return weights by median frequency, see `gcseg.data.class_weights`."""
+        return median_frequency(self.pixels, self.pixels_around)
 
     @property
     def inverse_log_weights(self) -> Weights:
-        """Compute 1 / ln(1.02 + p) for the classes' pixel frequencies p: from 1.4 to 50.
-
-        Source: Paszke et al., "ENet", 2016, section 5.2.
-        """
-        return tuple(1 / math.log(1.02 + p) if p else None for p in self.pixel_frequency)
+        """Return weights by the inverse logarithm, see `gcseg.data.class_weights`."""
+        return inverse_log(self.pixels)
 
 
 @dataclass(frozen=True)
@@ -312,6 +297,7 @@ def print_statistics(statistics: Statistics, console: TextConsole) -> None:
         say("to weight the loss by median frequency, or by the inverse logarithm:")
         say(f"class_weights={_list(statistics.classes.median_frequency_weights)}")
         say(f"class_weights={_list(statistics.classes.inverse_log_weights)}")
+        say("or shorter: class_weights=median_frequency, class_weights=inverse_log")
         if 0 in statistics.classes.pixels:
             say("classes that never occur have weight 1 there")
 
@@ -349,7 +335,7 @@ def _percent(fraction: float) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    return "" if value is None else printed(value)
 
 
 def _list(values: Iterable[float | None]) -> str:

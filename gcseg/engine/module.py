@@ -18,7 +18,7 @@ from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.inference.memory_ladder import MemoryLadder, report
 from gcseg.inference.protocol import Augmentation, Protocol
-from gcseg.losses import cross_entropy, summed_weight
+from gcseg.losses import CrossEntropy
 from gcseg.metrics.counts import Analysis, Counts, merged
 from gcseg.metrics.scores import Scores, scores
 from gcseg.models import Segmentor
@@ -45,15 +45,15 @@ class Tally(NamedTuple):
 
 
 class SegmentationModule(L.LightningModule):
-    """Trains a model with the published loss and scores it over a split.
+    """Trains a model with a loss and scores it over a split.
 
     Args:
         model: The network.
         class_names: Names of the classes that it predicts.
         optimizer: Makes the optimizer and its scheduler for the network; None to evaluate.
+        loss: Loss of each head, which maps logits N x C x H x W and labels N x H x W to a scalar;
+            cross entropy if None.
         auxiliary_weight: Weight of the auxiliary head's loss.
-        class_weights: Weight of each class in the loss; all 1 if None.
-        count_ignored: Whether ignored pixels count in the mean of the loss.
         protocol: Evaluation protocol; `Protocol()` if None.
         channels_last: Whether convolutions run in channels-last memory format.
     """
@@ -64,9 +64,8 @@ class SegmentationModule(L.LightningModule):
         class_names: Sequence[str],
         *,
         optimizer: Optimizer | None = None,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         auxiliary_weight: float = 0.4,
-        class_weights: Sequence[float] | None = None,
-        count_ignored: bool = False,
         protocol: Protocol | None = None,
         channels_last: bool = True,
     ) -> None:
@@ -76,12 +75,9 @@ class SegmentationModule(L.LightningModule):
         self.memory_format = memory_format
         self.class_names = tuple(class_names)
         self.optimizer = optimizer
+        self.loss = loss or CrossEntropy()
         self.auxiliary_weight = auxiliary_weight
-        self.count_ignored = count_ignored
-        weights = None if class_weights is None else torch.tensor(class_weights)
-        self.class_weights: Tensor | None
         self._tally: Tensor
-        self.register_buffer("class_weights", weights, persistent=False)
         self.register_buffer("_tally", torch.zeros(3, dtype=torch.int64), persistent=False)
         self.protocol = protocol or Protocol()
         self.scores: dict[str, Scores] = {}
@@ -120,46 +116,22 @@ class SegmentationModule(L.LightningModule):
         return logits
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Loss of a batch: main plus weighted auxiliary cross entropy.
+        """Loss of a batch: the main head's plus, weighted, the auxiliary head's.
 
-        The mean over the processes of what they return, and so of their gradients, is the loss of
-        their images together.
+        Each is of logits at the size of the labels, as in PaddleSeg and mmsegmentation. Where
+        several processes share a batch, see `gcseg.losses`.
         """
         images = batch["image"].contiguous(memory_format=self.memory_format)
         labels = batch["label"].long()
         logits, auxiliary_logits = self.model(images, auxiliary=True)
-        total_weight = self._total_weight(labels)
-        loss = self._cross_entropy(logits, labels, total_weight)
+        loss = self.loss(logits, labels)
         logged = {"train/loss_main": loss}
         if auxiliary_logits is not None:
-            auxiliary_loss = self._cross_entropy(auxiliary_logits, labels, total_weight)
+            auxiliary_loss = self.loss(auxiliary_logits, labels)
             loss = loss + self.auxiliary_weight * auxiliary_loss
             logged["train/loss_auxiliary"] = auxiliary_loss
         self._log_losses({"train/loss": loss, **logged}, batch_idx, len(images))
         return loss
-
-    def _total_weight(self, labels: Tensor) -> Tensor | None:
-        """Divisor of the loss where several processes share a batch; see `cross_entropy`.
-
-        Dividing by the pixels of each process alone, as PaddleSeg and mmsegmentation do, would
-        give a pixel more weight the more ignored pixels share its process.
-        """
-        if self.trainer.world_size == 1:
-            return None
-        weight = summed_weight(
-            labels, count_ignored=self.count_ignored, class_weights=self.class_weights
-        )
-        mean: Tensor = self.trainer.strategy.reduce(weight.to(labels.device).float())
-        return mean
-
-    def _cross_entropy(self, logits: Tensor, labels: Tensor, total_weight: Tensor | None) -> Tensor:
-        return cross_entropy(
-            logits,
-            labels,
-            count_ignored=self.count_ignored,
-            class_weights=self.class_weights,
-            total_weight=total_weight,
-        )
 
     def _log_losses(self, losses: dict[str, Tensor], batch_idx: int, images: int) -> None:
         """Log the losses of a step at its last pass: the mean over its passes and processes."""

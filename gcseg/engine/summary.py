@@ -40,6 +40,7 @@ class TrainingPlan:
         width: Width of the crop, in pixels.
         precision: "32", "bf16-mixed" or "16-mixed".
         seed: Seed of the training.
+        loss: Loss of both heads, in a few words.
         optimizer_states: See `gcseg.engine.cost.training_memory`.
         ema: Whether a moving average of the weights is kept.
         logs: Destinations of the curves, each in a few words.
@@ -59,6 +60,7 @@ class TrainingPlan:
     width: int
     precision: str
     seed: int
+    loss: str
     optimizer_states: int
     ema: bool = False
     logs: Sequence[str] = (METRICS_FILE,)
@@ -107,6 +109,7 @@ def start_lines(
         "training": f"{counted(plan.iters, 'step')} of {_batch(plan)}, crop {plan.height} x "
         f"{plan.width}, precision {plan.precision}, {counted(plan.processes, 'device')}, "
         f"seed {plan.seed}",
+        "loss": plan.loss,
         "folder": str(folder),
         "logs": ", ".join(plan.logs),
     }

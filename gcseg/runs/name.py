@@ -46,6 +46,9 @@ YOUNGER_SETTINGS = {
     "dataset.channels": Younger("0.2.0", neutral=3),
     "dataset.scale": Younger("0.2.0", neutral=None),
     "dataset.nodata": Younger("0.2.0", neutral=None),
+    "loss": Younger(
+        "0.2.0", neutral={"name": "cross_entropy", "_target_": "gcseg.losses.CrossEntropy"}
+    ),
 }
 """Settings that are left out of the fingerprint at their neutral value, so that an upgrade does not
 rename runs. Each new setting that `training_settings` takes needs an entry."""
@@ -79,9 +82,10 @@ def training_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     settings = {
         key: value
         for key, value in leave_out_neutral(given).items()
-        if key in ("backbone", "head", "auxiliary_head", "auxiliary_weight", "class_weights",
-                   "count_ignored", "dataset", "augment", "augment_on", "sampling", "normalize",
-                   "optim", "iters", "batch_size", "precision", "seed", "trainer")
+        if key in ("backbone", "head", "auxiliary_head", "auxiliary_weight", "loss",
+                   "class_weights", "count_ignored", "dataset", "augment", "augment_on",
+                   "sampling", "normalize", "optim", "iters", "batch_size", "precision", "seed",
+                   "trainer")
     }  # fmt: skip
     if given["ema"]["decay"] is not None:  # best.ckpt is chosen by the average's scores
         settings["ema"] = {**given["ema"], "decay": float(given["ema"]["decay"])}
@@ -103,7 +107,9 @@ def training_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     if not sampling.keys() & {"rare_crop", "copy_paste"}:
         del sampling["temperature"]  # has no effect
     settings["sampling"] = sampling
-    if settings["class_weights"] is not None:
+    if "loss" in settings:
+        settings["loss"] = _with_floats(settings["loss"])
+    if isinstance(settings["class_weights"], list):  # before the data are read it may be a rule
         settings["class_weights"] = [float(weight) for weight in settings["class_weights"]]
     settings["trainer"] = {
         key: value for key, value in settings["trainer"].items() if key.startswith("gradient_")
@@ -132,6 +138,13 @@ def leave_out_neutral(given: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(node, dict) and key in node and _is(node[key], neutral):
             del node[key]
     return settings
+
+
+def _with_floats(value: Any) -> Any:
+    """Return plain values whose whole numbers are floats, so that 1 and 1.0 name one training."""
+    if isinstance(value, dict):
+        return {key: _with_floats(one) for key, one in value.items()}
+    return float(value) if type(value) is int else value
 
 
 def _is(value: object, neutral: object) -> bool:

@@ -93,6 +93,21 @@ def test_show_says_what_became_of_each_job_and_the_scores(sweeps, tmp_path):
     assert not (folder / "sweep.csv").exists()
 
 
+def test_show_of_chosen_classes(sweeps, error, tmp_path):
+    def with_classes(job):
+        of = {"pole": job.settings["seed"] / 100 + 0.2, "sign": None, "road": 0.9}
+        records = {mode: {**record, "class_iou": of} for mode, record in job.evaluations.items()}
+        return replace(job, evaluations=records)
+
+    jobs = grid(backbone=["r18", "r50"], modes=["none"], seeds=(0, 2))
+    folder = ledger(tmp_path / "a", list(map(with_classes, jobs)))
+    out = sweeps("show", folder, "--classes", "pole,sign")
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines()]
+    assert ["plain", "r50", "21.00 ± 1.41", "-", "21.00 ± 1.41"] in cells
+    message = error("show", folder, "--classes", "pole,mole")
+    assert message == "--classes mole: no job has a score of that class: use pole, sign, road"
+
+
 def test_show_has_short_names_of_folders_and_logs(sweeps, tmp_path):
     folder = tmp_path / "a"
     (job,) = grid(modes=["none"])

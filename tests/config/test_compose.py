@@ -40,6 +40,7 @@ OPTIONS = {
     "head": {"fcn", "gc"},
     "inference": {"slide", "whole"},
     "logger": {"csv", "tensorboard", "wandb"},
+    "loss": {"ce_dice", "ce_lovasz", "cross_entropy", "dice", "focal", "lovasz", "ohem", "tversky"},
     "normalize": {"half", "imagenet", "protocol"},
     "protocol": {"mmseg", "paddleseg"},
     "optim": {"adamw", "sgd"},
@@ -48,7 +49,15 @@ OPTIONS = {
 """Users' scripts rely on these names: do not take one away."""
 
 EXPERIMENTS = {
-    "ablation": {"context_block", "context_ratio"},
+    "ablation": {
+        "context_block",
+        "context_ratio",
+        "rare_baseline",
+        "rare_class_weights",
+        "rare_ohem",
+        "rare_ce_dice",
+        "rare_crop",
+    },
     "published": {
         f"{source}_{backbone}_{data}"
         for backbone in ("r50", "r101")
@@ -61,7 +70,7 @@ EXPERIMENTS = {
     },
     "recipe": {"mmseg"},
     "small": {"camvid_r18", "demo"},
-    "sweep": {"backbone_iters_tta"},
+    "sweep": {"backbone_iters_tta", "camvid_rare"},
 }
 
 SETTINGS = {
@@ -251,10 +260,18 @@ def test_same_training_same_name(override, tiny_name):
         *("count_ignored=true", "head.align_corners=true", "recipe=mmseg", "augment=mmseg"),
         *("augment.scale.max=1.5", "normalize=imagenet", "dataset.reader.layout=voc"),
         *("dataset.splits.train=val", "+trainer.gradient_clip_val=1"),
+        *("loss=ohem", "loss=focal", "loss=ce_dice", "class_weights=[1,2]"),
     ],
 )
 def test_another_training_another_name(override, tiny_name):
     assert name_of(compose("train", *TINY, override)) != tiny_name
+
+
+def test_a_whole_number_names_the_same_loss():
+    names = {
+        name_of(compose("train", *TINY, "loss=focal", f"loss.gamma={one}")) for one in (2, 2.0)
+    }
+    assert len(names) == 1
 
 
 def test_trained_settings_come_from_the_run_folder(training):

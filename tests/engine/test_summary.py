@@ -28,6 +28,7 @@ PLAN = TrainingPlan(
     width=96,
     precision="32",
     seed=3,
+    loss="cross_entropy",
     optimizer_states=1,
     logs=("metrics.csv", "TensorBoard"),
 )
@@ -55,6 +56,7 @@ def test_start_in_a_log(capsys):
         "data: camvid, 12 images to train on and 1 to validate, 11 classes, in /data/[camvid]",
         "training: 300 steps of 8 images in 2 passes, crop 64 x 96, precision 32, 2 devices, "
         "seed 3",
+        "loss: cross_entropy",
         f"folder: {FOLDER}",
         "logs: metrics.csv, TensorBoard",
     ]

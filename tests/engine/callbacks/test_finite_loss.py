@@ -10,6 +10,7 @@ import torch
 
 from gcseg.engine import module
 from gcseg.engine.callbacks.ema import MovingAverage
+from gcseg.losses import CrossEntropy
 from tests.running import TINY, child_environment, only_run
 
 
@@ -19,14 +20,14 @@ def break_loss(monkeypatch):
     seen = []
 
     def break_loss(number, value):
-        cross_entropy = module.cross_entropy
+        forward = CrossEntropy.forward
 
-        def broken(*arguments, **options):
+        def broken(*arguments):
             seen.append(1)
             factor = value if (len(seen) - 1) // 2 == number else 1.0
-            return factor * cross_entropy(*arguments, **options)
+            return factor * forward(*arguments)
 
-        monkeypatch.setattr(module, "cross_entropy", broken)
+        monkeypatch.setattr(CrossEntropy, "forward", broken)
 
     return break_loss
 
