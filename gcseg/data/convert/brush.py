@@ -42,9 +42,9 @@ def decoded(content: object, height: int, width: int, where: str) -> UInt8Array:
     """
     cause = f"{where} has a brush mask that can't be read"
     try:
-        stream = bytes(content)  # type: ignore[call-overload]
-        if not isinstance(content, list) or len(stream) < 8:
+        if not isinstance(content, list) or len(content) < 8:
             raise ValueError
+        stream = bytes(content)
     except (TypeError, ValueError):
         raise DataError(f"{cause} (no list of bytes)", "export the annotations again") from None
     bits = _Bits(stream)

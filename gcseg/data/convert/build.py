@@ -100,6 +100,8 @@ def build(
         say(line)
     for split, count in splits.items():
         say(f"{split}: {counted(count, 'picture')}")
+    if "val" not in splits:
+        say("there is no split val: train with dataset.val_fraction=0.1, or another part")
 
 
 def _raise(faults: Sequence[DataError], pictures: int, say: Callable[[str], None]) -> None:

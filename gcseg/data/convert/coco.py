@@ -50,7 +50,7 @@ def coco(export: Export) -> Source:
         by_picture: dict[int, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
         for number, one in enumerate(entries(content["annotations"], str(path), "annotations"), 1):
             where = f"{path}: annotation {brief(one.get('id', number))}"
-            if one.get("category_id") not in categories:
+            if whole(one.get("category_id"), where, "category_id") not in categories:
                 raise DataError(
                     f"{where} has the category {brief(one.get('category_id'))}, which the file "
                     "does not list",
@@ -153,7 +153,7 @@ def _read(
     lost: Counter[str] = Counter()
     for number, one in sorted(some, key=lambda item: not item[1].get("iscrowd")):
         where = f"{path}: annotation {brief(one.get('id', number))}"
-        label = categories[one["category_id"]]
+        label = categories[int(one["category_id"])]
         found = one.get("segmentation")
         if not found:
             lost["keypoints" if one.get("keypoints") else "box"] += 1

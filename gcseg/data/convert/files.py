@@ -61,26 +61,33 @@ class Export:
     def __init__(self, source: Path, images: Path | None, output: Path) -> None:
         if source.is_file() and source.suffix.lower() in _ARCHIVES:
             raise DataError(f"source={source} is an archive", "unpack it, and give its folder")
-        for name, path in (("source", source), ("images", images)):
-            if path is not None and not path.exists():
-                raise DataError(f"{name}={path} does not exist", "give the folder of the export")
+        for setting, place in (("source", source), ("images", images)):
+            if place is not None and not place.exists():
+                raise DataError(f"{setting}={place} does not exist", "give the export's folder")
         self.only = source if source.is_file() else None
         self.root = source.parent if self.only else source
         self.images = images
         self._output = output
         self.linked: list[Path] = []
         self.files = self._listed(self.root)
-        pictures = {path: name for path, name in self.files.items() if _is_picture(name)}
-        if images is not None:
-            pictures = {
-                path: name for path, name in self._listed(images).items() if _is_picture(name)
-            } | pictures
-        self.pictures = pictures
+        self.pictures = {file: name for file, name in self.files.items() if _is_picture(name)}
+        self._given = set() if images is None else self._add_pictures(images)
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
-        for path in pictures:
+        for path in self.pictures:
             self._by_name[path.name].append(path)
             self._by_stem[path.stem].append(path)
+
+    def _add_pictures(self, images: Path) -> set[Path]:
+        """Add the pictures of another folder, which may be within the export; return them."""
+        known = {os.path.realpath(path): path for path in self.pictures}
+        given = set()
+        for found, name in self._listed(images).items():
+            if _is_picture(name):
+                path = known.get(os.path.realpath(found), found)
+                self.pictures.setdefault(path, name)
+                given.add(path)
+        return given
 
     def _listed(self, root: Path) -> dict[Path, PurePosixPath]:
         """Return the files below a folder with their relative paths."""
@@ -151,6 +158,7 @@ class Export:
                 "put it there, or give images= its folder",
             )
         best = [path for path in found if _equal_parts(path, wanted) == length]
+        best = [path for path in best if path in self._given] or best
         if len(best) > 1:
             raise DataError(
                 f"{source} names the picture {shown(name)}, which may be {best[0]} or {best[1]}",

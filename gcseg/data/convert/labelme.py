@@ -33,6 +33,7 @@ from gcseg.data.convert.regions import (
     pillow_rectangle,
     points_of,
 )
+from gcseg.data.reading import IMAGE_SUFFIXES
 from gcseg.errors import DataError
 from gcseg.system.records import LARGEST_YAML, RecordError, read_text
 from gcseg.system.text import counted, printable
@@ -77,7 +78,8 @@ def labelme(export: Export) -> Source:
             if not content.get("imageData"):
                 raise
             picture = partial(_embedded, path)
-            suffix = PurePosixPath(str(content.get("imagePath"))).suffix.lower() or ".png"
+            suffix = PurePosixPath(str(content.get("imagePath"))).suffix.lower()
+            suffix = suffix if suffix in IMAGE_SUFFIXES else ".png"
             name = export.files.get(path, PurePosixPath(path.name)).with_suffix(suffix)
         drawings.append(
             Drawing(str(path), name, split_of(name), picture, partial(_read, path), size)
@@ -132,7 +134,7 @@ def _read(path: Path) -> Content:
     lost: Counter[str] = Counter()
     for number, one in enumerate(entries(read_annotations(path)["shapes"], str(path), "shapes"), 1):
         where = _where(path, number)
-        kind = one.get("shape_type") or "polygon"
+        kind = str(one.get("shape_type") or "polygon")
         if kind in _LINES:
             lost[_LINES[kind]] += 1
             continue

@@ -78,7 +78,7 @@ def _drawing(export: Export, path: Path) -> Drawing:
     size = content.get("size")
     if not isinstance(size, dict):
         raise DataError(f"{path} has no size", "export the project again")
-    tags = [tag.get("name") for tag in content.get("tags") or [] if isinstance(tag, dict)]
+    tags = [tag.get("name") for tag in entries(content.get("tags") or [], str(path), "tags")]
     split = next(filter(None, (split_named(str(tag)) for tag in tags)), split_of(found.name))
     parts = [part for part in found.name.parts if part != "img"]
     stated = (
@@ -145,7 +145,10 @@ def _outline(kind: str, one: dict[str, Any], label: str, where: str) -> Shape | 
         exterior = points_of(corners, where)
     if len(exterior) < 3:
         return None
-    holes = [points_of(hole, where) for hole in points.get("interior") or []]
+    interior = points.get("interior") or []
+    if not isinstance(interior, list):
+        raise DataError(f"{where} has no list of holes", "export the project again")
+    holes = [points_of(hole, where) for hole in interior]
     draw = opencv_polygon(exterior, [hole for hole in holes if len(hole) >= 3])
     return Shape(label, where, draw, bounds_of([exterior]))
 

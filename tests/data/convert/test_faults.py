@@ -4,8 +4,11 @@ import json
 
 import pytest
 
+from gcseg.data.convert.build import Options, build, draw
+from gcseg.data.convert.classes import classes_of
 from gcseg.data.convert.output import RECORD, new_folder
-from gcseg.errors import ConfigError, DataError
+from gcseg.data.convert.read import read_export
+from gcseg.errors import ConfigError, DataError, GcsegError
 from tests.data.convert.test_readers import (
     INNER,
     SQUARE,
@@ -194,9 +197,6 @@ def test_several_faults_are_all_listed(convert, save, image, tmp_path):
         points = [[50, 3], [60, 3], [60, 9]] if name != "b" else SQUARE
         root = save(f"{name}.json", labelme(shape("car", points), imagePath=f"{name}.png"))
     said = []
-    from gcseg.data.convert.build import Options, build
-    from gcseg.data.convert.read import read_export
-
     read = read_export("labelme", root, None, tmp_path / "out", None)
     with pytest.raises(DataError, match="2 of 3 pictures can't be converted"):
         build(read, ["car", "b"], Options(tmp_path / "out", "ignore"), (root,),
@@ -355,3 +355,71 @@ def test_links_take_no_space(convert, save, image):
 def test_an_archive_has_to_be_unpacked(convert, save):
     with pytest.raises(DataError, match="is an archive: unpack it"):
         convert("cvat", save("a.zip", "") / "a.zip")
+
+
+def test_images_settles_which_of_two(convert, save, image, tmp_path):
+    image("x/a.png")
+    image("y/a.png", 1)
+    root = save("a.json", labelme(shape("car", SQUARE), imagePath="C:\\pics\\a.png"))
+    found = convert("labelme", root, unlabelled="background", images=root / ".." / "in" / "y")
+    found = (found.folder / "images" / "train" / "a.png").read_bytes()
+    assert found == (root / "y" / "a.png").read_bytes()
+
+
+ODD = (None, -1.5, 10**400, "\ud800", [], [[]], {})
+
+
+def places(content, path=()):
+    """The way to every value in JSON."""
+    yield path
+    if isinstance(content, dict | list):
+        for key in content if isinstance(content, dict) else range(len(content)):
+            yield from places(content[key], (*path, key))
+
+
+def replaced(content, path, value):
+    if not path:
+        return value
+    copy = content.copy()
+    copy[path[0]] = replaced(content[path[0]], path[1:], value)
+    return copy
+
+
+WHOLE = {
+    "labelme": labelme(shape("car", SQUARE), shape("b", INNER[:2], "circle")),
+    "coco": coco([ROAD, {**ROAD, "segmentation": {"counts": [60, 60], "size": [10, 12]}}]),
+    "label_studio": [
+        {"data": {"image": "a.png"}, "annotations": [{"result": [
+            region("polygonlabels", {"points": SQUARE, "polygonlabels": ["car"]}),
+            region("brushlabels", {"format": "rle", "rle": [1, 2, 3], "brushlabels": ["b"]}),
+            region("ellipselabels", {"x": 1, "y": 2, "radiusX": 3, "radiusY": 4, "rotation": 5,
+                                     "ellipselabels": ["b"]}),
+        ]}]}
+    ],
+    "supervisely": {"size": {"height": 10, "width": 12}, "tags": [{"name": "val"}], "objects": [
+        {"classTitle": "car", "geometryType": "polygon",
+         "points": {"exterior": SQUARE, "interior": [INNER]}},
+        {"classTitle": "b", "geometryType": "bitmap", "bitmap": {"data": "a", "origin": [1, 2]}},
+    ]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", WHOLE)
+def test_odd_values_anywhere_end_in_a_line(save, image, tmp_path, form):
+    image("a.png")
+    image("ds/img/a.png")
+    if form == "supervisely":
+        save("meta.json", {"classes": [{"title": "car"}, {"title": "b"}]})
+    classes = classes_of(["car", "b", "road"], {}, "ignore")
+    number = 0
+    for path in places(WHOLE[form]):
+        for value in ODD:
+            name = "ds/ann/a.png.json" if form == "supervisely" else "a.json"
+            root = save(name, json.dumps(replaced(WHOLE[form], path, value)))
+            number += 1
+            try:
+                for drawing in read_export(form, root, None, tmp_path / "out", None).drawings:
+                    draw(drawing.read(), 10, 12, classes, drawing.source)
+            except GcsegError as error:
+                assert "\n" not in str(error)
+    assert number > 120
