@@ -96,7 +96,7 @@ class StoppedBySignal(BaseException):
     def __str__(self) -> str:
         """Return the message on one line."""
         after = "" if self.step is None else f" after step {self.step}"
-        return f"stopped by {self.number.name}{after}: the same command goes on from there"
+        return f"stopped by {self.number.name}{after}: the same command resumes from there"
 
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed",

@@ -163,7 +163,7 @@ def examined(
         faults.append(
             DataError(
                 f"{dataset.description} has no labels",
-                "put them where conf/dataset says, dataset.reader.labels= of your own folders",
+                "put them where conf/dataset says, or set dataset.reader.labels=",
             )
         )
     try:
@@ -233,7 +233,7 @@ def _transform(cfg: DictConfig, name: str) -> Any:
         raise ConfigError(f"augment.extra.{name}: {error.cause}", error.remedy) from None
     if not isinstance(transform, A.BasicTransform | A.BaseCompose):
         raise ConfigError(
-            f"augment.extra.{name} is no transform of albumentations",
+            f"augment.extra.{name} is not an albumentations transform",
             "give {_target_: albumentations.NAME, ...}",
         )
     return transform

@@ -66,7 +66,7 @@ def load_starting_weights(
                 skipped = load_weights(model, path, strict=cfg.strict, other_classes=True)
             except MismatchError as error:
                 raise WeightsError(
-                    error.cause, f"{error.remedy}, or load what fits with strict=false"
+                    error.cause, f"{error.remedy}, or load the weights that fit with strict=false"
                 ) from None
             lines.append(f"network: weights of {path}")
             lines += [f"not loaded: {line}" for line in skipped[:_MOST_SKIPPED]]
@@ -101,7 +101,7 @@ def _unlike(backbone: DictConfig, path: Path) -> list[str]:
         known = {"variant": True, "output_stride": True}
     return [
         f"note: the weights were trained with backbone.{key}={description.backbone[key]}, which "
-        f"computes something else than backbone.{key}={backbone[key]}"
+        f"computes something different from backbone.{key}={backbone[key]}"
         for key in known
         if known[key] and key in backbone and description.backbone[key] != backbone[key]
     ]

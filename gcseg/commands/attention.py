@@ -147,7 +147,7 @@ def _weights(model: Segmentor, image: Tensor, protocol: Protocol, name: str) -> 
     if not weights.isfinite().all():
         raise WeightsError(
             f"the attention map of {name} has NaN or infinity",
-            "use a checkpoint of before the network diverged",
+            "use a checkpoint from before the network diverged",
         )
     return weights
 

@@ -39,7 +39,7 @@ def main() -> None:
 
 def _no_such(action: str) -> ConfigError:
     return ConfigError(
-        f"gcseg.data has no action {action!r}", f"begin with {', '.join(ACTIONS)}, then settings"
+        f"gcseg.data has no action {action!r}", f"give one of {', '.join(ACTIONS)}, then settings"
     )
 
 
@@ -56,7 +56,7 @@ def prepare(cfg: DictConfig) -> None:
     if name not in PREPARATIONS:
         raise ConfigError(
             f"there is nothing to prepare for dataset={name}",
-            f"gcseg prepares {', '.join(sorted(PREPARATIONS))}; others are read as they are",
+            f"gcseg prepares {', '.join(sorted(PREPARATIONS))}; others need no preparation",
         )
     sources = cfg.source if isinstance(cfg.source, ListConfig) else [cfg.source or ()]
     counts = PREPARATIONS[name](
@@ -99,7 +99,7 @@ def check(cfg: DictConfig) -> None:
     print_diagnosis(diagnosis, TextConsole())
     if not diagnosis.ok or (cfg.fail_on == "warning" and diagnosis.findings):
         raise DataError(
-            f"{cfg.dataset.name} in {cfg.dataset.root} is not in order", "mend what is listed above"
+            f"{cfg.dataset.name} in {cfg.dataset.root} has errors", "fix what is listed above"
         )
 
 

@@ -94,7 +94,7 @@ def evaluate(cfg: DictConfig, trained: CheckpointRef) -> tuple[Path, dict[str, d
         if trained.row is not None:
             evaluations = evaluation_keys(records, plain(cfg), trained.row, split=cfg.split)
             record = catalogue.find(trained.row["published"]["checkpoint"])
-            _beside_published(cfg, record, evaluations, dataset, checkpoint)
+            _compare_with_published(cfg, record, evaluations, dataset, checkpoint)
     return results, by_mode
 
 
@@ -118,7 +118,7 @@ def _explain(analyses: Mapping[str, Mapping[str, Any]], files: Iterable[Path]) -
         say(f"analysis: {path}, scores of each image: {path.with_suffix('.csv')}")
 
 
-def _beside_published(
+def _compare_with_published(
     cfg: DictConfig,
     record: Record,
     evaluations: dict[str, dict[str, Any]],
@@ -137,8 +137,8 @@ def _beside_published(
     print_comparison(record, comparable)
     if len(dataset) != IMAGES[record.dataset] and cfg.record is None:
         say(
-            f"not recorded: {counted(len(dataset), 'image')} here, the published scores are of "
-            f"{IMAGES[record.dataset]}; record=FILE records them all the same"
+            f"not recorded: the split has {counted(len(dataset), 'image')}, the published scores "
+            f"are for {IMAGES[record.dataset]}; record=FILE records the scores anyway"
         )
         return
     around = environment()

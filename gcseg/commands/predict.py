@@ -41,7 +41,7 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
     from gcseg.weights import read_weights
 
     if len(cfg.tta.modes) != 1:
-        raise ConfigError("tta=all predicts each picture in several ways", "choose one of them")
+        raise ConfigError("tta=all predicts each image in several modes", "choose one mode")
     checkpoint = trained.path()
     output = Path(cfg.output or output_folder(cfg, checkpoint).path / "predictions")
     content = read_weights(checkpoint, cfg.weights)

@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Print a table of the differences of two recipes."""
     parser = ArgumentParser(
         prog="python -m gcseg.recipe",
-        description="Compare what trains and scores two networks, setting by setting.",
+        description="Compare two recipes of training and scoring, setting by setting.",
     )
     commands = parser.add_subparsers(required=True, metavar="diff")
     diff = commands.add_parser(

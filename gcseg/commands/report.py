@@ -55,7 +55,7 @@ def _output(cfg: DictConfig) -> Path | None:
         return None
     path = Path(cfg.output)
     if path.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"output={cfg.output} is no .html file", "give output=NAME.html")
+        raise ConfigError(f"output={cfg.output} is not an .html file", "give output=NAME.html")
     return path
 
 
@@ -63,7 +63,7 @@ def main() -> None:
     """Write the report of a run or of a sweep."""
     given = {argument.partition("=")[0] for argument in sys.argv[1:]}
     if {"run", "sweep"} <= given:
-        say("error: run= and sweep= are two reports: give one of them", error=True)
+        say("error: run= and sweep= write different reports: give one of them", error=True)
         sys.exit(1)
     if "sweep" in given:
         run_command("report_sweep", sweep_report)

@@ -51,13 +51,14 @@ def write_report(cfg: DictConfig, folder: Path, output: Path | None = None) -> P
         try:
             if "@" in shown.name:  # a record does not name its weights and settings
                 raise ConfigError(
-                    f"{shown.name} is not the training's own evaluation", "analyse one that is"
+                    f"{shown.name} is not an evaluation by the training",
+                    "analyse such an evaluation",
                 )
             examples, space = _examples(cfg, RunFolder(folder), shown.record, count)
             if not examples:
                 notes.append("There are no pictures: no image has a labelled pixel.")
         except LookupError as error:  # edited, of another version, or left out as invalid
-            notes.append(f"There are no pictures: results.json has no usable {error} of it.")
+            notes.append(f"There are no pictures: results.json has no usable entry for {error}.")
         except (GcsegError, OSError, AttributeError, TypeError, ValueError) as error:
             notes.append(f"There are no pictures: {reason(error)}.")
     for note in [*run.notices, *notes]:  # which the page has too
@@ -82,8 +83,8 @@ def _examples(
     checkpoint = run.checkpoints / evaluation["checkpoint"]
     if leads_out(checkpoint, run.path):
         raise ConfigError(
-            f"{checkpoint} is a link that leads out of {run.path}",
-            "put what it leads to in its place",
+            f"{checkpoint} is a link to a place outside {run.path}",
+            "replace the link by the file",
         )
     content = read_weights(checkpoint)
     check_classes(content.extra, dataset.label_space, checkpoint)

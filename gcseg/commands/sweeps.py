@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = ArgumentParser(
         prog="python -m gcseg.sweeps",
-        description="List sweeps, show what became of one's jobs, and compare two settings.",
+        description="List sweeps, show the jobs of a sweep, or compare two settings.",
     )
     commands = parser.add_subparsers(required=True, metavar="{list,show,compare}")
 
@@ -40,14 +40,14 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_list)
 
     command = commands.add_parser("show", help="show a sweep's jobs and scores, also while it runs")
-    command.add_argument("folder", type=Path, help="as runs/sweeps/NAME")
+    command.add_argument("folder", type=Path, help="folder of the sweep, such as runs/sweeps/NAME")
     command.add_argument(
         "--watch",
         type=_seconds,
         nargs="?",
         const=10.0,
         metavar="SECONDS",
-        help="show it again every 10, or so many, seconds until all jobs have ended",
+        help="repeat every SECONDS (default: 10) until all jobs have ended",
     )
     command.add_argument(
         "--classes",
@@ -59,14 +59,14 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser(
         "compare",
-        help="say whether two settings differ by more than seeds do",
-        description="A and B are each a sweep folder, one setting of it as "
+        help="test whether two settings differ by more than the noise of seeds",
+        description="A and B are each a sweep folder, one setting of a sweep as "
         "FOLDER:'backbone=r18 iters=20000', or run folders separated by commas, with * for any "
         "name.",
     )
     command.add_argument("a", metavar="A")
     command.add_argument("b", metavar="B")
-    command.add_argument("--mode", help="only this mode of test-time augmentation, such as flip")
+    command.add_argument("--mode", help="mode of test-time augmentation to compare, such as flip")
     command.set_defaults(run=_compare)
     return parser
 

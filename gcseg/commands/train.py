@@ -106,7 +106,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> Scored:
         with finishing(lambda: trainer.loggers):
             if finished:
                 if trainer.is_global_zero:
-                    say(f"{folder.path} is trained already, and is only scored")
+                    say(f"{folder.path} is already trained, and is only scored")
             else:
                 fit(cfg, trainer, module, data, folder, weights, progress)
                 if cfg.strategy == "fsdp":  # the trained network is sharded
@@ -157,7 +157,7 @@ def fit(
     if trainer.global_step < cfg.iters:
         raise ConfigError(
             f"training stopped at step {trainer.global_step} of {cfg.iters}",
-            "give the same command again to continue it",
+            "give the same command again to resume it",
         )
     if trainer.is_global_zero:
         merge_results(

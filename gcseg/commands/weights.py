@@ -27,34 +27,34 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = ArgumentParser(
         prog="python -m gcseg.weights",
-        description="List published checkpoints, say what a checkpoint holds, and convert it.",
+        description="List published checkpoints, show the contents of a checkpoint, or convert it.",
     )
     commands = parser.add_subparsers(required=True, metavar="{list,info,convert}")
 
     command = commands.add_parser("list", help="list the published checkpoints")
-    command.add_argument("--dataset", help="only networks trained on it, such as cityscapes")
+    command.add_argument("--dataset", help="only networks trained on this dataset")
     command.set_defaults(run=_list)
 
-    command = commands.add_parser("info", help="say what a checkpoint holds")
-    command.add_argument("checkpoint", help="a file, or a name of the list (downloaded once)")
+    command = commands.add_parser("info", help="show the contents of a checkpoint")
+    command.add_argument("checkpoint", help="a file, or a name from the list (downloaded once)")
     command.set_defaults(run=_info)
 
     command = commands.add_parser("convert", help="write a checkpoint in another format")
-    command.add_argument("source", help="a file, or a name of the list (downloaded once)")
+    command.add_argument("source", help="a file, or a name from the list (downloaded once)")
     command.add_argument(
         "target",
         type=Path,
-        help="ends in .ckpt or .safetensors (gcseg), .pdparams (PaddleSeg) or .pth "
+        help="file to write, in .ckpt or .safetensors (gcseg), .pdparams (PaddleSeg) or .pth "
         "(mmsegmentation)",
     )
-    command.add_argument("--force", action="store_true", help="write over a file that is there")
+    command.add_argument("--force", action="store_true", help="overwrite an existing file")
     command.add_argument(
-        "--variant", help="of the backbone, where names and shapes fit several (vd, v1d, d)"
+        "--variant", help="variant of the backbone, if its weights fit several (vd, v1d, d)"
     )
     command.add_argument(
         "--weights",
         choices=("ema", "raw"),
-        help="of a training with ema.decay: its moving average (the default) or the raw ones",
+        help="after a training with ema.decay: the moving average (default) or the raw weights",
     )
     command.set_defaults(run=_convert)
     return parser
@@ -110,9 +110,9 @@ def _info(given: argparse.Namespace) -> None:
         "format": f"{file.format}, {len(file.tensors)} tensors",
     }
     if file.extra:
-        lines["beside"] = listed(map(shown, file.extra), most=20)
+        lines["other content"] = listed(map(shown, file.extra), most=20)
     if is_averaged(file.extra):
-        raw = "; the raw ones are in it too" if RAW_WEIGHTS in file.extra else ""
+        raw = "; the file also holds the raw weights" if RAW_WEIGHTS in file.extra else ""
         lines["weights"] = f"the moving average of a training{raw}"
     if record is not None:
         scores = [f"{mode} {percent(miou, '-')}" for mode, miou in record.miou.items()]

@@ -197,8 +197,8 @@ def _unknown(name: str, value: object, node: _Node, prefix: str, command: str) -
     elif prefix and len(here) <= _FEW:
         remedy = f"use one of {', '.join(here)}"
     else:
-        remedy = "leave it out; --cfg job lists what there is"
-    cause = f"{name}={as_given(value)} is no setting that {_modules([command])} reads"
+        remedy = "leave it out; --cfg job lists all settings"
+    cause = f"{name}={as_given(value)} is not a setting of {_modules([command])}"
     return SettingError(name, cause, remedy)
 
 

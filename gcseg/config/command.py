@@ -131,8 +131,8 @@ def check_groups(arguments: Iterable[str]) -> None:
         group, equals, value = argument.lstrip("+").partition("=")
         if group == "hydra" and equals and not value.lstrip().startswith("{"):
             raise ConfigError(
-                f"{argument} is in the place of Hydra's own settings",
-                "give single ones, as hydra.launcher.jobs=2",
+                f"{argument} replaces all of Hydra's settings",
+                "change single settings, such as hydra.launcher.jobs=2",
             )
         options = sorted(path.stem for name in ("conf", "experiments")
                          for path in (source_folder(name) / group).glob("*.yaml"))  # fmt: skip
@@ -142,7 +142,9 @@ def check_groups(arguments: Iterable[str]) -> None:
             (one,) = OverridesParser.create().parse_overrides([argument])
             values = one.sweep_iterator() if one.is_sweep_override() else [one.value()]
             if not all(isinstance(value, str | QuotedString) for value in values):
-                raise ConfigError(f"{argument} names no option", f"use one of {', '.join(options)}")
+                raise ConfigError(
+                    f"{argument} is not an option", f"use one of {', '.join(options)}"
+                )
 
 
 def first_job(arguments: Sequence[str]) -> list[str]:
@@ -201,7 +203,7 @@ class CheckedTask:
             if is_multirun() and (cfg.get("devices", 1), cfg.get("num_nodes", 1)) != (1, 1):
                 raise ConfigError(
                     f"devices={cfg.get('devices')} num_nodes={cfg.get('num_nodes')} in a multirun",
-                    "give each command by itself, or use one device per job",
+                    "run each training as a separate command, or use one device per job",
                 )
             self.task(cfg)
         return None

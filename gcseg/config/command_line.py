@@ -66,8 +66,8 @@ def given(arguments: Sequence[str], key: str) -> Any:
     for override in overrides_of(arguments, key):
         if override.is_sweep_override():
             raise ConfigError(
-                f"{override.input_line} means several",
-                f"give each command one; quote a comma of a name: \"{key}='a,b'\"",
+                f"{override.input_line} gives several values",
+                f"give one value per command; quote a name with a comma: \"{key}='a,b'\"",
             )
         value = None if override.is_delete() else override.value()
     return value

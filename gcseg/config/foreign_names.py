@@ -14,7 +14,7 @@ _WEIGHTS = (
     "write checkpoint={0} for the weights of a whole network, backbone.pretrained={0} for those of "
     "a backbone"
 )
-_GO_ON = "give the same command again: a training that was interrupted goes on"
+_RESUME = "give the same command again: an interrupted training resumes"
 _FOLDER = "write run_root={0}; the run's folder in it is named by the settings"
 _DEVICES = (
     "write accelerator=gpu devices=1, or accelerator=cpu; CUDA_VISIBLE_DEVICES says which GPUs "
@@ -29,7 +29,7 @@ _CLASSES = "leave it out: the classes are those of the dataset, as its classes.y
 TRAINING: Mapping[str, str] = {
     **dict.fromkeys(("imgsz", "img_size", "image_size", "input_size", "crop_size", "size"), _CROP),
     **dict.fromkeys(("weights", "load_from", "pretrained", "ckpt", "pretrained_model"), _WEIGHTS),
-    **dict.fromkeys(("resume", "resume_from", "resume_model", "ckpt_path", "auto_resume"), _GO_ON),
+    **dict.fromkeys(("resume", "resume_from", "resume_model", "ckpt_path", "auto_resume"), _RESUME),
     **dict.fromkeys(
         ("work_dir", "save_dir", "out_dir", "output_dir", "exp_dir", "name", "exp_name"), _FOLDER
     ),
@@ -97,7 +97,7 @@ TRAINING: Mapping[str, str] = {
     "exist_ok": "write fresh=true for another folder of the same training",
     "do_eval": "leave it out: training validates every val_every= steps",
 }
-"""What to write in `gcseg.train` and `gcseg.data`."""
+"""Remedies for `gcseg.train` and `gcseg.data`, by the foreign name."""
 
 USE: Mapping[str, str] = {
     **dict.fromkeys(
@@ -109,7 +109,7 @@ USE: Mapping[str, str] = {
     **dict.fromkeys(("device", "gpu", "gpus", "gpu_ids"), _DEVICES.replace(" devices=1", "")),
     **dict.fromkeys(("aug_test", "multi_scale", "flip_test"), "write tta=msflip or tta=flip"),
 }
-"""What to write in the commands that use a trained network."""
+"""Remedies for the commands that use a trained network, by the foreign name."""
 
 
 def remedy_for(name: str, value: str, command: str, settings: set[str]) -> str | None:

@@ -66,6 +66,6 @@ def find_target(name: str) -> Callable[..., Any]:
     except (ImportError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"_target_={name} can't be found ({reason})", "give what Python can import"
+            f"_target_={name} can't be found ({reason})", "give a name that Python can import"
         ) from None
     return found

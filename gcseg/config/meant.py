@@ -36,12 +36,16 @@ def unknown_setting(key: str, config_name: str, arguments: Sequence[str]) -> Con
         return ConfigError(f"{key} is not set yet", f"write {_given('+', key, arguments)}")
     cause = f"there is no setting {key!r}"
     if row is not None and (options := list(_options_with(key))):
-        return ConfigError(f"{cause} as the groups are chosen", f"it is of {' or '.join(options)}")
+        return ConfigError(
+            f"{cause} as the groups are chosen", f"it belongs to {' or '.join(options)}"
+        )
     value = next((one.partition("=")[2] for one in arguments if one.startswith(f"{key}=")), "")
     if remedy := _of_another_framework(key, value, config_name):
         return ConfigError(cause, remedy)
     if elsewhere := readers_of(key):
-        return ConfigError(cause, f"it is one of {elsewhere}; --cfg job lists what there is")
+        return ConfigError(
+            cause, f"it is a setting of {elsewhere}; --cfg job lists those of this command"
+        )
     names = {row.name: f"{'+' * row.added}{row.name}" for row in rows if "*" not in row.name}
     close = _closest(key, names)
     if not close:  # perhaps the right name in another group

@@ -84,7 +84,7 @@ def _is_of_another_process(error: BaseException) -> bool:
 def _interrupted() -> NoReturn:
     if is_first_process():
         with suppress(OSError):  # the terminal may be closed
-            say("interrupted: the same command goes on where it can", error=True)
+            say("interrupted: the same command continues where it can", error=True)
     sys.exit(130)
 
 
@@ -118,7 +118,7 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str] | None 
     if match := re.search(r"Key '[^']*' is not in struct full_key: (\S+)", text):
         return f"{match[1]} is not set: give {match[1]}=..."
     if "nterpolation" in text or isinstance(error, GrammarParseError):
-        return f"{text}: give what ${{...}} stands for, or a value in its place"
+        return f"{text}: set what ${{...}} refers to, or give a value instead"
     return text
 
 
@@ -144,9 +144,9 @@ def _of_hydra(text: str, arguments: Sequence[str]) -> str:
         match = re.search(pattern, text)
         added = [one for one in arguments if match and re.match(rf"\++{match['key']}=", one)]
         if added:
-            return f"{added[0]} adds what is there already: write {added[0].lstrip('+')}"
+            return f"{added[0]} adds a setting that already exists: write {added[0].lstrip('+')}"
     if match := re.search(r"Additional config directory '(.*?)' not found", text):
-        return f"--config-dir {match[1]} is no folder: give one with settings of your own"
+        return f"--config-dir {match[1]} is not a folder: give a folder with your settings"
     return ""
 
 
@@ -157,7 +157,7 @@ def _several_values(argument: str) -> str:
     if re.fullmatch(r"[+-]?\d*,\d+(e[+-]?\d+)?", value):
         single = f"write {key}={value.replace(',', '.')}"
     else:
-        single = f"quote a comma of a name, as \"{key}='{value}'\""
+        single = f"quote a name with a comma, as \"{key}='{value}'\""
     if row is not None and row.listed:
         single = f"write {key}=[{value}] for a list"
     return f"{argument} gives several values: {single}, or add -m for a job with each"

@@ -55,7 +55,7 @@ def checked(config: object, source: Path) -> dict[str, Any]:
     try:
         settings = plain_values(config)
         if not isinstance(settings, dict):
-            raise RecordError("they are no names with values")
+            raise RecordError("they are not names with values")
         for name in (*GROUPS, *MAPPINGS):
             _check_mapping(settings, name)
         for group in GROUPS:
@@ -76,7 +76,7 @@ def checked(config: object, source: Path) -> dict[str, Any]:
 def _check_mapping(settings: Mapping[str, Any], name: str) -> None:
     node = _find(settings, name)
     if node is not None and not isinstance(node, dict):
-        raise RecordError(f"{name} is {shown(brief(node))} and no names with values")
+        raise RecordError(f"{name} is {shown(brief(node))} and not names with values")
 
 
 def _check_plain(node: Mapping[str, Any], group: str) -> None:
@@ -90,9 +90,9 @@ def _check_plain(node: Mapping[str, Any], group: str) -> None:
     for name, value in _walk(node, group):
         last = name.rpartition(".")[2]
         if last.startswith("_") and last != "_target_":
-            raise RecordError(f"{shown(name)} is a word of Hydra's")
+            raise RecordError(f"{shown(name)} is reserved by Hydra")
         if last == "_target_" and not isinstance(value, str | None):
-            raise RecordError(f"{shown(name)} is {shown(value)} and no name")
+            raise RecordError(f"{shown(name)} is {shown(value)} and not a name")
         if isinstance(value, str) and ("${" in value or value == "???"):
             raise RecordError(f"{shown(name)} is not resolved ({shown(value)})")
 
@@ -114,7 +114,7 @@ def read_recorded(path: Path) -> dict[str, Any]:
     try:
         content = read_yaml(path, within=path.parent)
         if not isinstance(content, dict):
-            raise RecordError("no names with values")
+            raise RecordError("it does not hold names with values")
     except (FileNotFoundError, RecordError) as error:
         raise WeightsError(
             f"{path} is damaged ({error})",
@@ -152,10 +152,10 @@ def allowed(
             if given(arguments, name) is None and not asks_for_information(arguments):
                 option = f"{group}=<option of --config-dir>"
                 raise ConfigError(
-                    f"{source} says {name}={shown(brief(target))}, which is none of gcseg's own "
-                    "and is not called on a file's word",
+                    f"{source} says {name}={shown(brief(target))}, which is outside gcseg "
+                    "and is not called because a file names it",
                     f"if it is yours, give {option} or {name}=... on the command line, or "
-                    "trust=true to run what the file says",
+                    "trust=true to run what the file names",
                 )
             _replace(node, name.split(".")[1:], "???")  # replaced by the command line's value
     reader = groups["dataset"].get("reader")

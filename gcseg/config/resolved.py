@@ -34,7 +34,7 @@ def run_resolved(
             given = " ".join(arguments) or "nothing"
             raise ConfigError(
                 f"--resolved is given {given}",
-                "give it a file, as config.yaml of a run folder, and then key=value if you like",
+                "give it a file, such as config.yaml of a run folder, and then any key=value",
             )
         begin()
         cfg = _read_resolved(Path(arguments[0]), config_name)
@@ -43,8 +43,8 @@ def run_resolved(
             if OmegaConf.is_dict(OmegaConf.select(cfg, key)) and not value.lstrip().startswith("{"):
                 inside = ", ".join(f"{key}.{name}" for name in list(OmegaConf.select(cfg, key))[:4])
                 raise ConfigError(
-                    f"{argument} chooses an option, which settings that are resolved do not have",
-                    f"change single ones, as {inside}, or leave --resolved out",
+                    f"{argument} chooses an option, but resolved settings have no options",
+                    f"change single settings, such as {inside}, or leave --resolved out",
                 )
         cfg.merge_with_dotlist(arguments[1:])
         take_whole_numbers(cfg, config_name)
@@ -73,7 +73,7 @@ def _read_resolved(path: Path, config_name: str) -> DictConfig:
     usual = compose(config_name, [])
     missing = [str(key) for key in usual if key not in content]
     if missing:
-        say(f"as usual, since {path} does not have them: {', '.join(missing)}", error=True)
+        say(f"defaults are used for settings that {path} lacks: {', '.join(missing)}", error=True)
     cfg = OmegaConf.create({**{key: usual._get_node(key) for key in missing}, **content})
     OmegaConf.set_struct(cfg, True)  # a missing setting is an error and not None
     return cfg

@@ -120,7 +120,7 @@ class Row:
     def _as_text(self, value: object) -> str:
         """Explain how to write a number or a switch where text is required."""
         if isinstance(value, (bool, int, float)) and self.kind == "path":
-            return f"; one of digits alone as ./{as_given(value)}"
+            return f"; write digits alone as ./{as_given(value)}"
         if isinstance(value, (bool, int, float)) and self.kind in ("text", "name"):
             return f", in quotes as \"{self.name}='{as_given(value)}'\""
         return ""
@@ -138,7 +138,7 @@ class Row:
             return f", {least} to {most}"
         if self.open == "both":
             return f" between {least} and {most}"
-        return f"{lower}{upper}" if self.open == "least" else f", {least} up to and without {most}"
+        return f"{lower}{upper}" if self.open == "least" else f", {least} or more and below {most}"
 
 
 def as_given(value: object) -> str:

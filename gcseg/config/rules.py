@@ -118,8 +118,8 @@ def _batch_norm_has_values(settings: Settings, command: str) -> None:
     sides = [value_of(settings, f"dataset.crop.{side}") for side in ("height", "width")]
     if settings["batch_size"] <= settings["accumulate"] and stride and max(sides) <= stride:
         raise ConfigError(
-            f"one image per pass, of {sides[0]}x{sides[1]} pixels, with "
-            f"backbone.output_stride={stride}, is one value per channel, and batch norm needs two",
+            f"one image of {sides[0]}x{sides[1]} pixels per pass is one value per channel with "
+            f"backbone.output_stride={stride}, and batch norm needs two",
             "raise batch_size or dataset.crop, or use backbone.output_stride=8",
         )
 

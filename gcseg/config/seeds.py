@@ -84,12 +84,12 @@ def _first_seed(arguments: Sequence[str], given: Sequence[Override], count: int)
     if sweeper._target_.rpartition(".")[2] != "BasicSweeper":
         raise ConfigError(
             f"seeds={count} with {sweeper._target_}, which would search for a seed",
-            "search first, then train what it found with seeds=",
+            "search first, then train the best settings with seeds=",
         )
     first = cfg.seed
     check_one("seed", first)
     if first + count - 1 > LARGEST_SEED:
-        raise ConfigError(f"seeds={count} from seed={first}", f"seeds end at {LARGEST_SEED}")
+        raise ConfigError(f"seeds={count} from seed={first}", f"the largest seed is {LARGEST_SEED}")
     return int(first)
 
 

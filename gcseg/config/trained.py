@@ -123,7 +123,7 @@ def _of_run_folder(folder: Path) -> Mapping[str, Any]:
     if checkpoint is not None and not leads_out(checkpoint, folder):
         config = recorded_config(checkpoint)
     if config is None:
-        raise ConfigError(f"run={folder} is no run folder", "give run=runs/<name>")
+        raise ConfigError(f"run={folder} is not a run folder", "give run=runs/<name>")
     return config
 
 
@@ -171,7 +171,7 @@ def _check_root(trained: CheckpointRef) -> None:
         if os.path.isdir(place / root):  # noqa: PTH112
             raise ConfigError(
                 f"{trained.checkpoint} was trained on dataset.root={root}, which is not here",
-                f"give dataset.root={place / root} if that is the data",
+                f"give dataset.root={place / root} if the dataset is there",
             )
 
 
@@ -195,7 +195,7 @@ def _path(arguments: Sequence[str], key: str) -> str | None:
     """
     value = given(arguments, key)
     if value is not None and (not isinstance(value, str) or not value.strip()):
-        raise ConfigError(f"{key}={value}", "give a path or a name; digits alone as ./2024")
+        raise ConfigError(f"{key}={value}", "give a path or a name; write digits alone as ./2024")
     return value
 
 
@@ -239,7 +239,7 @@ def _foreign_config(path: Path, row: Mapping[str, Any] | None) -> Mapping[str, A
         return row
     record = catalogue.by_file_name(path)
     if record is not None and record.experiment is not None:
-        say(f"{path.name} is taken for {record.name}, by its name")
+        say(f"{path.name} is treated as {record.name}, because of its name")
         return published_config(record.experiment)
     return described_config(path)
 

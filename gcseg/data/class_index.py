@@ -104,7 +104,7 @@ def class_index(
         try:
             save(index, path)
         except OutputError as error:
-            say(f"the class index is not kept: {error}")
+            say(f"the class index could not be saved: {error}")
     return index
 
 

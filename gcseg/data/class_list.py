@@ -156,11 +156,13 @@ def _check_names(names: Sequence[object], path: Path) -> None:
 def _read_as(name: object) -> tuple[str, str]:
     """Return the type that YAML made of a name, and the name as it was probably written."""
     if name is None:
-        return "null, which YAML reads in null, ~ and nothing", "null"
+        return "null, which is what YAML makes of null, ~ and an empty value", "null"
     if isinstance(name, bool):
         written = ("no", "off", "false") if not name else ("yes", "on", "true")
         quoted = "' or '".join(written)
-        return f"{written[2]}, which YAML reads in {', '.join(written)} without quotes", quoted
+        return (
+            f"{written[2]}, which is what YAML makes of {', '.join(written)} without quotes"
+        ), quoted
     if isinstance(name, int | float):
         number = shown(str(name))
         return f"the number {number}", number
@@ -170,7 +172,7 @@ def _read_as(name: object) -> tuple[str, str]:
 def _ignored(given: object, values: Mapping[int, int]) -> tuple[tuple[int, ...], tuple[Color, ...]]:
     """Return the ignored values and the ignored colours."""
     if given is not None and not isinstance(given, list):
-        raise ValueError(f"ignore: {shown(str(given))} is no list")
+        raise ValueError(f"ignore: {shown(str(given))} is not a list")
     listed = given or []
     numbers = [_whole(one) for one in listed if not isinstance(one, list)]
     colors = [_color(one) for one in listed if isinstance(one, list)]

@@ -54,17 +54,17 @@ def check_crop(
         given = {"height": crop[0], "width": crop[1]}
         remedy = "give at most " + " ".join(f"dataset.crop.{side}={most[side]}" for side in sides)
         if any(most[side] < SMALLEST for side in sides):
-            remedy = f"enlarge the pictures: a crop has {SMALLEST} pixels a side or more"
+            remedy = f"enlarge the images: each side of a crop has {SMALLEST} pixels or more"
         raise ConfigError(
             " and ".join(f"dataset.crop.{side}={given[side]}" for side in sides)
-            + f" {verb(len(sides), 'is', 'are')} larger than all pictures become at "
+            + f" {verb(len(sides), 'is', 'are')} larger than any image becomes at "
             f"augment.scale.max={largest_scale:g}",
             remedy,
         )
     small = sum(size[0] < crop[0] or size[1] < crop[1] for size in sizes)
     if not small:
         return None
-    looked_at = "" if len(sizes) == len(train) else " that were looked at"
+    looked_at = "" if len(sizes) == len(train) else " that were checked"
     return (
         f"{small} of {counted(len(sizes), 'picture')}{looked_at} {verb(small, 'is', 'are')} "
         f"smaller than the crop of {crop[0]}x{crop[1]} (height x width), even at "

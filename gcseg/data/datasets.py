@@ -75,7 +75,7 @@ def read_pair(pair: Pair, pictures: PictureFormat = RGB) -> Sample:
         raise FileError(
             f"image {pair.image} is {_size(image)} but its label {pair.label} is "
             f"{_size(label)} (height x width)",
-            "pair the right files, and mind that a camera's rotation tag is applied to images",
+            "pair the right files; note that images are turned by their camera's rotation tag",
             kind="size mismatch",
             files=[pair.image, pair.label],
         )
@@ -303,7 +303,7 @@ def files_below_or_fault(folder: Path) -> list[Path]:
         return files_below(folder)
     except OSError as error:
         raise DataError(
-            f"folder {error.filename} can't be read ({error.strerror})", "check who may read it"
+            f"folder {error.filename} can't be read ({error.strerror})", "check its permissions"
         ) from None
 
 
@@ -386,7 +386,7 @@ def images_as_dataset(
     if not path.exists():
         raise DataError(f"{path} does not exist", remedy)
     if not path.is_file() and not path.is_dir():
-        raise DataError(f"{path} is no regular file and no folder", remedy)
+        raise DataError(f"{path} is neither a regular file nor a folder", remedy)
     if path.is_file():
         return SegmentationDataset(
             [Pair(path.stem, path, None, label_space)], label_space, str(path)
@@ -395,7 +395,7 @@ def images_as_dataset(
     outputs = set(_lying_in(written, path, files))
     if outputs:
         folders = " and ".join(map(str, written))
-        say(f"left out, as outputs are written to {folders}: {kinds_of(outputs)}")
+        say(f"skipped, because outputs are written to {folders}: {kinds_of(outputs)}")
     files = [file for file in files if file not in outputs]
     pictures = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     pictures = pictures or [file for file in files if is_array(file)]
@@ -403,7 +403,7 @@ def images_as_dataset(
     others = [file for file in files if file not in taken]
     others = [file for file in others if file.name not in _OF_FILE_BROWSERS]
     if others:
-        say(f"left out, as they are not read as pictures: {kinds_of(others)}")
+        say(f"skipped, because they are not read as images: {kinds_of(others)}")
     for file in pictures:
         if not is_text(file):
             raise_or_collect(not_text(path / file), faults)
@@ -416,8 +416,8 @@ def images_as_dataset(
         )
     if whole := [file.name for file, name in names.items() if file.name == Path(name).name]:
         say(
-            f"{_listed(whole)} differ from each other in their suffix only: what is written for "
-            "them keeps it in its name"
+            f"{_listed(whole)} differ from each other only in their suffix: their output files "
+            "keep the suffix in the name"
         )
     pairs = [Pair(name, path / file, None, label_space) for file, name in names.items()]
     return SegmentationDataset(pairs, label_space, str(path))

@@ -19,7 +19,7 @@ Int64Array = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Division:
-    """How the training split is divided into pictures to train on and pictures to score.
+    """A division of the training split into pictures to train on and pictures to score.
 
     Args:
         val_fraction: Share of the pictures that are scored; None for no such part.

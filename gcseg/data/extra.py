@@ -109,15 +109,15 @@ class Extra(A.BaseCompose):  # type: ignore[misc]  # albumentations is untyped
         """
         if not isinstance(after, np.ndarray) or after.dtype != np.uint8 or after.ndim != 2:
             raise ConfigError(
-                f"augment.extra.{self.name} makes masks of type {type(after).__name__} that are no "
-                "bytes, height x width",
+                f"augment.extra.{self.name} makes masks of type {type(after).__name__}, not "
+                "bytes of height x width",
                 "leave it out",
             )
         were, are = (set(np.flatnonzero(count_values(label)).tolist()) for label in (before, after))
         if made := sorted(are - were - self.fills):
             raise ConfigError(
                 f"augment.extra.{self.name} labels pixels with {', '.join(map(str, made))}, which "
-                "is no class of the picture",
+                "is not a class in the image",
                 "give it fill_mask: 255 if it takes that, or leave it out",
             )
 
@@ -137,7 +137,8 @@ def settings_of_labels(name: str, settings: object, num_classes: int) -> set[int
     for key, value in _leaves(settings):
         if key == "mask_interpolation" and value not in (None, 0):
             raise ConfigError(
-                f"augment.extra.{name}: mask_interpolation={value} makes classes between two",
+                f"augment.extra.{name}: mask_interpolation={value} "
+                "makes up values between two classes",
                 "leave it out, or give 0",
             )
         if key == "fill_mask" and value is not None:

@@ -141,7 +141,7 @@ def _opened(path: Path, tiff: bool) -> Iterator[Image.Image | None]:
     if tiff:
         samples = tiff_samples(path)
         if samples.kind == _FLOAT:
-            raise UnsuitableError(f"holds {samples}, which are no class values", REMEDY)
+            raise UnsuitableError(f"holds {samples}, which are not class values", REMEDY)
         if samples.kind == _SIGNED and samples.bits == 8:
             yield None  # Pillow reads them as unsigned
             return

@@ -89,7 +89,7 @@ class LabelSpace:
             # Any network would then be right everywhere.
             value = self.ignored[0] if self.ignored else "its value in the masks"
             raise ConfigError(
-                f"the only class in the class list is {printable(self.names[0])}, so that any "
+                f"the only class in the class list is {printable(self.names[0])}, so any "
                 "network would be right everywhere",
                 f"list the background too: {{name: background, value: {value}}}",
             )

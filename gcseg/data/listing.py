@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where the names of a list are looked up.
+    """A place in which the names of a list are looked up.
 
     Args:
         listing: The list.

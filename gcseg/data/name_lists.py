@@ -45,7 +45,7 @@ def read_names(listing: Path, images: Path, faults: list[DataError] | None = Non
         if not (entry := line.strip()):
             continue
         if (name := _name(entry, images)) is None:
-            cause = f"line {number} of {listing}, {shown(entry)}, leads out of {images}"
+            cause = f"line {number} of {listing}, {shown(entry)}, points outside {images}"
             _add(cause, "write the picture's name alone", listing, faults)
         elif name in found:
             cause = f"{listing} lists {shown(name)} twice, in lines {found[name].line} and {number}"

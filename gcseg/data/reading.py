@@ -99,7 +99,7 @@ def head_of(path: Path, what: str) -> bytes:
     except OSError as error:
         raise FileError(
             f"{what} {path} can't be opened ({error.strerror})",
-            "check who may read it",
+            "check its permissions",
             kind=f"unreadable {what}",
             files=[path],
         ) from None
@@ -108,10 +108,10 @@ def head_of(path: Path, what: str) -> bytes:
 def _why_no_file(path: Path) -> tuple[str, str]:
     """Return why a path is not a file, and the remedy."""
     if path.exists():
-        return "is no regular file", "remove it, or put a file in its place"
+        return "is not a regular file", "remove it, or put a file in its place"
     if path.is_symlink():
         cause = f"is a link to {path.readlink()}, which does not exist"
-        return cause, "remove the link, or put there what it leads to"
+        return cause, "remove the link, or restore the file that it points to"
     return "does not exist", "check dataset.root"
 
 

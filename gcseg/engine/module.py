@@ -200,14 +200,14 @@ class SegmentationModule(L.LightningModule):
         if met.not_finite:
             raise WeightsError(
                 f"the network gives NaN or infinity on {met.not_finite:,} pixels",
-                "use a checkpoint of before it diverged, or precision=32; in training, lower "
+                "use a checkpoint from before it diverged, or precision=32; in training, lower "
                 "optim.lr",
             )
         if met.outside:
             raise ConfigError(
                 f"{met.outside:,} class indices of labels or predictions are outside 0 to "
                 f"{len(self.class_names) - 1}",
-                "let the network have one channel for each class",
+                "give the network one output channel per class",
             )
         return met.ignored
 

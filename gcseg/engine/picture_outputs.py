@@ -105,7 +105,7 @@ def say_what_was_not_read(errors: Sequence[DataError], pictures: int) -> None:
     say(*errors, error=True)
     raise DataError(
         f"{len(errors)} of {pictures} pictures could not be read",
-        "mend or remove what is listed above; all others are done",
+        "fix or remove the files listed above; all others are done",
     )
 
 

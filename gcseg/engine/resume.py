@@ -55,8 +55,8 @@ def resume_from(folder: RunFolder) -> Path | None:
         if is_first_process():
             for bad, reason in damaged.items():
                 announce(
-                    f"warning: {reason.cause}: it is now {_set_aside(bad).name}, and training goes "
-                    f"on from {found.name}"
+                    f"warning: {reason.cause}: it is now {_set_aside(bad).name}, and training "
+                    f"resumes from {found.name}"
                 )
         return found
     if damaged:
@@ -98,8 +98,8 @@ def check_own(checkpoint: Path, settings: Mapping[str, Any]) -> None:
         return
     if theirs != fingerprint(training_settings(settings)):
         raise WeightsError(
-            f"{checkpoint} is of another training: its settings are others",
-            "put the training's own checkpoint there, or remove it; fresh=true begins again",
+            f"{checkpoint} belongs to another training: its settings differ",
+            "put back this training's checkpoint, or remove it; fresh=true starts again",
         )
 
 
@@ -124,8 +124,8 @@ def going_on(checkpoint: Path | None, begun: Callable[[], bool]) -> Iterator[Non
         if checkpoint is None or begun() or others:
             raise
         raise WeightsError(
-            f"training can't go on from {checkpoint} ({type(error).__name__}: {shown(told[0])})",
-            "move it away to go on from another checkpoint, or to train from the beginning",
+            f"training can't resume from {checkpoint} ({type(error).__name__}: {shown(told[0])})",
+            "move it away to resume from another checkpoint, or to train from the beginning",
         ) from error
 
 

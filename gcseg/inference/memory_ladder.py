@@ -117,7 +117,7 @@ class MemoryLadder:
                 self._steps[pixels] = number + 1
                 announce(
                     f"out of memory on an image of {size}: from now on "
-                    f"{STEPS[number + 1].description}, which gives the same within rounding"
+                    f"{STEPS[number + 1].description}, which gives the same scores up to rounding"
                 )
         raise MemoryLimitError(
             f"an image of {size} does not fit into memory, even with {STEPS[last - 1].description} "

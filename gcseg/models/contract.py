@@ -86,7 +86,7 @@ def _is_own(module: object) -> bool:
 
 def _network(name: str, found: object) -> nn.Module:
     if not isinstance(found, nn.Module):
-        raise ConfigError(f"{name} is no torch.nn.Module", "let its _target_ make one")
+        raise ConfigError(f"{name} is not a torch.nn.Module", "let its _target_ make one")
     return found
 
 

@@ -18,7 +18,7 @@ NAMES = ("stem", "stage1", "stage2", "stage3", "stage4")
 """Names of the stem and the stages."""
 
 FREEZE: tuple[str | int, ...] = ("none", "stem", 1, 2, 3, 4, "all")
-"""What of a backbone may be frozen: the stem, or it and the first so many stages."""
+"""Values of `freeze`: nothing, the stem, the stem and the first 1 to 4 stages, or everything."""
 
 
 def stages_of(backbone: nn.Module) -> tuple[tuple[nn.Module, ...], ...]:

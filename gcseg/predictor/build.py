@@ -35,7 +35,7 @@ def trained_network(
     """
     modes = build.modes(cfg)
     if len(modes) != 1:
-        raise ConfigError("tta=all predicts each picture in several ways", "choose one of them")
+        raise ConfigError("tta=all predicts each image in several modes", "choose one mode")
     (mode,) = modes.values()
     device = devices.device(cfg)
     layout = torch.channels_last if cfg.channels_last else torch.contiguous_format
@@ -70,7 +70,7 @@ def predicted_classes(content: CheckpointFile, dataset: str) -> LabelSpace:
     if dataset not in known:
         raise ConfigError(
             f"the checkpoint does not list its classes, and dataset={dataset} has no fixed ones",
-            f"add dataset={', '.join(known)}, or predict a split of yours without images=",
+            f"add dataset={', '.join(known)}, or predict a split of your dataset without images=",
         )
     return known[dataset]
 

@@ -124,7 +124,7 @@ class TrainedNetwork:
             if count := int(np.count_nonzero(mask < 0)):
                 raise WeightsError(
                     f"the network gives NaN or infinity on {counted(count, 'pixel')} of {name}",
-                    "use a checkpoint of before it diverged, or precision=32",
+                    "use a checkpoint from before it diverged, or precision=32",
                 )
         found = [None] * len(masks) if confidences is None else confidences[_MODE].cpu().numpy()
         return [Labels(mask.astype(np.uint8), of) for mask, of in zip(masks, found, strict=True)]

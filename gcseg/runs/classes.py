@@ -31,9 +31,11 @@ def trained_classes(extra: Mapping[str, Any]) -> LabelSpace | None:
         return None
     names, colors = record["classes"], record["colors"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise WeightsError("the checkpoint's classes are no list of names", "use another one")
+        raise WeightsError("the checkpoint's classes are not a list of names", "use another one")
     if not isinstance(colors, list) or not all(_is_color(color) for color in colors):
-        raise WeightsError("the checkpoint's colours are no list of RGB values", "use another one")
+        raise WeightsError(
+            "the checkpoint's colours are not a list of RGB values", "use another one"
+        )
     try:
         return LabelSpace(tuple(names), tuple((r, g, b) for r, g, b in colors))
     except ConfigError as error:

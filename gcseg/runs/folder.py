@@ -134,7 +134,7 @@ def choose_folder(root: Path, name: str, fresh: bool) -> RunFolder:
     if fresh and (launch.processes if launch else int(os.environ.get("WORLD_SIZE", "1"))) > 1:
         raise ConfigError(
             "fresh=true in processes that another program has started",
-            "give run_root= another folder instead, which they all share",
+            "give run_root= another folder that all processes share",
         )
     path = root / name
     number = 2

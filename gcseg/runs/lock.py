@@ -35,7 +35,7 @@ def hold(
     folder: Path,
     *,
     wait: bool = False,
-    remedy: str = "wait for its end, or train in a folder of its own with fresh=true",
+    remedy: str = "wait until it ends, or train in a new folder with fresh=true",
 ) -> Iterator[None]:
     """Keep other trainings out of a run folder, at most until this process ends.
 
@@ -106,7 +106,7 @@ def _take_in_turn(path: Path) -> int:
         except BlockingIOError:
             holder = _holder(path)
             if holder != told:
-                announce(f"{path.parent} is in use by {holder}: waiting for its end")
+                announce(f"{path.parent} is in use by {holder}: waiting until it ends")
                 told = holder
             time.sleep(SECONDS_BETWEEN_TRIES)
 

@@ -113,7 +113,7 @@ def read_run(folder: Path) -> RunFiles:
         OutputError: There is no such folder.
     """
     if not os.path.isdir(folder):  # noqa: PTH112  # takes names of any length
-        raise OutputError(f"{folder} is no run folder", "give runs/<name>")
+        raise OutputError(f"{folder} is not a run folder", "give runs/<name>")
     run = RunFiles(folder)
     run.config_text = shown_text(folder, CONFIG_FILE, run.notices, LARGEST_YAML) or ""
     run.config = parsed(CONFIG_FILE, run.config_text, ANYTHING, run.notices)
@@ -165,7 +165,8 @@ def _confusion(run: RunFiles, path: str) -> Confusion | None:
         or counts.sum(dtype=np.float64) >= LARGEST
     ):
         run.notices.append(
-            f"{path} is damaged: it is no table of as many rows as columns, at most {MOST_CLASSES}."
+            f"{path} is damaged: it is not a table with as many rows "
+            f"as columns, at most {MOST_CLASSES}."
         )
         return None
     return Confusion(names, counts)

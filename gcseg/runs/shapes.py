@@ -233,14 +233,14 @@ def cleaned(content: object, shape: Shape, odd: list[str], where: str = "") -> A
         return None
     if isinstance(shape, Several):
         if not isinstance(content, list):
-            odd.append(f"{_called(where)} is no list")
+            odd.append(f"{_called(where)} is not a list")
             return None
         _count(content, shape.most, "values", odd, where)
         few = content[: shape.most]
         parts = [cleaned(one, shape.of, odd, f"{where}[{n}]") for n, one in enumerate(few)]
         return [part for part in parts if part is not None]
     if not isinstance(content, Mapping):
-        odd.append(f"{_called(where)} is no mapping")
+        odd.append(f"{_called(where)} is not a mapping")
         return None
     return _mapping(content, shape, odd, where)
 

@@ -126,7 +126,7 @@ def check_file(path: Path) -> None:
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
-                raise RecordError(f"{place.name} is no regular file")
+                raise RecordError(f"{place.name} is not a regular file")
             head = os.pread(descriptor, 28, 0)
             end = os.pread(descriptor, 8, max(0, found.st_size - 8))
         finally:

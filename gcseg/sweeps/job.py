@@ -67,7 +67,7 @@ def run_job(cfg: DictConfig, problem: str | None = None) -> float | None:
     with atomic_write(job_folder(folder, job) / CONFIG_FILE) as file:
         file.write(yaml.safe_dump(plain(cfg), sort_keys=False).encode())
     if not ledger.claim(job.key, log=job_folder(folder, job) / "console.log"):
-        announce(f"job {job.number} is left to the one that trains for it")
+        announce(f"job {job.number} is left to the job that runs its training")
         return None
     _work(ledger, job, plain(cfg), folder, working_folder)
     while (other := ledger.take_over(job.key)) is not None:

@@ -408,7 +408,7 @@ def _shown_job(row: sqlite3.Row, odd: list[str]) -> Job | None:
         if columns[name] is not None:
             try:
                 if not isinstance(columns[name], str):
-                    raise RecordError("it is no text")
+                    raise RecordError("it is not text")
                 columns[name] = parse_json(columns[name])
             except RecordError as error:
                 odd.append(f"{name}: {error}")

@@ -55,7 +55,7 @@ def leave_with_sweep() -> None:
     def watch() -> None:
         while os.read(descriptor, 1024):
             pass
-        say("the sweep is gone: this job saves and leaves", error=True)
+        say("the sweep has ended: this job saves and exits", error=True)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(SECONDS_TO_LEAVE)
         os.killpg(os.getpid(), signal.SIGKILL)

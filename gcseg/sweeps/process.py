@@ -222,7 +222,7 @@ def _continued(path: Path) -> IO[bytes]:
     """
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise OSError(errno.EEXIST, "it is no regular file")
+            raise OSError(errno.EEXIST, "it is not a regular file")
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     return open(os.open(path, flags, 0o666), "ab")  # noqa: PTH123  # it is open already
 

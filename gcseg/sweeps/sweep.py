@@ -64,7 +64,7 @@ def _check(config: DictConfig) -> None:
     varied |= {name: f"{name}={value}" for name, value in params.items()}
     if config.fresh or "fresh" in varied:
         raise ConfigError(
-            f"{varied.get('fresh', 'fresh=true')} in a multirun, whose jobs could not go on",
+            f"{varied.get('fresh', 'fresh=true')} in a multirun, whose jobs could not be resumed",
             "give run_root= another folder",
         )
     for name in BOOKKEEPING_KEYS:
@@ -90,7 +90,9 @@ def quiet_search(config: DictConfig) -> None:
 def _begin(folder: Path, root: Path) -> None:
     refuse_links(folder, _GONE_ON_WITH)
     held = ExitStack()
-    held.enter_context(hold(folder, remedy="wait for its end, or give another command or run_root"))
+    held.enter_context(
+        hold(folder, remedy=("wait until it ends, or give another command or run_root"))
+    )
     try:
         Ledger(folder / "ledger.sqlite").settle()
     except BaseException:
@@ -125,7 +127,7 @@ def end(summarise: Callable[[Path, Sequence[Job], Path], None]) -> None:
         if left:
             again = f", and tries {counted(len(failed), 'failed one')} again" if failed else ""
             announce(
-                f"{len(left)} of {counted(len(jobs), 'job')} left: the same command goes on with "
+                f"{len(left)} of {counted(len(jobs), 'job')} left: the same command runs "
                 f"them{again}"
             )
         # A search without any score to choose from ends in another exception already.

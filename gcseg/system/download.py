@@ -84,12 +84,12 @@ def download(
     expected = checksum or (sha256 and f"sha256:{sha256}")
     with _disk(url, path):
         if path.is_dir():
-            raise OutputError(f"{path} is a folder", f"remove it, {url} is put there")
+            raise OutputError(f"{path} is a folder", f"remove it: {url} is downloaded to that path")
         if path.exists():
             if difference := _difference(path, expected):
                 raise DownloadError(
                     f"{path} has {difference}",
-                    f"remove it to have {url} fetched again",
+                    f"remove it to download {url} again",
                 )
             return
     with _partial_file(url, path) as file:
@@ -197,7 +197,7 @@ def _complete(
             say(f"{problem}, attempt {attempt + 1} of {tries} in {seconds:g} s")
             time.sleep(seconds)
     kept = os.fstat(file.fileno()).st_size if _remembered(url, path)[0] else 0
-    again = f"try again, to go on after {readable_size(kept)}, or " if kept else ""
+    again = f"try again to continue after {readable_size(kept)}, or " if kept else ""
     raise DownloadError(
         f"{url} can't be fetched ({problem})",
         f"{again}fetch it by other means and put it at {path}",
@@ -224,7 +224,7 @@ def _fetch(url: str, path: Path, file: IO[bytes], timeout: float, report: Report
             first, total = _content_range(response)
             if first != size:
                 file.truncate(0)
-                raise HTTPException("the server sent another part than it was asked for")
+                raise HTTPException("the server sent a different part than requested")
         else:  # the whole file: nothing was received, or the server's file has changed
             size, total = 0, response.length
             _start_over(url, path, file, response)

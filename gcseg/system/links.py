@@ -58,6 +58,6 @@ def refuse_links(folder: Path, names: Sequence[str] | None = None) -> None:
 def _refuse(path: Path, folder: Path) -> None:
     if path.is_symlink() and leads_out(path, folder):
         raise OutputError(
-            f"{path} is a link that leads out of {folder}",
-            "remove it, or put what it leads to in its place",
+            f"{path} is a link to a place outside {folder}",
+            "remove it, or replace it by the file that it points to",
         )

@@ -72,13 +72,13 @@ def read_text(
     """
     try:
         if within is not None and leads_out(path, within):
-            raise RecordError("it is a link that leads out of its folder")
+            raise RecordError("it is a link to a place outside its folder")
         # Non-blocking, in case it is a pipe; a regular file is read as usual.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
-                kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+                kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
                 raise RecordError(f"it is {kind}")
             if found.st_size > most:
                 raise RecordError(f"it has more than {most:,} bytes")
@@ -202,7 +202,7 @@ def plain_values(
         if isinstance(value, Mapping):
             for name in value:
                 if type(name) is not str:
-                    raise RecordError(f"a name in it is {_kind(name)} and not text")
+                    raise RecordError(f"a name in it is {_kind(name)}, not text")
             return {
                 _whole(name): copy(inner, levels + 1, name_length + len(name) + 1)
                 for name, inner in value.items()

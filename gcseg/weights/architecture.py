@@ -282,7 +282,7 @@ def _check_convolutions(shapes: Shapes, names: Mapping[str, str]) -> None:
             raise WeightsError(
                 f"{shown(names[name])} is {show(shape)}, but a convolution has four sizes from 1 "
                 f"to {_MOST_CHANNELS:,}",
-                "give the file as it was before it was changed",
+                "give the original file",
             )
 
 
@@ -310,7 +310,7 @@ def _backbone(
     )
     if not fitting:
         raise WeightsError(
-            f"{keys.source} r{depth} is of a variant that is not known, with a {stem} stem",
+            f"{keys.source} r{depth} has an unknown variant, with a {stem} stem",
             f"give one of variant {' or '.join(keys.variants)}",
         )
     if said.get("variant") in fitting:
@@ -318,7 +318,8 @@ def _backbone(
     variant = variant or fitting[0]
     if variant not in fitting:
         raise WeightsError(
-            f"{keys.source} r{depth} is not of variant {variant}", f"give {' or '.join(fitting)}"
+            f"{keys.source} r{depth} does not have variant {variant}",
+            f"give {' or '.join(fitting)}",
         )
     node = {
         "name": f"r{depth}",
@@ -392,7 +393,7 @@ def _check_complete(description: Description, shapes: Shapes) -> None:
     ]
     for name, theirs in description.names.items():
         if name not in wanted:
-            mismatches.append(f"{shown(theirs)} has no place")
+            mismatches.append(f"{shown(theirs)} is not part of the network")
         elif not same_but_for_ones(shapes[name], wanted[name].shape):
             sizes = f"{show(shapes[name])} and not {show(wanted[name].shape)}"
             mismatches.append(f"{shown(theirs)} is {sizes}")

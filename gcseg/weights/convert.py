@@ -93,7 +93,7 @@ def convert(
             "(mmsegmentation)",
         )
     if target.exists() and not force:
-        raise OutputError(f"{target} exists", "choose another name, or write over it with --force")
+        raise OutputError(f"{target} exists", "choose another name, or overwrite it with --force")
     file = read_weights(source, kind)
     if parts := other_parts(file.extra):
         content, notes = _unchanged(file, target, parts)
@@ -103,7 +103,7 @@ def convert(
     description = describe(file.tensors, file.extra, variant=variant, align_corners=align_corners)
     if description.unknown:
         raise WeightsError(
-            f"{source} holds {len(description.unknown)} tensors that are no part of a "
+            f"{source} holds {len(description.unknown)} tensors that are not part of a "
             f"{description.kind}: {listed(map(shown, description.unknown))}",
             "remove them from the file",
         )
@@ -113,7 +113,9 @@ def convert(
     if is_averaged(file.extra):
         notes.append("weights: the moving average that the training kept")
     if description.unused:
-        notes.append(f"left out, as gcseg does without: {listed(map(shown, description.unused))}")
+        notes.append(
+            f"left out, because gcseg does not use them: {listed(map(shown, description.unused))}"
+        )
     return notes
 
 

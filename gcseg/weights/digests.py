@@ -84,4 +84,4 @@ def check_trailer(file: io.BufferedReader, size: int) -> None:
 
 
 def _differs() -> str:
-    return "it is damaged: its content is not that which gcseg wrote, by the SHA-256 in it"
+    return "it is damaged: its content does not match the SHA-256 that gcseg wrote into it"

@@ -27,7 +27,8 @@ def read_weights(path: str | Path, kind: Kind | None = None) -> CheckpointFile:
     file = read_checkpoint_file(path)
     if kind == "raw" and not _had_average(file.extra):
         raise WeightsError(
-            f"{path} is of a training without an average", "leave weights=raw out: it has one kind"
+            f"{path} is of a training without an average",
+            "leave weights=raw out: the file has only one kind of weights",
         )
     if kind is None or is_averaged(file.extra) == (kind == "ema"):
         return file
@@ -37,8 +38,8 @@ def read_weights(path: str | Path, kind: Kind | None = None) -> CheckpointFile:
         )
     if RAW_WEIGHTS not in file.extra:
         raise WeightsError(
-            f"{path} has the averaged weights alone",
-            "leave weights=raw out, or give the checkpoint of the training itself",
+            f"{path} has only the averaged weights",
+            "leave weights=raw out, or give the training's checkpoint",
         )
     return read_checkpoint_file(path, container=RAW_WEIGHTS)
 

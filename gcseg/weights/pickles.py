@@ -146,7 +146,7 @@ class Unpickler(pickle._Unpickler):  # the C version allocates any length that i
             RefusedError: If this kind of file has no such objects.
         """
         if self.outside is None:
-            raise RefusedError("it refers to objects outside of it")
+            raise RefusedError("it refers to objects outside it")
         return self.outside(pid)
 
     def find_class(self, module: str, name: str) -> Any:
@@ -209,7 +209,7 @@ class Unpickler(pickle._Unpickler):  # the C version allocates any length that i
         arguments = self.stack.pop()
         named = self.stack.pop()
         if type(named) is not Named or type(arguments) is not tuple:
-            raise RefusedError("it calls what is no type")
+            raise RefusedError("it calls something that is not a type")
         made = named.make(*arguments)
         if isinstance(made, Array) and made.dtype is not None:
             self._count("arrays", len(made.data))

@@ -120,7 +120,7 @@ def _read(path: Path, container: str | None) -> CheckpointFile:
         if head.startswith(b"\x80"):
             digests.check_trailer(file, size)
             return CheckpointFile("PaddlePaddle", _checked(_read_paddle(file, size), size), {})
-        raise RefusedError(f"it begins with {head[:16]!r}, as no checkpoint does")
+        raise RefusedError(f"it begins with {head[:16]!r}, which no checkpoint does")
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
@@ -179,7 +179,7 @@ def outline_torch(path: str | Path) -> Any:
 
 def _check_magic(file: io.BufferedReader) -> None:
     if not file.peek(16).startswith((torch_files.ZIP_MAGIC, torch_files.LEGACY_MAGIC)):
-        raise RefusedError("it is no file of torch.save")
+        raise RefusedError("it was not written by torch.save")
 
 
 @contextmanager
@@ -188,7 +188,7 @@ def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, int]]:
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # opening a pipe would wait for someone to write into it
-            kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+            kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
             raise WeightsError(f"no checkpoint at {path}, which is {kind}", "check the path")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -280,7 +280,7 @@ def _unpack(file: io.BufferedReader, size: int) -> tuple[io.BytesIO, int]:
             if name.is_absolute() or ".." in name.parts or "\\" in member.name:
                 raise RefusedError(f"it holds {shown(member.name)}, which leads out of it")
             if not (member.isdir() or member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)):
-                raise RefusedError(f"it holds {shown(member.name)}, which is no plain file")
+                raise RefusedError(f"it holds {shown(member.name)}, which is not a plain file")
             if number >= MAX_MEMBERS:
                 raise RefusedError(f"it holds more than {MAX_MEMBERS} files")
             # macOS puts a ._name next to each file
@@ -290,7 +290,7 @@ def _unpack(file: io.BufferedReader, size: int) -> tuple[io.BytesIO, int]:
         raise RefusedError(f"it holds {len(found)} .pdparams files instead of one")
     unpacked.seek(found[0].offset_data)
     if unpacked.read(1) != b"\x80":
-        raise RefusedError(f"{shown(found[0].name)} in it is no file of PaddlePaddle")
+        raise RefusedError(f"{shown(found[0].name)} in it is not a file of PaddlePaddle")
     unpacked.seek(found[0].offset_data)
     return unpacked, found[0].size
 
@@ -301,7 +301,7 @@ def _state_dict(
     """Find the state dict in a file's content, and its key."""
     if not isinstance(content, Mapping):
         kind = "Tensor" if isinstance(content, Tensor) else type(content).__name__
-        raise RefusedError(f"it holds a {kind}, no state dict")
+        raise RefusedError(f"it holds a {kind}, not a state dict")
     for key in containers:
         inner = content.get(key)
         if isinstance(inner, Mapping):
@@ -322,7 +322,7 @@ def _checked(state: Mapping[Any, Any], size: int) -> dict[str, Tensor]:
     """
     for name in state:
         if not isinstance(name, str):
-            raise RefusedError(f"{shown(str(name))} in it is no name of a parameter")
+            raise RefusedError(f"{shown(str(name))} in it is not the name of a parameter")
     tensors = _tensors_of(_without_prefix(state))
     pieces = _pieces(tensors)
     if sum(tensor.numel() * tensor.element_size() for tensor in pieces.values()) > size:
@@ -365,7 +365,7 @@ def _tensors_of(state: Mapping[str, Any]) -> dict[str, Tensor]:
             tensors[name] = value.detach()
         elif weight:
             kind = "numpy array" if isinstance(value, Array) else type(value).__name__
-            raise RefusedError(f"{shown(name)} is a {kind}, no tensor")
+            raise RefusedError(f"{shown(name)} is a {kind}, not a tensor")
     return tensors
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from gcseg.errors import WeightsError
 from gcseg.system.records import RecordError, plain_values
 
-REMEDY = "use another checkpoint, or the file as it was before it was changed"
+REMEDY = "use another checkpoint, or the original file"
 
 
 def own_record(extra: Mapping[str, Any]) -> Mapping[str, Any]:

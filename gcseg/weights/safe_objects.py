@@ -62,7 +62,7 @@ class Array:
         if type(dtype) is not DType or type(data) not in (bytes, np.ndarray):
             raise RefusedError("it holds an array that is not made of numbers")
         if type(shape) is not tuple or len(shape) > MAX_DIMENSIONS or not are_sizes(shape):
-            raise RefusedError("it holds an array with a shape that is none")
+            raise RefusedError("it holds an array with an impossible shape")
         claimed = math.prod(shape) * dtype.numpy().itemsize
         if claimed != len(data):
             raise RefusedError(

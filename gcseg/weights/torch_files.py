@@ -185,7 +185,7 @@ class _Claims:
                 raise RefusedError("it holds views of storages, as torch before 0.4 wrote them")
             claim = claim[:5]
         if not isinstance(claim, tuple) or len(claim) != 5 or claim[0] != "storage":
-            raise RefusedError("it refers to objects outside of it that are no storages")
+            raise RefusedError("it refers to objects outside it that are not storages")
         _, kind, key, device, numel = claim
         if type(kind) is not Named or kind.name not in _STORAGES:
             raise RefusedError("it holds a storage of a type that weights do not have")
@@ -250,7 +250,7 @@ class _Claims:
 
 
 def _no_call(*_: object) -> NoReturn:
-    raise RefusedError("it makes a storage or type of numbers of its own")
+    raise RefusedError("it defines a storage or number type itself")
 
 
 def _size(values: object) -> tuple[object, ...]:
@@ -349,7 +349,7 @@ def _check_names(names: list[str]) -> None:
     for name in names:
         parts = name.split("/")
         if "\\" in name or "\0" in name or "" in parts or ".." in parts or len(folders) > 1:
-            raise RefusedError(f"it holds a record {shown(name)}, as torch.save writes none")
+            raise RefusedError(f"it holds a record {shown(name)}, which torch.save does not write")
 
 
 def _check_pickle(source: Source, claims: _Claims) -> _Examined:

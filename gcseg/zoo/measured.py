@@ -38,7 +38,7 @@ def read_measurements(path: Path, odd: list[str] | None = None) -> list[Measurem
     try:
         content = read_json(path)
         if not isinstance(content, list):
-            raise RecordError("it is no list")
+            raise RecordError("it is not a list")
         found: list[Measurement] = cleaned(content, Several(MEASUREMENT, _MOST), wrong)
         if wrong and odd is None:
             raise RecordError(in_words(wrong))

@@ -18,11 +18,17 @@ from tests.running import SCENES, TINY, start
 
 MISTAKES = {
     "decimal comma": ("optim.lr=0,01", "optim.lr=0,01 gives several values: write optim.lr=0.01"),
-    "several": ("tta=flip,none", "tta=flip,none gives several values: quote a comma of a name, as"),
+    "several": (
+        "tta=flip,none",
+        "tta=flip,none gives several values: quote a name with a comma, as",
+    ),
     "list": ("class_weights=1,2", "write class_weights=[1,2] for a list, or add -m for a job with"),
-    "added group": ("+backbone=r18", "+backbone=r18 adds what is there already: write backbone"),
-    "added twice": ("++tta=all", "++tta=all adds what is there already: write tta=all"),
-    "added setting": ("+iters=5", "+iters=5 adds what is there already: write iters=5"),
+    "added group": (
+        "+backbone=r18",
+        "+backbone=r18 adds a setting that already exists: write backbone",
+    ),
+    "added twice": ("++tta=all", "++tta=all adds a setting that already exists: write tta=all"),
+    "added setting": ("+iters=5", "+iters=5 adds a setting that already exists: write iters=5"),
     "to be added": (
         "trainer.gradient_clip_val=1",
         "trainer.gradient_clip_val is not set yet: write +trainer.gradient_clip_val=1",
@@ -30,7 +36,7 @@ MISTAKES = {
     "transform": ("augment.extra.b={p: 1}".replace(" ", ""), "write +augment.extra.b={p:1}"),
     "of another option": (
         "optim=adamw optim.momentum=0.9",
-        "there is no setting 'optim.momentum' as the groups are chosen: it is of optim=sgd",
+        "there is no setting 'optim.momentum' as the groups are chosen: it belongs to optim=sgd",
     ),
     "deleted": ("~optim.lrr", "there is no setting 'optim.lrr': did you mean optim.lr?"),
     "no value": ("iters", "iters can't be read: write iters=..."),
@@ -43,7 +49,7 @@ MISTAKES = {
     "option's value": ("--cfg jb", "--cfg jb: use --cfg job or --cfg hydra or --cfg all"),
     "option alone": ("--resolve", "--resolve without --cfg: write --cfg job --resolve"),
     "option with too much": ("--help=x", "--help=x, which takes no value: write --help"),
-    "folder": ("--config-dir nowhere", "nowhere is no folder: give one with"),
+    "folder": ("--config-dir nowhere", "nowhere is not a folder: give a folder with"),
     "negative": ("iters=-5", "iters=-5: give a whole number of optimizer steps, 1 or more"),
     "word": ("iters=abc", "iters=abc: give a whole number of optimizer steps, 1 or more"),
     "option": ("tta=foo", "tta=foo does not exist: use one of all, flip, msflip, none"),
@@ -51,9 +57,9 @@ MISTAKES = {
     "nested key": ("optim.lrr=1", "there is no setting 'optim.lrr': did you mean optim.lr"),
     "of ultralytics": ("imgsz=64", "'imgsz': write dataset.crop.height=64 dataset.crop.width=64"),
     "of mmsegmentation": ("--work-dir out", "there is no option --work-dir: write run_root=out;"),
-    "of PaddleSeg": ("+save_interval=9", "save_interval=9 is no setting that gcseg.train reads: w"),
+    "of PaddleSeg": ("+save_interval=9", "save_interval=9 is not a setting of gcseg.train: w"),
     "group": ("backbon=r50", "there is no setting 'backbon': did you mean backbone"),
-    "large crop": ("dataset.crop.height=1000", "dataset.crop.height=1000 is larger than all pict"),
+    "large crop": ("dataset.crop.height=1000", "dataset.crop.height=1000 is larger than any imag"),
     "huge crop": ("dataset.crop.width=5000", "dataset.crop.width=5000: give a whole number of"),
     "accelerator": ("accelerator=tpu", "accelerator=tpu: use one of auto, cpu, gpu"),
     "precision": ("precision=16-mixed", "precision=16-mixed needs a GPU: use bf16-mixed or 32"),
@@ -67,14 +73,14 @@ MISTAKES = {
     "zero deviation": ("normalize.std=[0,1,1]", "normalize.std"),
     "trainer": (
         "+trainer.clip=1",
-        "trainer.clip=1 is no setting that gcseg.train reads: use one of trainer.",
+        "trainer.clip=1 is not a setting of gcseg.train: use one of trainer.",
     ),
-    "taken": ("+trainer.max_steps=1", "trainer.max_steps=1 is no setting that gcseg.train reads: "),
+    "taken": ("+trainer.max_steps=1", "trainer.max_steps=1 is not a setting of gcseg.train: "),
     "unreadable": ("iters=[", "iters=[ can't be read"),
     "stride": ("backbone.output_stride=5 backbone._target_=gcseg.models.resnet", "output_stride"),
     "unknown argument": (
         "+head.width=3",
-        "head.width=3 is no setting that gcseg.train reads: use one of head.name,",
+        "head.width=3 is not a setting of gcseg.train: use one of head.name,",
     ),
     "ratio": ("head.ratio=0", "ratio"),
     "pooling": ("head.pooling=max", "pooling"),
@@ -137,7 +143,9 @@ def test_evaluations_of_a_multirun_have_one_device(run, training):
     assert outcome.status == 1
     first, second, last = outcome.err.splitlines()
     assert first == second
-    assert first.startswith("error: devices=2 num_nodes=1 in a multirun: give each command by its")
+    assert first.startswith(
+        "error: devices=2 num_nodes=1 in a multirun: run each training as a separ"
+    )
     assert last.startswith("error: 2 jobs failed: ")
 
 
@@ -174,7 +182,7 @@ def test_an_interruption(run, training, monkeypatch, tmp_path, command, step):
     outcome = run(command, f"checkpoint={training.folder}", "accelerator=cpu")
     signal.signal(signal.SIGINT, before)  # which Lightning has it ignore
     assert outcome.status == 130
-    assert outcome.err == "interrupted: the same command goes on where it can\n"
+    assert outcome.err == "interrupted: the same command continues where it can\n"
 
 
 def test_one_line_from_a_process_too(tmp_path):
@@ -190,10 +198,10 @@ def test_one_line_from_a_process_too(tmp_path):
     ("override", "message"),
     [
         ("checkpoint=nowhere.ckpt", "there is no checkpoint nowhere.ckpt: give checkpoint= a file"),
-        ("checkpoint=a,b", "checkpoint=a,b means several: give each command one"),
+        ("checkpoint=a,b", "checkpoint=a,b gives several values: give one value per command"),
         ("tta=none", "checkpoint is not set: give checkpoint=..."),
         ("checkpont=x", "there is no setting 'checkpont': did you mean checkpoint?"),
-        ("iters=3", "there is no setting 'iters': it is one of gcseg.data, gcseg.train"),
+        ("iters=3", "there is no setting 'iters': it is a setting of gcseg.data, gcseg.train"),
     ],
 )
 def test_no_checkpoint(run, command, override, message, tmp_path):
@@ -372,7 +380,7 @@ def test_predict_pictures_of_any_size_without_labels(run, finished, tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("tta=all", "tta=all predicts each picture in several ways: choose one of them"),
+        ("tta=all", "tta=all predicts each image in several modes: choose one mode"),
         ("limit=0", "limit=0: give a whole number of images, 1 or more, or null"),
         ("images=nowhere", "nowhere does not exist: give images= a picture or a folder"),
         ("images=text.png", "image text.png is truncated or not an image"),

@@ -42,7 +42,7 @@ def test_help_names_every_action(act):
 @pytest.mark.parametrize("action", ["chekc", "dataset=camvid"])
 def test_unknown_actions(act, action):
     assert act(action).error == (
-        f"gcseg.data has no action {action!r}: begin with prepare, convert, check, "
+        f"gcseg.data has no action {action!r}: give one of prepare, convert, check, "
         "stats, browse, benchmark, then settings"
     )
 
@@ -58,7 +58,7 @@ def test_misspelt_settings_and_values(act):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("dataset.root=2024", "dataset.root=2024: give a path; one of digits alone as ./2024"),
+        ("dataset.root=2024", "dataset.root=2024: give a path; write digits alone as ./2024"),
         ("output=1", "output=1: give a path"),
         ("source=[a,2]", "source=[a,2]: give a path or a list of paths"),
         ("benchmark.workers=[1.5]", "benchmark.workers=[1.5]: give a list of whole numbers"),
@@ -194,7 +194,7 @@ def test_benchmark(act, tmp_path):
 def test_prepare_refuses_what_needs_none(act):
     assert act("prepare", "dataset=scenes").error == (
         "there is nothing to prepare for dataset=scenes: gcseg prepares ade20k, camvid, "
-        "cityscapes, voc; others are read as they are"
+        "cityscapes, voc; others need no preparation"
     )
 
 

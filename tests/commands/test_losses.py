@@ -42,7 +42,7 @@ def test_by_rule_is_as_by_the_numbers(train, data, tmp_path):
         )
     pasted = f"class_weights=[{','.join(map(str, weights))}]"
     outcome = train(*overrides, pasted, "run_root=again")
-    assert "goes on from step 2/4" in outcome.err + outcome.out
+    assert "resumes from step 2/4" in outcome.err + outcome.out
     again = only_run(tmp_path / "again")
     assert again.name == whole.name
     ours, theirs = (

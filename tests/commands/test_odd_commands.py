@@ -13,20 +13,20 @@ def test_a_page_is_no_results_file(run, training, tmp_path):
     folder = shutil.copytree(training.folder, tmp_path / "copied")
     before = (folder / "results.json").read_bytes()
     error = run("report", f"run={folder}", f"output={folder}/results.json").error
-    assert error.endswith("results.json is no .html file: give output=NAME.html")
+    assert error.endswith("results.json is not an .html file: give output=NAME.html")
     assert (folder / "results.json").read_bytes() == before
 
 
 def test_two_reports(run):
     error = run("report", "run=runs/a", "sweep=runs/sweeps/b").error
-    assert error == "run= and sweep= are two reports: give one of them"
+    assert error == "run= and sweep= write different reports: give one of them"
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("hydra=null", "hydra=null is in the place of Hydra's own settings"),
-        ("hydra=3", "hydra=3 is in the place of Hydra's own settings"),
+        ("hydra=null", "hydra=null replaces all of Hydra's settings"),
+        ("hydra=3", "hydra=3 replaces all of Hydra's settings"),
         ("hydra.run.dir=/proc/x", "Hydra can't make /proc/x ("),
     ],
 )
@@ -38,14 +38,16 @@ def test_one_value_per_channel(run, tmp_path):
     small = [one for one in SMALL if not one.startswith(("dataset.crop", "batch_size"))]
     given = (*small, *SCENES, "dataset.crop.height=32", "dataset.crop.width=32", "batch_size=1")
     error = run("train", *given, "backbone=r18", "backbone.output_stride=32").error
-    assert error.startswith("one image per pass, of 32x32 pixels, with backbone.output_stride=32")
+    assert error.startswith(
+        "one image of 32x32 pixels per pass is one value per channel with backbone.output_stride=32"
+    )
     assert not (tmp_path / "runs").exists()
 
 
 def test_an_option_with_resolved_settings(run, training):
     error = run("train", "--resolved", f"{training.folder}/config.yaml", "backbone=r18").error
-    assert error.startswith("backbone=r18 chooses an option, which settings that are resolved do ")
-    assert "change single ones, as backbone.name" in error
+    assert error.startswith("backbone=r18 chooses an option, but resolved settings have no options")
+    assert "change single settings, such as backbone.freeze, backbone.name" in error
 
 
 @pytest.mark.parametrize("rank", ["0", "1"])
@@ -70,7 +72,7 @@ def test_a_checkpoint_of_another_training(train, training, tmp_path):
     (folder / "results.json").unlink()
     shutil.copyfile(training.folder / "checkpoints/best.ckpt", folder / "checkpoints/last.ckpt")
     error = train("seed=3").error
-    assert "last.ckpt is of another training: its settings are others: put the" in error
+    assert "last.ckpt belongs to another training: its settings differ: put back" in error
 
 
 def test_class_lists(run, tmp_path):

@@ -224,7 +224,7 @@ def test_train_and_eval_see_the_same_division(own, run, tmp_path, monkeypatch):
     evaluations = json.loads((folder / "results.json").read_text())["evaluations"]
     assert [one["images"] for one in evaluations.values()] == [2, 4]  # the val split, apart
     outcome = run("train", *own, "dataset.fold=1/4", "dataset.group={group}_*", *TRAINING)
-    assert "is trained already" in outcome.out
+    assert "is already trained" in outcome.out
 
 
 def test_check_and_stats_see_the_division(own, run, tmp_path):

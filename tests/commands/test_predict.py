@@ -35,7 +35,7 @@ def test_all_that_can_be_read_and_the_rest_is_named(run, training, tmp_path, com
     assert outcome.status == 1
     assert outputs(tmp_path / "out" / what) == [f"{name}.png" for name in "abcdefghij"]
     assert (
-        "left out, as they are not read as pictures: 5 files (.heic 1, .txt 1, .xml 2, without a "
+        "skipped, because they are not read as images: 5 files (.heic 1, .txt 1, .xml 2, without a "
         "suffix 1)\n"
     ) in outcome.out
     *listed, last = outcome.err.splitlines()
@@ -44,8 +44,8 @@ def test_all_that_can_be_read_and_the_rest_is_named(run, training, tmp_path, com
         ["image", "in/cut.jpg"],
     ]
     assert last == (
-        "error: 2 of 12 pictures could not be read: mend or remove what is listed above; all "
-        "others are done"
+        "error: 2 of 12 pictures could not be read: fix or remove the files listed above; "
+        "all others are done"
     )
     assert f"10 {'predictions' if command == 'predict' else 'attention maps'}: out" in outcome.out
 
@@ -55,7 +55,7 @@ def test_pictures_that_differ_in_their_suffix(run, training, tmp_path):
         write(tmp_path / "in" / name, picture(0))
     outcome = predict(run, training, "images=in")
     assert outcome.status == 0, outcome.err
-    assert "a.jpg, a.jpg.png, a.png differ from each other in their suffix only" in outcome.out
+    assert "a.jpg, a.jpg.png, a.png differ from each other only in their suffix" in outcome.out
     assert outputs(tmp_path / "out/masks") == [
         "a.jpg.png", "a.jpg.png.png", "a.png.png", "b.png", "sub/a.png",
     ]  # fmt: skip
@@ -89,7 +89,7 @@ def test_outputs_are_no_input(command, what, run, training, tmp_path):
     assert again.status == 0, again.err
     # Two parts, a sheet and a class list, seen in two places.
     files = "12 files (.png 10, .yaml 2)" if command == "predict" else "6 files (.png 6)"
-    assert f"left out, as outputs are written to in/out: {files}" in again.out
+    assert f"skipped, because outputs are written to in/out: {files}" in again.out
     assert outputs(tmp_path / "in/out" / what) == ["a.png", "b.png"]
     above = predict(run, training, "images=in", "output=.", command=command)
     assert above.status == 0, above.err
@@ -122,9 +122,9 @@ def test_what_is_no_file(command, run, training, tmp_path):
     outcome = predict(run, training, "images=in", command=command)
     assert outcome.status == 1
     assert outcome.err.splitlines()[:2] == [
-        "image in/b.png is a link to gone.png, which does not exist: remove the link, or put there "
-        "what it leads to",
-        "image in/c.png is no regular file: remove it, or put a file in its place",
+        "image in/b.png is a link to gone.png, which does not exist: remove the link, or restore "
+        "the file that it points to",
+        "image in/c.png is not a regular file: remove it, or put a file in its place",
     ]
     for images in ("in/b.png", "in/c.png"):
         error = predict(run, training, f"images={images}", command=command).error

@@ -117,8 +117,8 @@ def test_help_and_settings_import_nothing_heavy(folder, tmp_path):
         (None, "run is not set: give run=runs/<name>, or sweep=runs/sweeps/<name>"),
         ("rn=nothing", "there is no setting 'rn': did you mean run?"),
         ("swep=nothing", "there is no setting 'swep': did you mean sweep?"),
-        ("run=nothing", "run=nothing is no run folder: give run=runs/<name>"),
-        ("sweep=nothing", "nothing is no sweep"),
+        ("run=nothing", "run=nothing is not a run folder: give run=runs/<name>"),
+        ("sweep=nothing", "nothing is not a sweep"),
         ("examples=-1", "examples=-1: give a whole number of images, 0 to 100"),
     ],
 )
@@ -185,7 +185,7 @@ def test_other_evaluations_have_no_pictures(run, folder):
     )
     assert outcome.status == 0, outcome.err
     outcome = run("report", f"run={folder}", "accelerator=cpu")
-    assert "There are no pictures: none@train is not the training's own evaluation" in outcome.err
+    assert "There are no pictures: none@train is not an evaluation by the training" in outcome.err
 
 
 def test_without_checkpoints_there_is_all_but_the_pictures(run, folder):

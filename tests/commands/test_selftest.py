@@ -111,9 +111,9 @@ def test_bit_for_bit(first, second, expected):
     ("arguments", "message"),
     [
         (["resum"], "there is no test 'resum': use one of resume, overhead"),
-        (["resume", "steps=many"], "steps=many: give a number"),
-        (["resume", "steps=1"], "steps=1: give a number, of steps at least 2"),
-        (["resume", "kills="], "kills=: give a number"),
+        (["resume", "steps=many"], "steps=many: give a whole number, for steps 2 or more"),
+        (["resume", "steps=1"], "steps=1: give a whole number, for steps 2 or more"),
+        (["resume", "kills="], "kills=: give a whole number"),
     ],
 )
 def test_mistakes(arguments, message, capsys):

@@ -146,7 +146,7 @@ def test_watch_ends_when_all_jobs_have(sweeps, tmp_path, monkeypatch):
 
 def test_show_of_another_folder(error, tmp_path):
     message = error("show", tmp_path)
-    assert message.startswith(f"{tmp_path} is no sweep folder (no ledger.sqlite): ")
+    assert message.startswith(f"{tmp_path} is not a sweep folder (no ledger.sqlite): ")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -196,7 +196,7 @@ def test_compare_says_what_speaks_against_it(sweeps, tmp_path):
     results.write_text(results.read_text().replace('"iters": 20', '"iters": 40'))
     notes = [line for line in sweeps("compare", first, second).splitlines() if "note: " in line]
     assert notes == [
-        "note: several runs of A have seed 4, and may be alike for that",
+        "note: several runs of A have seed 4, and may be alike for that reason",
         "note: without a score in plain: 1 of the 3 runs of B",
         "note: without a score in flip: 1 of the 3 runs of B",
         "note: the runs of B differ in iters: 20, 40",
@@ -273,7 +273,7 @@ def test_seeds_count_from_that_of_a_file(monkeypatch, tmp_path):
         ("seeds=true", "seeds=true: give a whole number of seeds, 1 to 1,000, or null"),
         ("seeds=two", "seeds=two: give a whole number of seeds, 1 to 1,000, or null"),
         ("seeds=2 seed=-1", "seed=-1: give a whole number, 0 or more"),
-        ("seeds=2 seed=4294967295", "seeds=2 from seed=4294967295: seeds end at 4294967295"),
+        ("seeds=2 seed=4294967295", "seeds=2 from seed=4294967295: the largest seed is 4294967295"),
     ],
 )
 def test_wrong_seeds_are_one_line(run, given, message):

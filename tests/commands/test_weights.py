@@ -186,7 +186,7 @@ def test_convert_and_force(run, tmp_path):
     ]
     before = (tmp_path / "y.pdparams").read_bytes()
     assert run("weights", "convert", "x.ckpt", "y.pdparams").error == (
-        "y.pdparams exists: choose another name, or write over it with --force"
+        "y.pdparams exists: choose another name, or overwrite it with --force"
     )
     (tmp_path / "y.pdparams").write_bytes(b"")
     assert run("weights", "convert", "x.ckpt", "y.pdparams", "--force").status == 0

@@ -58,7 +58,7 @@ def test_the_files_are_right(cfg):
         ("dataset.crop.width", "512", "give a whole number of pixels, 32 to 4,096"),
         ("dataset.pad.height", -1, "give a whole number of pixels, 0 to 8,192"),
         ("dataset.pad.width", 10**7, "give a whole number of pixels, 0 to 8,192"),
-        ("dataset.root", 2024, "give a path; one of digits alone as ./2024"),
+        ("dataset.root", 2024, "give a path; write digits alone as ./2024"),
         ("dataset.root", ["a", "b"], "give a path"),
         ("run_root", "", "give a path"),
         ("run_root", None, "give a path"),
@@ -67,7 +67,7 @@ def test_the_files_are_right(cfg):
         ("optim.lr", True, "give a number above 0"),
         ("optim.lr", float("nan"), "give a number above 0"),
         ("optim.lr", 0, "give a number above 0"),
-        ("optim.momentum", 5, "give a number, 0 up to and without 1"),
+        ("optim.momentum", 5, "give a number, 0 or more and below 1"),
         ("optim.end_lr", -1, "give a number, 0 or more"),
         ("optim.warmup_iters", -1, "give a whole number of optimizer steps, 0 or more"),
         ("ema.decay", 1, "give a number between 0 and 1, or null"),
@@ -86,7 +86,7 @@ def test_the_files_are_right(cfg):
         ("ema", None, "set ema.decay, ema.warmup"),
         ("dataset.fit", 1, "set dataset.fit.long, dataset.fit.short, or null"),
         ("iters", {"a": 1}, "give a whole number of optimizer steps, 1 or more"),
-        ("head.dropout", {"a": 1}, "give a number, 0 up to and without 1"),
+        ("head.dropout", {"a": 1}, "give a number, 0 or more and below 1"),
     ],
 )  # fmt: skip
 def test_wrong_values(cfg, key, value, message):
@@ -122,11 +122,11 @@ def test_values_as_they_are_given(value, text):
         ("limit", "train", "leave it out; it is one of gcseg.attention, gcseg.predict"),
         ("dataset.pads", "train", "did you mean dataset.pad?"),
         ("optim.nesterov", "train", "use one of optim._target_, optim.lr, "),
-        ("surprise", "train", "leave it out; --cfg job lists what there is"),
+        ("surprise", "train", "leave it out; --cfg job lists all settings"),
     ],
 )
 def test_nothing_is_left_unread(cfg, key, command, message):
-    start = f"{key}=1 is no setting that gcseg.{command} reads: {message}"
+    start = f"{key}=1 is not a setting of gcseg.{command}: {message}"
     assert refusal(cfg, key, 1, command).startswith(start)
 
 
@@ -160,7 +160,7 @@ def test_settings_of_a_callable_of_your_own_are_its_own(cfg):
     )
     assert refusal(cfg, "backbone", {**mine, "_target_": 5}).startswith("backbone._target_=5: give")
     theirs = {**mine, "_target_": "gcseg.models.resnet", "depth": 18}
-    assert refusal(cfg, "backbone", theirs).startswith("backbone.width=-3 is no setting that")
+    assert refusal(cfg, "backbone", theirs).startswith("backbone.width=-3 is not a setting of")
 
 
 @pytest.mark.parametrize(

@@ -309,7 +309,9 @@ def test_a_relative_root_from_another_folder(training, tmp_path, monkeypatch):
 
 
 def test_one_checkpoint_per_command():
-    with pytest.raises(ConfigError, match=r"checkpoint=a,b means several: give each command"):
+    with pytest.raises(
+        ConfigError, match=r"checkpoint=a,b gives several values: give one value per command"
+    ):
         offer_trained_options(["checkpoint=a,b"])
 
 
@@ -395,7 +397,7 @@ def test_transforms_inside_a_transform_are_made():
         ("{_target_: albumentations.OneOf, transforms: [{_target_: no.such}]}", "no.such can't"),
         ("{_target_: albumentations.Rotate, limits: 3}", "unexpected keyword argument 'limits'"),
         ("{_target_: albumentations.Rotate, limit: abc}", "mine: albumentations.Rotate: "),
-        ("{_target_: os.getcwd}", "mine is no transform of albumentations"),
+        ("{_target_: os.getcwd}", "mine is not an albumentations transform"),
         ("{_target_: albumentations}", "_target_=albumentations can't be found"),
     ],
 )

@@ -27,7 +27,7 @@ def test_each_names_settings_that_there_are(names, commands):
     [
         ("imgsz", "512", "write dataset.crop.height=512 dataset.crop.width=512 for the crops of"),
         ("crop_size", "(512,1024)", "write dataset.crop.height=... dataset.crop.width=... for"),
-        ("resume", "true", "give the same command again: a training that was interrupted goes on"),
+        ("resume", "true", "give the same command again: an interrupted training resumes"),
         ("lr0", "0.01", "write optim.lr=0.01"),
         ("work-dir", "out", "write run_root=out; the run's folder in it is named by the settings"),
         ("batch", "16", "write batch_size=16, of all devices together"),

@@ -413,7 +413,7 @@ def test_the_crop_is_compared_with_the_fitted_picture(tmp_path):
         cfg.dataset.crop.height += 1
         with pytest.raises(
             ConfigError,
-            match=rf"^dataset\.crop\.height={height + 1} is larger than all pictures become at "
+            match=rf"^dataset\.crop\.height={height + 1} is larger than any image becomes at "
             rf"augment\.scale\.max=1\.5: give at most dataset\.crop\.height={largest}$",
         ):
             build_data.training_augmentation(cfg, data)

@@ -214,7 +214,7 @@ def test_folder_that_can_not_be_written(dataset, tmp_path):
     place, said = tmp_path / "file" / "cache", []
     same(class_index(dataset, place, say=said.append), class_index(dataset))
     (message,) = said
-    assert message.startswith(f"the class index is not kept: {place}/classes-")
+    assert message.startswith(f"the class index could not be saved: {place}/classes-")
     assert message.endswith("or choose another folder with dataset.cache_folder=")
 
 

@@ -57,7 +57,10 @@ SHAPE = "write 'classes:' with one name per line, and 'ignore: \\[value, ...\\]'
         ),
         ("classes: [{value: 1}]", rf"classes.yaml has a wrong entry \('name'\): {SHAPE}"),
         ("classes: [{name: a, value: x}]", r"a wrong entry \(value 'x' is not a whole number\): "),
-        ("classes: [a]\nignore: 5", r"classes.yaml has a wrong entry \(ignore: 5 is no list\): "),
+        (
+            "classes: [a]\nignore: 5",
+            r"classes.yaml has a wrong entry " r"\(ignore: 5 is not a list\): ",
+        ),
         ("classes: [{name: a, value: true}]", r"\(value 'True' is not a whole number\): "),
         ("classes: [{name: a, value: 1.5}]", r"\(value '1.5' is not a whole number\): "),
         ("classes: [a]\nignore: [x]", r"a wrong entry \(value 'x' is not a whole number\): "),
@@ -94,7 +97,7 @@ SHAPE = "write 'classes:' with one name per line, and 'ignore: \\[value, ...\\]'
         ),
         (
             "classes: [{name: road, value: 1}]\nignore: [0]",
-            "classes.yaml: the only class in the class list is road, so that any network would be "
+            "classes.yaml: the only class in the class list is road, so any network would be "
             "right everywhere: list the background too: {name: background, value: 0}$",
         ),
     ],
@@ -117,18 +120,18 @@ def test_255_may_be_a_class(tmp_path):
     [
         (
             "no",
-            "false, which YAML reads in no, off, false without.*: - 'no' or 'off' or 'f",
+            "false, which is what YAML makes of no, off, false without.*: - 'no' or 'off' or 'f",
         ),
         (
             "OFF",
-            "false, which YAML reads in no, off, false without.*: - 'no' or 'off' or 'f",
+            "false, which is what YAML makes of no, off, false without.*: - 'no' or 'off' or 'f",
         ),
         (
             "yes",
-            "true, which YAML reads in yes, on, true without.*: - 'yes' or 'on' or 't",
+            "true, which is what YAML makes of yes, on, true without.*: - 'yes' or 'on' or 't",
         ),
-        ("null", "null, which YAML reads in null, ~ and nothing: .*: - 'null'$"),
-        ("", "null, which YAML reads in null, ~ and nothing: .*: - 'null'$"),
+        ("null", "null, which is what YAML makes of null, ~ and an empty value: .*: - 'null'$"),
+        ("", "null, which is what YAML makes of null, ~ and an empty value: .*: - 'null'$"),
         ("1.5", "the number 1.5: put quotes around the name: - '1.5'$"),
         ("17", "the number 17: put quotes around the name: - '17'$"),
         ("[a, b]", "a list: give each class one name$"),

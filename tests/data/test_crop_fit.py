@@ -34,8 +34,9 @@ def test_all_smaller_in_a_direction(tmp_path):
     dataset = split(tmp_path, (20, 30), (40, 30))
     with pytest.raises(
         ConfigError,
-        match=r"^dataset\.crop\.height=90 and dataset\.crop\.width=70 are larger than all pictures "
-        r"become at augment\.scale\.max=2: give at most dataset\.crop\.height=80 dataset\.crop\.wi",
+        match=r"^dataset\.crop\.height=90 and dataset\.crop\.width=70 are larger than any image "
+        r"becomes at augment\.scale\.max=2: give at most "
+        r"dataset\.crop\.height=80 dataset\.crop\.wi",
     ):
         check_crop(dataset, (90, 70), 2.0, None)
     assert check_crop(dataset, (80, 60), 2.0, None).startswith("1 of 2 pictures is smaller")
@@ -44,7 +45,7 @@ def test_all_smaller_in_a_direction(tmp_path):
 def test_the_remedy_is_no_crop_that_would_be_refused(tmp_path):
     rows = {row.name: row for row in TABLE}
     assert SMALLEST == rows["dataset.crop.height"].least == rows["dataset.crop.width"].least
-    with pytest.raises(ConfigError, match=r": enlarge the pictures: a crop has 32 pixels a side"):
+    with pytest.raises(ConfigError, match=r": enlarge the images: each side of a crop has 32 pix"):
         check_crop(split(tmp_path, (2, 3)), (SMALLEST, SMALLEST), 2.0, None)
 
 

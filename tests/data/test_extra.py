@@ -37,14 +37,17 @@ def one(name, **settings):
         (one("Affine", fill_mask=77), "fill_mask=77: give 255, which is ignored, or a class inde"),
         (one("CoarseDropout", fill_mask=77), "fill_mask=77: give 255"),
         (one("Affine", fill_mask="[1,2]"), r"fill_mask=\[1, 2\]: give 255"),
-        (one("Rotate", mask_interpolation=1), "mask_interpolation=1 makes classes between two"),
+        (
+            one("Rotate", mask_interpolation=1),
+            "mask_interpolation=1 makes up values between two classes",
+        ),
         (
             one("OneOf", transforms=f"[{one('Rotate', mask_interpolation=2)}]"),
-            "mask_interpolation=2 makes classes",
+            "mask_interpolation=2 makes up values",
         ),
         (
             one("GridElasticDeform", num_grid_xy="[4,4]", magnitude=9),
-            "labels pixels with 0, which is no class of the picture: give it fill_mask: 255",
+            "labels pixels with 0, which is not a class in the image: give it fill_mask: 255",
         ),
         (one("Resize", height=99, width=64), "makes uint8 pictures of 99x64: leave them uint8"),
         (one("ToFloat"), "makes float32 pictures of 64x64"),
@@ -82,7 +85,9 @@ def test_labels_that_were_not_there():
 
     extra = Extra("mine", A.Lambda(mask=spoil, p=1.0), 5)
     extra.tried(8, 8)
-    with pytest.raises(ConfigError, match=r"extra\.mine labels pixels with 2, which is no class"):
+    with pytest.raises(
+        ConfigError, match=(r"extra\.mine labels pixels with " r"2, which is not a class")
+    ):
         extra(image=image, mask=label)
     Extra("mine", A.Lambda(mask=spoil, p=1.0), 5, fills={2})(image=image, mask=label)
 

@@ -101,7 +101,7 @@ def test_palette_covers_every_byte():
         ({"names": tuple(map(str, range(255)))}, "^255 classes in the class list"),
         (
             {"names": ("road",)},
-            "^the only class in the class list is road, so that any network would be right "
+            "^the only class in the class list is road, so any network would be right "
             "everywhere: list the background too: {name: background, value: its value in the ma",
         ),
         ({"names": ("a", "b", "a")}, "^class names repeat: a: make each name unique$"),

@@ -187,10 +187,10 @@ def test_camvid_among_other_folders(tmp_path):
 def test_two_camvids(tmp_path, packed):
     camvid_of(tmp_path / "all" / "one", "ab")
     camvid_of(tmp_path / "all" / "deep" / "two", "cd")
-    source, remedy = tmp_path / "all", "give the one that is meant with source="
+    source, remedy = tmp_path / "all", "give the right one with source="
     if packed:
         source = zipped(tmp_path / "all.zip", source)
-        remedy = "unpack it and give the folder that is meant with source="
+        remedy = "unpack it and give the right folder with source="
     with pytest.raises(
         DataError,
         match=rf"^{source} holds CamVid in 2 places, {source}/deep/two and {source}/one are two of "
@@ -228,7 +228,8 @@ def test_camvid_gets_the_split_that_it_lacks(tmp_path):
     counts = prepare_camvid(root, sources=[tmp_path / "all"], expected=None, say=said)
     assert counts == {"train": 2, "val": 2, "test": 2}
     assert said == [
-        f"note: {root} has train and val complete, nothing of that was taken from {tmp_path}/all"
+        f"note: {root} is already complete for train and val, "
+        f"which was not taken from {tmp_path}/all"
     ]
     assert (root / "test" / "0001TP_c.png").read_bytes() == (
         source / "test" / "0001TP_c.png"
@@ -545,7 +546,7 @@ def test_cityscapes_checks_train_ids_that_are_there(unpacked, content, message):
         path.write_bytes(path.read_bytes()[:60])
     else:
         trees.write(path, content(np.asarray(Image.open(path))))
-    with pytest.raises(DataError, match=f"{path} .*{message}.*: remove {path} to have it made"):
+    with pytest.raises(DataError, match=f"{path} .*{message}.*: remove {path} to make it again"):
         prepare_cityscapes(unpacked, expected=None)
 
 

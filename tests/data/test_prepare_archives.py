@@ -112,8 +112,8 @@ def test_what_is_there_is_left_alone(tmp_path, kind):
     (tmp_path / "1" / "1.bin").write_bytes(b"my own, of another size")
     with pytest.raises(
         DataError,
-        match=rf"^{tmp_path}/1/1.bin differ in size from those in {source}: remove them to have "
-        "them unpacked again, or move the archive away to keep them$",
+        match=rf"^{tmp_path}/1/1.bin differ in size from those in {source}: remove them to "
+        "unpack them again, or move the archive away to keep them$",
     ):
         take(source, tmp_path)
     assert (tmp_path / "1" / "1.bin").read_bytes() == b"my own, of another size"
@@ -155,7 +155,10 @@ def test_paths_that_lead_out(tmp_path, kind, name):
     target = tmp_path / "deep" / "target"
     target.mkdir(parents=True)
     with pytest.raises(
-        DataError, match=rf"^{source} holds '{re.escape(name)}', which leads out of the folder"
+        DataError,
+        match=(
+            rf"^{source} holds '{re.escape(name)}', which " r"would be unpacked outside the folder"
+        ),
     ):
         take(source, target, place=lambda path: path)
     assert tree(tmp_path / "deep") == {}
@@ -239,7 +242,7 @@ def test_no_archive(tmp_path, content):
     source = tmp_path / "leftImg8bit.zip"
     source.write_bytes(content)
     with pytest.raises(
-        DataError, match=rf"^{source} \(.+\) is no zip or tar archive, or is cut off: fetch it"
+        DataError, match=rf"^{source} \(.+\) is not a complete zip or tar archive: fetch it"
     ):
         take(source, tmp_path / "target")
 

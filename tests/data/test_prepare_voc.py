@@ -251,7 +251,7 @@ def test_one_place_of_the_devkit(root, tmp_path):
     with pytest.raises(
         DataError,
         match=rf"^{tmp_path}/all holds VOCdevkit/VOC2012 in 2 places, {tmp_path}/all/a/VOCdevkit/"
-        rf"VOC2012 and {tmp_path}/all/b/VOCdevkit/VOC2012 are two of them: give the one",
+        rf"VOC2012 and {tmp_path}/all/b/VOCdevkit/VOC2012 are two of them: give the right one",
     ):
         prepare(root, tmp_path / "all")
     assert not (root / "VOCdevkit").exists()
@@ -288,7 +288,7 @@ def test_goes_on_with_missing_masks(root, devkit, sbd):
     with pytest.raises(
         DataError,
         match=rf"^trainaug is not complete in {root}/VOCdevkit/VOC2012, and {root}/benchmark.tgz "
-        r"does not exist: fetch it from https://www2.eecs",
+        r"does not exist: download it from https://www2.eecs",
     ):
         prepare(root)
     prepare(root, sbd)
@@ -313,8 +313,8 @@ def test_masks_of_sbd_for_train_are_told(root):
     said = []
     assert prepare(root, said=said) == COUNTS
     assert said == [
-        f"note: 5 masks of VOC's train in {masks_in(root)} are not VOC's own, on which PaddleSeg "
-        "and mmsegmentation train; remove that folder to have it made anew"
+        f"note: 5 masks of VOC's train in {masks_in(root)} differ from VOC's own, which PaddleSeg "
+        "and mmsegmentation train on; remove that folder to make it again"
     ]
     np.testing.assert_array_equal(voc(root, "trainaug").read(0)[1], sbd_mask(TRAIN[0]))
 
@@ -369,10 +369,10 @@ def test_list_with_a_name_of_val(root, devkit, sbd):
     ("content", "message"),
     [
         (lambda name: mat(name, sbd_mask(name)[1:]), "is 49x40 but its image .* is 50x40"),
-        (lambda name: mat(name, sbd_mask(name) * 0 + 21), "holds value 21, which is no class"),
-        (lambda name: mat(name, sbd_mask(name).astype(float)), "no index mask .*float64"),
-        (lambda name: mat(name)[:200], "no index mask"),
-        (lambda name: b"", "no index mask"),
+        (lambda name: mat(name, sbd_mask(name) * 0 + 21), "holds value 21, which is not a class"),
+        (lambda name: mat(name, sbd_mask(name).astype(float)), "not an index mask .*float64"),
+        (lambda name: mat(name)[:200], "not an index mask"),
+        (lambda name: b"", "not an index mask"),
     ],
 )
 def test_wrong_label_of_sbd(root, devkit, tmp_path, content, message):
@@ -390,7 +390,9 @@ def test_masks_in_colour(root, devkit, tmp_path):
     name = OTHERS[2]
     colour = {f"SegmentationClassAug/{name}.png": png(trees.picture(0, *SIZES[name]))}
     source = pack(tmp_path / "masks.zip", {**converted_files(), **colour})
-    with pytest.raises(DataError, match=rf"{name}.png in {source} is no index mask \(mode RGB\)"):
+    with pytest.raises(
+        DataError, match=(rf"{name}.png in {source} is not an " r"index mask \(mode RGB\)")
+    ):
         prepare(root, devkit, source)
 
 
@@ -528,7 +530,8 @@ def test_nothing_may_be_fetched(root, sites, devkit):
     with pytest.raises(
         DataError,
         match=rf"^there is no VOCdevkit/VOC2012 in {root}, and {root}/VOCtrainval_11-May-2012.tar "
-        f"does not exist: fetch it from {sites[0].url}/VOCtrainval_11-May-2012.tar, give what ",
+        "does not exist: download it from "
+        f"{sites[0].url}/VOCtrainval_11-May-2012.tar, give a copy ",
     ):
         prepare(root)
     with pytest.raises(DataError, match=f" and {root}/benchmark.tgz does not exist"):

@@ -372,7 +372,7 @@ def test_pipes_are_not_waited_for(tmp_path):
     path = tmp_path / "a.png"
     os.mkfifo(path)
     for what, read in (("image", read_image), ("label", lambda path: read_label(path, VOC))):
-        with pytest.raises(DataError, match=rf"^{what} {path} is no regular file"):
+        with pytest.raises(DataError, match=rf"^{what} {path} is not a regular file"):
             read(path)
 
 

@@ -118,7 +118,7 @@ def test_interrupted(train, monkeypatch, tmp_path):
     assert train(*given, "run_root=whole").status == 0
     with running.killed_in_step(3):
         train(*given)
-    assert "goes on from step 2/4" in train(*given).out
+    assert "resumes from step 2/4" in train(*given).out
     ours, theirs = (state(only_run(tmp_path / root)) for root in ("runs", "whole"))
     assert_bit_equal(ours["state_dict"], theirs["state_dict"])
     assert (

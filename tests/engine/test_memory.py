@@ -39,7 +39,7 @@ def test_an_evaluation_says_what_it_did(copied, run, training):
     assert outcome.status == 0, outcome.err
     assert outcome.err.splitlines() == [
         f"out of memory on an image of 64 x 96 pixels: from now on {STRIPS}, which gives the "
-        "same within rounding"
+        "same scores up to rounding"
     ]
     after = results(copied)["evaluations"]
     for name, record in after.items():

@@ -63,7 +63,7 @@ def test_a_damaged_best_is_set_aside_before_it_is_scored(folder, capsys):
     assert sorted(path.name for path in folder.checkpoints.iterdir()) == [
         *("best.ckpt.damaged", "last.ckpt")
     ]
-    assert "best.ckpt.damaged, and training goes on from last.ckpt" in capsys.readouterr().err
+    assert "best.ckpt.damaged, and training resumes from last.ckpt" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["last", "best"])
@@ -97,7 +97,7 @@ def test_two_are_damaged(folder, capsys):
     assert names == ["best.ckpt", "last.ckpt.damaged", "previous.ckpt.damaged"]
     warnings = capsys.readouterr().err.splitlines()
     assert len(warnings) == 2
-    assert all(line.endswith("training goes on from best.ckpt") for line in warnings)
+    assert all(line.endswith("training resumes from best.ckpt") for line in warnings)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 4, 50, 0.1, 0.5, 0.9, -5000, -100, -22, -1])
@@ -166,7 +166,7 @@ def test_what_torch_would_hang_or_die_over(folder, capsys, write):
     folder.last.unlink()
     write(folder.last)
     assert resume_from(folder) == folder.best
-    assert "training goes on from best.ckpt" in capsys.readouterr().err
+    assert "training resumes from best.ckpt" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -215,5 +215,5 @@ def test_parts_of_another_training(train, training, tmp_path, key, change):
     content = torch.load(folder.last, weights_only=True)
     torch.save({**content, key: change(content[key])}, folder.last)
     error = train().error
-    assert f"training can't go on from runs/{folder.path.name}/checkpoints/last.ckpt (" in error
+    assert f"training can't resume from runs/{folder.path.name}/checkpoints/last.ckpt (" in error
     assert error.endswith("to train from the beginning")

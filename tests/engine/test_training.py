@@ -330,7 +330,7 @@ def test_a_damaged_last_checkpoint_is_set_aside(train, finished, batches):
         outcome = train()
         assert outcome.status == 0, outcome.err
         assert re.search(r"^warning: can't read .*last\.ckpt \(.+\): it is now ", outcome.err)
-        assert outcome.err.endswith(f"it is now {name}, and training goes on from best.ckpt\n")
+        assert outcome.err.endswith(f"it is now {name}, and training resumes from best.ckpt\n")
         assert (checkpoints / name).read_bytes() == b"PK\x03\x04 cut"
         assert len(batches) == number * (3 - best)
         assert results(finished)["training"]["iters"] == 3

@@ -249,7 +249,7 @@ def test_the_first_step_that_fits_is_taken_and_said(needs, number, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         f"out of memory on an image of 512 x 64 pixels: from now on {step.description}, "
-        "which gives the same within rounding"
+        "which gives the same scores up to rounding"
         for step in STEPS[1 : number + 1]
     ]
     assert report(ladder.images) == ([f"{STEPS[number].description}: 1 image"] if number else [])

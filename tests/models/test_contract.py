@@ -119,9 +119,9 @@ def test_stages_in_training_mode():
 
 
 def test_what_is_no_network():
-    with pytest.raises(ConfigError, match=r"the backbone int is no torch\.nn\.Module: let its"):
+    with pytest.raises(ConfigError, match=r"the backbone int is not a torch\.nn\.Module: let its"):
         check_backbone(3)
-    with pytest.raises(ConfigError, match=r"head function is no torch\.nn\.Module"):
+    with pytest.raises(ConfigError, match=r"head function is not a torch\.nn\.Module"):
         check_head("head", features(3), 16, 5)
 
 

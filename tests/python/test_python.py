@@ -190,7 +190,7 @@ def test_a_stop_is_no_exit(here, monkeypatch, number, expected):
         raise StoppedBySignal(number, 2)
 
     monkeypatch.setattr(train_command, "train", stopped)
-    with pytest.raises(expected, match="after step 2: the same command goes on from there"):
+    with pytest.raises(expected, match="after step 2: the same command resumes from there"):
         gcseg.train(TINY)
 
 

@@ -67,7 +67,7 @@ def test_an_empty_folder_is_removed(tmp_path):
 
 def test_another_process_is_named(tmp_path, holder):
     process = holder(tmp_path / "a")
-    expected = f"a is in use by process {process.pid} on {socket.gethostname()}: wait for its end"
+    expected = f"a is in use by process {process.pid} on {socket.gethostname()}: wait until it ends"
     with pytest.raises(OutputError, match=re.escape(expected)), hold(tmp_path / "a"):
         pass
     assert (tmp_path / "a" / ".lock").exists()

@@ -77,7 +77,7 @@ def results(project, name=FINISHED):
 
 def test_a_training_goes_on(project):
     text = run(project, "train", *running.TINY, "iters=6")
-    assert "goes on from step 4/6" in text
+    assert "resumes from step 4/6" in text
     folder = project / "runs" / UNFINISHED
     steps = [
         int(line.split(",")[0]) for line in (folder / "metrics.csv").read_text().splitlines()[1:]
@@ -94,7 +94,7 @@ def test_a_training_goes_on(project):
 
 def test_a_finished_training_is_scored_and_reported(project):
     before = results(project)["evaluations"]
-    assert "is trained already, and is only scored" in run(
+    assert "is already trained, and is only scored" in run(
         project, "train", *running.TINY, "tta=all"
     )
     after = results(project)["evaluations"]

@@ -130,7 +130,7 @@ PAYLOADS: dict[str, tuple[Change, str]] = {
         _sets("dataset.reader.layout", [{"_target_": "os.system"}]),
         "says dataset.reader.layout.0._target_=os.system"),
     "a partial call": (
-        _sets("backbone._partial_", True), "backbone._partial_ is a word of Hydra's"),
+        _sets("backbone._partial_", True), "backbone._partial_ is reserved by Hydra"),
     "the environment in a name": (
         _sets("head.name", "${oc.env:%s}" % SECRET), "head.name is not resolved"),  # noqa: UP031
     "the environment in a root": (

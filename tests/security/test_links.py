@@ -58,7 +58,7 @@ def test_no_folder_of_outputs_leads_out(command, place, options, run, folder, ou
     link(folder / place, outside)
     before = snapshot(tmp_path)
     error = run(command, f"checkpoint={folder}", *options).error
-    assert f"{folder / place} is a link that leads out of {folder}: remove it" in error
+    assert f"{folder / place} is a link to a place outside {folder}: remove it" in error
     assert snapshot(tmp_path) == before
 
 
@@ -135,7 +135,7 @@ def test_no_training_goes_on_outside(place, train, training, outside, tmp_path):
     link(folder / place, outside)
     before = snapshot(tmp_path)
     error = train().error
-    assert f"{place} is a link that leads out of " in error
+    assert f"{place} is a link to a place outside " in error
     assert snapshot(tmp_path) == before
 
 
@@ -150,9 +150,9 @@ def test_results_are_not_gone_on_with_where_a_link_leads(run, train, folder, sec
     link(folder / "results.json", secret)
     before = snapshot(tmp_path)
     error = run("eval", f"checkpoint={folder}").error
-    assert f"{folder / 'results.json'} is a link that leads out of {folder}" in error
+    assert f"{folder / 'results.json'} is a link to a place outside {folder}" in error
     assert snapshot(tmp_path) == before
-    with pytest.raises(OutputError, match="a link that leads out of its folder"):
+    with pytest.raises(OutputError, match="a link to a place outside its folder"):
         merge_results(folder / "results.json", {"evaluations": {}})
 
 
@@ -161,10 +161,10 @@ def test_settings_are_not_read_where_a_link_leads(run, folder, training, tmp_pat
     link(folder / "config.yaml", tmp_path / "config.yaml")
     for key, command in {"run": "report", "checkpoint": "eval"}.items():
         error = run(command, f"{key}={folder}").error
-        assert f"{folder / 'config.yaml'} is damaged (it is a link that leads out" in error
+        assert f"{folder / 'config.yaml'} is damaged (it is a link to a place outside" in error
     (folder / "config.yaml").unlink()
     link(folder / "checkpoints", training.folder / "checkpoints")
-    assert "is no run folder" in run("report", f"run={folder}").error
+    assert "is not a run folder" in run("report", f"run={folder}").error
 
 
 @pytest.mark.parametrize("place", ["analysis/none.csv", "checkpoints"])
@@ -174,7 +174,7 @@ def test_a_report_shows_nothing_that_a_link_leads_to(place, run, folder, tmp_pat
     (folder / place).symlink_to(tmp_path / "elsewhere")
     outcome = run("report", f"run={folder}")
     assert outcome.status == 0, outcome.err
-    assert "There are no pictures" in outcome.err and "a link that leads out of" in outcome.err
+    assert "There are no pictures" in outcome.err and "a link to a place outside" in outcome.err
 
 
 def test_a_run_root_may_be_a_link(train, tmp_path):
@@ -200,7 +200,7 @@ def test_no_sweep_goes_on_outside(place, run, monkeypatch, outside, tmp_path):
     link(folder / place, outside)
     before = snapshot(tmp_path)
     outcome = run("train", *options, PYTHONPATH=stubs_path())
-    assert f"{folder / place} is a link that leads out of {folder}" in outcome.error
+    assert f"{folder / place} is a link to a place outside {folder}" in outcome.error
     assert snapshot(tmp_path) == before
 
 
@@ -219,7 +219,9 @@ def test_no_console_log_is_a_link(tmp_path):
     (tmp_path / "0").mkdir()
     (tmp_path / "mine").write_text("mine\n")
     (tmp_path / "0" / "console.log").symlink_to("../mine")
-    with pytest.raises(OutputError, match=r"console\.log can't be written \(it is no regular file"):
+    with pytest.raises(
+        OutputError, match=(r"console\.log can't be written " r"\(it is not a regular file")
+    ):
         JobProcess({}, tmp_path / "0", tmp_path, {})
     assert (tmp_path / "mine").read_text() == "mine\n"
 

@@ -74,12 +74,16 @@ def test_halves_of_characters_in_a_checkpoint(name, run, training, tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("head._target_", ["os.system"], "head._target_ is an object of type list and no name"),
-        ("backbone._target_", {"a": 1}, "backbone._target_ is an object of type dict and no name"),
+        ("head._target_", ["os.system"], "head._target_ is an object of type list and not a name"),
+        (
+            "backbone._target_",
+            {"a": 1},
+            "backbone._target_ is an object of type dict and not a name",
+        ),
         ("dataset.reader._target_", 5, "dataset.reader._target_ is an object of type int"),
-        ("ema", 5, "ema is 5 and no names with values"),
-        ("ema", float("nan"), "ema is nan and no names with values"),
-        ("dataset.fit", [1, 2], "dataset.fit is [1, 2] and no names with values"),
+        ("ema", 5, "ema is 5 and not names with values"),
+        ("ema", float("nan"), "ema is nan and not names with values"),
+        ("dataset.fit", [1, 2], "dataset.fit is [1, 2] and not names with values"),
         ("dataset.splits", "val", "dataset.splits.train is missing"),
         ("dataset.root", "a" * 3500, "aaaa"),
         ("dataset.root", "a" * 5000, "aaaa"),

@@ -88,7 +88,7 @@ def test_a_network_of_ones_own_is_called_on_ones_own_word(run, training):
     """By naming it, or by trusting the file; without, the line says how."""
     path = f"checkpoint={training.folder}"
     refused = run("predict", path, "limit=1", "trust=false").error
-    assert "says backbone._target_=tests.tiny.backbone, which is none of gcseg's own" in refused
+    assert "says backbone._target_=tests.tiny.backbone, which is outside gcseg" in refused
     assert "backbone._target_=... on the command line, or trust=true" in refused
     named = run("predict", path, "limit=1", "trust=false", "backbone._target_=tests.tiny.backbone",
                 "output=here")  # fmt: skip

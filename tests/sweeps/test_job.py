@@ -82,7 +82,7 @@ def test_a_training_in_other_hands_is_left_to_them(sweep, tmp_path):
         assert claimed.get(timeout=30)
         outcome = sweep("seed=0", "tta=none,flip")
         assert states(tmp_path) == ["running", "failed"] and len(notes(tmp_path)) == 2
-        assert "job 1 is left to the one that trains for it" in outcome.err
+        assert "job 1 is left to the job that runs its training" in outcome.err
     finally:
         leave.set()
         other.join()

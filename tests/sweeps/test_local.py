@@ -229,9 +229,9 @@ WRONG = {
     "job_timeout=1,2": "job_timeout=1,2 in a multirun: give one for all jobs",
     "retry_failed=2": "retry_failed=2: give true or false",
     "run_root=a,b": "run_root=a,b in a multirun: give one for all jobs",
-    "fresh=true": "fresh=true in a multirun, whose jobs could not go on: "
+    "fresh=true": "fresh=true in a multirun, whose jobs could not be resumed: "
     "give run_root= another folder",
-    "fresh=true,false": "fresh=true,false in a multirun, whose jobs could not go on: "
+    "fresh=true,false": "fresh=true,false in a multirun, whose jobs could not be resumed: "
     "give run_root= another folder",
 }
 
@@ -272,7 +272,7 @@ def test_stopped(number, status, sweep, data, tmp_path):
     assert first.returncode == status, error
     assert states(tmp_path) == ["interrupted", "done", "done"]
     assert order(tmp_path, "left") == [0]
-    assert "1 of 3 jobs left: the same command goes on" in error
+    assert "1 of 3 jobs left: the same command runs" in error
     assert sweep("seed=0,1,2").status == 0
     assert states(tmp_path) == ["done"] * 3
     assert order(tmp_path)[3:] == [0]
@@ -301,7 +301,7 @@ def test_one_sweep_at_a_time(sweep, tmp_path):
         wait_until(lambda: notes(tmp_path))
         second = sweep("seed=0,1")
         assert f"is in use by process {first.pid} on " in second.error
-        assert second.error.endswith("wait for its end, or give another command or run_root")
+        assert second.error.endswith("wait until it ends, or give another command or run_root")
         assert len(notes(tmp_path)) == 1
     finally:
         first.terminate()

@@ -41,7 +41,7 @@ def test_settings_that_the_file_lacks_are_as_usual(training, repeat, tmp_path):
     (tmp_path / "old.yaml").write_text(yaml.safe_dump(config))
     outcome = repeat("old.yaml")
     assert outcome.status == 0
-    assert outcome.err == "as usual, since old.yaml does not have them: ema, accumulate\n"
+    assert outcome.err == "defaults are used for settings that old.yaml lacks: ema, accumulate\n"
     assert only_run(tmp_path / "runs").name == training.folder.name
 
 
@@ -73,7 +73,7 @@ def test_it_tells_the_sweep(training, repeat, tmp_path, monkeypatch):
 
 
 MISTAKES = {
-    "nothing": ([], "--resolved is given nothing: give it a file, as config.yaml of a run"),
+    "nothing": ([], "--resolved is given nothing: give it a file, such as config.yaml of a run"),
     "more": (["{ok}", "{ok}"], "ok.yaml: give it a file"),
     "unknown": (["{ok}", "itres=3"], "itres"),
     "changed": (["{ok}", "iters=0"], "iters=0: give a whole number of optimizer steps, 1 or more"),

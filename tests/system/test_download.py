@@ -145,7 +145,8 @@ def test_reset_connection(site, path):
 def test_continued_by_a_later_call(site, path):
     site.script = [web.cut(1_000_000)]
     message = (
-        f"{site.url}/model.pth can't be fetched (cut after 1.0 MB of 3.0 MB): try again, to go on "
+        f"{site.url}/model.pth can't be fetched (cut after 1.0 "
+        "MB of 3.0 MB): try again to continue "
         f"after 1.0 MB, or fetch it by other means and put it at {path}"
     )
     with pytest.raises(DownloadError, match=f"^{re.escape(message)}$"):
@@ -184,7 +185,7 @@ def test_continued_only_if_the_server_knows_its_file(site, path, etag, modified,
     site.script = [web.cut(1_000_000)]
     with pytest.raises(DownloadError) as raised:
         fetch(site, path, tries=1)
-    assert ("to go on after" in str(raised.value)) == (validator is not None)
+    assert ("to continue after" in str(raised.value)) == (validator is not None)
     fetch(site, path, sha256=SHA256)
     assert path.read_bytes() == BODY
     headers = site.requests[1][1]
@@ -288,7 +289,9 @@ def test_refused(site, path, code):
 
 def test_refused_keeps_what_was_there(site, path):
     site.script = [web.cut(1_000_000), web.error(403)]
-    with pytest.raises(DownloadError, match=r"403 Forbidden.*: try again, to go on after 1\.0 MB"):
+    with pytest.raises(
+        DownloadError, match=(r"403 Forbidden.*: try again to " r"continue after 1\.0 MB")
+    ):
         fetch(site, path)
     fetch(site, path, sha256=SHA256)
     assert site.ranges() == [None, "bytes=1000000-", "bytes=1000000-"]
@@ -351,7 +354,7 @@ def test_file_there_with_a_wrong_checksum(site, path):
     with pytest.raises(
         DownloadError,
         match=f"^{path} has the sha256 {found}, not {SHA256}: "
-        f"remove it to have {site.url}/model.pth fetched again$",
+        f"remove it to download {site.url}/model.pth again$",
     ):
         fetch(site, path, sha256=SHA256)
     fetch(site, path)
@@ -507,7 +510,7 @@ def test_places_that_can_not_be_written(site, tmp_path, place, reason):
 
 def test_a_folder_in_the_place(site, path):
     path.mkdir(parents=True)
-    with pytest.raises(OutputError, match=f"^{path} is a folder: remove it, .*/model.pth is put"):
+    with pytest.raises(OutputError, match=f"^{path} is a folder: remove it: .*/model.pth is downl"):
         fetch(site, path)
     assert not site.requests
 

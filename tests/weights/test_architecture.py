@@ -256,9 +256,11 @@ def test_the_caller_may_know_more():
     description = describe(state, variant="v1d", align_corners=True)
     assert description.backbone["variant"] == "v1d"
     assert description.head["align_corners"] is True
-    with pytest.raises(WeightsError, match=r"gcseg r50 is not of variant v1c: give vd or d or v1d"):
+    with pytest.raises(
+        WeightsError, match=(r"gcseg r50 does not have variant " r"v1c: give vd or d or v1d")
+    ):
         describe(state, variant="v1c")
-    with pytest.raises(WeightsError, match=r"is not of variant d: give vd"):
+    with pytest.raises(WeightsError, match=r"does not have variant d: give vd"):
         describe(state, {"gcseg": {"config": {"backbone": {"variant": "vd"}}}}, variant="d")
 
 
@@ -286,7 +288,7 @@ def test_variants_that_are_not_ours_are_refused():
         if not name.endswith("num_batches_tracked") and "downsample" not in name
     }
     with pytest.raises(
-        WeightsError, match="r18 is of a variant that is not known, with a 3x3 stem: give one of"
+        WeightsError, match="r18 has an unknown variant, with a 3x3 stem: give one of"
     ):
         describe(state)
 
@@ -302,7 +304,7 @@ def test_every_mismatch_is_in_the_error():
     assert str(raised.value) == (
         "the weights are not a whole network: PaddleSeg's GCNet r18, but there is no "
         "head.conv_bn_relu2._conv.weight; head.auxlayer.conv.bias is 7 and not 19; "
-        "head.gc_block.channel_add_conv.7.weight has no place: give the complete file"
+        "head.gc_block.channel_add_conv.7.weight is not part of the network: give the complete file"
     )
 
 
@@ -310,7 +312,10 @@ def test_every_mismatch_is_in_the_error():
 def test_a_head_without_its_ends_is_no_head(name):
     state = meta_gcnet("r18")
     del state[name]
-    with pytest.raises(WeightsError, match=r"has no place.* and \d+ more: give the complete file"):
+    with pytest.raises(
+        WeightsError,
+        match=(r"is not part of the network.* and \d+ " r"more: give the complete file"),
+    ):
         describe(state)
 
 

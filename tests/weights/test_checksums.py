@@ -111,7 +111,7 @@ def test_a_flipped_bit_in_what_safetensors_say(narrow, tmp_path):  # noqa: F811
     path = tmp_path / "x.safetensors"
     convert(saved(small(), tmp_path / "source.ckpt"), path)
     flip(path, [path.read_bytes().index(b'output_stride\\": 8') + len(b'output_stride\\": ')])
-    assert "by the SHA-256 in it" in refused(path)
+    assert "does not match the SHA-256 that gcseg wrote" in refused(path)
 
 
 def test_other_programs_read_what_has_a_digest(narrow, tmp_path):  # noqa: F811
@@ -129,7 +129,7 @@ def test_other_programs_read_what_has_a_digest(narrow, tmp_path):  # noqa: F811
     assert read_tensors(tmp_path / "y").keys() == tensors.keys()
     tensors["head.classifier.weight"] *= 2
     save_file(tensors, tmp_path / "y", metadata)
-    assert "by the SHA-256 in it" in refused(tmp_path / "y")
+    assert "does not match the SHA-256 that gcseg wrote" in refused(tmp_path / "y")
 
     convert(source, tmp_path / "x.pdparams")
     with (tmp_path / "x.pdparams").open("rb") as file:

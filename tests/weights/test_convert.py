@@ -328,7 +328,7 @@ def test_an_ambiguous_variant_can_be_given(tmp_path):
     convert(source, tmp_path / "b.ckpt", variant="v1d")
     record = torch.load(tmp_path / "b.ckpt", weights_only=True)["gcseg"]["network"]
     assert record["backbone"]["variant"] == "v1d"
-    with pytest.raises(WeightsError, match="is not of variant vd: give d or v1d"):
+    with pytest.raises(WeightsError, match="does not have variant vd: give d or v1d"):
         convert(source, tmp_path / "c.ckpt", variant="vd")
 
 
@@ -336,7 +336,9 @@ def test_files_are_not_overwritten_unless_forced(tmp_path):
     source = saved(small(14), tmp_path / "a.ckpt")
     target = tmp_path / "b.pdparams"
     target.write_text("precious")
-    with pytest.raises(OutputError, match=r"b\.pdparams exists: choose another name, or write "):
+    with pytest.raises(
+        OutputError, match=(r"b\.pdparams exists: choose " r"another name, or overwrite it")
+    ):
         convert(source, target)
     assert target.read_text() == "precious"
     convert(source, target, force=True)
@@ -362,7 +364,7 @@ def test_other_suffixes_are_refused(tmp_path, name):
 
 def test_other_tensors_are_refused(tmp_path):
     torch.save(small(17).state_dict() | {"more.weight": torch.ones(3)}, tmp_path / "a.pth")
-    with pytest.raises(WeightsError, match=r"holds 1 tensors that are no part .*: more\.weight"):
+    with pytest.raises(WeightsError, match=r"holds 1 tensors that are not part .*: more\.weight"):
         convert(tmp_path / "a.pth", tmp_path / "b.ckpt")
 
 

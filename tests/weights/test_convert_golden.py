@@ -78,7 +78,7 @@ def test_backbones_alone(tmp_path, golden, suffix, name):
     tensors = parameters(golden)
     torch.save(tensors, tmp_path / "a.pth")
     notes = convert(tmp_path / "a.pth", tmp_path / f"b{suffix}")
-    assert notes[-1] == "left out, as gcseg does without: fc.weight, fc.bias"
+    assert notes[-1] == "left out, because gcseg does not use them: fc.weight, fc.bias"
     converted = read_checkpoint_file(tmp_path / f"b{suffix}").tensors
     first = next(iter(tensors.values()))
     assert torch.equal(converted[name], first)

@@ -136,7 +136,7 @@ def persistent_id_in_text(path):
     path.write_bytes(b"\x80\x02Pabc\n.")
 
 
-@case("x.pdparams", "it refers to objects outside of it")
+@case("x.pdparams", "it refers to objects outside it")
 def persistent_id(path):
     path.write_bytes(b"\x80\x02K\x01Q.")
 
@@ -155,7 +155,7 @@ def storage_in_the_state_of_a_tensor(path):
     write_zip(path, torch_records({"weight": Reduced(*tensor.parts, state)}))
 
 
-@case("x.pth", "that are no storages")
+@case("x.pth", "that are not storages")
 def persistent_module(path):
     write_zip(path, torch_records({"weight": Storage(("module", torch.FloatStorage, "x", "y", 1))}))
 
@@ -188,7 +188,7 @@ def attributes_of_a_dictionary(path):
     torch.save(Reduced(collections.OrderedDict, (), {"get": 1}), path)
 
 
-@case("x.pdparams", "it calls what is no type")
+@case("x.pdparams", "it calls something that is not a type")
 def call_of_a_number(path):
     path.write_bytes(b"\x80\x02K\x01)R.")
 
@@ -216,12 +216,12 @@ def terabytes_in_pdparams(path):
     dump(path, {"weight": array((TERA,), FLOAT32, b"1234")})
 
 
-@case("x.pdparams", "it holds an array with a shape that is none")
+@case("x.pdparams", "it holds an array with an impossible shape")
 def sizes_that_overflow(path):
     dump(path, {"weight": array((2**63, 2), FLOAT32, b"1234")})
 
 
-@case("x.pdparams", "it holds an array with a shape that is none")
+@case("x.pdparams", "it holds an array with an impossible shape")
 def negative_sizes(path):
     dump(path, {"weight": array((-1, -1), FLOAT32, b"1234")})
 
@@ -364,7 +364,7 @@ def bytearray_that_allocates(path):
     torch.save({"weight": Reduced(bytearray, (2**38,))}, path)
 
 
-@case("x.pth", "it makes a storage or type of numbers of its own")
+@case("x.pth", "it defines a storage or number type itself")
 def storage_that_allocates(path):
     torch.save({"weight": Reduced(torch.FloatStorage, (2**38,))}, path)
 
@@ -386,7 +386,7 @@ def huge_header(path):
     write_safetensors(path, b"{" + b" " * 2**23 + b"}", b"")
 
 
-@case("x.safetensors", "as no checkpoint does")
+@case("x.safetensors", "which no checkpoint does")
 def header_beyond_the_file(path):
     path.write_bytes((2**60).to_bytes(8, "little") + b"{}")
 
@@ -416,7 +416,7 @@ def deep_value_of_a_set(path):
     write_zip(path, torch_records({}) | {"x/data.pkl": data})
 
 
-@case("x.pdparams", "no tensor")
+@case("x.pdparams", "not a tensor")
 def deep_value(path):
     path.write_bytes(b"\x80\x02}U\x06weight" + b"]" * 200_000 + b"a" * 199_999 + b"s.")
 
@@ -439,7 +439,7 @@ def bomb_of_folders(path):
     write_tar(path, {f"{i}/": None for i in range(20_000)})
 
 
-@case("x.tar.gz", "model.pdparams in it is no file of PaddlePaddle")
+@case("x.tar.gz", "model.pdparams in it is not a file of PaddlePaddle")
 def archive_in_an_archive(path):
     write_tar(path, {"model.pdparams": gzip.compress(paddle_bytes())})
 
@@ -480,7 +480,7 @@ def record(name):
 
 
 for name in ("../x", "/etc/x", "x/../../y", "x\\..\\y", "y/data/0", "x//y", "x/data/"):
-    CASES[f"record {name!r}"] = ("x.pth", record(name), "as torch.save writes none")
+    CASES[f"record {name!r}"] = ("x.pth", record(name), "which torch.save does not write")
 
 
 def member(name, **attributes):
@@ -503,7 +503,7 @@ for kind, code in {
     "sparse file": tarfile.GNUTYPE_SPARSE,
 }.items():
     write = member("x.pdparams", type=code, linkname="/etc/passwd")
-    CASES[f"{kind} in an archive"] = ("x.tar.gz", write, "which is no plain file")
+    CASES[f"{kind} in an archive"] = ("x.tar.gz", write, "which is not a plain file")
 
 
 @case("x.tar.gz", "it holds 2 .pdparams files instead of one")
@@ -588,9 +588,9 @@ for value, message in (
     (torch.ones(3, dtype=torch.bool), "conv.weight is of type bool, not floating-point"),
     (torch.ones(3, dtype=torch.complex64), "it holds an object of type torch.ComplexFloatStorage"),
     (torch.ones(3, dtype=torch.uint16), "it holds an object of type torch."),
-    ("text", "conv.weight is a str, no tensor"),
-    ([1.5], "conv.weight is a list, no tensor"),
-    (np.ones(3), "conv.weight is a numpy array, no tensor"),
+    ("text", "conv.weight is a str, not a tensor"),
+    ([1.5], "conv.weight is a list, not a tensor"),
+    (np.ones(3), "conv.weight is a numpy array, not a tensor"),
 ):
     CASES[f"{type(value).__name__} {value!r:.30} as a weight"] = ("x.pth", of_type(value), message)
 
@@ -607,7 +607,7 @@ for value, message in (
     (np.zeros(3, [("a", "f4")]), "it holds an array of type V4, not of real numbers"),
     (np.ones(3, "i4"), "conv.weight is of type int32, not floating-point"),
     (np.ones(3, "u4"), "conv.weight is of type uint32, not floating-point"),
-    ("text", "conv.weight is a str, no tensor"),
+    ("text", "conv.weight is a str, not a tensor"),
 ):
     CASES[f"array {value!r:.30} as a weight"] = ("x.pdparams", of_array(value), message)
 
@@ -624,7 +624,7 @@ def bytes_as_numbers_in_safetensors(path):
     write_safetensors(path, header, b"1234")
 
 
-@case("x.pdparams", "1 in it is no name of a parameter")
+@case("x.pdparams", "1 in it is not the name of a parameter")
 def numbers_as_names(path):
     dump(path, {1: np.ones(3)})
 
@@ -711,7 +711,7 @@ def test_refused_in_one_line_and_without_effect(outcomes, name):
     assert len(text) < 500 + len(str(path))
     if path.suffix == ".pth":
         # A training may be resumed from what is no state dict of numbers alone.
-        for_weights = ("NaN", "not floating-point", "no tensor", "its tensors claim")
+        for_weights = ("NaN", "not floating-point", "not a tensor", "its tensors claim")
         assert of_torch == (None if any(part in text for part in for_weights) else text)
 
 

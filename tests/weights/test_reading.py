@@ -289,7 +289,7 @@ def test_pipes_and_devices_do_not_block(tmp_path, read):
 
     def attempt():
         for path in (tmp_path / "pipe", "/dev/zero"):
-            assert_refused(path, "which is no regular file", read=read)
+            assert_refused(path, "which is not a regular file", read=read)
             refused.append(path)
 
     thread = threading.Thread(target=attempt, daemon=True)
@@ -336,7 +336,7 @@ def test_training_checkpoint_may_have_nan_outside_of_its_network(tmp_path):
 
 def test_only_files_of_torch_are_loaded_as_such(tmp_path):
     write_paddle(tmp_path / "x", tensors())
-    assert_refused(tmp_path / "x", "no file of torch.save", read=load_torch)
+    assert_refused(tmp_path / "x", "not written by torch.save", read=load_torch)
 
 
 @pytest.mark.parametrize("key", [None, "state_dict"])

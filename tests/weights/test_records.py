@@ -37,7 +37,7 @@ def deep(levels: int) -> list:
 
 
 NOT_PLAIN = {
-    "a name that is a number": ({"config": {"dataset": {1: "a"}}}, "1 and not text"),
+    "a name that is a number": ({"config": {"dataset": {1: "a"}}}, "1, not text"),
     "billions of values": ({"config": {"a": shared(9)}}, "unfolds to more than"),
     "a cycle": (cyclic(), "nested in more than"),
     "many levels": ({"config": {"a": deep(200)}}, "nested in more than"),

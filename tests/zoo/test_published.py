@@ -94,7 +94,7 @@ def test_a_published_row_is_scored_and_recorded(run, cache, pictures, tmp_path):
 def test_a_part_of_the_split_is_recorded_only_where_wanted(run, cache, pictures, tmp_path):
     outcome = run("eval", ROW, f"dataset.root={pictures}", "tta=none", *EVALUATE)
     assert outcome.status == 0, outcome.err
-    assert "not recorded: 2 images here, the published scores are of 1449" in outcome.out
+    assert "not recorded: the split has 2 images, the published scores are for 1449" in outcome.out
 
 
 def test_a_second_measurement_takes_the_place_of_the_first(run, cache, pictures, tmp_path):
@@ -344,7 +344,7 @@ def test_starting_weights_that_do_not_fit(run, paddle, camvid, tmp_path):
     assert error.startswith(
         f"{paddle} is for backbone=r18 head=gc head.channels=16 protocol=paddle"
     )
-    assert error.endswith("that it is for, or load what fits with strict=false")
+    assert error.endswith("that it is for, or load the weights that fit with strict=false")
     error = run("train", *FINE_TUNE, "backbone=r34", f"backbone.pretrained={paddle}").error
     assert "the network, backbone.layer1.2.conv1.weight, " in error
     assert "head." not in error.split(" lacks ")[1] and "strict" not in error

@@ -24,25 +24,26 @@ from gcseg.runs.folder import RunFolder
 from gcseg.runs.shown import shown_curves
 from gcseg.system.text import say
 
-HELP = """Prove on this machine and with your settings what the documentation promises.
+HELP = """Test on this machine, with your settings, what the documentation promises.
 
   python -m gcseg.selftest resume [steps=20] [kills=5] [kill_seed=0] [SETTINGS]
   python -m gcseg.selftest overhead [SETTINGS]
 
 Tests:
 
-  resume  Trains a few steps undisturbed, then once more with kills at random moments and the same
-          command again after each, and compares weights, optimizer, schedule, best score and
-          curves bit for bit. Ends with status 0 if they are equal, 1 if not.
+  resume  Trains a few steps without interruption. Then trains again, is killed at random moments,
+          and resumes after each kill with the same command. Compares weights, optimizer,
+          schedule, best score and curves bit for bit. Exits with status 0 if they are equal,
+          1 if not.
             steps=20      optimizer steps
-            kills=5       how often it is killed; a third of them while a checkpoint is written
-            kill_seed=0   of the moments
-          SETTINGS are those of gcseg.train, as backbone=r50 dataset=cityscapes devices=2; without
-          any, a small training on drawn scenes. What it writes, it writes to a folder of its own
-          below run_root= or TMPDIR, and removes it.
+            kills=5       number of kills; a third of them come while a checkpoint is written
+            kill_seed=0   random seed of the moments
+          SETTINGS are those of gcseg.train, such as backbone=r50 dataset=cityscapes devices=2.
+          Without any, it trains a small network on drawn scenes. It writes into a new folder
+          below run_root= or TMPDIR, and removes that folder at the end.
 
-  overhead  Trains once, by default with logger=wandb iters=100 val_every=50, and says what share
-          of the time logging takes. What the training writes is removed in the end.
+  overhead  Trains once, by default with logger=wandb iters=100 val_every=50, and prints the share
+          of the time that logging takes. It removes the files of the training at the end.
 """
 
 SMALL = ("small=demo", "dataset.reader.train=16", "dataset.reader.val=4")
@@ -81,7 +82,7 @@ def resume(arguments: Sequence[str]) -> int:
         if key not in options:
             settings.append(argument)
         elif not value.isdecimal() or (key == "steps" and int(value) < 2):
-            raise ConfigError(argument, "give a number, of steps at least 2")
+            raise ConfigError(argument, "give a whole number, for steps 2 or more")
         else:
             options[key] = int(value)
     steps, kills = options["steps"], options["kills"]
@@ -102,7 +103,7 @@ def resume(arguments: Sequence[str]) -> int:
     training = Training(tuple(settings), folder)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up then, too
     try:
-        say(f"{steps} steps undisturbed (output: {training.log})")
+        say(f"{steps} steps without interruption (output: {training.log})")
         start = time.monotonic()
         training.run()
         took = time.monotonic() - start
@@ -240,7 +241,7 @@ def report(first: Path, second: Path, on_gpu: bool = False) -> int:
     differences = [difference for difference in found.values() if difference]
     if not differences:
         return 0
-    note = "; on a GPU, undisturbed trainings may differ as well" if on_gpu else ""
+    note = "; on a GPU, trainings without interruption may differ as well" if on_gpu else ""
     say(f"error: the trainings differ: {differences[0]}{note}", error=True)
     return 1
 

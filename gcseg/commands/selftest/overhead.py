@@ -81,7 +81,7 @@ def print_shares(found: Mapping[str, tuple[int, float, float]]) -> None:
 
     from gcseg.system.terminal import TextConsole
 
-    title = "what logging takes of training and its validations, at most"
+    title = "largest share of training and validation time that logging takes"
     table = Table("part", "calls", "seconds", "% of the time", title=title)
     for part, (calls, seconds, share) in found.items():
         table.add_row(part, str(calls), f"{seconds:.3f}", f"{100 * share:.2f}")

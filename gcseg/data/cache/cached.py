@@ -202,8 +202,9 @@ def _check_room(
         free = shutil.disk_usage(folder).free
     if needed + DISK_RESERVE > free:
         raise OutputError(
-            f"{folder} has no room for the decoded cache of {dataset.description}: it takes "
-            f"{_amount(needed)}, {_amount(free)} are free and {_amount(DISK_RESERVE)} must stay so",
+            f"{folder} has no room for the decoded cache of {dataset.description}: it needs "
+            f"{_amount(needed)}, {_amount(free)} are free and "
+            f"{_amount(DISK_RESERVE)} must stay free",
             REMEDY + ", or use dataset.cache=none",
         )
 

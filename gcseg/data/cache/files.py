@@ -198,7 +198,7 @@ def open_array(path: str, size: Size, form: PictureFormat) -> Picture:
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path} of the decoded cache was removed or changed ({error})",
-            "start again: what is missing is decoded anew",
+            "start again: missing files are decoded again",
         ) from None
     array: Picture = np.ndarray(shape, form.dtype, pages, HEADER_BYTES)
     return array
@@ -236,5 +236,5 @@ def _wait_for(lock: int, folder: Path, say: Callable[[str], object]) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(lock, 1000, 0).decode(errors="replace") or "another process"
-        say(f"waiting for {holder}, which is at work in {folder}")
+        say(f"waiting for {holder}, which is working in {folder}")
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -141,7 +141,7 @@ def _repeated(
         remedy = (
             "keep one of them"
             if len(among) == 1
-            else "take it out of one: scores on pictures that were trained on say nothing"
+            else "remove it from one of them: scores on training images mean nothing"
         )
         message = f"the same picture: {listed}"
         found.append(Finding(kind, ", ".join(among), message, remedy, files))
@@ -176,8 +176,7 @@ def _notes(labelled: Mapping[str, Balance], compared: int) -> tuple[str, ...]:
     """Return notes on checks that were not possible; none if there are no labels at all."""
     if not labelled or compared >= FEWEST:
         return ()
-    pairs = f"{compared} pair{'' if compared == 1 else 's'}"
-    return (f"exchanged labels: not looked for in {pairs}, {FEWEST} are needed",)
+    return (f"exchanged labels: not checked, as {FEWEST} pairs are needed and {compared} exist",)
 
 
 def _pair(splits: Mapping[str, SegmentationDataset], where: Where) -> Pair:

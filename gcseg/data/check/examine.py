@@ -53,7 +53,7 @@ def examine(dataset: SegmentationDataset, split: str, index: int) -> Examination
     try:
         _examine(dataset, split, index, seen)
     except Exception as error:  # one file must not end the check of all others
-        remedy = error.remedy if isinstance(error, DataError) else "see whether the file is whole"
+        remedy = error.remedy if isinstance(error, DataError) else "check that the file is complete"
         kind = "reading" if isinstance(error, DataError) else "unexpected"
         cause = error.cause if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
         files = tuple(pair.files)
@@ -109,7 +109,7 @@ def _examine_apart(
                     "swapped files",
                     split,
                     f"image {pair.image} is a mask and label {path} is a picture",
-                    "put each in the other's place",
+                    "exchange the two files",
                     (pair.image, path),
                 )
             )
@@ -168,7 +168,7 @@ def _examine_header(
         add(kind, message, remedy)
     if header.frames > 1:
         message = f"image {pair.image} has {header.frames} frames, of which the first is read"
-        add("several frames", message, "store as files those that should be read")
+        add("several frames", message, "store each frame to be read as a file")
     if header.transparent:
         share = f"{100 * header.transparent:.2g} %"
         message = f"image {pair.image} is transparent in {share} of its pixels, which is left out"

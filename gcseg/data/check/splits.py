@@ -59,7 +59,7 @@ def _tell_of_shared_colours(space: LabelSpace) -> None:
         if (other := first.setdefault(color, name)) != name:
             announce(
                 f"warning: classes {other} and {name} have the same colour {list(color)}: give one "
-                "of them another in the class list, or pictures do not tell them apart"
+                "of them another colour in the class list, or they look the same in pictures"
             )
             return
 
@@ -72,7 +72,7 @@ def _tell_of_shared_pictures(train: SegmentationDataset, val: SegmentationDatase
         more = f" and {len(shared) - _LISTED} more" if len(shared) > _LISTED else ""
         announce(
             f"warning: {len(shared):,} of the {counted(len(val), 'picture')} of {val.description} "
-            f"{verb(len(shared), 'is', 'are')} trained on too "
+            f"{verb(len(shared), 'is', 'are')} also in the training split "
             f"({', '.join(shared[:_LISTED])}{more}): "
-            "take them out of one split, as scores on them say nothing"
+            "remove them from one split, because scores on them mean nothing"
         )

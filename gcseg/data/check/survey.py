@@ -106,7 +106,7 @@ class Survey:
         name = self.occurring[0]
         return (
             f"only class {name} occurs in {self.where}, {self._share()}; a network that always "
-            f"says {name} would have an mIoU of 100 %"
+            f"predicts {name} would have an mIoU of 100 %"
         )
 
     def _share(self) -> str:
@@ -119,7 +119,7 @@ class Survey:
                 f"ignored are the values {values}; if {IGNORE_INDEX} means {classes[0]}, write "
                 f"{{name: {classes[0]}, value: {IGNORE_INDEX}}} in the class list"
             )
-        return "see whether the labels have the values that the class list gives the classes"
+        return "check that the labels have the values of the class list"
 
 
 def tell(seen: Survey, *, notes: bool = True) -> None:

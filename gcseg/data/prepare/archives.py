@@ -101,8 +101,8 @@ def opened(source: Path) -> Iterator[list[Entry]]:
                 entries = _of_zip(source, stack.enter_context(zipfile.ZipFile(source)))
             else:
                 raise DataError(
-                    f"{source} ({readable_size(source.stat().st_size)}) is no zip or tar archive, "
-                    "or is cut off",
+                    f"{source} ({readable_size(source.stat().st_size)}) is not a complete zip or "
+                    "tar archive",
                     "fetch it again",
                 )
             found = [entry for entry in entries if not _hidden(entry.path)]
@@ -144,7 +144,7 @@ def unpack(entries: Sequence[Entry], target: Path, place: Place, progress: Progr
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise DataError(
             f"{others[0]}{more} differ in size from those in {entries[0].source}",
-            "remove them to have them unpacked again, or move the archive away to keep them",
+            "remove them to unpack them again, or move the archive away to keep them",
         )
     if missing:
         check_space(target, [entry.size for entry, _ in missing])
@@ -265,7 +265,7 @@ def _inside(source: Path, name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise DataError(
-            f"{source} holds {name!r}, which leads out of the folder it is unpacked to",
+            f"{source} holds {name!r}, which would be unpacked outside the folder",
             "fetch the official archive",
         )
     return path

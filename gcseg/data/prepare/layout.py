@@ -93,9 +93,9 @@ def the_one(
         raise DataError(
             f"{source} holds {name} in {len(found)} places, {source / one} and {source / other} "
             "are two of them",
-            "give the one that is meant with source="
+            "give the right one with source="
             if source.is_dir()
-            else "unpack it and give the folder that is meant with source=",
+            else "unpack it and give the right folder with source=",
         )
     return next(iter(found.values()), None)
 
@@ -139,8 +139,8 @@ def check_pairs(
                 raise DataError(
                     f"{kind} {min(alone)} (and {len(alone) - 1} more) of {split} would have no "
                     f"{other} in {target}, nothing was unpacked",
-                    "give the whole dataset with source=, and remove from that folder what is of "
-                    "another one",
+                    "give the whole dataset with source=, and remove the files of other datasets "
+                    "from that folder",
                 )
 
 

@@ -78,19 +78,20 @@ def write_masks(
 def _ensure(space: LabelSpace, palette: UInt8Array | None, mask: Mask) -> bool:
     """Check a mask or write it; return whether it was written."""
     if mask.target.exists():
-        anew = f"remove {mask.target} to have it made anew"
+        remedy = f"remove {mask.target} to make it again"
         try:
             values = read_label(mask.target, space)
         except DataError as error:
-            raise DataError(error.cause, anew) from None
-        _check_size(values, mask.picture, str(mask.target), anew)
+            raise DataError(error.cause, remedy) from None
+        _check_size(values, mask.picture, str(mask.target), remedy)
         return False
     values = mask.read()
     _check_size(values, mask.picture, mask.source, "fetch this file again")
     unknown = np.unique(values[np.asarray(cv2.LUT(values, space.lookup)) == UNKNOWN])
     if unknown.size:
         raise DataError(
-            f"{mask.source} holds value {', '.join(map(str, unknown.tolist()))}, which is no class",
+            f"{mask.source} holds value "
+            f"{', '.join(map(str, unknown.tolist()))}, which is not a class",
             "fetch this file again",
         )
     image = Image.fromarray(values)

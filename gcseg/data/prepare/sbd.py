@@ -100,7 +100,9 @@ def read_mask(entry: Entry, content: bytes) -> UInt8Array:
         if values.ndim != 2 or values.dtype != np.uint8:
             raise ValueError(f"{values.ndim} dimensions of {values.dtype}, not 2 of uint8")
     except Exception as error:  # the readers raise errors of many types for damaged files
-        raise DataError(f"{entry} is no index mask ({error})", "fetch the archive again") from error
+        raise DataError(
+            f"{entry} is not an index mask ({error})", "fetch the archive again"
+        ) from error
     return values
 
 

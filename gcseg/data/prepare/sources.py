@@ -95,7 +95,7 @@ class Archive:
         if not allowed:
             raise DataError(
                 f"{reason}, and {path} does not exist",
-                f"fetch it from {self.url}, give what holds the same with source=, or set "
+                f"download it from {self.url}, give a copy of its content with source=, or set "
                 "download=true",
             )
         say(f"{self.name}: {self.terms}")
@@ -132,7 +132,7 @@ def given(root: Path, sources: Sequence[Path], names: Sequence[str]) -> list[Pat
     result: list[Path] = []
     for source in sources:
         if source.exists() and not (source.is_dir() or source.is_file()):
-            raise ConfigError(f"{source} is no regular file", "give an archive or a folder")
+            raise ConfigError(f"{source} is not a regular file", "give an archive or a folder")
         archives = [source / name for name in names if (source / name).is_file()]
         result += archives or [source]
     result += [root / name for name in names if (root / name).exists()]
@@ -188,8 +188,8 @@ def unpack_given(
             missing = [entry for entry in found if split_of(entry.path, layouts) not in done]
             if len(missing) < len(found):
                 say(
-                    f"note: {root} has {' and '.join(done)} complete, nothing of that was taken "
-                    f"from {path}"
+                    f"note: {root} is already complete for {' and '.join(done)}, which was "
+                    f"not taken from {path}"
                 )
             wanted.append(missing)
         check_pairs(target, [entry for some in wanted for entry in some], layouts, done)

@@ -244,7 +244,7 @@ def _augmented(devkit: _Devkit, entries: Sequence[Entry]) -> set[str]:
         if shared := sorted(names & devkit.val):
             raise DataError(
                 f"{listing} lists {shared[0]} (and {len(shared) - 1} more), as val.txt does",
-                "remove the list to have it made anew",
+                "remove the list to make it again",
             )
         return names
     others = sbd.masks_of(entries).keys() | sbd.listed_names(entries)
@@ -286,7 +286,7 @@ def _check(
             f"{AUGMENTED} has {len(names):,} names, not {expected[AUGMENTED]:,}: "
             f"{len(names & devkit.train):,} of VOC's train and {len(names - devkit.train):,} "
             "others",
-            f"remove {listing} to have it made anew" if listing.is_file() else whole_sbd,
+            f"remove {listing} to make it again" if listing.is_file() else whole_sbd,
         )
 
 
@@ -324,6 +324,7 @@ def _note_other_masks(devkit: _Devkit, say: Say) -> None:
 
     if differing := sum(not equal for equal in in_parallel(same, sorted(devkit.train))):
         say(
-            f"note: {differing:,} masks of VOC's train in {devkit.augmented} are not VOC's own, on "
-            "which PaddleSeg and mmsegmentation train; remove that folder to have it made anew"
+            f"note: {differing:,} masks of VOC's train in "
+            f"{devkit.augmented} differ from VOC's own, "
+            "which PaddleSeg and mmsegmentation train on; remove that folder to make it again"
         )

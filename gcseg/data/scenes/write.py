@@ -82,7 +82,7 @@ def write_scenes(
     if not draw:
         raise DataError(
             f"there are no drawn scenes in {target}, and a checkpoint's settings draw none",
-            "name dataset=scenes on the command line, or give dataset.root= where they are",
+            "give dataset=scenes on the command line, or dataset.root= the folder with the scenes",
         )
 
     def write(draft: Path) -> None:

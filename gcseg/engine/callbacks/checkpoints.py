@@ -65,7 +65,7 @@ class MovableCheckpoint(ModelCheckpoint):
         state["best_k_models"] = {here(p): score for p, score in state["best_k_models"].items()}
         best = state["best_model_path"]
         if self.monitor and best and not Path(best).is_file():
-            announce(f"warning: there is no {best}: the best of what follows is kept")
+            announce(f"warning: there is no {best}: the best checkpoint from now on is kept")
             return
         super().load_state_dict(state)
         self.current_score = state["current_score"]

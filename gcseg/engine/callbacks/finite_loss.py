@@ -93,8 +93,8 @@ class FiniteLoss(L.Callback):
             torch.distributed.all_gather_object(found, found[0])
         bad = [entry for entry in found if entry is not None]
         names = ", ".join(name for _, of_one in bad for name in of_one)
-        left_out = f", after {self.skipped} left out" if self.skipped else ""
-        cause = f"the loss is {bad[0][0]} in step {trainer.global_step + 1}{left_out}, on {names}"
+        skipped = f", after {counted(self.skipped, 'skipped step')}" if self.skipped else ""
+        cause = f"the loss is {bad[0][0]} in step {trainer.global_step + 1}{skipped}, on {names}"
         if not self._finite:  # by an earlier pass of the same step
             announce(f"warning: {cause}: part of the same step")
             return
@@ -103,13 +103,13 @@ class FiniteLoss(L.Callback):
             trainer.save_checkpoint(self.path)
             raise TrainingError(
                 cause,
-                "look at these files, lower optim.lr, use precision=32, or leave such steps out "
-                f"with skip_not_finite={self.skipped + 10} (weights and optimizer as they were "
-                f"are in {self.path})",
+                "look at these files, lower optim.lr, use precision=32, or skip such steps with "
+                f"skip_not_finite={self.skipped + 10} (the state before this step is in "
+                f"{self.path})",
             )
         self._finite = False
         self.skipped += 1
-        announce(f"warning: {cause}: step left out ({self.skipped} of at most {self.allowed})")
+        announce(f"warning: {cause}: step skipped ({self.skipped} of at most {self.allowed})")
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer
@@ -137,8 +137,8 @@ class FiniteLoss(L.Callback):
             raise TrainingError(
                 f"the network gives NaN or infinity on {counted(count, 'pixel')} of the validation "
                 f"after step {trainer.global_step}",
-                "lower optim.lr, use precision=32, or see what a head of yours does in evaluation "
-                f"mode (weights and optimizer as they were are in {self.path}; earlier checkpoints "
+                "lower optim.lr, use precision=32, or check what your head computes in evaluation "
+                f"mode (the state before the validation is in {self.path}; earlier checkpoints "
                 "stay)",
             )
 

@@ -100,7 +100,7 @@ class RunProgress(L.Callback):
         self._mark = time.monotonic()
         if trainer.is_global_zero:
             if self._step:
-                self._console.print(f"goes on from step {self._step}/{self.total}")
+                self._console.print(f"resumes from step {self._step}/{self.total}")
             self._bars.start()
             self._bars.update(self._train, total=self.total, completed=self._step, visible=True)
 

@@ -138,7 +138,7 @@ class WandbRunLogger(WandbLogger):
         try:
             return wandb.init(**self._arguments, mode="offline", settings=self._settings())
         except Exception as error:
-            announce(f"warning: W&B gets nothing of this training ({_in_short(error)})")
+            announce(f"warning: W&B receives nothing from this training ({_in_short(error)})")
             return wandb.init(mode="disabled")
 
     def _settings(self) -> Settings:
@@ -177,7 +177,7 @@ class WandbRunLogger(WandbLogger):
             step: Optimizer step, from 0.
         """
         values = {name: value for name, value in metrics.items() if name != "epoch"}
-        with self._going_on("metrics"):
+        with self._continuing("metrics"):
             self.experiment.log({**values, STEP: step} if step is not None else values)
 
     def panel_bytes(self, image: PanelImage, space: LabelSpace) -> int:
@@ -205,7 +205,7 @@ class WandbRunLogger(WandbLogger):
                 "errors": {"mask_data": image.errors, "class_labels": ERRORS},
             }
 
-        with self._going_on("pictures"):
+        with self._continuing("pictures"):
             pictures = [
                 wandb.Image(one.image, caption=one.name, masks=masks(one), file_type="jpg")
                 for one in of_one_size(images)
@@ -230,7 +230,7 @@ class WandbRunLogger(WandbLogger):
         """
         import wandb
 
-        with self._going_on("tables"):
+        with self._continuing("tables"):
             rows = [
                 [name, *(record["class_iou"].get(name) for record in evaluations.values())]
                 for name in class_names
@@ -253,7 +253,7 @@ class WandbRunLogger(WandbLogger):
         """
         import wandb
 
-        with self._going_on("report"):
+        with self._continuing("report"):
             if (size := path.stat().st_size) > LARGEST_REPORT:
                 announce(f"{path} ({size / 2**20:.0f} MiB) is too large for W&B")
                 return
@@ -275,7 +275,7 @@ class WandbRunLogger(WandbLogger):
         if not self.checkpoints:
             return
         name = re.sub(r"[^\w.-]", "-", self.folder.path.name)[:ARTIFACT_NAME]
-        with self._going_on("checkpoints"):
+        with self._continuing("checkpoints"):
             aliases: dict[int, tuple[Path, list[str]]] = {}
             for alias, path in (("best", best), ("last", last)):
                 step = int(read_checkpoint(path)["global_step"])
@@ -294,7 +294,7 @@ class WandbRunLogger(WandbLogger):
             preempted: Whether the job was stopped from outside, and may resume elsewhere.
         """
         run, self._experiment = self._experiment, None
-        with self._going_on("end of the run"):
+        with self._continuing("end of the run"):
             if run is not None:
                 run.summary.update(best_validation(self.folder.metrics))
                 if preempted:
@@ -305,13 +305,13 @@ class WandbRunLogger(WandbLogger):
         self._own_variables.clear()
 
     @contextmanager
-    def _going_on(self, what: str) -> Iterator[None]:
+    def _continuing(self, what: str) -> Iterator[None]:
         """Report the first failure of each kind in W&B as a warning, and continue."""
         try:
             yield
         except Exception as error:
             if what not in self._told:
-                announce(f"warning: W&B has not got the {what} ({_in_short(error)})")
+                announce(f"warning: W&B did not receive the {what} ({_in_short(error)})")
             self._told.add(what)
 
 

@@ -110,7 +110,7 @@ def topics(shown: Dashboard) -> list[Topic]:
         ),
         Topic(
             "Classes",
-            "IoU of each class, at the end and in the course of training.",
+            "IoU of each class, at the end and during training.",
             [
                 wr.WeavePanelSummaryTable(table_name="eval/class_iou"),
                 wr.LinePlot(title="Validation IoU", x=STEP, metric_regex="val/iou/.*"),
@@ -125,7 +125,7 @@ def topics(shown: Dashboard) -> list[Topic]:
         ),
         Topic(
             "Settings",
-            "How the settings of the trainings and mIoU go together.",
+            "How mIoU depends on the settings of the trainings.",
             [
                 wr.ParallelCoordinatesPlot(title="Settings and mIoU", columns=[*columns, score]),
                 wr.ParameterImportancePlot(with_respect_to=shown.score),

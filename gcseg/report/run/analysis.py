@@ -29,9 +29,9 @@ def boundary_parts(run: RunFiles) -> list[str]:
     near = "a fixed distance" if ratio is None else f"{100 * ratio:g} % of the image's diagonal"
     return [
         f"Boundary IoU compares only the pixels of truth and prediction that lie within {near} of "
-        "their segments' outlines (Cheng et al., CVPR 2021). mIoU is dominated by the insides of "
-        "large segments; where it is high and boundary IoU is low, the classes are found and "
-        "their outlines are not.",
+        "their segments' outlines (Cheng et al., CVPR 2021). The insides of large segments "
+        "dominate mIoU. If mIoU is high and boundary IoU is low, the network finds the classes "
+        "but not their outlines.",
         table(["evaluation", "mIoU", "boundary mIoU", "difference"], rows),
     ]
 
@@ -48,16 +48,16 @@ def calibration_parts(run: RunFiles) -> list[str]:
     if not rows or shown is None or not bins:
         return [missing(run, "calibration")]
     caption = (
-        f"{shown.title}. Above: how often predictions of a confidence are right; on the dashed "
-        "line, as often as they claim. Below: how many pixels have that confidence."
+        f"{shown.title}. Above: accuracy of the predictions at each confidence; on the dashed "
+        "line, accuracy equals confidence. Below: how many pixels have that confidence."
     )
     chart = figure(reliability_chart(bins), caption)
     words = (
         "The expected calibration error (ECE) is the mean distance of confidence and accuracy, "
         f"weighted by pixels. {_interpretation(bins)}"
     )
-    beside = Markup(f"<div><p>{words}</p>{table(['evaluation', 'ECE, %'], rows)}</div>")
-    return [grid(chart, beside)]
+    summary = Markup(f"<div><p>{words}</p>{table(['evaluation', 'ECE, %'], rows)}</div>")
+    return [grid(chart, summary)]
 
 
 def convention_parts(run: RunFiles) -> list[str]:
@@ -127,9 +127,9 @@ def _interpretation(bins: list[dict[str, Any]]) -> str:
     means = f"on average {100 * sure:.1f} % sure and {100 * right:.1f} % right"
     distance = sum(one["pixels"] * abs(one["confidence"] - one["accuracy"]) for one in full)
     if distance / total <= _SURE:
-        return f"The network is {means}: its confidence can be taken at its word."
+        return f"The network is {means}: its confidence matches its accuracy."
     if abs(sure - right) <= _SURE:
-        return f"The network is {means}, but not so at each confidence: see the chart."
+        return f"The network is {means}, but its confidence is wrong in places: see the chart."
     if sure > right:
-        return f"The network is {means}: overconfident, its probabilities promise too much."
-    return f"The network is {means}: underconfident, it is right more often than it claims."
+        return f"The network is {means}: overconfident, its probabilities are too high."
+    return f"The network is {means}: underconfident, its probabilities are too low."

@@ -53,7 +53,7 @@ def _losses(curves: Mapping[str, Curve]) -> Markup:
     if not series:
         return Markup()
     total = "The total is the main head's loss and the weighted auxiliary head's. "
-    many = "A line is the mean of neighbouring steps, its band reaches from the least to the most."
+    many = "A line is the mean of neighbouring steps; its band spans their lowest to highest value."
     long = max(len(one.x) for one in series) > MOST_POINTS
     caption = (total if len(series) == 3 else "") + (many if long else "")
     return figure(line_chart(series, x_label=_STEPS, y_label="loss", title="loss"), caption)

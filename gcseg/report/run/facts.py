@@ -91,16 +91,16 @@ def command_parts(run: RunFiles) -> Sequence[str]:
     """Return the command that was given, and commands that continue from the run."""
     parts: list[str] = []
     if given := _given_command(run):
-        parts += ["The command that it was trained with:", command(given)]
+        parts += ["The command of this training:", command(given)]
     folder = run.place
     checkpoint = as_override("checkpoint", folder)
     lines = {
-        "The same training again, by its settings alone:":
+        "Repeat this training from its settings:":
             ["gcseg.train", "--resolved", f"{folder}/config.yaml"],
-        "Score it under other modes, with boundaries, calibration and single images:":
+        "Score its checkpoint in other modes, with boundaries, calibration and single images:":
             ["gcseg.eval", checkpoint, "explain=true"],
         "Predict pictures:": ["gcseg.predict", checkpoint, "images=FOLDER"],
-        "Write this report anew:": ["gcseg.report", as_override("run", folder)],
+        "Write this report again:": ["gcseg.report", as_override("run", folder)],
     }  # fmt: skip
     if has_attention(run):
         looks = ["gcseg.attention", checkpoint]

@@ -61,8 +61,8 @@ def write_run_report(
     name = str(run.results.get("name") or folder.resolve().name)
     document = Document(name, "training report")
     document.add("Summary", *_summary(run), *(notice(note) for note in run.notices))
-    _add(document, run, "Scores", score_parts, note="mIoU and the like in percent.")
-    _add(document, run, "Beside published scores", published_parts)
+    _add(document, run, "Scores", score_parts, note="mIoU and other scores in percent.")
+    _add(document, run, "Comparison with published scores", published_parts)
     _add(document, run, "Curves", _curves)
     _add(document, run, "Classes", class_parts)
     _add(document, run, "Confusions", confusion_parts)
@@ -102,7 +102,7 @@ def _add(
     ) as error:  # fmt: skip
         # Files may be from another version and unreadable in part: the rest is shown.
         why = f"{type(error).__name__}: {reason(error)}"
-        parts = [notice(f"The run folder's files hold what can't be shown here ({why}).")]
+        parts = [notice(f"The run folder's files have content that can't be shown here ({why}).")]
     document.add(title, *parts, note=note)
 
 
@@ -179,8 +179,8 @@ def _attention(run: RunFiles, examples: Sequence[Example], reasons: Sequence[str
     if parts:
         return [
             "Where the global context block looks: the weight of each position in the context that "
-            "is added to all of them, as the image at scale 1 gives it. Dark is none, bright is "
-            "the most.",
+            "is added to every position, for the image at scale 1. Dark is weight 0, bright is the "
+            "largest weight.",
             *parts,
         ]
     if examples:

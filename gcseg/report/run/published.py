@@ -33,7 +33,7 @@ def published_parts(run: RunFiles) -> list[str]:
     parts += _reservations(run, records[0])
     if records[0].experiment:
         line = f"python -m gcseg.eval published={records[0].experiment} dataset.root=..."
-        parts += ["The published weights themselves are scored by:", command(line)]
+        parts += ["To score the published weights:", command(line)]
     return parts
 
 
@@ -79,8 +79,8 @@ def _chosen(run: RunFiles, records: Sequence[Record]) -> tuple[list[Record], str
     if own is not None and chosen[0].name == own:
         text += ", that of this run's recipe first"
     if any(one.corrected for one in chosen):
-        text += "; corrected: published anew after a fault in how it was measured was mended"
-    return chosen, f"{text}. The difference is from the corrected score where there is one."
+        text += "; corrected: published again after an error in the measurement was fixed"
+    return chosen, f"{text}. The difference is from the corrected score, if there is one."
 
 
 def _reservations(run: RunFiles, record: Record) -> list[str]:
@@ -88,10 +88,10 @@ def _reservations(run: RunFiles, record: Record) -> list[str]:
     said = []
     head = run.results.get("head")
     if head not in (None, "gc"):
-        said.append(f"the head here is {head}, published are GCNets (gc)")
+        said.append(f"the head here is {head}, the published networks have gc")
     images = {int(count) for one in run.main if (count := number(one.record, "images")) is not None}
     theirs = IMAGES.get(record.dataset)
     if theirs is not None and images - {theirs}:
         counts = " or ".join(map(str, sorted(images)))
         said.append(f"measured on {counts} images, published on {theirs}")
-    return [f"Mind: {'; '.join(said)}."] if said else []
+    return [f"Note: {'; '.join(said)}."] if said else []

@@ -53,10 +53,11 @@ def score_parts(run: RunFiles) -> list[str]:
     done = [str(line) for one in run.evaluations for line in one.record.get("memory") or ()]
     parts += [f"Memory ran out: {line}." for line in dict.fromkeys(done)]
     times = (
-        "Seconds are from reading to counting; boundaries and calibration, too, where there are."
+        "Seconds cover reading, prediction and counting, with "
+        "boundaries and calibration if measured."
     )
     if len(run.main) > 1:
-        times += " Modes that were evaluated together share their predictions and their time."
+        times += " Modes that were evaluated together share predictions and time."
     parts.append(times)
     return parts
 

@@ -58,7 +58,8 @@ def read_jobs(folder: Path, notices: list[str]) -> list[Job]:
     """
     if not _is_sweep(folder):
         raise ConfigError(
-            f"{folder} is no sweep folder (no {LEDGER})", "python -m gcseg.sweeps list names them"
+            f"{folder} is not a sweep folder (no {LEDGER})",
+            "python -m gcseg.sweeps list names them",
         )
     return shown_jobs(folder / LEDGER, notices)
 
@@ -84,7 +85,7 @@ def read_side(given: str, notices: list[str]) -> Side:
     else:
         side = _of_runs(given, notices)
     if not side.scores:
-        raise ConfigError(f"{given} has no score yet", "let it finish, or name others")
+        raise ConfigError(f"{given} has no score yet", "let it finish, or give other runs")
     return side
 
 
@@ -247,8 +248,8 @@ def _doubts(first: Side, second: Side, compared: Sequence[str]) -> list[str]:
         twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
         if twice:
             lines.append(
-                f"note: several runs of {name} have seed {', '.join(twice)}, and may be "
-                "alike for that"
+                f"note: several runs of {name} have seed {', '.join(twice)}, and may "
+                "be alike for that reason"
             )
     for mode in compared:
         splits = sorted(first.scored[mode] | second.scored[mode])

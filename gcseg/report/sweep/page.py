@@ -41,7 +41,7 @@ _NOISE = (
     "interval holds 0 is within the noise."
 )
 _BANDS = "Bands reach from the lowest to the highest score, and lines are their means."
-_ALONE = "What stands alone has a mark for the lowest score, the mean and the highest score."
+_ALONE = "A setting without a line has marks for its lowest, mean and highest score."
 
 
 def write_sweep_report(
@@ -125,7 +125,10 @@ def _add_scores(
         lines = Markup(f"<ul>{''.join(f'<li>{text(line)}</li>' for line in unfinished)}</ul>")
         missing = f"{len(jobs) - states['done']} of {len(jobs)} jobs are not finished."
         few = len(unfinished) <= _FEW
-        parts += [notice(missing), lines if few else details("Which, and why", lines)]
+        parts += [
+            notice(missing),
+            lines if few else details("Unfinished jobs and the reasons", lines),
+        ]
     parts += [_sheet(sheet) for sheet in sheets]
     note = f"{sheets[0].title}; the best of each column is bold." if sheets else ""
     page.add("Scores", *parts, note=note)
@@ -196,9 +199,9 @@ def _add_runs(
         lost = sum(bool(training.lost) for training in trainings.values())
         page.add(
             "Runs",
-            notice(f"Of {lost} runs files are gone or damaged, see the remarks.") if lost else "",
+            notice(f"{lost} runs have missing or damaged files: see the remarks.") if lost else "",
             folded(table(header, cells, texts=len(names) + 4 + len(folds)), len(cells)),
-            note="A link leads to a run's own report, where it has one. Device hours and PFLOP "
+            note="Links lead to the reports of the runs that have one. Device hours and PFLOP "
             "are those of training.",
         )
 

@@ -241,7 +241,7 @@ def test_entries_that_vanish_during_a_training(camvid_root, place):
         except DataError as error:
             assert re.match(
                 rf"{place}/image-\w+\.npy of the decoded cache was removed or changed \(.+\): "
-                "start again: what is missing is decoded anew$",
+                "start again: missing files are decoded again$",
                 str(error),
             )
             failed += 1
@@ -304,8 +304,8 @@ def test_no_room(camvid_root, place, reads, monkeypatch, short):
         return
     with pytest.raises(
         OutputError,
-        match=rf"^{place} has no room for the decoded cache of {camvid_root}/train: it takes 6.5 kB"
-        r", 1.1 GB are free and 1.1 GB must stay so: free space there, or choose another folder "
+        match=rf"^{place} has no room for the decoded cache of {camvid_root}/train: it needs 6.5 kB"
+        r", 1.1 GB are free and 1.1 GB must stay free: free space there, or choose another folder "
         r"with dataset\.cache_folder=, or use dataset\.cache=none$",
     ):
         cached(dataset, "disk", place, say=quiet)

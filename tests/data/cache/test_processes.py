@@ -49,7 +49,7 @@ def test_processes_that_build_at_once(tmp_path, second):
         if len(processes) == 1:
             assert line.startswith("decoding 3 pairs of ")
     assert line == (
-        f"waiting for process {processes[0].pid} on {socket.gethostname()}, which is at work in "
+        f"waiting for process {processes[0].pid} on {socket.gethostname()}, which is working in "
         f"{place}"
     )
     may_read.set()

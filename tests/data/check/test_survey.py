@@ -79,7 +79,7 @@ def test_one_class_of_which_all_is_labelled_is_told(tmp_path):
     ((cause, _),) = seen.doubts()
     assert seen.wrong() is None and seen.loud
     assert cause.startswith(f"only class road occurs in the 3 labels of {tmp_path}/labels/train, ")
-    assert cause.endswith("; a network that always says road would have an mIoU of 100 %")
+    assert cause.endswith("; a network that always predicts road would have an mIoU of 100 %")
 
 
 def test_one_label_and_several_absent_classes(tmp_path):
@@ -104,7 +104,7 @@ def test_a_training_says_so(run, tmp_path):
     place = root / "labels" / "train"
     assert f"note: 1 of 3 classes (sky) never occurs in the 3 labels of {place}, in" in outcome.out
     again = run("train", *own)
-    assert again.status == 0 and "is trained already" in again.out
+    assert again.status == 0 and "is already trained" in again.out
 
 
 def test_a_training_warns_of_much_that_is_ignored(run, tmp_path):

@@ -254,7 +254,9 @@ def test_converted(run, real, tmp_path, capsys):
     path = str(real / "checkpoints" / "best.ckpt")
     weights_command(["info", path])
     said = capsys.readouterr().out
-    assert "weights     the moving average of a training; the raw ones are in it too" in said
+    assert (
+        "weights     the moving average of a training; the file also holds the raw weights" in said
+    )
 
     average, raw, again = (str(tmp_path / f"{name}.safetensors") for name in ("ema", "raw", "2"))
     weights_command(["convert", path, average])
@@ -272,7 +274,7 @@ def test_converted(run, real, tmp_path, capsys):
         outcome = run("eval", f"checkpoint={source}", *EVALUATE, f"weights={kind}")
         assert outcome.status == 0, outcome.err
     error = run("eval", f"checkpoint={average}", *EVALUATE, "weights=raw").error
-    assert "ema.safetensors has the averaged weights alone: leave weights=raw out" in error
+    assert "ema.safetensors has only the averaged weights: leave weights=raw out" in error
     without = str(training_without(real))
     for kind, message in (
         ("ema", "has no averaged weights"),

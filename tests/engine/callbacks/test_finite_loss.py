@@ -137,7 +137,7 @@ def test_a_step_is_left_out(
     warnings = outcome.err.splitlines()
     assert len(warnings) == len(bad)
     assert re.fullmatch(
-        r"warning: the loss is nan in step 3, on \S+(, \S+)?: step left out \(1 of at most 1\)",
+        r"warning: the loss is nan in step 3, on \S+(, \S+)?: step skipped \(1 of at most 1\)",
         warnings[0],
     )
     assert all(line.endswith(": part of the same step") for line in warnings[1:])
@@ -179,9 +179,9 @@ def test_one_too_many(train, break_images, tmp_path):
     outcome = train("iters=6", "skip_not_finite=2", "val_every=1")
     *warnings, error = outcome.err.splitlines()
     assert outcome.status == 1
-    assert [line[-22:] for line in warnings] == ["left out (1 of at most 2)"[-22:],
-                                                 "left out (2 of at most 2)"[-22:]]  # fmt: skip
-    assert error.startswith("error: the loss is nan in step 5, after 2 left out, on ")
+    assert [line[-22:] for line in warnings] == ["skipped (1 of at most 2)"[-22:],
+                                                 "skipped (2 of at most 2)"[-22:]]  # fmt: skip
+    assert error.startswith("error: the loss is nan in step 5, after 2 skipped steps, on ")
     assert "skip_not_finite=12 (" in error
     folder = only_run(tmp_path / "runs")
     saved = torch.load(folder / "checkpoints" / "not-finite.ckpt", weights_only=True)
@@ -192,7 +192,7 @@ def test_one_too_many(train, break_images, tmp_path):
     # The same training goes on where more is allowed.
     outcome = train("iters=6", "skip_not_finite=3", "val_every=1")
     assert outcome.status == 0, outcome.err
-    assert outcome.err.endswith("step left out (3 of at most 3)\n")
+    assert outcome.err.endswith("step skipped (3 of at most 3)\n")
     assert only_run(tmp_path / "runs") == folder
     assert last(folder)["callbacks"]["FiniteLoss"] == {"skipped": 3}
 
@@ -216,7 +216,7 @@ def test_interrupted_before_and_after(train, break_images, monkeypatch, tmp_path
             train(*overrides)
     outcome = train(*overrides)
     assert outcome.status == 0, outcome.err
-    assert outcome.err.endswith("step left out (2 of at most 2)\n")
+    assert outcome.err.endswith("step skipped (2 of at most 2)\n")
     ours, theirs = (last(only_run(tmp_path / root)) for root in ("runs", "whole"))
     for key in ("state_dict", "optimizer_states", "lr_schedulers"):
         assert str(ours[key]) == str(theirs[key])
@@ -275,7 +275,7 @@ def test_one_of_two_processes(data, tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("step left out (1 of at most 1)") == 1
+    assert done.stderr.count("step skipped (1 of at most 1)") == 1
     (folder,) = (path for path in (tmp_path / "runs").iterdir() if (path / "results.json").exists())
     saved = last(folder)
     assert saved["global_step"] == 3 and saved["callbacks"]["FiniteLoss"] == {"skipped": 1}

@@ -121,7 +121,7 @@ def test_again_and_again(train, leave, undisturbed, tmp_path, every, overrides):
     for step, image, number, status in moments[every - 1 :: every]:
         outcome = leave(*overrides, step=step, image=image, number=number)
         assert outcome.status == status, outcome.err
-        line = f"stopped by {number.name} after step {step}: the same command goes on from there"
+        line = f"stopped by {number.name} after step {step}: the same command resumes from there"
         assert outcome.err.splitlines() == [line]
         assert steps_saved(tmp_path / "runs") == step
         assert not [*tmp_path.rglob("*.partial"), *tmp_path.rglob(".lock")]
@@ -129,7 +129,7 @@ def test_again_and_again(train, leave, undisturbed, tmp_path, every, overrides):
     outcome = train(*overrides)
     assert outcome.status == 0, outcome.err
     assert outcome.err == ""
-    assert "goes on from step 7/7\n" in outcome.out, "out of the last validation"
+    assert "resumes from step 7/7\n" in outcome.out, "out of the last validation"
     for outcome in outcomes:
         assert set(re.findall(r"step \d+/(\d+)", outcome.out)) <= {"7"}
     assert_equal_end(tmp_path / "runs", whole)
@@ -142,7 +142,7 @@ def test_before_the_first_step_there_is_nothing_to_save(train, monkeypatch, tmp_
         before(patch, SegmentationModule, "training_step", lambda *_: begun.append(1))
         outcome = train()
     assert (outcome.status, begun) == (75, [])
-    assert outcome.err == "stopped by SIGTERM: the same command goes on from there\n"
+    assert outcome.err == "stopped by SIGTERM: the same command resumes from there\n"
     assert not (only_run(tmp_path / "runs") / "checkpoints").exists()
 
 
@@ -154,7 +154,7 @@ def test_while_it_scores_at_the_end(train, monkeypatch, tmp_path):
         )
         outcome = train()
     assert outcome.status == 75
-    assert outcome.err == "stopped by SIGUSR1: the same command goes on from there\n"
+    assert outcome.err == "stopped by SIGUSR1: the same command resumes from there\n"
     with monkeypatch.context() as patch:
         before(patch, SegmentationModule, "training_step", lambda *_: pytest.fail("it is trained"))
         assert train().status == 0

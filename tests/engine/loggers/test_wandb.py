@@ -262,8 +262,8 @@ def test_what_wandb_refuses_does_not_end_a_training(tmp_path, no_account, monkey
     logger.log_panel([picture(0)], SPACE, 2)
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
     assert told == [
-        "warning: W&B has not got the metrics (OSError: no space left)",
-        "warning: W&B has not got the pictures (OSError: no space left)",
+        "warning: W&B did not receive the metrics (OSError: no space left)",
+        "warning: W&B did not receive the pictures (OSError: no space left)",
     ]
     logger.finish(1)
 

@@ -183,7 +183,7 @@ def test_why_there_are_no_pictures(tmp_path):
 
 def test_beside_published_scores(tmp_path):
     folder = make(tmp_path / "run", curves=False)
-    found = sections(write_run_report(folder))["Beside published scores"]
+    found = sections(write_run_report(folder))["Comparison with published scores"]
     record = catalogue.find("paddleseg/gcnet_r50_cityscapes")
     table = rows(found)
     assert {row[0] for row in table} == {record.name}
@@ -200,7 +200,7 @@ def test_a_run_of_a_published_recipe_has_its_row_first(tmp_path):
     own = "mmseg/gcnet_r50_cityscapes_512x1024_80k"
     config = {**CONFIG, "protocol": {"name": "mmseg"}, "published": {"checkpoint": own}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    found = sections(write_run_report(folder))["Beside published scores"]
+    found = sections(write_run_report(folder))["Comparison with published scores"]
     names = [row[0] for row in rows(found)]
     assert names[0] == own
     assert len(set(names)) == 4
@@ -209,7 +209,7 @@ def test_a_run_of_a_published_recipe_has_its_row_first(tmp_path):
 
 def test_nothing_published(tmp_path):
     found = sections(write_run_report(make(tmp_path / "run", curves=False, dataset="camvid")))
-    assert "Nothing is published for camvid" in words(found["Beside published scores"])
+    assert "Nothing is published for camvid" in words(found["Comparison with published scores"])
 
 
 def test_a_run_without_analysis_says_what_adds_it(tmp_path, monkeypatch):
@@ -311,7 +311,7 @@ def test_an_empty_folder_and_none(tmp_path):
     assert "no scores yet" in words(found["Summary"])
     assert "results.json is missing" in words(found["Summary"])
     assert list((tmp_path / "run").iterdir()) == []
-    with pytest.raises(OutputError, match="nowhere is no run folder"):
+    with pytest.raises(OutputError, match="nowhere is not a run folder"):
         write_run_report(tmp_path / "nowhere")
 
 

@@ -190,7 +190,7 @@ def test_what_is_gone_damaged_or_unfinished_is_told(tmp_path):
     assert remarks["r34"].startswith("results.json is damaged (it is not JSON")
     assert remarks["r50"].startswith("config.yaml is damaged (it is not YAML")
     assert remarks["r<b>"] == "<script>alert(1)</script>" and "<script" not in page
-    assert "Of 3 runs files are gone or damaged" in page
+    assert "3 runs have missing or damaged files" in page
     assert "1 of 4 jobs are not finished." in page and "failed: job 3 (backbone=r<b>)" in words(
         page
     )
