@@ -133,7 +133,7 @@ def _outline(one: Element, where: str) -> Points | None:
 
 
 def _mask(one: Element, label: str, where: str) -> Shape:
-    """Return a mask, whose run lengths go along the rows of its own box.
+    """Return a mask, whose run lengths go along the rows of its box.
 
     Raises:
         DataError: It can't be read.

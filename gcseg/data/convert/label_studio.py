@@ -224,7 +224,7 @@ def _read(regions: list[dict[str, Any]], lost: Counter[str], source: str) -> Con
         if one.get("image_rotation"):
             raise DataError(
                 f"{where} was drawn on a picture that was turned in Label Studio",
-                "turn the picture's file instead, and draw it anew",
+                "turn the picture's file instead, and draw the region again",
             )
         shape = _shape(kind, one, labels[0], where)
         lost["few"] += shape is None

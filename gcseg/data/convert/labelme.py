@@ -150,7 +150,8 @@ def _read(path: Path) -> Content:
             lost["kind"] += 1
         elif len(points) != wanted:
             raise DataError(
-                f"{where} is a {kind} of {counted(len(points), 'point')}", "draw it anew in LabelMe"
+                f"{where} is a {kind} of {counted(len(points), 'point')}",
+                "draw it again in LabelMe",
             )
         else:
             shapes.append(_of_two_points(kind, one, points, label, where))

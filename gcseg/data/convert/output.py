@@ -20,7 +20,7 @@ _PROCESS = re.compile(r"\.(\d+)\.(new|old)$")
 
 @contextmanager
 def new_folder(output: Path, *, overwrite: bool, sources: tuple[Path, ...]) -> Iterator[Path]:
-    """Make a folder under a temporary name beside its place, and rename it in the end.
+    """Make a folder under a temporary name next to its place, and rename it in the end.
 
     An error or a kill leaves nothing in its place. The next conversion to it removes what a killed
     one has left under the temporary name.

@@ -81,7 +81,7 @@ def unpacked(text: str, where: str) -> list[int]:
             raise DataError(f"{where} has compressed run lengths that can't be read", _REMEDY)
         value |= (bits & 31) << shift
         shift += 5
-        if bits & 32:  # the number goes on
+        if bits & 32:  # more characters of the number follow
             continue
         if bits & 16:  # negative
             value -= 1 << shift

@@ -17,7 +17,6 @@ LOST: Mapping[str, tuple[str, str]] = {
     "line": ("lines", "lines have no area: draw a polygon around each"),
     "point": ("points", "points have no area: draw a polygon around each"),
     "tag": ("tags of whole pictures", "tags are no regions"),
-    "track": ("tracks of a video", "export for images: CVAT for images 1.1"),
     "cuboid": ("cuboids", "draw polygons or masks instead"),
     "skeleton": ("skeletons", "skeletons have no area"),
     "annotator": ("annotations of a picture that has a later one", "of several the last counts"),
