@@ -151,6 +151,18 @@ def test_files_of_timm_load(model, tmp_path):
     assert all(torch.equal(loaded[key], value) for key, value in backbone.state_dict().items())
 
 
+def test_weights_for_colours_begin_a_network_of_four_channels(tmp_path):
+    path = tmp_path / "theirs.pth"
+    theirs = timm.create_model("convnext_atto").state_dict()
+    torch.save(theirs, path)
+    backbone = timm_backbone("convnext_atto", in_channels=4)
+    check_backbone(backbone, 4)
+    load_backbone(backbone, path)
+    stem, given = backbone.state_dict()["network.stem_0.weight"], theirs["stem.0.weight"]
+    assert torch.equal(stem[:, :3], given)
+    torch.testing.assert_close(stem[:, 3], given.mean(1))
+
+
 # ------------------------------------------------------------------------------ from the commands
 
 
@@ -240,6 +252,28 @@ def test_weights_of_a_file_begin_the_training(run, tmp_path):
     assert again.status == 0 and "note: timm's weights" not in again.out
     wrong = (*TINY, "backbone.model=convnext_femto", f"backbone.pretrained={path}")
     assert "has no parameter that fits" in run("train", *wrong).error
+
+
+def test_a_frozen_part_stays_as_the_file_has_it(run, tmp_path):
+    """Statistics of batch norms with activations in them included."""
+    path = tmp_path / "theirs.pth"
+    theirs = timm.create_model("efficientnet_b0").state_dict()
+    torch.save(theirs, path)
+    given = (*TINY, "backbone.model=efficientnet_b0", f"backbone.pretrained={path}")
+    outcome = run("train", *given, "backbone.freeze=2", "optim.layer_decay=0.9", "iters=1")
+    assert outcome.status == 0, outcome.err
+    last = only_run(tmp_path / "runs") / "checkpoints/last.ckpt"
+    state = torch.load(last, weights_only=True)["state_dict"]
+    state = {key.removeprefix("model."): value for key, value in state.items()}
+    backbone = timm_backbone("efficientnet_b0")
+    frozen = {id(one) for group in backbone.stages[:3] for module in group
+              for one in (*module.parameters(), *module.buffers())}  # fmt: skip
+    tensors = dict((*backbone.named_parameters(), *backbone.named_buffers()))
+    ours = {backbone.own_name(key): value for key, value in theirs.items()}
+    changed = {key: not torch.equal(state[f"backbone.{key}"], ours[key]) for key in tensors}
+    assert not any(changed[key] for key, one in tensors.items() if id(one) in frozen)
+    assert all(changed[key] for key, one in tensors.items()
+               if id(one) not in frozen and key.endswith("running_mean"))  # fmt: skip
 
 
 def test_weights_of_the_hub_are_named_where_they_can_be_put(run, tmp_path, monkeypatch):
