@@ -1,6 +1,6 @@
 """gcseg: GCNet for semantic segmentation on PyTorch Lightning and Hydra.
 
-The functions below are imported on first use, so that `import gcseg` loads nothing else.
+What is below is imported on first use, so that `import gcseg` loads nothing else.
 """
 
 from importlib import import_module
@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gcseg import errors
+    from gcseg.python.predictor import Predictor
     from gcseg.python.run import evaluate, sweep, train
     from gcseg.python.settings import compose
 
-__all__ = ["compose", "errors", "evaluate", "sweep", "train"]
+__all__ = ["Predictor", "compose", "errors", "evaluate", "sweep", "train"]
 
 __version__ = "0.1.0"
 
-_MODULES = {"compose": "settings", "evaluate": "run", "sweep": "run", "train": "run"}
-"""Functions of the package, each with its module in gcseg.python."""
+_MODULES = {
+    "Predictor": "predictor",
+    "compose": "settings",
+    "evaluate": "run",
+    "sweep": "run",
+    "train": "run",
+}
+"""Classes and functions of the package, each with its module in gcseg.python."""
 
 
 def __getattr__(name: str) -> Any:
