@@ -95,7 +95,7 @@ def evaluate(checkpoint: str | Path | Settings, overrides: Iterable[str] = ()) -
     if isinstance(checkpoint, DictConfig | Mapping):
         if arguments := as_arguments(overrides):
             raise ConfigError(
-                f"{arguments[0]} beside composed settings", "give it to gcseg.compose"
+                f"{arguments[0]} together with composed settings", "give it to gcseg.compose"
             )
         cfg = checked(checkpoint, "eval")
         with config_errors("eval", ()):
@@ -125,7 +125,7 @@ def _evaluated(cfg: DictConfig, trained: CheckpointRef) -> EvaluationResult:
 def sweep(overrides: Iterable[str], *, check: bool = True) -> SweepResult:
     """Run many trainings, as `python -m gcseg.train -m` does, in processes of their own.
 
-    Given again, it goes on with the jobs that are left.
+    A repeated call runs the jobs that are left.
 
     Args:
         overrides: Settings as on the command line, of which some have several values, such as

@@ -175,7 +175,7 @@ def test_evaluations(here, training):
     assert result.results == folder / "results.json"
     cfg = gcseg.compose("eval", [f"checkpoint={folder}", "tta=flip", *given])
     assert gcseg.evaluate(cfg).miou == expected
-    with pytest.raises(ConfigError, match="beside composed settings"):
+    with pytest.raises(ConfigError, match="together with composed settings"):
         gcseg.evaluate(cfg, ["tta=none"])
     with pytest.raises(ConfigError, match=r"devices=2 num_nodes=1 from Python: run python -m gcs"):
         gcseg.evaluate(folder, [*given, "devices=2"])
