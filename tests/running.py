@@ -87,6 +87,8 @@ def run(command: str, *overrides: str, cwd: Path, **environment: str) -> Outcome
         patch.chdir(cwd)
         patch.setattr(sys, "argv", [f"gcseg.{command}", *overrides])
         patch.delenv("GCSEG_RUN_FOLDER", raising=False)
+        if command == "train":
+            _count_networks_once(patch)
         try:
             runpy.run_module(f"gcseg.{command}", run_name="__main__")
         except SystemExit as exit:
@@ -94,6 +96,27 @@ def run(command: str, *overrides: str, cwd: Path, **environment: str) -> Outcome
         finally:
             GlobalHydra.instance().clear()
     return Outcome(int(status or 0), out.getvalue(), err.getvalue())
+
+
+_COSTS: dict[object, object] = {}
+"""Costs that were counted in this process, by all that they depend on."""
+
+
+def _count_networks_once(patch: pytest.MonkeyPatch) -> None:
+    """Count the cost of one network in one training once in a process: it takes a tenth of a
+    second, as long as the training. `tests/engine/test_cost.py` counts each."""
+    from gcseg.engine import summary
+
+    count = summary.training_cost
+
+    def counted_before(model, *arguments, **options):
+        learnt = [parameter.requires_grad for parameter in model.parameters()]
+        key = repr((model, learnt, arguments, sorted(options.items())))
+        if key not in _COSTS:
+            _COSTS[key] = count(model, *arguments, **options)
+        return _COSTS[key]
+
+    patch.setattr(summary, "training_cost", counted_before)
 
 
 def start(

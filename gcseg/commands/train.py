@@ -129,10 +129,9 @@ def fit(
         GcsegError: The training can't continue.
     """
     from gcseg.builders import trainer as build_trainer
-    from gcseg.engine.cost import cost_record
     from gcseg.engine.evaluate import pictures_record
     from gcseg.engine.resume import check_own, going_on, keep_as_last, resume_from
-    from gcseg.engine.summary import print_start
+    from gcseg.engine.summary import planned_cost, print_start
     from gcseg.runs.environment import write_settings
     from gcseg.runs.results import merge_results
 
@@ -146,11 +145,11 @@ def fit(
         keep_as_last(folder, checkpoint)
     write_settings(folder, plain(cfg))
     plan = build_trainer.training_plan(cfg, module)
-    if data.train is not None:
-        print_start(plan, module.model, data.train, data.evaluation, folder.path)
-    cost = {}
+    cost = None
     if trainer.is_global_zero:  # before the network is sharded
-        cost = cost_record(module.model, plan.height, plan.width)
+        cost = planned_cost(plan, module.model)
+        if data.train is not None:
+            print_start(plan, cost, module.model, data.train, data.evaluation, folder.path)
     resumed = None if checkpoint is None else str(checkpoint)
     with going_on(checkpoint, lambda: progress.begun):
         trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
@@ -159,7 +158,7 @@ def fit(
             f"training stopped at step {trainer.global_step} of {cfg.iters}",
             "give the same command again to resume it",
         )
-    if trainer.is_global_zero:
+    if cost is not None:  # the first process
         merge_results(
             folder.results,
             {
@@ -169,7 +168,7 @@ def fit(
                 "dataset": cfg.dataset.name,
                 "iters": cfg.iters,
                 "seed": cfg.seed,
-                "model": cost,
+                "model": cost.record(),
                 "training": progress.summary(),
                 "validation": {"split": cfg.dataset.splits.val, **pictures_record(data)},
             },

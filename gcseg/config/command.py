@@ -33,6 +33,7 @@ from gcseg.config.command_line import (
 from gcseg.config.compose import register_resolvers, source_folder
 from gcseg.config.messages import ONE_LINE, errors_in_one_line, explain, full_errors
 from gcseg.config.options import check_options
+from gcseg.config.quicker import quicker_hydra
 from gcseg.config.resolved import run_resolved
 from gcseg.errors import ConfigError, GcsegError, OutputError
 from gcseg.system.text import counted, say
@@ -100,9 +101,12 @@ def run_command(
         if not full:  # let Hydra raise its errors, to word them here
             os.environ.update({"HYDRA_FULL_ERROR": "1", ONE_LINE: "1"})
         try:
-            hydra.main(
-                version_base="1.3", config_path=str(source_folder("conf")), config_name=config_name
-            )(checked_task)()
+            with quicker_hydra(sys.argv[1:]):
+                hydra.main(
+                    version_base="1.3",
+                    config_path=str(source_folder("conf")),
+                    config_name=config_name,
+                )(checked_task)()
         except OSError as error:
             if checked_task.begun or isinstance(error, HydraException):
                 raise

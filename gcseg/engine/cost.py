@@ -10,17 +10,50 @@ import copy
 import inspect
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from gcseg.losses import cross_entropy
 
+Counted = TypeVar("Counted")
+
 HALF_PRECISIONS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of a network in a training; None where the network can't be counted.
+
+    Args:
+        parameters: Number of learnable parameters, without batch norm's running statistics.
+        flops: Floating point operations of the forward pass of one image, see `forward_flops`.
+        training_flops: The same of a training step, for one image: forward and backward pass,
+            with the auxiliary head and with what is recomputed in the backward pass.
+        memory: Estimated peak of memory of a training step on one device, in bytes.
+        height: Height of the image, in pixels.
+        width: Width of the image, in pixels.
+    """
+
+    parameters: int
+    flops: int | None
+    training_flops: int | None
+    memory: int | None
+    height: int
+    width: int
+
+    def record(self) -> dict[str, int]:
+        """Cost as results.json holds it, without operations that can't be counted."""
+        counted = {"flops": self.flops, "training_flops": self.training_flops}
+        known = {name: count for name, count in counted.items() if count is not None}
+        size = {"height": self.height, "width": self.width}
+        return {"parameters": self.parameters, **known, **size}
 
 
 def parameters(model: nn.Module) -> int:
@@ -32,7 +65,7 @@ def forward_flops(model: nn.Module, height: int, width: int) -> int | None:
     """Floating point operations of the forward pass of one image, as in evaluation.
 
     A multiplication and an addition count as two, and only convolutions and matrix products count,
-    which is the convention of PyTorch's FlopCounterMode.
+    which is the convention of PyTorch's FlopCounterMode and its table of operations.
 
     Args:
         model: Network that maps `1 x 3 x height x width` images to logits; it is not changed.
@@ -44,39 +77,15 @@ def forward_flops(model: nn.Module, height: int, width: int) -> int | None:
     """
 
     def count() -> int:
-        counter = FlopCounterMode(display=False)
-        with counter, torch.no_grad():
-            _meta_copy(model).eval()(torch.empty(1, _channels(model), height, width, device="meta"))
-        return counter.get_total_flops()
+        network = _meta_copy(model).eval()
+        with _Step(network) as step, torch.no_grad():
+            network(torch.empty(1, _channels(model), height, width, device="meta"))
+        return int(step.flops)
 
     return _unless_it_fails(count)
 
 
-def training_flops(model: nn.Module, height: int, width: int) -> int | None:
-    """Floating point operations of a training step for one image: forward and backward pass.
-
-    The auxiliary head counts, and so does what is recomputed in the backward pass.
-
-    Args:
-        model: A `Segmentor`, or a network with the same interface; it is not changed.
-        height: Height of the crop, in pixels.
-        width: Width of the crop, in pixels.
-
-    Returns:
-        Number of operations; None if the network can't be counted.
-    """
-
-    def count() -> int:
-        counter = FlopCounterMode(display=False)
-        with counter:
-            network = _meta_copy(model).train()
-            _step(network, 2, height, width)  # batch norm may want more than one
-        return counter.get_total_flops() // 2
-
-    return _unless_it_fails(count)
-
-
-def training_memory(
+def training_cost(
     model: nn.Module,
     batch: int,
     height: int,
@@ -85,31 +94,28 @@ def training_memory(
     optimizer_states: int,
     ema: bool = False,
     precision: str = "32",
-) -> int | None:
-    """Estimate the peak memory of a training step on one device, in bytes.
+) -> Cost:
+    """Count what a training costs, from one forward pass and one training step.
 
-    The estimate is the sum of parameters, buffers, optimizer states and the moving average, which
-    are always in memory, and the peak of images, activations and gradients in a forward and
-    backward pass, which is traced tensor by tensor. Left out is what depends on the machine:
-    workspaces of convolutions, memory that allocators cache or lose to fragmentation, buffers in
-    which processes exchange gradients, and the libraries themselves (on a GPU, some hundred
-    megabytes). So it is less than what is needed: two thirds of what steps of r18 and r50 on
-    4 x 3 x 256 x 256 took on a CPU.
+    Memory is the sum of parameters, buffers, optimizer states and the moving average, which are
+    always there, and the peak of images, activations and gradients in a forward and backward
+    pass, which is traced tensor by tensor. Left out is what depends on the machine: workspaces of
+    convolutions, memory that allocators cache or lose to fragmentation, buffers in which processes
+    exchange gradients, and the libraries themselves (on a GPU, some hundred megabytes). So it is
+    less than what is needed: two thirds of what steps of r18 and r50 on 4 x 3 x 256 x 256 took on
+    a CPU.
 
     Mixed precision is approximated: activations, and a copy of the parameters, at 2 bytes a number.
 
     Args:
         model: A `Segmentor`, or a network with the same interface; it is not changed.
-        batch: Images in a forward pass.
+        batch: Images in a forward pass of the training.
         height: Height of the crop, in pixels.
         width: Width of the crop, in pixels.
         optimizer_states: Numbers that the optimizer keeps for each parameter: 1 for SGD with
             momentum, 2 for AdamW.
         ema: Whether a moving average of the weights is kept.
         precision: "32", "bf16-mixed" or "16-mixed".
-
-    Returns:
-        Number of bytes; None if the network can't be counted.
     """
     half = HALF_PRECISIONS.get(str(precision))
     weights = _bytes(model.parameters())
@@ -119,16 +125,26 @@ def training_memory(
         constant += weights + _bytes(model.buffers())
     # The loader's images, float32, and labels, uint8, in addition to the network's input.
     constant += batch * height * width * (4 * _channels(model) + 1)
+    if half is not None:  # gradients are still float32, and parameters are kept in both precisions
+        constant += learnt // 2 + weights // 2
 
-    def count() -> int:
+    def count() -> tuple[int, int]:
         network = _meta_copy(model).train()
-        if half is None:
-            return constant + _step_peak(network, batch, height, width)
-        # Gradients are still float32, and parameters are kept in both precisions.
-        extra = learnt // 2 + weights // 2
-        return constant + extra + _step_peak(network.to(half), batch, height, width)
+        if half is not None:
+            network = network.to(half)
+        with _Step(network) as step:
+            _run_step(network, batch, height, width)
+        return step.flops // batch, constant + step.peak
 
-    return _unless_it_fails(count)
+    training_flops, memory = _unless_it_fails(count) or (None, None)
+    return Cost(
+        parameters=parameters(model),
+        flops=forward_flops(model, height, width),
+        training_flops=training_flops,
+        memory=memory,
+        height=height,
+        width=width,
+    )
 
 
 def optimizer_states(optimizer: torch.optim.Optimizer) -> int:
@@ -149,42 +165,12 @@ def optimizer_states(optimizer: torch.optim.Optimizer) -> int:
     return sum(value.numel() for value in kept) // few.numel()
 
 
-def cost_record(model: nn.Module, height: int, width: int) -> dict[str, int]:
-    """Cost of a network as results.json holds it, without operations that can't be counted.
-
-    Args:
-        model: See `forward_flops`.
-        height: Height of the crop, in pixels.
-        width: Width of the crop, in pixels.
-    """
-    counted = {
-        "flops": forward_flops(model, height, width),
-        "training_flops": training_flops(model, height, width),
-    }
-    known = {name: count for name, count in counted.items() if count is not None}
-    return {"parameters": parameters(model), **known, "height": height, "width": width}
-
-
-def _step_peak(network: nn.Module, batch: int, height: int, width: int) -> int:
-    """Peak of the bytes alive in a forward and a backward pass, without the weights.
-
-    Args:
-        network: Network on the meta device.
-        batch: See `training_memory`.
-        height: See `training_memory`.
-        width: See `training_memory`.
-    """
-    with _Alive(network) as alive:
-        _step(network, batch, height, width)
-    return int(alive.peak)
-
-
 def _channels(network: nn.Module) -> int:
     """Channels of a network's images; those of RGB if it does not say."""
     return int(getattr(network, "in_channels", 3))
 
 
-def _step(network: nn.Module, batch: int, height: int, width: int) -> None:
+def _run_step(network: nn.Module, batch: int, height: int, width: int) -> None:
     """Run a forward and a backward pass on the meta device."""
     dtype = next(network.parameters()).dtype
     images = torch.empty(batch, _channels(network), height, width, dtype=dtype, device="meta")
@@ -197,18 +183,20 @@ def _step(network: nn.Module, batch: int, height: int, width: int) -> None:
     loss.backward()  # type: ignore[no-untyped-call]
 
 
-class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Tracks which storages made by operations are alive.
+class _Step(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts operations, and tracks which storages made by them are alive.
 
     Args:
-        network: Network whose parameters and buffers do not count.
+        network: Network whose parameters and buffers do not count as memory.
 
     Attributes:
+        flops: Floating point operations until now.
         peak: Largest number of bytes alive at once.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.flops: int = 0
         self.peak: int = 0
         self._alive = 0
         self._known = weakref.WeakSet(
@@ -217,13 +205,16 @@ class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
         self,
-        func: Callable[..., Any],
+        func: OpOverload,
         types: Any,
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Call an operation and record the storages that it made."""
+        """Call an operation, count it and record the storages that it made."""
         result = func(*args, **(kwargs or {}))
+        count = flop_registry.get(func._overloadpacket)
+        if count is not None:
+            self.flops += count(*args, **(kwargs or {}), out_val=result)
         for value in tree_leaves(result):
             if isinstance(value, Tensor):
                 storage = value.untyped_storage()
@@ -253,7 +244,7 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _unless_it_fails(count: Callable[[], int]) -> int | None:
+def _unless_it_fails(count: Callable[[], Counted]) -> Counted | None:
     """Result of `count`; None if the network does what tensors without contents can't."""
     try:
         with torch.random.fork_rng(devices=[]):  # dropout may draw random numbers

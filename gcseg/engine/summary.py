@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from gcseg.data.datasets import SegmentationDataset
-from gcseg.engine.cost import forward_flops, parameters, training_memory
+from gcseg.engine.cost import Cost, parameters, training_cost
 from gcseg.models import Segmentor
 from gcseg.runs.folder import METRICS_FILE, REPORT_FILE, RESULTS_FILE
 from gcseg.system.launch import is_first_process
@@ -41,7 +41,7 @@ class TrainingPlan:
         precision: "32", "bf16-mixed" or "16-mixed".
         seed: Seed of the training.
         loss: Loss of both heads, in a few words.
-        optimizer_states: See `gcseg.engine.cost.training_memory`.
+        optimizer_states: See `gcseg.engine.cost.training_cost`.
         ema: Whether a moving average of the weights is kept.
         logs: Destinations of the curves, each in a few words.
     """
@@ -66,8 +66,27 @@ class TrainingPlan:
     logs: Sequence[str] = (METRICS_FILE,)
 
 
+def planned_cost(plan: TrainingPlan, model: Segmentor) -> Cost:
+    """Count what a training costs.
+
+    Args:
+        plan: Settings of the training.
+        model: The network, on any device, compiled or not; it is not changed.
+    """
+    return training_cost(
+        model,
+        plan.batch_size // (plan.processes * plan.accumulate),
+        plan.height,
+        plan.width,
+        optimizer_states=plan.optimizer_states,
+        ema=plan.ema,
+        precision=plan.precision,
+    )
+
+
 def print_start(
     plan: TrainingPlan,
+    cost: Cost,
     model: Segmentor,
     train: SegmentationDataset,
     val: SegmentationDataset,
@@ -77,17 +96,19 @@ def print_start(
 
     Args:
         plan: Settings of the training.
+        cost: Cost of the network in this training.
         model: The network, on any device, compiled or not; it is not changed.
         train: Training split.
         val: Validation split.
         folder: The run folder.
     """
     if is_first_process():
-        _print(folder.name, start_lines(plan, model, train, val, folder))
+        _print(folder.name, start_lines(plan, cost, model, train, val, folder))
 
 
 def start_lines(
     plan: TrainingPlan,
+    cost: Cost,
     model: Segmentor,
     train: SegmentationDataset,
     val: SegmentationDataset,
@@ -102,7 +123,7 @@ def start_lines(
         network.append(f"output stride {plan.output_stride}")
     return {
         "network": ", ".join(network),
-        "cost": _cost(plan, model),
+        "cost": _cost(cost, model),
         "data": f"{plan.dataset}, {counted(len(train), 'image')} to train on and {len(val)} to "
         f"validate, {train.label_space.num_classes} classes, in {plan.root}",
         **({} if train.pictures.is_usual else {"pictures": str(train.pictures)}),
@@ -140,23 +161,13 @@ def end_lines(folder: Path, *, attention: bool = True) -> dict[str, str]:
     return lines
 
 
-def _cost(plan: TrainingPlan, model: Segmentor) -> str:
+def _cost(cost: Cost, model: Segmentor) -> str:
     """Describe parameters, operations and memory, without what can't be counted."""
-    parts = [f"{parameters(model) / 1e6:.1f} M parameters{_frozen(model)}"]
-    flops = forward_flops(model, plan.height, plan.width)
-    if flops is not None:
-        parts.append(f"{flops / 1e9:.4g} GFLOP forward per crop")
-    memory = training_memory(
-        model,
-        plan.batch_size // (plan.processes * plan.accumulate),
-        plan.height,
-        plan.width,
-        optimizer_states=plan.optimizer_states,
-        ema=plan.ema,
-        precision=plan.precision,
-    )
-    if memory is not None:
-        parts.append(f"at least {memory / 2**30:.2g} GiB of memory per device")
+    parts = [f"{cost.parameters / 1e6:.1f} M parameters{_frozen(model)}"]
+    if cost.flops is not None:
+        parts.append(f"{cost.flops / 1e9:.4g} GFLOP forward per crop")
+    if cost.memory is not None:
+        parts.append(f"at least {cost.memory / 2**30:.2g} GiB of memory per device")
     return ", ".join(parts)
 
 

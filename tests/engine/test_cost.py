@@ -1,16 +1,13 @@
 """What a network costs, against real numbers and real allocations."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from gcseg.engine.cost import (
-    cost_record,
-    forward_flops,
-    optimizer_states,
-    parameters,
-    training_memory,
-)
+from gcseg.engine.cost import forward_flops, optimizer_states, parameters, training_cost
 from gcseg.models import FCNHead, Segmentor, gcnet
 from tests.tiny import CHANNELS, TinyBackbone
 
@@ -19,6 +16,14 @@ STEP = {"batch": 2, "height": 64, "width": 96, "optimizer_states": 1}
 
 def tiny() -> Segmentor:
     return Segmentor(TinyBackbone(), FCNHead(CHANNELS[3], 5, channels=8))
+
+
+def training_memory(model: nn.Module, **step) -> int | None:
+    return training_cost(model, **step).memory
+
+
+def cost_record(model: nn.Module, height: int, width: int) -> dict[str, int]:
+    return training_cost(model, 2, height, width, optimizer_states=1).record()
 
 
 def test_known_costs_of_a_published_network():
@@ -35,6 +40,22 @@ def test_flops_of_one_convolution_by_hand():
     conv = nn.Conv2d(3, 4, 3, padding=1)
     assert parameters(conv) == 3 * 4 * 9 + 4
     assert forward_flops(conv, 8, 10) == 2 * (3 * 9) * 4 * 80
+
+
+def test_flops_are_those_of_pytorchs_counter():
+    """Forward and backward, whatever the batch."""
+    with torch.device("meta"):
+        model = gcnet("r18", channels=16, checkpoint_activations=True)
+    images = torch.empty(2, 3, 64, 96, device="meta")
+    with FlopCounterMode(display=False) as forward, torch.no_grad():
+        copy.deepcopy(model).eval()(images)
+    with FlopCounterMode(display=False) as both:
+        logits, auxiliary_logits = copy.deepcopy(model).train()(images, auxiliary=True)
+        (logits.mean() + auxiliary_logits.mean()).backward()
+    for batch in (1, 2, 3):
+        cost = training_cost(model, **{**STEP, "batch": batch})
+        assert cost.flops == forward.get_total_flops() // 2
+        assert cost.training_flops == both.get_total_flops() // 2
 
 
 def test_memory_is_what_lives_at_most():

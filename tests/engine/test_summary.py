@@ -9,7 +9,7 @@ from torch import nn
 
 from gcseg.data.datasets import Pair, SegmentationDataset
 from gcseg.data.label_spaces import CAMVID
-from gcseg.engine.summary import TrainingPlan, print_end, print_start
+from gcseg.engine.summary import TrainingPlan, planned_cost, print_end, print_start
 from gcseg.models import FCNHead, Segmentor
 from tests.tiny import CHANNELS, TinyBackbone
 
@@ -42,7 +42,7 @@ def split(count: int) -> SegmentationDataset:
 
 def start(plan=PLAN, head=None) -> None:
     model = Segmentor(TinyBackbone(), head or FCNHead(CHANNELS[3], 11, channels=8))
-    print_start(plan, model, split(12), split(1), FOLDER)
+    print_start(plan, planned_cost(plan, model), model, split(12), split(1), FOLDER)
 
 
 def test_start_in_a_log(capsys):
