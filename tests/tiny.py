@@ -10,10 +10,10 @@ CHANNELS = (8, 8, 16, 16)
 class TinyBackbone(nn.Module):
     channels = CHANNELS
 
-    def __init__(self) -> None:
+    def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
         self.stages = nn.ModuleList()
-        before = 3
+        before = in_channels
         for channels, stride in zip(CHANNELS, (4, 2, 2, 1), strict=True):
             self.stages.append(
                 nn.Sequential(
@@ -54,6 +54,6 @@ def staged(depth: int, variant: str, output_stride: int) -> StagedBackbone:
     return StagedBackbone()
 
 
-def backbone(depth: int, variant: str, output_stride: int) -> TinyBackbone:
+def backbone(depth: int, variant: str, output_stride: int, in_channels: int = 3) -> TinyBackbone:
     """Takes what a ResNet takes, so that it can stand in its place in a configuration."""
-    return TinyBackbone()
+    return TinyBackbone(in_channels)

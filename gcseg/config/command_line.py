@@ -35,7 +35,7 @@ INFORMATION = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-
 _HOME = re.compile(r"""((?:^|[=,\[])\s*["']?)~(?=/|$|[,\]"'])""")
 """Home folder `~` at the beginning of a value, in quotes or not."""
 
-_PLACE = re.compile(r"\{(?:split|group)\}")
+_PLACE = re.compile(r"\{(?:split|group|name)\}")
 """Places in patterns, which in Hydra's grammar begin a mapping."""
 
 
@@ -135,9 +135,13 @@ def pattern_quoted(argument: str) -> str:
     """Quote a setting's value that has {split} or {group}; Hydra would take it for a mapping.
 
     Args:
-        argument: Argument such as `dataset.reader.images={split}/img/*.jpg`.
+        argument: Argument such as `dataset.reader.images={split}/img/*.jpg`, or a list such as
+            `dataset.reader.bands=[B02/{split}/{name}.tif,B03/{split}/{name}.tif]`.
     """
     key, equals, value = argument.partition("=")
+    in_brackets = value.startswith("[") and value.endswith("]") and not set(value) & set("'\"")
+    if in_brackets and _PLACE.search(value):
+        return f"{key}=[{','.join(repr(part.strip()) for part in value[1:-1].split(','))}]"
     is_text = value.startswith(("{split}", "{group}")) or value[:1] not in ("'", '"', "[", "{")
     if not equals or key.startswith("-") or not is_text or not _PLACE.search(value):
         return argument

@@ -150,6 +150,36 @@ class NormalizePadFlip(KeepsViews):
         return slice(left, left + array.shape[1])
 
 
+class Pad(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Pad an image at the bottom and right to a smallest size.
+
+    A.PadIfNeeded takes at most four channels.
+
+    Args:
+        height: Smallest height, in pixels.
+        width: Smallest width, in pixels.
+        fill: Padding per channel.
+    """
+
+    def __init__(self, height: int, width: int, fill: Sequence[float]) -> None:
+        super().__init__(p=1.0)
+        self.height = height
+        self.width = width
+        self.fill = fill
+
+    def apply(self, img: npt.NDArray[np.float32], **_: Any) -> npt.NDArray[np.float32]:
+        """Pad an image, h x w x C."""
+        height, width, channels = img.shape
+        if height >= self.height and width >= self.width:
+            return img
+        size = (max(height, self.height), max(width, self.width), channels)
+        padded: npt.NDArray[np.float32] = np.empty(size, np.float32)
+        padded[:height, :width] = img
+        padded[height:] = self.fill
+        padded[:height, width:] = self.fill
+        return padded
+
+
 def training_pipeline(
     *,
     height: int,
@@ -255,13 +285,7 @@ def evaluation_pipeline(
     return A.Compose(
         [
             A.Normalize(mean=tuple(mean), std=tuple(std), max_pixel_value=float(pictures.full)),
-            A.PadIfNeeded(
-                min_height=max(pad_height, 1),
-                min_width=max(pad_width, 1),
-                position="top_left",
-                border_mode=cv2.BORDER_CONSTANT,
-                fill=_fill(mean, std, "grey", pictures.channels),
-            ),
+            Pad(pad_height, pad_width, _fill(mean, std, "grey", pictures.channels)),
         ]
     )
 

@@ -101,7 +101,7 @@ def upper_bits_of(image: UInt8Array) -> UInt8Array:
         return image
     raise UnsuitableError(
         "has 16 bits per channel, of which the upper 8 are all 0: it would be black",
-        "scale its values to 0 to 255 as suits them, and store 8 bits",
+        "set dataset.scale to the largest value, or store 8 bits",
     )
 
 

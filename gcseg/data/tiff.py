@@ -25,7 +25,10 @@ _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 warnings.filterwarnings("ignore", module="PIL.TiffImagePlugin")  # they name no file, errors do
 
 _KINDS = {_UNSIGNED: "unsigned integers", _SIGNED: "signed integers", _FLOAT: "floats"}
-_REMEDY = "scale its values to 0 to 255 as suits them, and store 8 bits per sample (PNG or TIFF)"
+_REMEDY = (
+    "scale its values to 0 to 255 as suits them, and store 8 bits per sample (PNG or TIFF), or set "
+    "dataset.scale"
+)
 
 
 class Samples(NamedTuple):
@@ -101,7 +104,8 @@ def read_tiff(path: Path) -> UInt8Array | None:
         raise UnsuitableError(f"holds {samples}", _REMEDY)
     if samples.channels > 4 or (samples.channels == 2 and not samples.extra):
         raise UnsuitableError(
-            f"has {samples.channels} channels", "store grey, or the three that count as RGB"
+            f"has {samples.channels} channels",
+            "store grey, or the three that count as RGB, or set dataset.channels",
         )
     if samples.pixels >= MOST_PIXELS:
         raise UnsuitableError("is too large", "cut it into parts of less than 2^30 pixels")

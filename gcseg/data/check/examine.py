@@ -249,7 +249,8 @@ def _header(path: Path) -> _Header | None:
             if "A" in file.getbands() or "transparency" in file.info:
                 alpha = np.asarray(file.convert("RGBA"))[..., 3]
                 transparent = float((alpha < 255).mean())
-            fourth = "X" in file.getbands()
+            # Other formats pad pixels to four bytes.
+            fourth = file.format == "TIFF" and any("RGBX" in str(mode) for mode in raw_modes)
             return _Header(
                 file.height, file.width, sixteen_bits, fourth, frames, orientation, transparent
             )
