@@ -76,16 +76,7 @@ def read_picture(paths: Sequence[Path], form: PictureFormat) -> tuple[Picture, M
     if raw.shape[2] == 1 and form.channels == 3 and len(paths) == 1:  # grey, as ever
         raw = np.repeat(raw, 3, axis=2)
     if raw.shape[2] != form.channels:
-        several = f" and {len(paths) - 1} more files" if len(paths) > 1 else ""
-        have = "have" if several else "has"
-        raise _fault(
-            paths[0],
-            f"{several.lstrip()} {have} {_counted(raw.shape[2])} where "
-            f"dataset.channels={form.channels}".lstrip(),
-            f"give dataset.channels={raw.shape[2]} if all pictures have them"
-            if raw.shape[2] <= MOST_CHANNELS
-            else "store at most 16 channels, as height x width x channels",
-        )
+        raise _other_channels(paths, raw.shape[2], form.channels)
     missing = _without_data(raw, paths[0], form)
     picture = _scaled(raw, paths[0], form)
     if missing is not None:
@@ -125,6 +116,16 @@ def stored_size(path: Path, channels: int) -> tuple[int, int] | None:
 
 def _fault(path: Path, reason: str, remedy: str) -> FileError:
     return FileError(f"image {path} {reason}", remedy, kind="unreadable image", files=[path])
+
+
+def _other_channels(paths: Sequence[Path], found: int, wanted: int) -> FileError:
+    """Return the error for a picture of another number of channels."""
+    have = f"and {len(paths) - 1} more files have" if len(paths) > 1 else "has"
+    remedy = f"give pictures of {_counted(wanted)}, or dataset.channels={found} if all have them"
+    if found > MOST_CHANNELS:
+        remedy = f"store at most {MOST_CHANNELS} channels, as height x width x channels"
+    reason = f"{have} {_counted(found)} where dataset.channels={wanted}"
+    return _fault(paths[0], reason, remedy)
 
 
 def _counted(channels: int) -> str:

@@ -79,8 +79,8 @@ def test_five_channels_where_four_were(trained):
                           "accelerator=cpu", cwd=cwd)  # fmt: skip
     assert outcome.status == 1
     assert outcome.err.splitlines()[0] == (
-        "error: image five/x.npy has 5 channels where dataset.channels=4: give dataset.channels=5 "
-        "if all pictures have them"
+        "error: image five/x.npy has 5 channels where dataset.channels=4: give pictures of 4 "
+        "channels, or dataset.channels=5 if all have them"
     )
 
 

@@ -130,7 +130,7 @@ def test_pixels_without_data_are_ignored(tmp_path, nodata, ignored):
 def wrong_files(root):
     """Files that can't be read, with their form and what is said of them."""
     np.save(root / "five.npy", values(5))
-    yield root / "five.npy", FOUR, r"has 5 channels where dataset\.channels=4: give dataset\.chan"
+    yield root / "five.npy", FOUR, r"has 5 channels where dataset\.channels=4: give pictures of 4"
     np.save(root / "nan.npy", np.full((H, W, 4), np.nan, np.float32))
     form = PictureFormat(4, (0, 1))
     yield root / "nan.npy", form, r"NaN or infinity in 1e\+02 % of its pixels: dataset\.nodata=nan"
