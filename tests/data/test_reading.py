@@ -340,7 +340,8 @@ def test_of_16_bits_the_upper_8_are_read(tmp_path, suffix):
         wanted = wide >> 8 if wide.ndim == 3 else np.full((4, 5, 3), 0x12)
         np.testing.assert_array_equal(read_image(path), wanted)
     assert cv2.imwrite(str(path), np.full((4, 5), 255, np.uint16))
-    with pytest.raises(DataError, match=rf"^image {path} has 16 bits per channel, .* be black: set dataset.scale"):
+    black = rf"^image {path} has 16 bits per channel, .* be black: set dataset\.scale"
+    with pytest.raises(DataError, match=black):
         read_image(path)
 
 
