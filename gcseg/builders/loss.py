@@ -20,7 +20,7 @@ from gcseg.errors import ConfigError
 from gcseg.losses import WeightedSum
 from gcseg.system.terminal import announce, progress_bar
 
-_SUM = f"{WeightedSum.__module__.rpartition('.')[0]}.{WeightedSum.__name__}"
+_OHEM, _SUM = "gcseg.losses.Ohem", "gcseg.losses.WeightedSum"
 
 
 def loss(cfg: DictConfig, classes: Sequence[str]) -> nn.Module | None:
@@ -121,10 +121,18 @@ def words(cfg: DictConfig) -> str:
         cfg: The settings; `class_weights` are numbers.
     """
     settings, weights = plain(cfg.loss), cfg.class_weights
-    parts = [str(settings["name"])]
+    parts, losses = [str(settings["name"])], [settings]
     if settings["_target_"] == _SUM:
-        factors = {name: part["weight"] for name, part in settings["parts"].items() if part}
-        parts[0] += f" ({' + '.join(f'{factor:g} {name}' for name, factor in factors.items())})"
+        named = {name: part for name, part in settings["parts"].items() if part}
+        terms = [f"{part['weight']:g} {name}" for name, part in named.items()]
+        parts[0] += f" ({' + '.join(terms)})"
+        losses = list(named.values())
+    pixels = cfg.batch_size // cfg.accumulate * cfg.dataset.crop.height * cfg.dataset.crop.width
+    parts += [
+        f"all pixels are kept, since a forward pass has {pixels:,} and min_kept={one['min_kept']}"
+        for one in losses
+        if one["_target_"] == _OHEM and one.get("min_kept", 0) >= pixels
+    ]
     if weights is not None:
         parts.append(f"class weights {printed(min(weights))} to {printed(max(weights))}")
     if cfg.count_ignored:

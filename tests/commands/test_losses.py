@@ -1,5 +1,7 @@
 """Trainings with other losses, and with class weights by rule."""
 
+import re
+
 import pytest
 import torch
 import yaml
@@ -59,6 +61,13 @@ def test_what_a_rule_says(train, tmp_path):
     (summary,) = [one for one in outcome.out.splitlines() if one.startswith("loss: ")]
     weights = settings_of(only_run(tmp_path / "runs"))["class_weights"]
     assert summary == f"loss: cross_entropy, class weights {min(weights):.4g} to {max(weights):.4g}"
+
+
+def test_hard_pixels_that_are_all_pixels(train):
+    outcome = train("loss=ohem", "iters=1")
+    (summary,) = [one for one in outcome.out.splitlines() if one.startswith("loss: ")]
+    words = r"loss: ohem, all pixels are kept, since a forward pass has [\d,]+ and min_kept=100000"
+    assert re.fullmatch(words, summary)
 
 
 @pytest.mark.parametrize(

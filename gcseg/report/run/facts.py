@@ -74,6 +74,7 @@ def setting_parts(run: RunFiles) -> Sequence[str]:
         "optimizer": plain(optim.get("_target_")).rpartition(".")[2],
         "learning rate": plain(optim.get("lr")),
         "weight decay": plain(optim.get("weight_decay")),
+        "loss": plain(mapping(config, "loss").get("name")),
         "precision": plain(config.get("precision")),
         "auxiliary weight": plain(config.get("auxiliary_weight")),
         "pretrained": plain(mapping(config, "backbone").get("pretrained")),
