@@ -163,6 +163,11 @@ def plant(root: Path, layout: Layout, step: int, absent: bool = True) -> Planted
     image.write_bytes(cv2.imencode(".png", clear.astype(np.uint8))[1].tobytes())
     planted.add("transparent image", image)
 
+    image, label = next(pairs)
+    bands = np.dstack([cv2.imread(str(image)), np.full((HEIGHT, WIDTH), 9, np.uint8)])
+    Image.fromarray(bands, "RGBX").save(image, "TIFF")
+    planted.add("fourth channel", image)
+
     for orientation in (3, 6):  # upside down: of one size; and on its side: the label is not
         image, label = next(pairs)
         turned, exif = Image.open(image).convert("RGB"), Image.Exif()

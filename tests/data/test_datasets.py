@@ -319,8 +319,8 @@ def test_voc_lists_as_editors_write_them(tmp_path, encoding, ending):
     [
         ("a\nstraße\n".encode("latin-1"), "list {} is not UTF-8: save it as UTF-8"),
         (b"a\nb\na\n", "{} lists a twice, in lines 1 and 3: take one of them off"),
-        (b"a\n../a\n", "line 2 of {}, ../a, leads out of .*JPEGImages: write the picture's name"),
-        (b"/etc/passwd\n", "line 1 of {}, /etc/passwd, leads out of"),
+        (b"a\n../a\n", "line 2 of {}, ../a, points outside .*JPEGImages: write the picture's name"),
+        (b"/etc/passwd\n", "line 1 of {}, /etc/passwd, points outside"),
         (b"b\n\nnot there\n", "line 3 of {} is not, but its image .* does not exist: add the file"),
         (b"x" * 5000 + b"\n", r"line 1 of {} is x+\.\.\., but its image .*x\.\.\. does not exist"),
         (b"c.d.jpg\n", "line 1 of {} is c.d, but its image .*/c.d.jpg does not exist"),
