@@ -13,6 +13,7 @@ from PIL import Image
 from gcseg.data.label_spaces import CITYSCAPES
 from gcseg.engine.module import SegmentationModule
 from gcseg.errors import ConfigError
+from gcseg.predictor.network import TrainedNetwork
 from gcseg.runs.name import pictures_digest
 from tests.running import SCENES, TINY, start
 
@@ -170,7 +171,10 @@ def test_the_traceback_is_there_on_demand(run):
         run("train", "iters=0", HYDRA_FULL_ERROR="1")
 
 
-@pytest.mark.parametrize(("command", "step"), [("eval", "validation"), ("predict", "predict")])
+@pytest.mark.parametrize(
+    ("command", "step"),
+    [("eval", (SegmentationModule, "validation_step")), ("predict", (TrainedNetwork, "predict"))],
+)
 def test_an_interruption(run, training, monkeypatch, tmp_path, command, step):
     """Ctrl-C while Lightning runs, which would exit with another status and no word."""
     before = signal.getsignal(signal.SIGINT)
@@ -178,7 +182,7 @@ def test_an_interruption(run, training, monkeypatch, tmp_path, command, step):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(SegmentationModule, f"{step}_step", interrupt)
+    monkeypatch.setattr(*step, interrupt)
     outcome = run(command, f"checkpoint={training.folder}", "accelerator=cpu")
     signal.signal(signal.SIGINT, before)  # which Lightning has it ignore
     assert outcome.status == 130

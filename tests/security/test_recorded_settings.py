@@ -116,5 +116,5 @@ def test_the_list_is_what_conf_names():
     found = {name: targets for group in GROUPS for name, targets in _callables(group).items()}
     assert set(found) == {"backbone._target_", "head._target_", "auxiliary_head._target_",
                           "dataset.reader._target_"}  # fmt: skip
-    assert found["backbone._target_"] == {"gcseg.models.resnet"}
+    assert found["backbone._target_"] == {"gcseg.models.resnet", "gcseg.models.timm_backbone"}
     assert "gcseg.data.folder.folder" in found["dataset.reader._target_"]
