@@ -179,7 +179,7 @@ def test_an_interruption(run, training, monkeypatch, tmp_path, command, step):
     """Ctrl-C while Lightning runs, which would exit with another status and no word."""
     before = signal.getsignal(signal.SIGINT)
 
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(*step, interrupt)
