@@ -13,6 +13,7 @@ from gcseg.config.instantiate import instantiate
 from gcseg.config.plain import plain
 from gcseg.data.resize import ResizeToFit
 from gcseg.engine.module import SegmentationModule
+from gcseg.engine.monitor import monitor_of
 from gcseg.errors import ConfigError
 from gcseg.inference.protocol import Augmentation, Average, Protocol, SlidingWindow
 from gcseg.models import Segmentor
@@ -156,7 +157,8 @@ def module(cfg: DictConfig, classes: tuple[str, ...]) -> SegmentationModule:
     """Build the LightningModule; if the configuration has an optimizer, ready to be trained.
 
     Raises:
-        ConfigError: See `model`; or what is to be frozen is no part of the backbone.
+        ConfigError: See `model`; or what is to be frozen is no part of the backbone, or the
+            monitored score is of no class.
     """
     network = model(cfg, len(classes))
     if "optim" in cfg:
@@ -170,6 +172,7 @@ def module(cfg: DictConfig, classes: tuple[str, ...]) -> SegmentationModule:
         auxiliary_weight=cfg.get("auxiliary_weight", 0.0),
         loss=loss(cfg, classes),
         protocol=protocol(cfg),
+        monitor=monitor_of(cfg.monitor, classes) if "monitor" in cfg else None,
         channels_last=cfg.channels_last,
     )
 

@@ -30,7 +30,9 @@ from gcseg.config.instantiate import instantiate
 from gcseg.config.plain import plain
 from gcseg.data.augment import TrainingPipeline
 from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.samples import evenly
 from gcseg.engine.callbacks.checkpoints import RunRecord, ValidateAtEnd, checkpoint_callbacks
+from gcseg.engine.callbacks.early_stop import EarlyStop
 from gcseg.engine.callbacks.ema import MovingAverage
 from gcseg.engine.callbacks.finite_loss import FiniteLoss
 from gcseg.engine.callbacks.graceful_stop import GracefulStop
@@ -38,16 +40,19 @@ from gcseg.engine.callbacks.panel import Panel
 from gcseg.engine.callbacks.progress import RunProgress
 from gcseg.engine.callbacks.step_metrics import StepMetrics
 from gcseg.engine.callbacks.step_seed import StepSeed
+from gcseg.engine.callbacks.user_defined import PlainStates
 from gcseg.engine.checkpoints import AtomicCheckpointIO
 from gcseg.engine.cost import optimizer_states
 from gcseg.engine.data import SegmentationData
 from gcseg.engine.distributed.sync_batchnorm import CPUSyncBatchNorm, GPUSyncBatchNorm
 from gcseg.engine.loggers.metrics_csv import ContinuedCurves, MetricsCSV
 from gcseg.engine.module import SegmentationModule
+from gcseg.engine.monitor import Monitor
 from gcseg.engine.summary import TrainingPlan
 from gcseg.errors import ConfigError
 from gcseg.runs.folder import METRICS_FILE, RunFolder
 from gcseg.system.signals import Signals
+from gcseg.system.text import counted
 
 
 def data(
@@ -83,7 +88,21 @@ def data(
         seed=cfg.seed,
         num_workers=worker_count(cfg),
         prefetch=cfg.prefetch,
+        validated=validated(cfg, len(evaluation)),
     )
+
+
+def validated(cfg: DictConfig, images: int) -> list[int] | None:
+    """Indices of the validation images that training validates; None for all.
+
+    Args:
+        cfg: The configuration.
+        images: Number of images of the split.
+    """
+    if cfg.limit_val is None:
+        return None
+    number = cfg.limit_val if cfg.limit_val >= 1 else max(round(cfg.limit_val * images), 1)
+    return None if number >= images else evenly(number, images)
 
 
 def training_trainer(
@@ -92,6 +111,7 @@ def training_trainer(
     val_set: SegmentationDataset,
     progress: RunProgress,
     signals: Signals,
+    own: Mapping[str, L.Callback],
     sweep: str | None = None,
 ) -> L.Trainer:
     """Build the Trainer of a training and of its final scores.
@@ -102,6 +122,7 @@ def training_trainer(
         val_set: Split to score.
         progress: Callback that shows progress.
         signals: Signals that stop the training.
+        own: The user's callbacks, by name.
         sweep: Name of the sweep that the training is a job of, if any.
 
     Raises:
@@ -119,19 +140,21 @@ def training_trainer(
             StepMetrics(),
             progress,
             *panel(cfg, val_set),
+            *([PlainStates(own), *own.values()] if own else []),
             ValidateAtEnd(),
+            *early_stop(cfg),
             RunRecord(config, val_set.label_space),
             ContinuedCurves(curves),
             GracefulStop(folder.last, signals),
-            *checkpoint_callbacks(folder.checkpoints),
+            *checkpoint_callbacks(folder.checkpoints, Monitor(cfg.monitor)),
         ],
         loggers=[curves, *loggers(cfg, folder.path, config, sweep)],
         max_steps=cfg.iters,
         max_epochs=-1,
         accumulate_grad_batches=cfg.accumulate,
-        val_check_interval=cfg.val_every * cfg.accumulate,
+        val_check_interval=(1 if cfg.quick else cfg.val_every) * cfg.accumulate,
         check_val_every_n_epoch=None,
-        log_every_n_steps=cfg.log_every,
+        log_every_n_steps=1 if cfg.quick else cfg.log_every,
         default_root_dir=folder.path,
         extra=config["trainer"],
     )
@@ -160,8 +183,26 @@ def training_plan(cfg: DictConfig, module: SegmentationModule) -> TrainingPlan:
         loss=loss_words(cfg),
         optimizer_states=optimizer_states(optimizer),
         ema=cfg.ema.decay is not None,
+        validation=validation_in_words(cfg),
         logs=(METRICS_FILE, *([] if logger is None else [name])),
     )
+
+
+def validation_in_words(cfg: DictConfig) -> str:
+    """Describe what the validations of a training decide."""
+    every = "every step" if cfg.quick else f"every {counted(cfg.val_every, 'step')}"
+    limit = f", on {cfg.limit_val:g} of the images" if cfg.limit_val is not None else ""
+    best = f"{every}{limit}, best.ckpt by {cfg.monitor}"
+    if cfg.patience is None:
+        return best
+    return f"{best}, stops after {counted(cfg.patience, 'validation')} without a better one"
+
+
+def early_stop(cfg: DictConfig) -> list[EarlyStop]:
+    """Build the callback of `cfg.patience`, if any."""
+    if cfg.patience is None:
+        return []
+    return [EarlyStop(Monitor(cfg.monitor), cfg.patience, cfg.iters)]
 
 
 def moving_average(cfg: DictConfig, finite_loss: FiniteLoss) -> list[L.Callback]:
@@ -176,8 +217,9 @@ def panel(cfg: DictConfig, val_set: SegmentationDataset) -> list[L.Callback]:
     if cfg.logger.get("panel") is None:
         return []
     settings = plain(cfg.logger)["panel"]
-    validations = math.ceil(cfg.iters / cfg.val_every)
-    return [Panel(val_set, validations=validations, **settings)]
+    validations = math.ceil(cfg.iters / (1 if cfg.quick else cfg.val_every))
+    only = validated(cfg, len(val_set))
+    return [Panel(val_set, validations=validations, only=only, **settings)]
 
 
 def loggers(

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from gcseg.builders.length import in_steps, part_of, run_root
 from gcseg.builders.weights import find_starting_weights, load_starting_weights
+from gcseg.config.checks import check
 from gcseg.config.command import Multirun, run_command
 from gcseg.config.plain import plain
 from gcseg.config.seeds import expand_seeds
@@ -26,7 +28,7 @@ from gcseg.sweeps.outcome import (
 )
 from gcseg.system.launch import hide_ddp_warnings
 from gcseg.system.signals import Signals, leaving_on_signals
-from gcseg.system.text import as_override, say
+from gcseg.system.text import as_override, counted, say
 
 if TYPE_CHECKING:
     import pytorch_lightning as L
@@ -61,6 +63,8 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> Scored:
         GcsegError: A setting, the data or the output folder is wrong.
         StoppedBySignal: A signal came; the trained state is saved.
     """
+    if in_steps(cfg, ()):  # settings from Python; the command has done it
+        check(cfg)
     hide_ddp_warnings(cfg.devices, cfg.num_nodes)
     # Heavy imports wait until the settings are known to be right.
     import pytorch_lightning as L
@@ -70,6 +74,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> Scored:
     from gcseg.builders import loss as build_loss
     from gcseg.builders import model as build
     from gcseg.builders import trainer as build_trainer
+    from gcseg.builders.callbacks import user_callbacks
     from gcseg.data.check.splits import check_splits
     from gcseg.engine.callbacks.progress import RunProgress
     from gcseg.engine.loggers import finishing
@@ -87,21 +92,26 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> Scored:
     module = build.module(cfg, train_set.label_space.names)
     module.configure_optimizers()  # wrong settings fail before a run folder is made
     build.modes(cfg)  # for the same reason
+    own = user_callbacks(cfg)
     check_splits(train_set, val_set)
     weights = find_starting_weights(cfg)
 
     name = run_name(plain(cfg), train_set, weights)
-    folder = choose_folder(Path(cfg.run_root), name, cfg.fresh)
+    folder = choose_folder(run_root(cfg), name, cfg.fresh)
     refuse_links(folder.path)
+    processes = devices.process_count(cfg)
+    train_set, val_set = (part_of(cfg, split, processes) for split in (train_set, val_set))
     with hold(folder.path, wait=in_sweep()):
         remove_leftovers(folder)
         report_to_sweep(folder.path)
-        finished = "training" in read_results(folder.results)
+        if cfg.quick:
+            begin_quickly(folder)
+        finished = not cfg.quick and "training" in read_results(folder.results)
         data = build_trainer.data(cfg, val_set, None if finished else train_set, pipeline)
         report = partial(report_progress, folder.path) if in_sweep() else None
-        progress = RunProgress(cfg.batch_size, cfg.iters, report=report)
+        progress = RunProgress(cfg.batch_size, cfg.iters, report=report, monitor=module.monitor)
         trainer = build_trainer.training_trainer(
-            cfg, folder, val_set, progress, signals, sweep_of_job()
+            cfg, folder, val_set, progress, signals, own, sweep_of_job()
         )
         with finishing(lambda: trainer.loggers):
             if finished:
@@ -111,7 +121,22 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> Scored:
                 fit(cfg, trainer, module, data, folder, weights, progress)
                 if cfg.strategy == "fsdp":  # the trained network is sharded
                     module = build.module(cfg, train_set.label_space.names)
-            return folder, score(cfg, trainer, module, data, folder)
+            scored = score(cfg, trainer, module, data, folder)
+    if cfg.quick and trainer.is_global_zero:
+        say(
+            f"quick=true: all stages work. Its scores, of {counted(cfg.iters, 'step')} and "
+            f"{counted(len(val_set), 'image')}, mean nothing: leave it out to train"
+        )
+    return folder, scored
+
+
+def begin_quickly(folder: RunFolder) -> None:
+    """Remove the records of an earlier quick try, which none goes on from; first process only."""
+    from gcseg.system.launch import is_first_process
+
+    if is_first_process():
+        for path in (folder.results, folder.metrics):
+            path.unlink(missing_ok=True)
 
 
 def fit(
@@ -129,13 +154,14 @@ def fit(
         GcsegError: The training can't continue.
     """
     from gcseg.builders import trainer as build_trainer
+    from gcseg.engine.callbacks.early_stop import EarlyStop
     from gcseg.engine.evaluate import pictures_record
     from gcseg.engine.resume import check_own, going_on, keep_as_last, resume_from
     from gcseg.engine.summary import planned_cost, print_start
     from gcseg.runs.environment import write_settings
     from gcseg.runs.results import merge_results
 
-    checkpoint = resume_from(folder)
+    checkpoint = None if cfg.quick else resume_from(folder)
     if checkpoint is None:
         for line in load_starting_weights(module.model, weights, cfg):
             if trainer.is_global_zero:
@@ -153,7 +179,11 @@ def fit(
     resumed = None if checkpoint is None else str(checkpoint)
     with going_on(checkpoint, lambda: progress.begun):
         trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
-    if trainer.global_step < cfg.iters:
+    early = trainer.global_step < cfg.iters
+    if early and not any(
+        isinstance(callback, EarlyStop) and callback.stopped
+        for callback in trainer.callbacks  # type: ignore[attr-defined]
+    ):
         raise ConfigError(
             f"training stopped at step {trainer.global_step} of {cfg.iters}",
             "give the same command again to resume it",
@@ -169,7 +199,10 @@ def fit(
                 "iters": cfg.iters,
                 "seed": cfg.seed,
                 "model": cost.record(),
-                "training": progress.summary(),
+                "training": {
+                    **progress.summary(),
+                    **({"stopped_at": trainer.global_step} if early else {}),
+                },
                 "validation": {"split": cfg.dataset.splits.val, **pictures_record(data)},
             },
         )
@@ -196,7 +229,7 @@ def score(
     from gcseg.engine.loggers import log_checkpoints, log_report, log_scores
     from gcseg.engine.summary import print_end
     from gcseg.runs.evaluation_names import evaluation_keys
-    from gcseg.runs.results import print_table
+    from gcseg.runs.results import print_table, read_results
     from gcseg.weights import load_weights
 
     split = cfg.dataset.splits.val
@@ -217,9 +250,13 @@ def score(
     evaluations = evaluation_keys(records, config, trained, split=split)
     evaluations, _ = save_evaluations(folder.results, evaluations, module, data)
     by_mode = dict(zip(records, evaluations.values(), strict=True))
-    report_to_sweep(folder.path, by_mode)
+    stopped_at = read_results(folder.results).get("training", {}).get("stopped_at")
+    told = {} if stopped_at is None else {"stopped_at": stopped_at}
+    report_to_sweep(folder.path, {mode: {**record, **told} for mode, record in by_mode.items()})
     print_table(records, title=f"{folder.path.name}, best checkpoint on {split}")
-    log_scores(trainer.loggers, by_mode, module.matrices, module.class_names, cfg.iters)
+    log_scores(
+        trainer.loggers, by_mode, module.matrices, module.class_names, stopped_at or cfg.iters
+    )
     if cfg.report and (page := make_report(cfg, folder)) is not None:
         log_report(trainer.loggers, page)
     log_checkpoints(trainer.loggers, folder.best, folder.last)
@@ -247,7 +284,7 @@ def make_report(cfg: DictConfig, folder: RunFolder) -> Path | None:
 def main() -> None:
     """Train, then score the best checkpoint."""
     multirun = Multirun(_run_job, _end_sweep, leave_with_sweep)
-    run_command("train", train, prepare=expand_seeds, multirun=multirun)
+    run_command("train", train, prepare=expand_seeds, multirun=multirun, complete=in_steps)
 
 
 def _run_job(cfg: DictConfig, problem: str | None) -> float | None:

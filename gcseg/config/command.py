@@ -64,6 +64,7 @@ def run_command(
     prepare: Callable[[list[str]], object] | None = None,
     multirun: Multirun | None = None,
     in_file: Callable[[SettingError], str | None] | None = None,
+    complete: Callable[[DictConfig, list[str]], bool] | None = None,
 ) -> None:
     """Run a command: compose `conf/<config_name>.yaml` with the command line and call the task.
 
@@ -77,11 +78,13 @@ def run_command(
             With it, already resolved settings can be given by `--resolved FILE`.
         in_file: Function that gives the cause of an error whose setting is of a file that the
             command line names, such as a checkpoint; None for any other setting.
+        complete: Function that replaces checked settings by others which depend on the data, given
+            the overrides too, and returns whether it changed any; None for none.
     """
     arguments = [pattern_quoted(home_expanded(argument)) for argument in sys.argv[1:]]
     sys.argv[1:] = options_first(arguments)
     if multirun is not None and sys.argv[1:2] == ["--resolved"]:
-        run_resolved(config_name, task, sys.argv[2:], multirun.begin_process)
+        run_resolved(config_name, task, sys.argv[2:], multirun.begin_process, complete)
         return
     with errors_in_one_line(config_name, full_errors()):
         check_options(arguments, config_name, () if multirun is None else ("--resolved",))
@@ -93,7 +96,9 @@ def run_command(
     full = full_errors()
     # conf/ configures clusters' launchers in files named like them, which Hydra deprecates.
     warnings.filterwarnings("ignore", message=r"(?s).* is validated against ConfigStore schema")
-    checked_task = CheckedTask(config_name, task, multirun=multirun, full=full, in_file=in_file)
+    checked_task = CheckedTask(
+        config_name, task, multirun=multirun, full=full, in_file=in_file, complete=complete
+    )
     with errors_in_one_line(config_name, full):
         check_groups(sys.argv[1:])
         if prepare is not None:
@@ -175,6 +180,7 @@ class CheckedTask:
         multirun: Handling of the jobs of a multirun; None if the task runs them.
         full: Whether errors keep their traceback.
         in_file: See `run_command`.
+        complete: See `run_command`.
     """
 
     def __init__(
@@ -185,12 +191,14 @@ class CheckedTask:
         multirun: Multirun | None,
         full: bool,
         in_file: Callable[[SettingError], str | None] | None = None,
+        complete: Callable[[DictConfig, list[str]], bool] | None = None,
     ) -> None:
         self.config_name = config_name
         self.task = task
         self.multirun = multirun
         self.full = full
         self.in_file = in_file
+        self.complete = complete
         self.failed: list[str] = []
         self.begun = False
 
@@ -213,8 +221,16 @@ class CheckedTask:
         return None
 
     def check(self, cfg: DictConfig) -> None:
-        """Check the configuration of a job, and expand `~` in it; see `check_settings`."""
+        """Check the configuration of a job, expand `~` in it, and complete it.
+
+        Raises:
+            GcsegError: A value is wrong, or what it depends on can't be read.
+        """
         check_settings(cfg, self.config_name, self.in_file)
+        if self.complete is not None:
+            given = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+            if self.complete(cfg, given):
+                check_settings(cfg, self.config_name, self.in_file)
 
     def problem(self, cfg: DictConfig) -> str | None:
         """Describe the error in a job's configuration in one line; None if there is none."""

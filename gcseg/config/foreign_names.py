@@ -56,6 +56,9 @@ TRAINING: Mapping[str, str] = {
         "write batch_size={0}, of all devices together",
     ),
     **dict.fromkeys(
+        ("epoch", "max_epochs", "num_epochs", "n_epochs", "total_epochs"), "write epochs={0}"
+    ),
+    **dict.fromkeys(
         ("max_iters", "max_steps", "steps", "num_steps", "total_iters", "iterations"),
         "write iters={0}",
     ),
@@ -75,6 +78,15 @@ TRAINING: Mapping[str, str] = {
         ("freeze", "frozen_stages", "freeze_encoder", "freeze_backbone"),
         "write backbone.freeze=stem, 1 to 4 for so many stages with it, or all",
     ),
+    **dict.fromkeys(
+        ("early_stop", "early_stopping", "early_stopping_patience"),
+        "write patience=5, in validations, and monitor=",
+    ),
+    **dict.fromkeys(
+        ("fast_dev_run", "dry_run", "debug"),
+        "write quick=true: two steps and two pictures through all stages",
+    ),
+    **dict.fromkeys(("limit_val_batches", "val_limit"), "write limit_val={0}"),
     **dict.fromkeys(
         ("val_interval", "eval_interval", "val_check_interval", "save_interval", "save_period"),
         "write val_every=, in optimizer steps; each validation saves",

@@ -20,6 +20,7 @@ def run_resolved(
     task: Callable[[DictConfig], object],
     arguments: list[str],
     begin: Callable[[], None],
+    complete: Callable[[DictConfig, list[str]], bool] | None = None,
 ) -> None:
     """Run a command with the resolved settings of a file, without Hydra.
 
@@ -28,6 +29,7 @@ def run_resolved(
         task: Function that runs the command with the checked settings.
         arguments: The file, then overrides of single settings.
         begin: Callback for the time after the arguments are checked and before the file is read.
+        complete: See `gcseg.config.command.run_command`.
     """
     with errors_in_one_line(config_name, full_errors()):
         if not arguments or not all("=" in argument for argument in arguments[1:]):
@@ -50,6 +52,8 @@ def run_resolved(
         take_whole_numbers(cfg, config_name)
         check(cfg, config_name)
         expand_home(cfg, config_name)
+        if complete is not None and complete(cfg, arguments[1:]):
+            check(cfg, config_name)
         task(cfg)
 
 

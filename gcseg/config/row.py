@@ -13,7 +13,7 @@ from gcseg.system.text import printable
 
 Kind = Literal["whole number", "number", "switch", "choice", "text", "name", "pattern", "ending",
                "template", "fold", "path",
-               "callable", "transform", "anything", "settings"]  # fmt: skip
+               "callable", "transform", "callback", "anything", "settings"]  # fmt: skip
 
 MANY = 10**6
 """Smallest bound that is only a sanity limit; a message names it only where it is exceeded."""
@@ -200,6 +200,7 @@ _KINDS: Mapping[Kind, Callable[[Any], bool]] = {
     "path": _is_path,
     "callable": lambda value: _is_text(value) and re.fullmatch(r"[\w.]+", value) is not None,
     "transform": lambda value: isinstance(value, dict) and _is_text(value.get("_target_")),
+    "callback": lambda value: isinstance(value, dict) and _is_text(value.get("_target_")),
     "anything": lambda value: True,
     "settings": lambda value: isinstance(value, dict),
 }
@@ -221,6 +222,7 @@ _NOUNS: Mapping[Kind, tuple[str, str]] = {
     "path": ("a path", "paths"),
     "callable": ("the dotted name of a class or function", "dotted names"),
     "transform": ("{_target_: albumentations.NAME, ...}", "transforms"),
+    "callback": ("{_target_: my_module.MyCallback, ...}", "callbacks"),
     "anything": ("another value", "other values"),
     "settings": ("settings by name", "settings"),
 }

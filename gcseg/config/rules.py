@@ -27,7 +27,8 @@ def _seeds_are_expanded(settings: Settings, _: str) -> None:
 
 def _warmup_ends(settings: Settings, _: str) -> None:
     steps, iters = (value_of(settings, name) for name in ("optim.warmup_iters", "iters"))
-    if isinstance(steps, int) and iters is not None and steps > iters:
+    in_epochs = settings.get("epochs") is not None  # checked again as soon as they are steps
+    if isinstance(steps, int) and iters is not None and steps > iters and not in_epochs:
         raise ConfigError(
             f"optim.warmup_iters={steps} with iters={iters}",
             f"give at most {iters}, or train for longer",
@@ -99,6 +100,14 @@ def _channels_are_normalised(settings: Settings, command: str) -> None:
         )
 
 
+def _validated_images_are_whole(settings: Settings, _: str) -> None:
+    limit = settings.get("limit_val")
+    if isinstance(limit, float) and limit >= 1:
+        raise ConfigError(
+            f"limit_val={limit}", "give a whole number of images, or a fraction below 1"
+        )
+
+
 def _windows_overlap(settings: Settings, _: str) -> None:
     window = value_of(settings, "inference.window") or {}
     for side in ("height", "width"):
@@ -151,6 +160,7 @@ RULES: tuple[Callable[[Settings, str], None], ...] = (
     _rectangles_are_whole,
     _scale_has_a_span,
     _channels_are_normalised,
+    _validated_images_are_whole,
     _windows_overlap,
     _batch_norm_has_values,
     _weights_are_named,

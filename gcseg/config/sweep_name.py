@@ -30,5 +30,7 @@ def sweep_name(arguments: Iterable[str]) -> str:
             varied.append(value)
         elif "," in re.sub(r"\[[^]]*\]|\{[^}]*\}", "", value) or re.match(r"\w+\(", value):
             varied.append(key.rpartition(".")[2])
+    if "quick=true" in {one.lower() for one in told}:
+        varied.insert(0, "quick")
     prefix = re.sub(r"[^\w-]+", "", "-".join(varied))[:40] or "sweep"
     return f"{prefix}-{fingerprint({'arguments': told})}"

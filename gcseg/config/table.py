@@ -272,6 +272,9 @@ TABLE: tuple[Row, ...] = (
     *_of(
         OPTIMISATION, "train data",
         Row("iters", "whole number", "length of the training", 1, **_STEPS, needed=True),
+        Row("epochs", "number", "length of the training in passes over the training split, instead "
+            "of iters; rounded up to whole steps", 0, MANY, open="least", also=(None,),
+            needed=True),
         Row("batch_size", "whole number", "images per optimizer step, over all devices and "
             "accumulated passes", 1, MANY, "images", needed=True),
         Row("seed", "whole number", "random seed of weights, sample order and augmentation", 0,
@@ -329,6 +332,16 @@ TABLE: tuple[Row, ...] = (
     ),
     *_of(
         OUTPUT, "train data",
+        Row("quick", "switch", "whether to run two steps on two images through all stages, in a "
+            "folder for such tries", needed=True),
+        Row("monitor", "text", "score by which best.ckpt is chosen: miou, mean_f1, pixel_accuracy, "
+            "iou/CLASS, f1/CLASS, precision/CLASS, recall/CLASS or loss", needed=True),
+        Row("patience", "whole number", "validations without a better monitored score after which "
+            "training stops; null: it never does", 1, MANY, "validations", also=(None,),
+            needed=True),
+        Row("limit_val", "number", "images of the validation split that training validates: a "
+            "number, or a fraction below 1; final scores use all", 0, MANY, open="least",
+            also=(None,), needed=True),
         Row("val_every", "whole number", "steps between validations; each saves a checkpoint", 1,
             **_STEPS, needed=True),
         Row("log_every", "whole number", "steps between rows of metrics.csv", 1, **_STEPS,
@@ -369,6 +382,9 @@ TABLE: tuple[Row, ...] = (
     ),
     *_of(
         OPTIMISATION, "train data",
+        Row("callbacks", "settings", "your own Lightning callbacks, by name", count=(0, 100),
+            needed=True),
+        Row("callbacks.*", "callback", "a callback: its class, and its arguments", added=True),
         Row("trainer", "settings", "more arguments of Lightning's Trainer", count=(0, 100),
             needed=True),
         Row("trainer.gradient_clip_val", "number", "largest gradient: larger ones are clipped", 0,

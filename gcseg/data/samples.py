@@ -124,6 +124,16 @@ def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**default_collate(rest), **lists}
 
 
+def evenly(count: int, total: int) -> list[int]:
+    """Return indices that are spread evenly over a split, always the same.
+
+    Args:
+        count: Number of indices, at most `total`.
+        total: Number of images of the split.
+    """
+    return [position * total // count for position in range(count)]
+
+
 class EvaluationSamples(Dataset[dict[str, Any]]):
     """Samples at native size, each once, split over several processes.
 
@@ -132,14 +142,20 @@ class EvaluationSamples(Dataset[dict[str, Any]]):
         pipeline: From `gcseg.data.augment.evaluation_pipeline`.
         rank: Rank of this process, 0 to world_size - 1.
         world_size: Number of processes that share the split; none repeats an image.
+        only: Indices of the images that are taken; None for all.
     """
 
     def __init__(
-        self, dataset: SegmentationDataset, pipeline: A.Compose, rank: int = 0, world_size: int = 1
+        self,
+        dataset: SegmentationDataset,
+        pipeline: A.Compose,
+        rank: int = 0,
+        world_size: int = 1,
+        only: Sequence[int] | None = None,
     ) -> None:
         self.dataset = dataset
         self.pipeline = pipeline
-        self.indices = range(rank, len(dataset), world_size)
+        self.indices = (range(len(dataset)) if only is None else only)[rank::world_size]
 
     def __len__(self) -> int:
         """Return the number of images that this process evaluates."""

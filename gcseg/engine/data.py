@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,8 @@ class SegmentationData(L.LightningDataModule):
         rare: Sampler of rare classes for training; None for none.
         num_workers: Loader processes per training process.
         prefetch: Batches that each loader process prepares ahead.
+        validated: Indices of the images of the evaluation split that training validates; None for
+            all. Other evaluations take all.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class SegmentationData(L.LightningDataModule):
         rare: RareClasses | None = None,
         num_workers: int = 0,
         prefetch: int = 2,
+        validated: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.evaluation = evaluation
@@ -76,6 +80,7 @@ class SegmentationData(L.LightningDataModule):
         self.rare = rare
         self.num_workers = num_workers
         self.prefetch = prefetch
+        self.validated = validated
 
     def train_dataloader(self) -> Loader:
         """Endless batches from the trainer's current step on.
@@ -112,21 +117,26 @@ class SegmentationData(L.LightningDataModule):
         return self.train_pipeline.device(batch) if self.train_pipeline.device else batch
 
     def val_dataloader(self) -> Loader:
-        """Each image of the evaluation split once over all processes, at its own size."""
-        samples = self._evaluation_samples()
+        """Each image of the evaluation split once over all processes, at its own size.
+
+        In a training, only those that it validates.
+        """
+        training = self.trainer is not None and self.trainer.state.fn == "fit"
+        samples = self._evaluation_samples(self.validated if training else None)
         return DataLoader(samples, batch_size=1, shuffle=False, **self._loader_options())
 
-    def _evaluation_samples(self) -> EvaluationSamples:
+    def _evaluation_samples(self, only: Sequence[int] | None = None) -> EvaluationSamples:
         rank, world_size = (
             (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         )
-        if len(self.evaluation) < world_size:  # one without images would not join in adding up
+        number = len(self.evaluation if only is None else only)
+        if number < world_size:  # one without images would not join in adding up
             raise ConfigError(
-                f"{self.evaluation.description} has {counted(len(self.evaluation), 'image')} "
-                f"for {world_size} processes",
-                "use fewer devices",
+                f"{self.evaluation.description} has {counted(number, 'image')} "
+                f"{'to validate ' if only is not None else ''}for {world_size} processes",
+                "use fewer devices" + (", or raise limit_val" if only is not None else ""),
             )
-        return EvaluationSamples(self.evaluation, self.evaluation_pipeline, rank, world_size)
+        return EvaluationSamples(self.evaluation, self.evaluation_pipeline, rank, world_size, only)
 
     def _loader_options(self) -> dict[str, Any]:
         return {

@@ -15,6 +15,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from gcseg.data.label_spaces import IGNORE_INDEX
+from gcseg.engine.monitor import Monitor
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.inference.memory_ladder import MemoryLadder, report
 from gcseg.inference.protocol import Augmentation, Protocol
@@ -55,6 +56,8 @@ class SegmentationModule(L.LightningModule):
             cross entropy if None.
         auxiliary_weight: Weight of the auxiliary head's loss.
         protocol: Evaluation protocol; `Protocol()` if None.
+        monitor: Score that the validations of a training log in any case; `Monitor()` if None. The
+            validation loss is computed only if it is that.
         channels_last: Whether convolutions run in channels-last memory format.
     """
 
@@ -67,6 +70,7 @@ class SegmentationModule(L.LightningModule):
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         auxiliary_weight: float = 0.4,
         protocol: Protocol | None = None,
+        monitor: Monitor | None = None,
         channels_last: bool = True,
     ) -> None:
         super().__init__()
@@ -80,12 +84,14 @@ class SegmentationModule(L.LightningModule):
         self._tally: Tensor
         self.register_buffer("_tally", torch.zeros(3, dtype=torch.int64), persistent=False)
         self.protocol = protocol or Protocol()
+        self.monitor = monitor or Monitor()
         self.scores: dict[str, Scores] = {}
         self.memory: list[str] = []
         self.ignored = 0
         self.matrices: dict[str, Tensor] = {}
         self.counts: dict[str, Counts] = {}
         self._passes: list[Tensor] = []
+        self._losses: list[Tensor] = []
         self.set_modes(PLAIN)
 
     def set_modes(self, modes: Mapping[str, Augmentation], *, analyse: bool = False) -> None:
@@ -160,8 +166,12 @@ class SegmentationModule(L.LightningModule):
         """
         label = batch["label"].long()
         height, width = label.shape[-2:]
-        confidences: dict[str, Tensor] | None = {} if self.analyses else None
-        found = self._predict(batch, height, width, confidences)
+        if self.trainer.state.fn == "fit" and self.monitor.is_loss:
+            confidences: dict[str, Tensor] | None = None
+            found = self._predict_with_loss(batch, label)
+        else:
+            confidences = {} if self.analyses else None
+            found = self._predict(batch, height, width, confidences)
         # Looking for errors before the last image would mean waiting for the device.
         predictions = {name: labels.clamp(min=0) for name, labels in found.items()}
         ignored = label == IGNORE_INDEX
@@ -176,6 +186,36 @@ class SegmentationModule(L.LightningModule):
                     int(batch["index"]), predicted[0], label[0], confidences[name][0]
                 )
         return predictions
+
+    def _predict_with_loss(self, batch: dict[str, Any], label: Tensor) -> dict[str, Tensor]:
+        """Predict an image, and add up the cross entropy of its labelled pixels.
+
+        Args:
+            batch: The image.
+            label: Class indices 1 x H x W, int64.
+
+        Returns:
+            Class indices by mode, 1 x H x W.
+        """
+        counted = (label >= 0) & (label < len(self.class_names))
+        probabilities: dict[str, Tensor] = {}
+        found = self._predict(
+            batch, label.shape[-2], label.shape[-1], probabilities, label.where(counted, 0)
+        )
+        # A probability that float32 rounds to 0 counts as its smallest number.
+        smallest = torch.finfo(torch.float32).tiny
+        losses = -probabilities["none"].clamp(min=smallest).log()
+        self._losses.append(torch.stack([losses.where(counted, 0).sum(), counted.sum()]))
+        return found
+
+    def _validation_loss(self) -> float:
+        """Mean cross entropy of the labelled pixels of all processes; NaN without any."""
+        own = torch.stack(self._losses).cpu().double().sum(0)
+        self._losses.clear()
+        if self.trainer.world_size > 1:
+            own = self.trainer.strategy.reduce(own.to(self.device), reduce_op="sum")
+        total, count = own.tolist()
+        return total / count if count else math.nan
 
     def _outside(self, indices: Tensor) -> Tensor:
         """Count the class indices that no class has, without waiting for the device."""
@@ -217,10 +257,11 @@ class SegmentationModule(L.LightningModule):
         height: int,
         width: int,
         confidences: dict[str, Tensor] | None = None,
+        classes: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Class indices N x height x width of a batch by mode, its padding cut off.
 
-        Their probabilities are put into `confidences`, if it is given.
+        Their probabilities, or those of `classes`, are put into `confidences`, if it is given.
         """
         return self.ladder.labels(
             self.model,
@@ -230,7 +271,12 @@ class SegmentationModule(L.LightningModule):
             height=height,
             width=width,
             confidences=confidences,
+            classes=classes,
         )
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the losses of an interrupted validation."""
+        self._losses.clear()
 
     def on_validation_epoch_end(self) -> None:
         """Turn the confusion matrices, summed over processes, into scores; report on memory.
@@ -254,6 +300,7 @@ class SegmentationModule(L.LightningModule):
                     "val/mean_f1": _or_nan(plain.mean_f1),
                     "val/pixel_accuracy": _or_nan(plain.pixel_accuracy),
                     **{name: iou for name, iou in ious.items() if iou is not None},
+                    self.monitor.key: self._monitored(plain),
                 }
             )
         else:
@@ -261,6 +308,12 @@ class SegmentationModule(L.LightningModule):
                 self.counts[name] = merged(self._of_all_processes(analysis.counts))
             images = torch.tensor(self.ladder.images, device=self.device)
             self.memory = report(self.trainer.strategy.reduce(images, reduce_op="sum").tolist())
+
+    def _monitored(self, plain: Scores) -> float:
+        """Value of the monitored score; NaN if it is not defined."""
+        if self.monitor.is_loss:
+            return self._validation_loss()
+        return _or_nan(plain.by_name()[self.monitor.name])
 
     def _of_all_processes(self, own: Counts) -> list[Counts]:
         if self.trainer.world_size == 1:

@@ -43,6 +43,7 @@ class TrainingPlan:
         loss: Loss of both heads, in a few words.
         optimizer_states: See `gcseg.engine.cost.training_cost`.
         ema: Whether a moving average of the weights is kept.
+        validation: When training validates, and what that decides, in words.
         logs: Destinations of the curves, each in a few words.
     """
 
@@ -63,6 +64,7 @@ class TrainingPlan:
     loss: str
     optimizer_states: int
     ema: bool = False
+    validation: str = ""
     logs: Sequence[str] = (METRICS_FILE,)
 
 
@@ -127,10 +129,11 @@ def start_lines(
         "data": f"{plan.dataset}, {counted(len(train), 'image')} to train on and {len(val)} to "
         f"validate, {train.label_space.num_classes} classes, in {plan.root}",
         **({} if train.pictures.is_usual else {"pictures": str(train.pictures)}),
-        "training": f"{counted(plan.iters, 'step')} of {_batch(plan)}, crop {plan.height} x "
-        f"{plan.width}, precision {plan.precision}, {counted(plan.processes, 'device')}, "
-        f"seed {plan.seed}",
+        "training": f"{counted(plan.iters, 'step')} of {_batch(plan)}{_epochs(plan, train)}, "
+        f"crop {plan.height} x {plan.width}, precision {plan.precision}, "
+        f"{counted(plan.processes, 'device')}, seed {plan.seed}",
         "loss": plan.loss,
+        **({"validation": plan.validation} if plan.validation else {}),
         "folder": str(folder),
         "logs": ", ".join(plan.logs),
     }
@@ -169,6 +172,12 @@ def _cost(cost: Cost, model: Segmentor) -> str:
     if cost.memory is not None:
         parts.append(f"at least {cost.memory / 2**30:.2g} GiB of memory per device")
     return ", ".join(parts)
+
+
+def _epochs(plan: TrainingPlan, train: SegmentationDataset) -> str:
+    """Say how often each image is seen on average."""
+    epochs = plan.iters * plan.batch_size / len(train)
+    return f" ({counted(round(epochs), 'epoch')})" if epochs >= 1 else ""
 
 
 def _frozen(model: Segmentor) -> str:

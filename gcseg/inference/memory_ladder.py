@@ -67,6 +67,7 @@ class MemoryLadder:
         height: int,
         width: int,
         confidences: dict[str, Tensor] | None = None,
+        classes: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Predict class indices of images under several modes of test-time augmentation at once.
 
@@ -79,6 +80,8 @@ class MemoryLadder:
             height: Height of the images without padding, in pixels.
             width: Width of the images without padding, in pixels.
             confidences: Dictionary that receives `predict_confidence` of each mode; None for none.
+            classes: Classes whose probabilities these are, N x height x width int64; None for the
+                predicted ones.
 
         Returns:
             By mode, N x height x width int64.
@@ -96,12 +99,12 @@ class MemoryLadder:
             try:
                 if strips is None:
                     labels = _labels_at_once(
-                        model, images, modes, protocol, height, width, confidences
+                        model, images, modes, protocol, height, width, confidences, classes
                     )
                 else:
                     labels = predict_labels_in_strips(
                         model, images, modes, protocol, height=height, width=width,
-                        network_strips=strips, confidences=confidences,
+                        network_strips=strips, confidences=confidences, classes=classes,
                     )  # fmt: skip
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -135,6 +138,7 @@ def _labels_at_once(
     height: int,
     width: int,
     confidences: dict[str, Tensor] | None,
+    classes: Tensor | None,
 ) -> dict[str, Tensor]:
     """Predict by the first step of `MemoryLadder.labels`, everything whole."""
     scores = predict_scores(model, images, modes, protocol)
@@ -143,7 +147,7 @@ def _labels_at_once(
         total = scores.pop(name)  # frees the scores of each mode after its labels
         labels[name] = predict_labels(total, height, width)
         if confidences is not None:
-            confidences[name] = predict_confidence(total, height, width, protocol.average)
+            confidences[name] = predict_confidence(total, height, width, protocol.average, classes)
     return labels
 
 

@@ -109,20 +109,23 @@ def predict_labels(scores: Tensor, height: int, width: int) -> Tensor:
 
 
 @torch.inference_mode()
-def predict_confidence(scores: Tensor, height: int, width: int, average: Average) -> Tensor:
-    """Return the probabilities of the predicted classes at an image's own size.
+def predict_confidence(
+    scores: Tensor, height: int, width: int, average: Average, classes: Tensor | None = None
+) -> Tensor:
+    """Return the probabilities of the predicted classes, or of given ones, at an image's own size.
 
     Args:
         scores: Scores N x C x H x W, averaged over the views.
         height: Height of the image without padding, in pixels.
         width: Width of the image without padding, in pixels.
         average: Kind of the scores: logits, whose softmax is taken, or probabilities.
+        classes: Class indices N x height x width, int64; None for the predicted ones.
 
     Returns:
         N x height x width float32 in 0..1.
     """
     scores = scores[..., :height, :width].float()
-    highest = scores.amax(1)
+    highest = scores.amax(1) if classes is None else scores.gather(1, classes[:, None])[:, 0]
     if average == "probabilities":
         return highest
     return (highest - scores.logsumexp(1)).exp()

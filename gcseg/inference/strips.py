@@ -97,6 +97,7 @@ def predict_labels_in_strips(
     width: int,
     network_strips: int = 1,
     confidences: dict[str, Tensor] | None = None,
+    classes: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Predict class indices of images under several modes of test-time augmentation at once.
 
@@ -110,6 +111,7 @@ def predict_labels_in_strips(
         network_strips: Number of strips in which the network itself runs, see `logits_in_strips`;
             1 for the whole.
         confidences: Dictionary that receives `predict_confidence` of each mode; None for none.
+        classes: Classes whose probabilities these are; None for the predicted ones.
 
     Returns:
         By mode, N x height x width int64.
@@ -135,7 +137,8 @@ def predict_labels_in_strips(
             strip = bottom - top, width
             labels[name][:, top:bottom] = predict_labels(total, *strip)
             if confidences is not None:
-                sure = predict_confidence(total, *strip, protocol.average)
+                own = None if classes is None else classes[:, top:bottom]
+                sure = predict_confidence(total, *strip, protocol.average, own)
                 confidences[name][:, top:bottom] = sure
     return labels
 

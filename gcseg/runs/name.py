@@ -49,6 +49,12 @@ YOUNGER_SETTINGS = {
     "loss": Younger(
         "0.2.0", neutral={"name": "cross_entropy", "_target_": "gcseg.losses.CrossEntropy"}
     ),
+    "epochs": Younger("0.2.0", neutral=None),
+    "quick": Younger("0.2.0", neutral=False),
+    "monitor": Younger("0.2.0", neutral="miou"),
+    "patience": Younger("0.2.0", neutral=None),
+    "limit_val": Younger("0.2.0", neutral=None),
+    "callbacks": Younger("0.2.0", neutral={}),
 }
 """Settings that are left out of the fingerprint at their neutral value, so that an upgrade does not
 rename runs. Each new setting that `training_settings` takes needs an entry."""
@@ -85,12 +91,14 @@ def training_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         if key in ("backbone", "head", "auxiliary_head", "auxiliary_weight", "loss",
                    "class_weights", "count_ignored", "dataset", "augment", "augment_on",
                    "sampling", "normalize", "optim", "iters", "batch_size", "precision", "seed",
-                   "trainer")
+                   "trainer", "quick", "monitor", "patience", "limit_val", "callbacks")
     }  # fmt: skip
     if given["ema"]["decay"] is not None:  # best.ckpt is chosen by the average's scores
         settings["ema"] = {**given["ema"], "decay": float(given["ema"]["decay"])}
     if given["accumulate"] > 1:  # batch norm sees the images of one pass
         settings["accumulate"] = given["accumulate"]
+    if "patience" in settings:  # the steps after which it counts
+        settings["val_every"] = given["val_every"]
     settings["backbone"].pop("pretrained", None)  # the weights themselves count, not their path
     dataset = settings["dataset"]
     settings["dataset"] = {key: dataset[key] for key in ("name", "reader", "crop")}

@@ -138,7 +138,8 @@ _SIDES = Entries({"height": COUNT, "width": COUNT})
 _BY_CLASS = Each(SCORE, MOST_CLASSES)
 
 EVALUATION = Entries({
-    "split": TEXT, "checkpoint": FILE_NAME, "scales": SCALES, "flip": FLAG, "average": TEXT,
+    "split": TEXT, "stopped_at": COUNT, "checkpoint": FILE_NAME, "scales": SCALES, "flip": FLAG,
+    "average": TEXT,
     "miou": SCORE, "pixel_accuracy": SCORE, "class_iou": _BY_CLASS, "mean_f1": SCORE,
     "mean_precision": SCORE, "mean_recall": SCORE, "class_f1": _BY_CLASS,
     "class_precision": _BY_CLASS, "class_recall": _BY_CLASS, "boundary_miou": SCORE,
@@ -149,8 +150,8 @@ EVALUATION = Entries({
 
 RESULTS = Entries({
     "name": TEXT, "backbone": TEXT, "head": TEXT, "dataset": TEXT, "iters": COUNT, "seed": NUMBER,
-    "training": Entries({"iters": COUNT, "seconds": SIZE, "images_per_second": SIZE,
-                         "peak_memory_bytes": SIZE}),
+    "training": Entries({"iters": COUNT, "stopped_at": COUNT, "seconds": SIZE,
+                         "images_per_second": SIZE, "peak_memory_bytes": SIZE}),
     "model": Entries({"parameters": SIZE, "flops": SIZE, "training_flops": SIZE,
                       **_SIDES.shapes}),
     "validation": Entries({"split": TEXT, "images": COUNT, "pictures": TEXT}),

@@ -86,6 +86,12 @@ class Job:
         """The mIoU under the job's first mode, a fraction; None if it has no score."""
         return miou((self.evaluations or {}).get(next(iter(self.settings["modes"]), "")))
 
+    @property
+    def stopped_at(self) -> int | None:
+        """Step at which a finished training stopped early; None if it did not."""
+        records = (self.evaluations or {}).values()
+        return next((one["stopped_at"] for one in records if "stopped_at" in one), None)
+
 
 class Ledger:
     """The jobs of a sweep.

@@ -79,12 +79,19 @@ def sweep_table(jobs: Sequence[Job], progress: Mapping[str, Progress]) -> Table:
             str(job.number),
             label,
             job.state,
-            f"{here.step}/{here.iters}" if here.step is not None else "",
+            _step(job, here),
             "" if here.seconds_left is None else clock(here.seconds_left),
             percent(miou),
             style=_STYLES.get(job.state),
         )
     return table
+
+
+def _step(job: Job, here: Progress) -> str:
+    """Return the step of a running job, or that at which a finished one stopped early."""
+    if job.stopped_at is not None:
+        return f"stopped at {job.stopped_at}/{job.settings['iters']}"
+    return f"{here.step}/{here.iters}" if here.step is not None else ""
 
 
 def varying(jobs: Sequence[Job]) -> list[str]:
@@ -111,6 +118,9 @@ def _named(together: Sequence[tuple[Job, Sequence[str]]]) -> str:
 
 def _told(job: Job) -> str:
     """Return a job's state in words."""
+    early = ""
+    if job.stopped_at is not None:
+        early = f", stopped early at step {job.stopped_at} of {job.settings['iters']}"
     if job.miou is not None:
-        return f"{job.state}, mIoU {100 * job.miou:.2f} %"
+        return f"{job.state}, mIoU {100 * job.miou:.2f} %{early}"
     return f"{job.state}: {job.error}" if job.error else job.state

@@ -54,8 +54,8 @@ def test_start_in_a_log(capsys):
         "network: r18 (vd), gc head, output stride 8",
         cost,
         "data: camvid, 12 images to train on and 1 to validate, 11 classes, in /data/[camvid]",
-        "training: 300 steps of 8 images in 2 passes, crop 64 x 96, precision 32, 2 devices, "
-        "seed 3",
+        "training: 300 steps of 8 images in 2 passes (200 epochs), crop 64 x 96, precision 32, "
+        "2 devices, seed 3",
         "loss: cross_entropy",
         f"folder: {FOLDER}",
         "logs: metrics.csv, TensorBoard",

@@ -1,10 +1,12 @@
 import csv
 import io
 import os
+from dataclasses import replace
 
 import pytest
 
 from gcseg.errors import OutputError
+from gcseg.report.sweep.sheets import summary
 from gcseg.sweeps.ledger import Job
 from gcseg.sweeps.outcome import report_progress, report_to_sweep
 from gcseg.sweeps.process import Progress
@@ -50,6 +52,26 @@ def test_a_line_for_each_change_in_a_log():
         "job 0  seed=0 tta=flip  done, mIoU 50.00 %",
         "job 1  seed=1 tta.scales=[a,b]  failed: bad luck",
     ]
+
+
+def test_a_job_that_stopped_early():
+    early = {"evaluations": {"flip": {"miou": 0.5, "stopped_at": 4}}}
+    settings = {"modes": ["flip"], "iters": 9}
+    jobs = [
+        Job("0", 0, (), "t", settings, "running"),
+        Job("0", 0, (), "t", settings, "done", **early),
+    ]
+    console = TextConsole(file=io.StringIO(), width=200)
+    with SweepTable(console=console) as table:
+        for one in jobs:
+            table.show([one], {})
+    assert console.file.getvalue().splitlines()[-1] == (
+        "job 0  done, mIoU 50.00 %, stopped early at step 4 of 9"
+    )
+    assert "stopped at 4/9" in text(jobs[1:])
+    done = replace(jobs[1], settings={**settings, "backbone": "r18", "head": "gc", "dataset": "a",
+                                      "seed": 0})  # fmt: skip
+    assert summary([done])[1] == ["stopped early: job 0: at step 4 of 9"]
 
 
 def test_jobs_that_share_a_process_start_in_one_line():

@@ -9,6 +9,7 @@ import pytorch_lightning as L
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from gcseg.data.label_spaces import LabelSpace
+from gcseg.engine.monitor import Monitor
 from gcseg.system.terminal import announce
 
 
@@ -71,8 +72,14 @@ class MovableCheckpoint(ModelCheckpoint):
         self.current_score = state["current_score"]
 
 
-def checkpoint_callbacks(folder: Path) -> list[L.Callback]:
-    """Callbacks that write `last.ckpt` and `best.ckpt` (highest validation mIoU) at validations."""
+def checkpoint_callbacks(folder: Path, monitor: Monitor | None = None) -> list[L.Callback]:
+    """Callbacks that write `last.ckpt` and `best.ckpt` at validations.
+
+    Args:
+        folder: Folder of the checkpoints.
+        monitor: Score that decides which checkpoint is best; `Monitor()` if None.
+    """
+    monitor = monitor or Monitor()
     common: dict[str, Any] = {
         "dirpath": folder,
         "enable_version_counter": False,
@@ -80,7 +87,7 @@ def checkpoint_callbacks(folder: Path) -> list[L.Callback]:
         "auto_insert_metric_name": False,
     }
     return [
-        MovableCheckpoint(filename="best", monitor="val/miou", mode="max", **common),
+        MovableCheckpoint(filename="best", monitor=monitor.key, mode=monitor.mode, **common),
         MovableCheckpoint(filename="last", **common),
     ]
 

@@ -18,6 +18,7 @@ from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.images import displayed
 from gcseg.data.label_spaces import IGNORE_INDEX, LabelSpace
 from gcseg.data.reading import UInt8Array
+from gcseg.data.samples import evenly
 from gcseg.errors import ConfigError
 
 ERRORS = {0: "right", 1: "wrong", IGNORE_INDEX: "ignored"}
@@ -94,6 +95,7 @@ class Panel(L.Callback):
         longest: Length of the longer side, in pixels, to which larger images are scaled down.
         megabytes: Budget for all pictures of the run, in 10^6 bytes.
         validations: Number of validations in the whole training.
+        only: Indices of the images that training validates; None for all of the split.
 
     Raises:
         ConfigError: A number is too small.
@@ -107,6 +109,7 @@ class Panel(L.Callback):
         longest: int = 512,
         megabytes: float = 50,
         validations: int,
+        only: Sequence[int] | None = None,
     ) -> None:
         for name, value in (("images", images), ("longest", longest)):
             if not isinstance(value, int) or value < 1:
@@ -120,8 +123,9 @@ class Panel(L.Callback):
                 "give a number above 0, or logger.panel=null for no pictures",
             )
         self.dataset = dataset
-        count = min(images, len(dataset))
-        self.indices = [position * len(dataset) // count for position in range(count)]
+        validated = range(len(dataset)) if only is None else only
+        count = min(images, len(validated))
+        self.indices = [validated[position] for position in evenly(count, len(validated))]
         self.longest = longest
         self.budget = int(megabytes * 1e6)
         self.validations = validations

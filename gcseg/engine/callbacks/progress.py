@@ -14,6 +14,7 @@ import pytorch_lightning as L
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gcseg.engine.monitor import Monitor
 from gcseg.system.terminal import TextConsole
 from gcseg.system.text import clock
 
@@ -37,6 +38,7 @@ class RunProgress(L.Callback):
         total: Optimizer steps of the whole training; Lightning's own count is briefly one too high
             where a validation was interrupted.
         line_every: Optimizer steps between plain lines.
+        monitor: Score that decides on the best checkpoint; `Monitor()` if None.
         report: Callback that gets `step`, `iters` (optimizer steps done and in all),
             `seconds_left` and `miou` (a fraction; None before the first validation) now and then
             in a training.
@@ -48,10 +50,12 @@ class RunProgress(L.Callback):
         total: int = 0,
         line_every: int = 50,
         report: Callable[[dict[str, Any]], None] | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
         self.batch_size = batch_size
         self.total = total
         self.line_every = line_every
+        self.monitor = monitor or Monitor()
         self.seconds = 0.0
         self.steps = 0
         self._step = 0
@@ -187,6 +191,9 @@ class RunProgress(L.Callback):
         self._miou = None if math.isnan(miou) else miou
         now = "not defined" if math.isnan(miou) else f"{100 * miou:.2f} %"
         self._score = f"  mIoU {now} (best {100 * self._best:.2f} %)"
+        if self.monitor.name != "miou":
+            value = float(trainer.callback_metrics[self.monitor.key])
+            self._score += f"  {self.monitor.name} {self.monitor.shown(value)}"
         if trainer.is_global_zero:
             self._console.print(f"step {trainer.global_step}/{self.total}  validation{self._score}")
         self._reported = -math.inf

@@ -112,6 +112,8 @@ class WandbRunLogger(WandbLogger):
             wandb.finish()
         self._keep_files_here()
         mode = os.environ.get("WANDB_MODE")
+        if mode != "disabled" and self._arguments["config"].get("quick"):
+            mode = "offline"  # no run of the project
         if mode not in ("offline", "dryrun", "disabled") and not has_credentials():
             if mode is not None:
                 announce(f"W&B has no API key for WANDB_MODE={mode}, and stays offline")

@@ -122,6 +122,7 @@ def _summary(run: RunFiles) -> list[str]:
     shown = run.shown
     record = {} if shown is None else shown.record
     best = best_validation(run.curves)
+    stopped_at = mapping(results, "training").get("stopped_at")
     crop = mapping(config, "dataset", "crop")
     sides = " x ".join(plain(crop.get(side, "?")) for side in ("height", "width"))
     pairs = {
@@ -131,6 +132,7 @@ def _summary(run: RunFiles) -> list[str]:
         "evaluated on": f"{record['split']}, {record.get('images', '?')} images"
                         if "split" in record else "",
         "iterations": plain(results.get("iters", config.get("iters"))),
+        "stopped early": f"at step {stopped_at}" if stopped_at else "",
         "batch size": plain(config.get("batch_size")),
         "crop": f"{sides} (height x width)" if crop else "",
         "seed": plain(results.get("seed", config.get("seed"))),

@@ -159,11 +159,17 @@ def _cell(setting: Setting, mode: str) -> str:
 
 
 def _unfinished(jobs: Sequence[Job]) -> list[str]:
-    """Return lines on jobs without result: their states, the reasons and their logs."""
+    """Return lines on jobs without result and on those that stopped early.
+
+    A line has the jobs' state, the reason and their log.
+    """
     groups: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
         if job.state != "done":
             groups.setdefault((job.state, job.error or ""), []).append(job)
+        elif job.stopped_at is not None:
+            at = f"at step {job.stopped_at} of {job.settings['iters']}"
+            groups.setdefault(("stopped early", at), []).append(job)
     names = varying(jobs)
     lines = []
     for (state, error), group in groups.items():
