@@ -48,6 +48,7 @@ def load_starting_weights(
         WeightsError: The weights do not fit the network.
     """
     from gcseg.weights import load_backbone, load_weights
+    from gcseg.weights.stem import ADAPTED
 
     lines = []
     freeze = cfg.backbone.get("freeze", "none")
@@ -60,7 +61,7 @@ def load_starting_weights(
         if part == "backbone":
             adapted = load_backbone(model.backbone, path)
             lines += [f"backbone: weights of {path}", *_other_normalisation(cfg)]
-            lines += [f"adapted: {line}" for line in adapted]
+            lines += adapted
         else:
             try:
                 skipped = load_weights(model, path, strict=cfg.strict, other_classes=True)
@@ -69,7 +70,10 @@ def load_starting_weights(
                     error.cause, f"{error.remedy}, or load the weights that fit with strict=false"
                 ) from None
             lines.append(f"network: weights of {path}")
-            lines += [f"not loaded: {line}" for line in skipped[:_MOST_SKIPPED]]
+            lines += [
+                line if line.startswith(ADAPTED) else f"not loaded: {line}"
+                for line in skipped[:_MOST_SKIPPED]
+            ]
             if len(skipped) > _MOST_SKIPPED:
                 lines.append(f"not loaded: {len(skipped) - _MOST_SKIPPED} more")
         lines += _unlike(cfg.backbone, path)

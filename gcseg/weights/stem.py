@@ -7,6 +7,9 @@ from torch import Size, Tensor
 
 RGB = 3
 
+ADAPTED = "adapted: "
+"""Begin of the line on a first convolution, among lines on what was not loaded."""
+
 
 def takes_other_channels(key: str, shape: Size, wanted: Size) -> bool:
     """Return whether a parameter is a backbone's first convolution and differs in channels alone.
@@ -51,4 +54,4 @@ def described(key: str, channels: int) -> str:
     how = {1: "their sum for the only channel", 2: "the first two, times 3/2"}.get(
         channels, f"the three kept, their mean for {channels - RGB} more"
     )
-    return f"{key} is of 3 channels, here of {channels}: {how}"
+    return f"{ADAPTED}{key} is of 3 channels, here of {channels}: {how}"

@@ -5,6 +5,8 @@ import sys
 import pytest
 import torch
 
+from gcseg.builders.weights import load_starting_weights
+from gcseg.config.compose import compose
 from gcseg.errors import MismatchError, WeightsError
 from gcseg.models import gcnet, resnet
 from gcseg.weights import describe, load_backbone, load_weights
@@ -14,6 +16,7 @@ from gcseg.weights.reading import read_checkpoint_file
 from gcseg.weights.stem import adapted
 
 STEM = "backbone.stem.0.weight"
+TOLD = f"adapted: {STEM} is of 3 channels, here of 4: the three kept, their mean for 1 more"
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +66,10 @@ def test_a_checkpoint_is_adapted_only_where_that_is_allowed(tmp_path):
         load_weights(four, path)
     assert "dataset.channels=3" in one.value.remedy
     (line,) = load_weights(four, path, strict=False)
-    assert line == f"{STEM} is of 3 channels, here of 4: the three kept, their mean for 1 more"
+    assert (
+        line
+        == f"adapted: {STEM} is of 3 channels, here of 4: the three kept, their mean for 1 more"
+    )
     state = four.state_dict()
     for name, tensor in rgb.state_dict().items():
         assert torch.equal(tensor, state[name][:, :3] if name == STEM else state[name]), name
@@ -99,3 +105,13 @@ def test_four_channels_survive_every_format(tmp_path, suffix):
     assert torch.equal(again.backbone.stem[0].weight, model.backbone.stem[0].weight)
     if suffix in (".pth", ".pdparams"):
         assert any("in_channels" in note and "4" in note for note in notes)
+
+
+@pytest.mark.parametrize(("part", "first"), [("checkpoint", "network"), ("backbone", "backbone")])
+def test_a_training_says_what_became_of_the_first_convolution(tmp_path, part, first):
+    model = network(3)
+    path = file_of(model if part == "checkpoint" else model.backbone, tmp_path / "a.pth")
+    cfg = compose("train", ["strict=false"])
+    lines = load_starting_weights(network(4), {part: path}, cfg)
+    assert lines[0] == f"{first}: weights of {path}"
+    assert [line for line in lines if "channels" in line] == [TOLD]
