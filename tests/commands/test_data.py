@@ -131,7 +131,7 @@ def test_check_of_what_is_not_there(act):
 def test_check_of_a_dataset_without_labels(act, tmp_path):
     (tmp_path / "mine").mkdir()
     root = folder_tree(tmp_path / "mine")
-    (root / "labels").rename(root / "masks")
+    (root / "labels").rename(root / "unused")
     outcome = act("check", "dataset=folder", f"dataset.root={root}")
     assert outcome.status == 1
     assert "images/train has no labels" in outcome.out
