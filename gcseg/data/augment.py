@@ -219,16 +219,7 @@ def training_pipeline(
     Raises:
         ConfigError: A setting is out of its range, or a device can't apply the colour transform.
     """
-    if not 0 < scale["min"] <= scale["max"]:
-        raise ConfigError(
-            f"augment.scale from {scale['min']} to {scale['max']}", "give 0 < min <= max"
-        )
-    if scale["step"] < 0:
-        raise ConfigError(f"augment.scale.step={scale['step']}", "give 0 or more")
-    if not 0 < cat_max_ratio <= 1:
-        raise ConfigError(
-            f"augment.cat_max_ratio={cat_max_ratio}", "give a fraction above 0, 1 for any crop"
-        )
+    _check_crop(scale, cat_max_ratio)
     crop = RandomScaledCrop(
         height,
         width,
@@ -260,6 +251,19 @@ def training_pipeline(
         pictures,
     )
     return TrainingPipeline(A.Compose([crop]), A.Compose([*extra]), device)
+
+
+def _check_crop(scale: Mapping[str, Any], cat_max_ratio: float) -> None:
+    if not 0 < scale["min"] <= scale["max"]:
+        raise ConfigError(
+            f"augment.scale from {scale['min']} to {scale['max']}", "give 0 < min <= max"
+        )
+    if scale["step"] < 0:
+        raise ConfigError(f"augment.scale.step={scale['step']}", "give 0 or more")
+    if not 0 < cat_max_ratio <= 1:
+        raise ConfigError(
+            f"augment.cat_max_ratio={cat_max_ratio}", "give a fraction above 0, 1 for any crop"
+        )
 
 
 def evaluation_pipeline(

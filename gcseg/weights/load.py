@@ -7,17 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from gcseg.errors import MismatchError, WeightsError
+from gcseg.errors import WeightsError
 from gcseg.models import TimmBackbone
-from gcseg.system.text import counted, listed, shown
-from gcseg.weights.architecture import describe, same_but_for_ones, show
+from gcseg.system.text import shown
+from gcseg.weights.architecture import describe
+from gcseg.weights.compare import Named, compare, refuse_other_network
 from gcseg.weights.keymaps import KEY_MAPS
 from gcseg.weights.overrides import overrides
 from gcseg.weights.reading import read_checkpoint_file
-from gcseg.weights.stem import adapted, described, takes_other_channels
 
 
 def load_weights(
@@ -160,19 +159,8 @@ def check_tensors(
     """
     renamed = _rename(tensors, model.state_dict(), source)
     settings = partial(_settings_of, tensors, extra)
-    _compared(
-        model,
-        renamed,
-        settings,
-        source=source,
-        strict=True,
-        other_classes=False,
-        other_channels=False,
-    )
-
-
-Named = Mapping[str, tuple[str, Tensor]]
-"""Tensors by gcseg's name, each as (name in the file, tensor)."""
+    found = compare(model, renamed, other_classes=False, other_channels=False)
+    refuse_other_network(found, renamed, settings, source=source, strict=True)
 
 
 def _load(
@@ -185,88 +173,10 @@ def _load(
     other_classes: bool,
     other_channels: bool,
 ) -> list[str]:
-    fitting, skipped = _compared(
-        model,
-        renamed,
-        settings,
-        source=source,
-        strict=strict,
-        other_classes=other_classes,
-        other_channels=other_channels,
-    )
-    model.load_state_dict(fitting, strict=False)
-    return skipped
-
-
-def _compared(
-    model: nn.Module,
-    renamed: Named,
-    settings: Callable[[], str],
-    *,
-    source: str,
-    strict: bool,
-    other_classes: bool,
-    other_channels: bool,
-) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the tensors of a file that fit a network, and lines on others; see `load_weights`."""
-    state = model.state_dict()
-    mismatches: list[str] = []
-    of_classes = of_channels = 0  # mismatches in the number of classes and of channels
-    classifiers: dict[str, str] = {}
-    stems: list[str] = []
-    fitting: dict[str, Tensor] = {}
-    for key, (their_key, tensor) in renamed.items():
-        name = shown(key) if key == their_key else f"{shown(their_key)} (here {shown(key)})"
-        if key not in state:
-            mismatches.append(f"{shown(their_key)} is not in the network")
-        elif not same_but_for_ones(tensor.shape, state[key].shape):
-            wanted = state[key].shape
-            if differs_in_channels := takes_other_channels(key, tensor.shape, wanted):
-                if other_channels:
-                    fitting[key] = adapted(tensor, wanted[1])
-                    stems.append(described(key, wanted[1]))
-                    continue
-                of_channels += differs_in_channels
-            differs_in_classes = _differs_in_classes(key, tensor.shape, wanted)
-            if other_classes and differs_in_classes:
-                module = key.rpartition(".")[0]
-                classes = f"the file has {tensor.shape[0]} classes, the network {wanted[0]}"
-                classifiers[module] = f"{module} ({classes})"
-            else:
-                of_classes += differs_in_classes
-                mismatches.append(f"{name} is {show(tensor.shape)}, in the network {show(wanted)}")
-        else:
-            fitting[key] = tensor.reshape(state[key].shape)
-    # A count of batches, absent in Paddle; batch norm with a fixed momentum does not use it.
-    missing = [key for key in state
-               if key not in renamed and not key.endswith("num_batches_tracked")]  # fmt: skip
-    mismatches += [f"{key} is not in the file" for key in missing]
-
-    if not fitting:
-        names = next((their_key for their_key, _ in renamed.values()), "none")
-        raise WeightsError(
-            f"{source} has no parameter that fits, of names such as {shown(names)}",
-            "give a checkpoint of gcseg, or of PaddleSeg's or mmsegmentation's GCNet",
-        )
-    if strict and mismatches:
-        if len(missing) == len(mismatches):
-            known = settings()
-            raise MismatchError(
-                f"{source} is {f'for {known}' if known else 'incomplete'} and lacks "
-                f"{counted(len(missing), 'parameter')} of the network, {listed(missing)}",
-                "give a file that is complete, or build the network that it is for",
-            )
-        remedy = "build that network"
-        if of_classes == len(mismatches):
-            remedy = "the number of classes differs, so take the dataset that it was trained on"
-        if of_channels == len(mismatches):
-            remedy = "set dataset.channels=3 if the pictures have them"
-        raise MismatchError(
-            f"{source} is for {settings() or 'another network'} and does not fit the network in "
-            f"{counted(len(mismatches), 'place')}: {listed(mismatches, '; ')}",
-            remedy,
-        )
-    return fitting, [*stems, *classifiers.values(), *mismatches]
+    found = compare(model, renamed, other_classes=other_classes, other_channels=other_channels)
+    refuse_other_network(found, renamed, settings, source=source, strict=strict)
+    model.load_state_dict(found.fitting, strict=False)
+    return found.skipped
 
 
 def _settings_of(tensors: Mapping[str, Tensor], extra: Mapping[str, Any]) -> str:
@@ -275,11 +185,6 @@ def _settings_of(tensors: Mapping[str, Tensor], extra: Mapping[str, Any]) -> str
         return " ".join(overrides(describe(tensors, extra)))
     except WeightsError:
         return ""
-
-
-def _differs_in_classes(key: str, shape: torch.Size, wanted: torch.Size) -> bool:
-    """Return whether a parameter is a classifier's and differs only in the number of classes."""
-    return ".classifier." in key and len(shape) == len(wanted) and shape[1:] == wanted[1:]
 
 
 def _rename(
