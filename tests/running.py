@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from gcseg.config import command as config
+from gcseg.config.compose import compose as config_compose
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -191,10 +190,7 @@ def child_environment(**environment: str) -> dict[str, str]:
 
 def compose(name: str = "train", *overrides: str) -> DictConfig:
     """A command's configuration as its task gets it."""
-    config.register_resolvers()
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(config.source_folder("conf")), version_base="1.3"):
-        return hydra.compose(name, list(overrides))
+    return config_compose(name, list(overrides))
 
 
 def only_run(root: Path) -> Path:

@@ -1,38 +1,45 @@
-"""Spare Hydra work that it does again at each start: half a second of --help, a third of eval.
+"""Spare Hydra what it composes twice: the settings of a command, and those of a multirun's jobs.
 
-It composes the configuration a first time only to see whether `hydra.mode` asks for a multirun, and
-copies all schemas of its ConfigStore whenever it reads a file or lists a group.
+It composes a command's settings a first time only to see whether `hydra.mode` asks for a multirun,
+and those of all jobs a first time only to see that they can be composed.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
-from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.hydra import Hydra
+from hydra.plugins.sweeper import Sweeper
 
 from gcseg.config.compose import source_folder
+from gcseg.config.sources import files_read_once
 
 
 @contextmanager
 def quicker_hydra(arguments: Iterable[str]) -> Iterator[None]:
-    """Let Hydra compose once where the command line leaves `hydra.mode` alone, and copy no schemas.
+    """Let Hydra compose once where the command line leaves `hydra.mode` alone.
 
     Args:
         arguments: The command line, without the command.
     """
-    get_mode = Hydra.get_mode
+    get_mode, rehearse = Hydra.get_mode, Sweeper.validate_batch_is_legal
+
+    def rehearse_if_needed(sweeper: Sweeper, batch: Sequence[Sequence[str]]) -> None:
+        if not getattr(getattr(sweeper, "launcher", None), "composes_before_it_runs", False):
+            rehearse(sweeper, batch)
+
     if not any(map(_may_set_mode, arguments)):
         Hydra.get_mode = _unset  # type: ignore[assignment, method-assign]
-    ConfigRepository.__deepcopy__ = _share_schemas  # type: ignore[attr-defined]
+    Sweeper.validate_batch_is_legal = (  # type: ignore[method-assign]
+        rehearse_if_needed  # type: ignore[assignment]
+    )
     try:
-        yield
+        with files_read_once():
+            yield
     finally:
         Hydra.get_mode = get_mode  # type: ignore[method-assign]
-        del ConfigRepository.__deepcopy__  # type: ignore[attr-defined]
+        Sweeper.validate_batch_is_legal = rehearse  # type: ignore[method-assign]
 
 
 def _may_set_mode(argument: str) -> bool:
@@ -49,8 +56,3 @@ def _may_set_mode(argument: str) -> bool:
 
 def _unset(hydra: Hydra, config_name: str | None, overrides: list[str]) -> None:
     """Mode of a run whose settings leave `hydra.mode` alone."""
-
-
-def _share_schemas(repository: ConfigRepository, memo: dict[int, Any]) -> ConfigRepository:
-    """Copy a repository, whose list of sources Hydra replaces, without what the sources hold."""
-    return copy.copy(repository)

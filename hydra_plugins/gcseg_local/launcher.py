@@ -24,6 +24,9 @@ class LocalLauncher(Launcher):
         jobs: Number of jobs at a time, as far as there are GPUs.
     """
 
+    composes_before_it_runs = True
+    """Jobs that can't be composed end a multirun before any has begun."""
+
     def __init__(self, jobs: int = 1) -> None:
         self.jobs = jobs
 

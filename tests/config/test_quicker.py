@@ -3,12 +3,16 @@
 import re
 from unittest import mock
 
+import hydra
 import pytest
 from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.hydra import Hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 
-from gcseg.config.compose import compose, source_folder
+from gcseg.config.compose import compose, register_resolvers, source_folder
 from gcseg.config.quicker import quicker_hydra
+from gcseg.config.sources import files_read_once
 from tests import running
 
 GET_MODE = Hydra.get_mode
@@ -54,9 +58,35 @@ def test_a_command_is_composed_once(tmp_path):
     assert Hydra.get_mode is GET_MODE
 
 
+def plainly_composed(*overrides):
+    """As Hydra does it without gcseg."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(source_folder("conf")), version_base="1.3"):
+        return hydra.compose("train", list(overrides), return_hydra_config=True)
+
+
 def test_the_same_configuration():
-    plain = compose("train", ["dataset=camvid", "seed=3"], with_hydra=True)
-    with quicker_hydra([]):
-        quick = compose("train", ["dataset=camvid", "seed=3"], with_hydra=True)
-        again = compose("train", ["dataset=camvid", "seed=3"], with_hydra=True)
-    assert quick == plain == again
+    register_resolvers()
+    for overrides in (["dataset=camvid", "seed=3"], [], ["~loss", "published=mmseg_r50_voc_20k"]):
+        plain = plainly_composed(*overrides)
+        for _ in range(3):
+            again = compose("train", overrides, with_hydra=True)
+            assert again == plain
+            again.iters = 1  # of this one alone
+
+
+def test_files_that_change_are_read_again(tmp_path):
+    (tmp_path / "small").mkdir()
+    overrides = [f"hydra.searchpath=[file://{tmp_path}]", "small=mine"]
+
+    def composed():
+        with files_read_once():
+            return plainly_composed(*overrides).iters
+
+    (tmp_path / "small" / "mine.yaml").write_text("# @package _global_\niters: 7\n")
+    assert [composed(), composed()] == [7, 7]
+    (tmp_path / "small" / "mine.yaml").write_text("# @package _global_\niters: 81\n")
+    assert composed() == 81
+    (tmp_path / "small" / "mine.yaml").unlink()
+    with pytest.raises(HydraException):
+        composed()

@@ -10,8 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
 from gcseg.report.sweep import write
 from gcseg.sweeps import process
 from gcseg.sweeps.ledger import Job, Ledger
@@ -31,8 +29,6 @@ def use_stubs(monkeypatch) -> None:
     monkeypatch.setattr(process, "COMMAND", STUB)
     monkeypatch.setattr(write, "write_plot", lambda *_: [])
     monkeypatch.setattr(write, "write_sweep_report", lambda *_: None)
-    # Hydra's own rehearsal, in which it composes each job once more.
-    monkeypatch.setattr(BasicSweeper, "validate_batch_is_legal", lambda *_: None)
 
 
 def begin(
