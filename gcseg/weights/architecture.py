@@ -187,11 +187,11 @@ def empty_state(description: Description) -> dict[str, Tensor]:
 @contextmanager
 def without_values() -> Iterator[None]:
     """Networks that are built here have shapes and no values, and so take no memory."""
-    with torch.device("meta"), _WithoutDrawing():
+    with torch.device("meta"), WithoutDrawing():
         yield
 
 
-class _WithoutDrawing(TorchFunctionMode):
+class WithoutDrawing(TorchFunctionMode):
     """Skip functions that draw weights, which would load PyTorch's compiler and take seconds."""
 
     def __torch_function__(

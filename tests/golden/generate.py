@@ -6,6 +6,7 @@ by the parameter's name or by the input's seed, so the order in which they are d
 
 from __future__ import annotations
 
+import functools
 import json
 import zlib
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from gcseg.models import Segmentor, gcnet
 from gcseg.weights import load_tensors
+from gcseg.weights.architecture import WithoutDrawing
 
 FOLDER = Path(__file__).parent
 
@@ -60,9 +62,14 @@ def parameter(name: str, shape: tuple[int, ...]) -> Float32:
 
 def parameters(network: str) -> dict[str, Tensor]:
     """All parameters of a golden network, under its framework's names."""
+    return {name: torch.from_numpy(array.copy()) for name, array in _arrays(network).items()}
+
+
+@functools.lru_cache(maxsize=2)  # drawing millions of numbers takes as long as most tests
+def _arrays(network: str) -> dict[str, Float32]:
     shapes = json.loads((FOLDER / f"{network}.keys.json").read_text())
     return {
-        name: torch.from_numpy(parameter(name, tuple(shape)))
+        name: parameter(name, tuple(shape))
         for name, shape in shapes.items()
         if not name.endswith("num_batches_tracked")
     }
@@ -89,7 +96,8 @@ def label(shape: tuple[int, ...], num_classes: int, seed: int) -> Tensor:
 
 def golden_model(network: str, *, dropout: float = 0.1) -> Segmentor:
     """Our network of 19 classes with a golden network's parameters, in eval mode."""
-    model = gcnet(num_classes=19, dropout=dropout, **NETWORKS[network])
+    with WithoutDrawing():  # what is loaded takes the place of all
+        model = gcnet(num_classes=19, dropout=dropout, **NETWORKS[network])
     load_tensors(model, parameters(network), source=network)
     return model.eval()
 

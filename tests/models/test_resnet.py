@@ -8,6 +8,7 @@ import torch
 
 from gcseg.errors import ConfigError
 from gcseg.models import ResNet, resnet
+from gcseg.weights.architecture import without_values
 from gcseg.weights.keymaps import KEY_MAPS
 from tests.golden import BACKBONES as GOLDEN
 from tests.golden import backbone_image, expected, parameters
@@ -31,7 +32,7 @@ BACKBONES = pytest.mark.parametrize(
 def test_features_have_the_promised_shapes(depth, variant, output_stride):
     # Deep ones are slow to build, even on the device of shapes without values.
     sizes = [(64, 96), (65, 97), (33, 50), (1, 1)] if depth == 18 else [(65, 97)]
-    with torch.device("meta"), torch.no_grad():
+    with without_values(), torch.no_grad():
         backbone = resnet(depth, variant=variant, output_stride=output_stride).eval()
         assert backbone.channels == CHANNELS["basic" if depth < 50 else "bottleneck"]
         for height, width in sizes:
@@ -55,7 +56,7 @@ def test_features_have_the_promised_shapes(depth, variant, output_stride):
     ],
 )
 def test_plain_variant_has_as_many_parameters_as_torchvision(depth, total):
-    with torch.device("meta"):
+    with without_values():
         backbone = resnet(depth, variant="v1b", output_stride=32)
     assert sum(parameter.numel() for parameter in backbone.parameters()) == total
 
@@ -106,7 +107,7 @@ def dilations(backbone: ResNet, conv: str) -> list[list[int]]:
     ],
 )
 def test_stride_is_turned_to_dilation(variant, depth, output_stride, conv, wanted):
-    with torch.device("meta"):
+    with without_values():
         backbone = resnet(depth, variant=variant, output_stride=output_stride)
     assert dilations(backbone, conv) == wanted
 
@@ -120,7 +121,7 @@ def test_stride_is_turned_to_dilation(variant, depth, output_stride, conv, wante
     ],
 )
 def test_shortcut_is_pooled_where_strided_and_in_timm_where_dilated(variant, wanted):
-    with torch.device("meta"):
+    with without_values():
         backbone = resnet(50, variant=variant, output_stride=16)
     pooled = [
         any(isinstance(module, torch.nn.AvgPool2d) for module in stage[0].downsample.modules())
@@ -198,7 +199,7 @@ def test_wrong_arguments_are_named(arguments, message):
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 4, 32, 32), (1, 32, 32, 3), (1, 1, 3, 32, 32)])
 def test_wrong_input_is_named(shape):
-    with torch.device("meta"):
+    with without_values():
         backbone = resnet(18)
         with pytest.raises(ConfigError) as raised:
             backbone(torch.empty(shape))
@@ -209,5 +210,5 @@ def test_wrong_input_is_named(shape):
 
 
 def test_other_numbers_of_input_channels():
-    with torch.device("meta"):
+    with without_values():
         assert resnet(18, in_channels=4)(torch.empty(1, 4, 32, 32))[3].shape == (1, 512, 4, 4)

@@ -13,7 +13,7 @@ import yaml
 from gcseg.errors import WeightsError
 from gcseg.models import FCNHead, Segmentor, gcnet, resnet
 from gcseg.weights import architecture
-from gcseg.weights.architecture import build, describe, network_settings
+from gcseg.weights.architecture import build, describe, network_settings, without_values
 from gcseg.weights.convert import our_tensors
 from gcseg.weights.keymaps import KEY_MAPS, MMPRETRAIN_RESNET, MMSEG_GCNET, PADDLESEG_GCNET
 from tests.golden import expected, image, parameters
@@ -50,12 +50,12 @@ def shapes(network: torch.nn.Module, prefix: str = "") -> dict[str, torch.Tensor
 
 def meta_gcnet(*arguments, **settings) -> dict[str, torch.Tensor]:
     """The state of a network on the device of shapes without values."""
-    with torch.device("meta"):
+    with without_values():
         return shapes(gcnet(*arguments, **settings))
 
 
 def meta_backbone(depth: int, variant: str) -> dict[str, torch.Tensor]:
-    with torch.device("meta"):
+    with without_values():
         return shapes(resnet(depth, variant=variant), "backbone.")
 
 
@@ -77,7 +77,7 @@ def test_networks_of_the_frameworks_are_recognised(name):
         kind == "backbone"
     )
     if kind == "network":
-        with torch.device("meta"):
+        with without_values():
             parameters = build(description).parameters()
         assert description.parameters == sum(parameter.numel() for parameter in parameters)
         assert description.head["conv_bias"] == (protocol == "paddleseg")
@@ -118,7 +118,7 @@ def test_settings_return(settings):
     state = meta_gcnet("r18", **settings)
     description = describe(state, variant=settings.get("variant"))
     assert description.keys.source == "gcseg"
-    with torch.device("meta"):
+    with without_values():
         again = build(description)
     assert {name: t.shape for name, t in again.state_dict().items()} == {
         name: t.shape for name, t in state.items()
@@ -151,13 +151,13 @@ def test_rounding_does_not_lose_a_hidden_channel(hidden):
 
 
 def test_plain_head_is_recognised():
-    with torch.device("meta"):
+    with without_values():
         network = Segmentor(resnet(18), FCNHead(512, 7, channels=16))
     description = describe(shapes(network))
     assert description.head["name"] == "fcn"
     assert description.head["_target_"] == "gcseg.models.FCNHead"
     assert description.num_classes == 7
-    with torch.device("meta"):
+    with without_values():
         assert isinstance(build(description).head, FCNHead)
 
 
@@ -173,7 +173,7 @@ def test_settings_are_as_in_the_configuration(depth):
 
 
 def test_settings_without_heads_are_as_in_the_configuration():
-    with torch.device("meta"):
+    with without_values():
         network = Segmentor(resnet(18), FCNHead(512, 7))
     nodes = network_settings(describe(shapes(network)))
     for group, option in {"head": "fcn", "auxiliary_head": "none"}.items():

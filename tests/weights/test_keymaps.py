@@ -8,6 +8,7 @@ import torch
 
 from gcseg.models import gcnet
 from gcseg.models.resnets import VARIANTS
+from gcseg.weights.architecture import without_values
 from gcseg.weights.keymaps import (
     KEY_MAPS,
     MMPRETRAIN_RESNET,
@@ -60,7 +61,7 @@ def shown(value: object) -> str:
 
 @cache
 def names(backbone: str, variant: str, fusion: str = "add") -> dict[str, torch.Size]:
-    with torch.device("meta"):
+    with without_values():
         model = gcnet(backbone, variant=variant, conv_bias=variant == "vd", fusion=fusion)
     return {name: tensor.shape for name, tensor in model.state_dict().items()}
 
