@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 from unittest import mock
 
 import pytest
@@ -134,6 +135,28 @@ def start(
         text=True,
         timeout=600,
     )
+
+
+def become(command: str, *overrides: str, cwd: Path, **environment: str) -> NoReturn:
+    """Be `python -m gcseg.<command>` in a forked process, which ends with it."""
+    status: object = 70
+    try:
+        os.chdir(cwd)
+        os.environ.update(child_environment(**environment))
+        sys.stdin, sys.stdout, sys.stderr = (
+            os.fdopen(number, mode, 1) for number, mode in enumerate("rww")
+        )
+        sys.argv = [f"gcseg.{command}", *overrides]
+        GlobalHydra.instance().clear()
+        try:
+            runpy.run_module(f"gcseg.{command}", run_name="__main__")
+            status = 0
+        except SystemExit as exit:
+            status = exit.code or 0
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+    finally:
+        os._exit(status if isinstance(status, int) else 1)
 
 
 @contextlib.contextmanager

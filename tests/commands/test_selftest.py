@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gcseg.commands import selftest
-from tests.running import start
+from tests.running import REPOSITORY, start
 
 
 @pytest.fixture
@@ -138,9 +138,10 @@ def test_a_training_that_fails(tmp_path):
     assert not list(tmp_path.iterdir()), "nothing stays"
 
 
-def test_what_training_refuses_is_said_once(tmp_path):
-    done = start("selftest", "overhead", "iters=x", cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == [
+def test_what_training_refuses_is_said_once(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    assert selftest.main(["overhead", "iters=x"]) == 1
+    assert capfd.readouterr().err.splitlines() == [
         "error: iters=x: give a whole number of optimizer steps, 1 or more"
     ]

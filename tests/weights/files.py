@@ -1,5 +1,7 @@
 """Checkpoint files of every format, written as their frameworks write them, and odd ones."""
 
+import atexit
+import functools
 import io
 import json
 import os
@@ -7,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
 
@@ -128,7 +131,7 @@ def write_safetensors(path, header, data):
 
 
 READER = """
-import json, resource, sys
+import json, os, resource, sys
 from pathlib import Path
 from gcseg.weights import load_torch, read_checkpoint_file
 from gcseg.errors import WeightsError
@@ -142,13 +145,35 @@ def attempt(read, path):
         return f"{type(error).__name__}: {error}", "not a WeightsError"
     return None
 
-used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-limit = used + int(sys.argv[1]) * 2**20
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-for path in sys.stdin.read().splitlines():
-    print(json.dumps([attempt(read, Path(path)) for read in (read_checkpoint_file, load_torch)]))
-    sys.stdout.flush()
+def read_all(paths, megabytes):
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limit = used + megabytes * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    for path in map(Path, paths):
+        print(json.dumps([attempt(read, path) for read in (read_checkpoint_file, load_torch)]))
+        sys.stdout.flush()
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        read_all(*json.loads(line))
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+"""Program that has imported what reads, and reads files in a new process for each line."""
+
+
+@functools.cache
+def reader():
+    process = subprocess.Popen(
+        [sys.executable, "-c", READER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+        text=True,
+    )
+    atexit.register(process.communicate)
+    return process
 
 
 def read_apart(paths, megabytes):
@@ -158,18 +183,17 @@ def read_apart(paths, megabytes):
         For each file the outcomes of `read_checkpoint_file` and `load_torch`: `None` if it was
         read, the message of a `WeightsError`, or a list with anything else.
     """
+    process = reader()
     # The bounds on time are about hanging alone.
-    finished = subprocess.run(
-        [sys.executable, "-c", READER, str(megabytes)],
-        input="\n".join(map(str, paths)),
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=60 + len(paths),
-    )
-    outcomes = [json.loads(line) for line in finished.stdout.splitlines()]
-    assert finished.returncode == 0, (
-        f"{paths[len(outcomes)]} ended the process: {finished.returncode} {finished.stderr}"
-    )
-    assert len(outcomes) == len(paths)
-    return outcomes
+    hangs = threading.Timer(60 + len(paths), process.kill)
+    hangs.start()
+    try:
+        print(json.dumps([list(map(str, paths)), megabytes]), file=process.stdin, flush=True)
+        answers = []
+        while not isinstance(answer := json.loads(process.stdout.readline() or "-1"), int):
+            answers.append(answer)
+    finally:
+        hangs.cancel()
+    assert answer == 0, f"{paths[len(answers)]} ended the process: {answer}"
+    assert len(answers) == len(paths)
+    return answers

@@ -160,10 +160,10 @@ def test_a_published_file_fetched_by_hand_is_known_by_its_name(run, tmp_path):
     name = PurePosixPath(catalogue.find("mmseg/gcnet_r50_cityscapes_769x769_40k").url).name
     write_pdparams(tmp_path / name, TINY_NETWORK)
     given = (f"checkpoint={name}", "dataset.root=nowhere", "--cfg", "job", "--resolve")
-    done = start("eval", *given, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "align_corners: true" in done.stdout and "variant: v1c" in done.stdout
-    assert "height: 769" in done.stdout
+    done = run("eval", *given)
+    assert done.status == 0, done.err
+    assert "align_corners: true" in done.out and "variant: v1c" in done.out
+    assert "height: 769" in done.out
 
 
 def test_a_row_that_does_not_exist(run):

@@ -5,7 +5,6 @@ import os
 import pty
 import re
 import signal
-import sys
 import time
 
 import pytest
@@ -19,7 +18,7 @@ from gcseg.engine.data import SegmentationData, begin_loading
 from gcseg.engine.module import SegmentationModule
 from gcseg.errors import StoppedBySignal
 from gcseg.system import signals
-from tests.running import TINY, child_environment, only_run
+from tests.running import TINY, become, only_run
 
 LONG = ("iters=7", "val_every=3", "head.dropout=0.5", "auxiliary_head.dropout=0.1")
 """Seven steps, validated after the third, the sixth and the last."""
@@ -242,9 +241,7 @@ def test_a_terminal_that_closes(data, tmp_path):
     overrides = (*TINY, "val_every=2", "iters=100000")
     child, terminal = pty.fork()
     if not child:
-        command = [sys.executable, "-m", "gcseg.train", *overrides]
-        os.chdir(tmp_path)
-        os.execve(sys.executable, command, child_environment(GCSEG_DATA=str(data)))
+        become("train", *overrides, cwd=tmp_path, GCSEG_DATA=str(data))
     try:
         shown = b""
         while b"/100000" not in shown or not list(tmp_path.glob("runs/*/checkpoints/last.ckpt")):
