@@ -123,7 +123,7 @@ def print_table(evaluations: Mapping[str, Mapping[str, Any]], title: str) -> Non
     table = Table(title=title, title_justify="left")
     records = list(evaluations.values())
     if len(records) == 1:
-        _add_all_scores(table, records[0])
+        _add_all_scores(table, *evaluations, *records)
     else:
         _add_ious(table, evaluations)
     console = TextConsole()
@@ -132,8 +132,8 @@ def print_table(evaluations: Mapping[str, Mapping[str, Any]], title: str) -> Non
         console.print(f"memory ran out: {done}")
 
 
-def _add_all_scores(table: Table, record: Mapping[str, Any]) -> None:
-    table.add_column("%")
+def _add_all_scores(table: Table, mode: str, record: Mapping[str, Any]) -> None:
+    table.add_column(f"{mode}, %")
     for score in ("IoU", "F1", "precision", "recall"):
         table.add_column(score, justify="right")
     parts = [record[key] for key in ("class_iou", "class_f1", "class_precision", "class_recall")]

@@ -301,7 +301,9 @@ def test_a_relative_root_from_another_folder(training, tmp_path, monkeypatch):
     offer_trained_options(given)
     (tmp_path / "work" / "data" / "scenes").mkdir(parents=True)
     wanted = tmp_path / "work" / "data" / "scenes"
-    with pytest.raises(ConfigError, match=f"is not here: give dataset.root={wanted} if that"):
+    with pytest.raises(
+        ConfigError, match=f"is not here: give dataset.root={wanted} if the dataset is there"
+    ):
         offer_trained_options(given)
     offer_trained_options([*given, "images=x"])
     offer_trained_options([*given, "dataset.root=x"])

@@ -384,7 +384,7 @@ def test_two_processes_share_one_run(data, training, tmp_path):
 
     # One process gives the same scores from the checkpoint: no image was counted twice.
     done = start(
-        *("eval", f"checkpoint={folder}", "num_workers=0", "accelerator=cpu"),
+        *("eval", f"checkpoint={folder}", "num_workers=0", "accelerator=cpu", "trust=true"),
         cwd=tmp_path,
         GCSEG_DATA=str(data),
     )

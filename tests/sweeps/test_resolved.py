@@ -115,4 +115,4 @@ def test_a_job_leaves_when_its_sweep_is_gone():
     assert job.poll() is None
     _, error = job.communicate(timeout=30)  # which closes its standard input
     assert job.returncode == -signal.SIGTERM
-    assert error == b"the sweep is gone: this job saves and leaves\n"
+    assert error == b"the sweep has ended: this job saves and exits\n"

@@ -15,6 +15,7 @@ from gcseg.config.checks import check
 from gcseg.engine.callbacks import ema
 from gcseg.engine.module import SegmentationModule
 from gcseg.errors import ConfigError
+from gcseg.predictor.network import TrainedNetwork
 from tests.running import (
     TINY,
     child_environment,
@@ -198,13 +199,14 @@ def test_scores_again_of_the_best_after_a_later_step(train, run, monkeypatch, tm
 
 def test_raw_and_average_are_predicted_with(run, averaged, monkeypatch):
     used = []
-    predict = SegmentationModule.on_predict_start
+    predict = TrainedNetwork.predict
 
-    def note(self):
-        used.append({name: value.clone() for name, value in self.state_dict().items()})
-        predict(self)
+    def note(self, *given, **options):
+        state = self.model.state_dict()
+        used.append({f"model.{name}": value.clone() for name, value in state.items()})
+        return predict(self, *given, **options)
 
-    monkeypatch.setattr(SegmentationModule, "on_predict_start", note)
+    monkeypatch.setattr(TrainedNetwork, "predict", note)
     for kind in ("null", "ema", "raw"):
         outcome = run("predict", f"checkpoint={averaged}", "accelerator=cpu", "limit=1",
                       f"weights={kind}")  # fmt: skip
