@@ -44,11 +44,11 @@ def loss(cfg: DictConfig, classes: Sequence[str]) -> nn.Module | None:
     if settings["_target_"] != _SUM:
         built: nn.Module = _one(f"loss={settings['name']}", settings, given)
         return built
-    parts = {
-        name: (_one(f"loss.parts.{name}", part, given), float(part["weight"]))
+    parts = [
+        (_one(f"loss.parts.{name}", part, given), float(part["weight"]))
         for name, part in settings["parts"].items()
         if part is not None and part["weight"]
-    }
+    ]
     if not parts:
         raise ConfigError(
             f"loss={settings['name']} has no part with a weight above 0", "give one a weight"
@@ -123,7 +123,7 @@ def words(cfg: DictConfig) -> str:
     settings, weights = plain(cfg.loss), cfg.class_weights
     parts, losses = [str(settings["name"])], [settings]
     if settings["_target_"] == _SUM:
-        named = {name: part for name, part in settings["parts"].items() if part}
+        named = {name: part for name, part in settings["parts"].items() if part and part["weight"]}
         terms = [f"{part['weight']:g} {name}" for name, part in named.items()]
         parts[0] += f" ({' + '.join(terms)})"
         losses = list(named.values())

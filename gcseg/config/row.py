@@ -181,8 +181,9 @@ def is_name(value: object) -> bool:
 
 
 def is_fold(value: object) -> bool:
-    """Return whether a value is the number of a fold, as 0/5."""
-    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", value) if isinstance(value, str) else None
+    """Return whether a value is the number of a fold, as 0/5; 00/5 would be a second name of it."""
+    form = r"(0|[1-9][0-9]{0,5})/([1-9][0-9]{0,5})"
+    found = re.fullmatch(form, value) if isinstance(value, str) else None
     return found is not None and int(found[1]) < int(found[2]) and int(found[2]) > 1
 
 

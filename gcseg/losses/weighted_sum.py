@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +12,13 @@ class WeightedSum(nn.Module):
     """Sum of losses, each times its weight, as PaddleSeg's MixedLoss.
 
     Args:
-        parts: Losses by name, each with its weight.
+        parts: Losses, each with its weight.
     """
 
-    def __init__(self, parts: Mapping[str, tuple[nn.Module, float]]) -> None:
+    def __init__(self, parts: Sequence[tuple[nn.Module, float]]) -> None:
         super().__init__()
-        self.losses = nn.ModuleDict({name: loss for name, (loss, _) in parts.items()})
-        self.weights = [weight for _, weight in parts.values()]
+        self.losses = nn.ModuleList(loss for loss, _ in parts)
+        self.weights = [weight for _, weight in parts]
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss, a scalar.
@@ -28,6 +28,6 @@ class WeightedSum(nn.Module):
             labels: Class indices, N x H x W int64.
         """
         total = torch.zeros((), device=logits.device)
-        for weight, loss in zip(self.weights, self.losses.values(), strict=True):
+        for weight, loss in zip(self.weights, self.losses, strict=True):
             total = total + weight * loss(logits, labels)
         return total

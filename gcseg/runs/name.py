@@ -99,6 +99,9 @@ def training_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         settings["accumulate"] = given["accumulate"]
     if "patience" in settings:  # the steps after which it counts
         settings["val_every"] = given["val_every"]
+    for key in ("backbone_lr_factor", "layer_decay"):
+        if key in settings["optim"]:
+            settings["optim"][key] = float(settings["optim"][key])
     settings["backbone"].pop("pretrained", None)  # the weights themselves count, not their path
     dataset = settings["dataset"]
     settings["dataset"] = {key: dataset[key] for key in ("name", "reader", "crop")}
@@ -108,7 +111,7 @@ def training_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         least, most = scale if isinstance(scale := dataset["scale"], list) else (0, scale)
         settings["dataset"]["scale"] = [float(least), float(most)]
     if "nodata" in dataset:
-        settings["dataset"]["nodata"] = str(float(dataset["nodata"]))
+        settings["dataset"]["nodata"] = str(float(dataset["nodata"]) + 0.0)  # -0.0 is 0.0
     settings["dataset"]["split"] = dataset["splits"]["train"]
     settings["dataset"] |= _division(dataset)
     sampling = {key: float(value) for key, value in settings["sampling"].items() if value}
@@ -116,7 +119,7 @@ def training_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         del sampling["temperature"]  # has no effect
     settings["sampling"] = sampling
     if "loss" in settings:
-        settings["loss"] = _with_floats(settings["loss"])
+        settings["loss"] = _with_floats(_without_absent_parts(settings["loss"]))
     if isinstance(settings["class_weights"], list):  # before the data are read it may be a rule
         settings["class_weights"] = [float(weight) for weight in settings["class_weights"]]
     settings["trainer"] = {
@@ -146,6 +149,14 @@ def leave_out_neutral(given: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(node, dict) and key in node and _is(node[key], neutral):
             del node[key]
     return settings
+
+
+def _without_absent_parts(loss: dict[str, Any]) -> dict[str, Any]:
+    """Return a loss without the parts of a sum that are null or have no weight."""
+    if loss["_target_"] != "gcseg.losses.WeightedSum":
+        return loss
+    parts = {name: part for name, part in loss["parts"].items() if part and part["weight"]}
+    return {**loss, "parts": parts}
 
 
 def _with_floats(value: Any) -> Any:

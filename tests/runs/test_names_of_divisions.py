@@ -1,8 +1,10 @@
-"""What divides a split is in the name of a run where it is used, and only there."""
+"""Names of runs with settings of 0.2.0: what decides the weights is in them, written in one way."""
 
 import pytest
 
+from gcseg.config.checks import check_one
 from gcseg.config.plain import plain
+from gcseg.errors import ConfigError
 from gcseg.runs.name import fingerprint, training_settings
 from tests.running import compose
 
@@ -41,3 +43,22 @@ def test_what_decides_the_pictures_is_in_the_name(given):
 )
 def test_what_has_no_effect_is_not(given):
     assert print_of(given) == print_of()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("optim.backbone_lr_factor=2",), ("optim.backbone_lr_factor=2.0",)),
+        (("dataset.nodata=0",), ("dataset.nodata=-0.0",)),
+        (("loss=ce_dice", "loss.parts.dice=null"), ("loss=ce_dice", "~loss.parts.dice")),
+        (("loss=ce_dice", "loss.parts.dice=null"), ("loss=ce_dice", "loss.parts.dice.weight=0")),
+    ],
+)
+def test_one_training_has_one_name(one, other):
+    assert print_of(*one) == print_of(*other) != print_of()
+
+
+@pytest.mark.parametrize("fold", ["00/5", "0/05", "٠/٥", "5/5", "0/1", "-1/5", " 0/5"])
+def test_a_fold_is_written_in_one_way(fold):
+    with pytest.raises(ConfigError, match="give the number of a fold"):
+        check_one("dataset.fold", fold)
