@@ -18,6 +18,7 @@ _OF_IMAGES = ("image", "images", "img", "picture", "file", "filename", "file_nam
               "image_path")  # fmt: skip
 _OF_LABELS = ("label", "labels", "mask", "masks", "annotation", "ann", "segmentation",
               "label_path", "mask_path")  # fmt: skip
+_MOST_WORDS = 100  # of a line, which each of them could divide
 _OUTSIDE = "list files below dataset.root, or set dataset.reader.outside=true if the list is yours"
 
 
@@ -176,7 +177,13 @@ def _in_one_text(place: _Place, number: int, text: str) -> tuple[Path, Path | No
     Raises:
         FileError: No part of the line is a file, or it can be divided in two ways.
     """
-    words = text.split(" ")
+    words = text.split(" ", _MOST_WORDS)
+    if len(words) > _MOST_WORDS:
+        raise FileError(
+            f"line {number} of {place.listing}, {shown(text)}, has more than {_MOST_WORDS} words",
+            "write one picture in each line, or a picture and its mask, separated by a tab",
+            files=[place.listing],
+        )
     ways = list(
         dict.fromkeys(
             (" ".join(words[:at]).strip(), " ".join(words[at:]).strip())

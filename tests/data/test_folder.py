@@ -421,3 +421,10 @@ def test_arrays_that_are_no_masks(root, array, message):
     with pytest.raises(DataError, match=message):
         folder(root, "train").read(0)
     assert not os.path.exists("/tmp/gcseg-trap")  # noqa: PTH110
+
+
+def test_a_line_of_many_words_ends_soon(root):
+    write(root / "images" / "a.png", picture(0))
+    (root / "train.txt").write_text("images/a.png" + " a" * 100_000)
+    with pytest.raises(DataError, match="has more than 100 words: write one picture"):
+        folder(root, "train", images="train.txt")
