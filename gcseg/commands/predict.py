@@ -1,43 +1,70 @@
-"""python -m gcseg.predict: pictures and index masks from a checkpoint."""
+"""python -m gcseg.predict: masks, pictures and videos of a checkpoint's predictions."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from omegaconf import DictConfig
 
+from gcseg.config.plain import plain
 from gcseg.config.trained import CheckpointRef, output_folder, run_with_checkpoint
 from gcseg.errors import ConfigError, DataError
 from gcseg.system.text import counted, say
 
 if TYPE_CHECKING:
     from gcseg.data.datasets import SegmentationDataset
+    from gcseg.data.label_spaces import LabelSpace
     from gcseg.data.reading import UInt8Array
+    from gcseg.predictor.done import Done
     from gcseg.predictor.files import PredictionFiles
     from gcseg.predictor.network import TrainedNetwork
+    from gcseg.predictor.sources import Video
     from gcseg.weights import CheckpointFile
 
 
-def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
-    """Predict a split, or any pictures, under the one mode of `cfg.tta`.
+class Inputs(NamedTuple):
+    """What is predicted.
 
-    Pictures that can't be read are left out, and listed at the end.
+    Args:
+        pictures: The pictures; None if there are videos alone.
+        videos: Videos, cameras and streams.
+        space: Classes of the predictions.
+    """
+
+    pictures: SegmentationDataset | None
+    videos: list[Video]
+    space: LabelSpace
+
+    @property
+    def noun(self) -> str:
+        """Noun for them, in the plural."""
+        if not self.videos:
+            return "pictures"
+        return "videos" if self.pictures is None else "pictures and videos"
+
+
+def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
+    """Predict a split, or any pictures and videos, under the one mode of `cfg.tta`.
+
+    What can't be read is left out, and listed at the end.
 
     Raises:
-        GcsegError: A setting, the checkpoint or the output folder is wrong, or pictures could not
-            be read.
+        GcsegError: A setting, the checkpoint or the output folder is wrong, or pictures or videos
+            could not be read.
     """
     # Heavy imports wait until the settings are known to be right.
     from gcseg.engine.picture_outputs import (
-        SHEET,
         clear_partials,
         say_what_is_older,
         say_what_was_not_read,
     )
     from gcseg.predictor.build import trained_network
+    from gcseg.predictor.done import Done
     from gcseg.predictor.files import PARTS, PredictionFiles
+    from gcseg.predictor.formats import chosen
+    from gcseg.predictor.videos import check_videos, predict_videos
     from gcseg.weights import read_weights
 
     if len(cfg.tta.modes) != 1:
@@ -46,50 +73,59 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
     output = Path(cfg.output or output_folder(cfg, checkpoint).path / "predictions")
     content = read_weights(checkpoint, cfg.weights)
     faults: list[DataError] = []
-    dataset = _pictures(cfg, content, checkpoint, output, faults)
-    values = _mask_values(cfg, dataset, content, checkpoint)
-    if cfg.limit is not None:
-        dataset = dataset.first(cfg.limit)
-    network = trained_network(cfg, content, checkpoint, dataset.label_space)
+    inputs = _inputs(cfg, content, checkpoint, output, faults)
+    count = (len(inputs.pictures) if inputs.pictures else 0) + len(inputs.videos) + len(faults)
+    of_pictures, of_videos = chosen(plain(cfg)["format"])
+    check_videos(inputs.videos, of_videos)
+    values = _mask_values(cfg, inputs, content, checkpoint)
+    network = trained_network(cfg, content, checkpoint, inputs.space)
     clear_partials(output, PARTS)
-    files = PredictionFiles(output, network.space, values)
-    named = len(faults)
-    _predict_all(network, dataset, files, faults)
-    say(f"{counted(len(files.names), 'prediction')}: {output}")
-    if files.write_sheet():
-        say(f"picture: {output / SHEET}")
-    say_what_is_older(output, PARTS, files.names)
-    say_what_was_not_read(faults, len(dataset) + named)
+    files = PredictionFiles(output, network.space, values, of_pictures)
+    with Done(output, _made_with(cfg, checkpoint, inputs.space, values), say) as done:
+        if inputs.pictures is not None:
+            _predict_pictures(network, inputs.pictures, files, done, faults)
+        frames = predict_videos(network, inputs.videos, files, of_videos, done, faults, cfg.limit)
+    say_what_is_older(output, PARTS, [*files.names, *frames])
+    say_what_was_not_read(faults, count, inputs.noun)
 
 
-def _pictures(
+def _inputs(
     cfg: DictConfig,
     content: CheckpointFile,
     checkpoint: Path,
     output: Path,
     faults: list[DataError],
-) -> SegmentationDataset:
-    """Return the pictures of `images=`, or the split, whose classes are the checkpoint's."""
+) -> Inputs:
+    """Find what `source=` names, or the split, whose classes are the checkpoint's."""
     from gcseg.builders import data as build_data
-    from gcseg.data.datasets import images_as_dataset
+    from gcseg.data.datasets import SegmentationDataset
     from gcseg.engine.picture_outputs import written_folders
     from gcseg.predictor.build import predicted_classes
     from gcseg.predictor.files import PARTS
+    from gcseg.predictor.sources import find_sources
+    from gcseg.predictor.video_run import require_rgb
     from gcseg.runs.classes import check_classes
 
-    if cfg.images is None:
+    setting = "images" if cfg.source is None else "source"
+    given = plain(cfg)[setting]
+    if given is None:
         dataset = build_data.dataset(cfg, cfg.split)
         check_classes(content.extra, dataset.label_space, checkpoint)
-        return dataset
+        return Inputs(dataset.first(cfg.limit or len(dataset)), [], dataset.label_space)
     space = predicted_classes(content, cfg.dataset.name)
-    images = Path(cfg.images)
-    written = written_folders(images, output, PARTS)
-    dataset = images_as_dataset(images, space, written=written, faults=faults, say=say)
-    return dataset.in_form(build_data.picture_format(cfg))
+    written = partial(written_folders, folder=output, parts=PARTS, setting=setting)
+    found = find_sources(given, space, faults=faults, written=written, say=say)
+    form = build_data.picture_format(cfg)
+    for video in found.videos:
+        require_rgb(form, video)
+    if not found.pictures:
+        return Inputs(None, found.videos, space)
+    pictures = SegmentationDataset(found.pictures, space, found.description).in_form(form)
+    return Inputs(pictures.first(cfg.limit or len(pictures)), found.videos, space)
 
 
 def _mask_values(
-    cfg: DictConfig, dataset: SegmentationDataset, content: CheckpointFile, checkpoint: Path
+    cfg: DictConfig, inputs: Inputs, content: CheckpointFile, checkpoint: Path
 ) -> UInt8Array | None:
     """Return the pixel values of the masks by class index; None for class indices."""
     from gcseg.builders import data as build_data
@@ -100,36 +136,55 @@ def _mask_values(
     if cfg.mask_values != "dataset":
         return None
     space = known_classes().get(cfg.dataset.name)
-    if space is None or space.names != dataset.label_space.names:  # its files have the values
-        read = dataset if cfg.images is None else build_data.dataset(cfg, cfg.split)
+    if space is None or space.names != inputs.space.names:  # its files have the values
+        read = inputs.pictures
+        if read is None or cfg.images is not None or cfg.source is not None:
+            read = build_data.dataset(cfg, cfg.split)
         check_classes(content.extra, read.label_space, checkpoint)
         space = read.pairs[0].label_space
     return file_values(space)
 
 
-def _predict_all(
+def _made_with(
+    cfg: DictConfig, checkpoint: Path, space: LabelSpace, values: UInt8Array | None
+) -> dict[str, object]:
+    """Return what decides the predictions, besides the pictures, for the record of them."""
+    import torch
+
+    from gcseg import __version__
+    from gcseg.system.files import sha256_of
+
+    places = ("checkpoint", "source", "images", "output", "limit", "split", "run_root", "trust")
+    settings = {key: value for key, value in plain(cfg).items() if key not in places}
+    return {
+        **settings,
+        "checkpoint": sha256_of(checkpoint),
+        "classes": [space.names, space.colors],
+        "values of masks": None if values is None else values.tolist(),
+        "gcseg": __version__,
+        "torch": str(torch.__version__),
+    }
+
+
+def _predict_pictures(
     network: TrainedNetwork,
     dataset: SegmentationDataset,
     files: PredictionFiles,
+    done: Done,
     faults: list[DataError],
 ) -> None:
-    """Predict and write pictures, with progress; what can't be read is added to `faults`."""
-    from gcseg.predictor.overlapped import WriteBehind
-    from gcseg.predictor.stream import Picture, predictions
+    """Predict and write pictures; what can't be read is added to `faults`."""
+    from gcseg.predictor.picture_run import predict_pictures
     from gcseg.system.terminal import progress_bar
 
-    def load(index: int) -> Picture:
-        return Picture(dataset.pairs[index].name, *dataset.read(index))
-
-    before = len(faults)
-    loads = (partial(load, index) for index in range(len(dataset)))
-    found = predictions(network, loads, confidence=False, unread=faults.append)
-    with progress_bar("predicting") as progress, WriteBehind() as writer:
-        for number, prediction in enumerate(found, 1):
-            writer.submit(partial(files.write, prediction))
-            progress(number + len(faults) - before, len(dataset))
+    predict_pictures(network, dataset, files, done, faults.append)
+    with progress_bar("converting") as progress:
+        written = files.finish(dataset.pairs, progress)
+    say(f"{counted(len(files.names), 'prediction')}: {files.folder}")
+    for path in written:
+        say(f"{'picture' if path.suffix == '.png' else 'written'}: {path}")
 
 
 def main() -> None:
-    """Predict pictures."""
+    """Predict pictures and videos."""
     run_with_checkpoint("predict", predict)

@@ -25,10 +25,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gcseg.config.checks import SettingError, check, expand_home, take_whole_numbers
 from gcseg.config.command_line import (
+    as_hydra_reads,
     asks_for_information,
-    home_expanded,
     options_first,
-    pattern_quoted,
 )
 from gcseg.config.compose import register_resolvers, source_folder
 from gcseg.config.messages import ONE_LINE, errors_in_one_line, explain, full_errors
@@ -81,7 +80,7 @@ def run_command(
         complete: Function that replaces checked settings by others which depend on the data, given
             the overrides too, and returns whether it changed any; None for none.
     """
-    arguments = [pattern_quoted(home_expanded(argument)) for argument in sys.argv[1:]]
+    arguments = [as_hydra_reads(argument) for argument in sys.argv[1:]]
     sys.argv[1:] = options_first(arguments)
     if multirun is not None and sys.argv[1:2] == ["--resolved"]:
         run_resolved(config_name, task, sys.argv[2:], multirun.begin_process, complete)

@@ -35,6 +35,9 @@ INFORMATION = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-
 _HOME = re.compile(r"""((?:^|[=,\[])\s*["']?)~(?=/|$|[,\]"'])""")
 """Home folder `~` at the beginning of a value, in quotes or not."""
 
+_SOURCE = re.compile(r"(source|images)=([^\"']*[^\[\]\w./,:@ +-][^\"']*)")
+"""Setting of sources, without quotes, with characters that only patterns and addresses have."""
+
 _PLACE = re.compile(r"\{(?:split|group|name)\}")
 """Places in patterns, which in Hydra's grammar begin a mapping."""
 
@@ -129,6 +132,40 @@ def home_expanded(argument: str) -> str:
     if not equals:
         return argument
     return key + _HOME.sub(lambda found: found[1] + str(at_home("~")), equals + value)
+
+
+def as_hydra_reads(argument: str) -> str:
+    """Convert an argument of a command to the form that Hydra's grammar has for it.
+
+    Args:
+        argument: Argument such as `dataset.root=~/data`, `source=in/*.jpg` or
+            `output.format=mask,csv`.
+    """
+    return pattern_quoted(source_quoted(home_expanded(formats_listed(argument))))
+
+
+def formats_listed(argument: str) -> str:
+    """Replace `output.format=mask,csv` by `format=[mask,csv]`, the setting that it stands for."""
+    key, equals, value = argument.partition("=")
+    if key != "output.format" or not equals:
+        return argument
+    return f"format=[{value}]" if "," in value and "[" not in value else f"format={value}"
+
+
+def source_quoted(argument: str) -> str:
+    """Quote a pattern or an address, or several in a list, of the settings source and images.
+
+    Args:
+        argument: Argument such as `source=in/*.jpg` or `source=[a.png,rtsp://camera/live?x=1]`.
+    """
+    found = _SOURCE.fullmatch(argument)
+    if found is None:
+        return argument
+    key, value = found.groups()
+    if not (value.startswith("[") and value.endswith("]")):
+        return as_override(key, value)
+    parts = [part.strip() for part in value[1:-1].split(",")]
+    return f"{key}=[{','.join(part if part.isdigit() else repr(part) for part in parts)}]"
 
 
 def pattern_quoted(argument: str) -> str:

@@ -115,7 +115,7 @@ USE: Mapping[str, str] = {
     **dict.fromkeys(
         ("model", "ckpt", "ckpt_path", "load_from", "model_path", "resume"), "write checkpoint={0}"
     ),
-    **dict.fromkeys(("source", "input", "image_path", "img_path"), "write images={0}"),
+    **dict.fromkeys(("input", "image_path", "img_path"), "write images={0}"),
     **dict.fromkeys(("save_dir", "out_dir", "output_dir", "out"), "write output={0}"),
     **dict.fromkeys(("data", "data_root", "data_dir", "dataset_root"), "write dataset.root={0}"),
     **dict.fromkeys(("device", "gpu", "gpus", "gpu_ids"), _DEVICES.replace(" devices=1", "")),

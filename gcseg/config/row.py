@@ -12,7 +12,7 @@ from typing import Any, Literal
 from gcseg.system.text import printable
 
 Kind = Literal["whole number", "number", "switch", "choice", "text", "name", "pattern", "ending",
-               "template", "fold", "path",
+               "template", "fold", "path", "source",
                "callable", "transform", "callback", "anything", "settings"]  # fmt: skip
 
 MANY = 10**6
@@ -199,6 +199,7 @@ _KINDS: Mapping[Kind, Callable[[Any], bool]] = {
     "template": lambda value: _is_text(value) and value.count("{group}") == 1,
     "fold": is_fold,
     "path": _is_path,
+    "source": lambda value: _is_text(value) or (type(value) is int and 0 <= value < 1000),
     "callable": lambda value: _is_text(value) and re.fullmatch(r"[\w.]+", value) is not None,
     "transform": lambda value: isinstance(value, dict) and _is_text(value.get("_target_")),
     "callback": lambda value: isinstance(value, dict) and _is_text(value.get("_target_")),
@@ -221,6 +222,7 @@ _NOUNS: Mapping[Kind, tuple[str, str]] = {
     "template": ("the form of the names with {group} in it, as {group}_*", "templates"),
     "fold": ("the number of a fold, which count from 0, as 0/5 to 4/5", "folds"),
     "path": ("a path", "paths"),
+    "source": ("a path, a pattern, the number of a camera or an address", "such"),
     "callable": ("the dotted name of a class or function", "dotted names"),
     "transform": ("{_target_: albumentations.NAME, ...}", "transforms"),
     "callback": ("{_target_: my_module.MyCallback, ...}", "callbacks"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gcseg.config.row import as_given
 from gcseg.errors import ConfigError
 
 Settings = Mapping[str, Any]
@@ -143,6 +144,18 @@ def _weights_are_named(settings: Settings, _: str) -> None:
         )
 
 
+def _sources_have_one_name(settings: Settings, command: str) -> None:
+    if command != "predict":
+        return
+    source, images = settings["source"], settings["images"]
+    if source is not None and images is not None and source != images:
+        raise ConfigError(
+            f"source={as_given(source)} and images={as_given(images)}, which are two names of one "
+            "setting",
+            "give source= alone; it takes a list, [a,b]",
+        )
+
+
 def _given(value: object) -> str:
     return "null" if value is None else str(value)
 
@@ -164,5 +177,6 @@ RULES: tuple[Callable[[Settings, str], None], ...] = (
     _windows_overlap,
     _batch_norm_has_values,
     _weights_are_named,
+    _sources_have_one_name,
 )
 """Checks of settings that the table allows; each gets them and the primary configuration."""

@@ -476,9 +476,21 @@ TABLE: tuple[Row, ...] = (
         EVALUATION, "predict",
         Row("mask_values", "choice", "values in written masks: class indices, or the values of the "
             "dataset's label files", choices=("classes", "dataset"), needed=True),
+        Row("source", "source", "pictures, folders, patterns, lists of files, videos, cameras or "
+            "addresses to predict, instead of the split", listed="may", also=(None,), needed=True),
+        Row("format", "choice", "what is written; null: mask and panel, and of videos mask, "
+            "overlay and csv", choices=("mask", "panel", "overlay", "probabilities", "csv", "coco",
+                                "labelme", "label_studio"), listed="may", count=(1, 8),
+            also=(None,), needed=True),
     ),
     *_of(
-        EVALUATION, "predict attention",
+        EVALUATION, "predict",
+        Row("images", "source", "another name of source", listed="may", also=(None,), needed=True),
+        Row("limit", "whole number", "most images to process, and most frames of each video; null: "
+            "all", 1, 10**9, "images", also=(None,), needed=True),
+    ),
+    *_of(
+        EVALUATION, "attention",
         Row("images", "path", "an image or a folder of images, instead of the split",
             also=(None,), needed=True),
         Row("limit", "whole number", "most images to process; null: all", 1, 10**9, "images",

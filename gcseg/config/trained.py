@@ -150,7 +150,7 @@ def offer_trained_options(arguments: list[str]) -> CheckpointRef:
         )
     _offer(trained.config, arguments, trained.checkpoint)
     if trained.checkpoint and not any(
-        given(arguments, key) is not None for key in ("dataset", "dataset.root", "images")
+        given(arguments, key) is not None for key in ("dataset", "dataset.root", "images", "source")
     ):
         _check_root(trained)
     return trained

@@ -391,36 +391,95 @@ def images_as_dataset(
         return SegmentationDataset(
             [Pair(path.stem, path, None, label_space)], label_space, str(path)
         )
-    files = files_below_or_fault(path)
-    outputs = set(_lying_in(written, path, files))
+    found = files_in(path, written=written, say=say)
+    pairs = named_pairs(path, found.pictures, label_space, faults=faults, say=say)
+    if not pairs:
+        raise DataError(
+            f"no pictures in {path}{found.kinds}",
+            f"give images= a picture, or a folder of {', '.join(IMAGE_SUFFIXES)}",
+        )
+    return SegmentationDataset(pairs, label_space, str(path))
+
+
+def named_pairs(
+    folder: Path,
+    pictures: Sequence[Path],
+    label_space: LabelSpace,
+    *,
+    faults: list[DataError] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Pair]:
+    """Name pictures by their path without suffix, or with it where two would share a name.
+
+    Args:
+        folder: Folder of the pictures.
+        pictures: Paths relative to the folder.
+        label_space: Classes of the predictions.
+        faults: Collects files whose names can't be read, see `gcseg.data.faults.raise_or_collect`.
+        say: Callback that is passed a line on names with suffixes.
+
+    Raises:
+        DataError: A name can't be read.
+    """
+    for file in pictures:
+        if not is_text(file):
+            raise_or_collect(not_text(folder / file), faults)
+    names = unique_names(list(filter(is_text, pictures)))
+    if whole := [file.name for file, name in names.items() if file.name == Path(name).name]:
+        say(
+            f"{_listed(whole)} differ from each other only in their suffix: their output files "
+            "keep the suffix in the name"
+        )
+    return [Pair(name, folder / file, None, label_space) for file, name in names.items()]
+
+
+@dataclass(frozen=True)
+class FolderFiles:
+    """Files below a folder that are read, by relative path.
+
+    Args:
+        pictures: The pictures, or arrays if there are none.
+        others: Files of the suffixes that were asked for besides.
+        kinds: All files in words and in brackets, with a space before; empty if there are none.
+    """
+
+    pictures: list[Path]
+    others: list[Path]
+    kinds: str
+
+
+def files_in(
+    folder: Path,
+    *,
+    written: Sequence[Path] = (),
+    others: Sequence[str] = (),
+    say: Callable[[str], None] = lambda line: None,
+) -> FolderFiles:
+    """List the pictures below a folder, and say which files are left out.
+
+    Args:
+        folder: The folder.
+        written: Folders of outputs, whose files are not inputs.
+        others: Suffixes of files that are listed besides pictures.
+        say: Callback that is passed a line on skipped files.
+
+    Raises:
+        DataError: The folder can't be read.
+    """
+    files = files_below_or_fault(folder)
+    outputs = set(_lying_in(written, folder, files))
     if outputs:
         folders = " and ".join(map(str, written))
         say(f"skipped, because outputs are written to {folders}: {kinds_of(outputs)}")
     files = [file for file in files if file not in outputs]
     pictures = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     pictures = pictures or [file for file in files if is_array(file)]
-    taken = set(pictures)
-    others = [file for file in files if file not in taken]
-    others = [file for file in others if file.name not in _OF_FILE_BROWSERS]
-    if others:
-        say(f"skipped, because they are not read as images: {kinds_of(others)}")
-    for file in pictures:
-        if not is_text(file):
-            raise_or_collect(not_text(path / file), faults)
-    names = unique_names(list(filter(is_text, pictures)))
-    if not names:
-        found = f" ({kinds_of(files)})" if files else ""
-        raise DataError(
-            f"no pictures in {path}{found}",
-            f"give images= a picture, or a folder of {', '.join(IMAGE_SUFFIXES)}",
-        )
-    if whole := [file.name for file, name in names.items() if file.name == Path(name).name]:
-        say(
-            f"{_listed(whole)} differ from each other only in their suffix: their output files "
-            "keep the suffix in the name"
-        )
-    pairs = [Pair(name, path / file, None, label_space) for file, name in names.items()]
-    return SegmentationDataset(pairs, label_space, str(path))
+    listed = [file for file in files if file.suffix.lower() in others]
+    taken = {*pictures, *listed}
+    left = [file for file in files if file not in taken and file.name not in _OF_FILE_BROWSERS]
+    if left:
+        say(f"skipped, because they are not read as images: {kinds_of(left)}")
+    return FolderFiles(pictures, listed, f" ({kinds_of(files)})" if files else "")
 
 
 def _lying_in(folders: Sequence[Path], root: Path, files: Iterable[Path]) -> Iterator[Path]:

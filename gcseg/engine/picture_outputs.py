@@ -17,13 +17,16 @@ SHEET = "overview.png"
 """File of the sheet of the first few pictures, next to the folders with a file per picture."""
 
 
-def written_folders(images: Path, folder: Path, parts: Sequence[str]) -> tuple[Path, ...]:
+def written_folders(
+    images: Path, folder: Path, parts: Sequence[str], setting: str = "images"
+) -> tuple[Path, ...]:
     """Find the folders in which pictures are outputs of such a command, and not its inputs.
 
     Args:
         images: The given picture or folder of pictures.
         folder: Folder of all outputs.
         parts: Names of its subfolders with one output per picture.
+        setting: Setting that names the pictures, for messages.
 
     Returns:
         The folder of all outputs, or only its subfolders if it directly contains the inputs.
@@ -34,12 +37,12 @@ def written_folders(images: Path, folder: Path, parts: Sequence[str]) -> tuple[P
     given, output = (Path(os.path.realpath(path)) for path in (images, folder))
     if given == output:
         raise ConfigError(
-            f"output={folder} is the folder of images={images}", "give output= another folder"
+            f"output={folder} is the folder of {setting}={images}", "give output= another folder"
         )
     for part in (*parts, SHEET):
         if given.is_relative_to(output / part):
             raise ConfigError(
-                f"images={images} would be overwritten, as this command writes {folder / part}",
+                f"{setting}={images} would be overwritten, as this command writes {folder / part}",
                 "give output= another folder",
             )
     return tuple(folder / part for part in parts) if given.is_relative_to(output) else (folder,)
@@ -88,12 +91,15 @@ def say_what_is_older(folder: Path, parts: Sequence[str], names: Collection[str]
         raise _unreadable(folder, error) from error
 
 
-def say_what_was_not_read(errors: Sequence[DataError], pictures: int) -> None:
+def say_what_was_not_read(
+    errors: Sequence[DataError], pictures: int, noun: str = "pictures"
+) -> None:
     """List the pictures that could not be read, and raise an error if there are any.
 
     Args:
         errors: Errors of the pictures, one for each.
         pictures: Number of pictures in all.
+        noun: Noun for what was to be read, in the plural.
 
     Raises:
         DataError: Some pictures could not be read; of a single picture, its error.
@@ -104,7 +110,7 @@ def say_what_was_not_read(errors: Sequence[DataError], pictures: int) -> None:
         raise errors[0]
     say(*errors, error=True)
     raise DataError(
-        f"{len(errors)} of {pictures} pictures could not be read",
+        f"{len(errors)} of {pictures} {noun} could not be read",
         "fix or remove the files listed above; all others are done",
     )
 

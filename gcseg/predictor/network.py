@@ -12,17 +12,24 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from gcseg.data.cache.memory import available_memory
 from gcseg.data.images import Picture
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.data.reading import UInt8Array
 from gcseg.data.samples import to_tensor
-from gcseg.errors import WeightsError
+from gcseg.errors import DataError, MemoryLimitError, WeightsError, is_out_of_memory
 from gcseg.inference.memory_ladder import MemoryLadder
+from gcseg.inference.predict import predict_confidence, predict_labels, predict_scores
 from gcseg.inference.protocol import Augmentation, Model, Protocol
 from gcseg.system.text import counted
 
 _AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 _MODE = "mode"
+_BYTES_PER_PIXEL = 40
+"""Least memory for a pixel of an image: floats of the image as prepared and as a batch, labels of 8
+bytes, and the mask."""
+_SMALL = 2**30
+"""Number of bytes that are not compared with the free memory."""
 
 
 class Prepared(NamedTuple):
@@ -45,10 +52,12 @@ class Labels(NamedTuple):
     Args:
         mask: Class indices, H x W.
         confidence: Probability of the pixel's class, H x W float32 in 0..1; None if not asked for.
+        probabilities: Probabilities of all classes, C x H x W float16; None if not asked for.
     """
 
     mask: UInt8Array
     confidence: npt.NDArray[np.float32] | None
+    probabilities: npt.NDArray[np.float16] | None = None
 
 
 class TrainedNetwork:
@@ -94,31 +103,44 @@ class TrainedNetwork:
         return Prepared(tensor, image.shape[0], image.shape[1])
 
     def predict(
-        self, images: Sequence[Prepared], names: Sequence[str], *, confidence: bool = True
+        self,
+        images: Sequence[Prepared],
+        names: Sequence[str],
+        *,
+        confidence: bool = True,
+        probabilities: bool = False,
     ) -> list[Labels]:
         """Predict images of one size in a single batch.
 
         Args:
             images: At least one image; all have the same size.
             names: Name of each image, for messages.
-            confidence: Whether to compute probabilities too.
+            confidence: Whether to compute the probability of each pixel's class too.
+            probabilities: Whether to compute the probabilities of all classes too, for which
+                everything is predicted whole.
 
         Raises:
             WeightsError: The network's scores of an image are NaN or infinite.
             MemoryLimitError: The images do not fit into memory.
         """
         batch = torch.stack([image.tensor for image in images]).to(self.device)
+        batch = batch.contiguous(memory_format=self.memory_format)
+        height, width = images[0].height, images[0].width
+        all_of: list[npt.NDArray[np.float16]] | list[None] = [None] * len(images)
         confidences: dict[str, Tensor] | None = {} if confidence else None
         with self._autocast():
-            labels = self._ladder.labels(
-                self.model,
-                batch.contiguous(memory_format=self.memory_format),
-                {_MODE: self.mode},
-                self.protocol,
-                height=images[0].height,
-                width=images[0].width,
-                confidences=confidences,
-            )
+            if probabilities:
+                labels, all_of = self._with_probabilities(batch, height, width, confidences)
+            else:
+                labels = self._ladder.labels(
+                    self.model,
+                    batch,
+                    {_MODE: self.mode},
+                    self.protocol,
+                    height=height,
+                    width=width,
+                    confidences=confidences,
+                )
         masks = labels[_MODE].cpu().numpy()
         for mask, name in zip(masks, names, strict=True):
             if count := int(np.count_nonzero(mask < 0)):
@@ -127,7 +149,55 @@ class TrainedNetwork:
                     "use a checkpoint from before it diverged, or precision=32",
                 )
         found = [None] * len(masks) if confidences is None else confidences[_MODE].cpu().numpy()
-        return [Labels(mask.astype(np.uint8), of) for mask, of in zip(masks, found, strict=True)]
+        return [
+            Labels(mask.astype(np.uint8), of, every)
+            for mask, of, every in zip(masks, found, all_of, strict=True)
+        ]
+
+    def check_memory(self, image: Picture, name: str) -> None:
+        """Check that an image, H x W x C, leaves memory for a prediction in the smallest parts.
+
+        Args:
+            image: The image.
+            name: Name of the image, for the message.
+
+        Raises:
+            DataError: There is too little memory; the system would end the process.
+        """
+        height, width = image.shape[:2]
+        needed = height * width * _BYTES_PER_PIXEL
+        if needed < _SMALL or (available := available_memory()) is None or needed <= available:
+            return
+        raise DataError(
+            f"{name} has {height:,} x {width:,} pixels, which take {needed / 1e9:.0f} GB of memory "
+            f"where {available / 1e9:.0f} GB are free",
+            "cut it into tiles, or make it smaller",
+        )
+
+    def _with_probabilities(
+        self, batch: Tensor, height: int, width: int, confidences: dict[str, Tensor] | None
+    ) -> tuple[dict[str, Tensor], list[npt.NDArray[np.float16]]]:
+        """Predict labels as the first step of the memory ladder does, and keep all probabilities.
+
+        Raises:
+            MemoryLimitError: They do not fit into memory.
+        """
+        try:
+            scores = predict_scores(self.model, batch, {_MODE: self.mode}, self.protocol)[_MODE]
+            labels = predict_labels(scores, height, width)
+            average = self.protocol.average
+            if confidences is not None:
+                confidences[_MODE] = predict_confidence(scores, height, width, average)
+            scores = scores[..., :height, :width]
+            every = scores if average == "probabilities" else scores.softmax(1)
+            return {_MODE: labels}, list(every.half().cpu().numpy())
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        raise MemoryLimitError(
+            f"the probabilities of {height} x {width} pixels do not fit into memory",
+            "leave probabilities out of format=, which predicts in smaller parts",
+        )
 
     def _autocast(self) -> AbstractContextManager[object]:
         kind = _AUTOCAST.get(str(self.precision))

@@ -12,6 +12,7 @@ from PIL import Image
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.data.reading import UInt8Array
 from gcseg.errors import ConfigError
+from gcseg.predictor.video import Frame
 from gcseg.system.files import atomic_write
 from gcseg.visualization.pictures import overlay
 
@@ -31,6 +32,9 @@ class Prediction:
             computed.
         space: Names and colours of the classes.
         label: True class indices, H x W, with 255 ignored; None if they are not known.
+        frame: Number and time of a video's frame; None for pictures.
+        probabilities: Probabilities of all classes, C x H x W float16; None if they were not asked
+            for.
     """
 
     name: str
@@ -39,6 +43,8 @@ class Prediction:
     confidence: npt.NDArray[np.float32] | None
     space: LabelSpace
     label: UInt8Array | None = None
+    frame: Frame | None = None
+    probabilities: npt.NDArray[np.float16] | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:

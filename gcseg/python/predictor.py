@@ -14,11 +14,13 @@ from torch import Tensor
 from gcseg.builders.data import picture_format
 from gcseg.data.datasets import images_as_dataset
 from gcseg.data.label_spaces import LabelSpace
-from gcseg.errors import ConfigError
+from gcseg.errors import ConfigError, DataError
 from gcseg.predictor.build import predicted_classes, trained_network
 from gcseg.predictor.inputs import as_picture
 from gcseg.predictor.prediction import Prediction
+from gcseg.predictor.sources import VIDEO_SUFFIXES, Source, find_sources
 from gcseg.predictor.stream import Picture, predictions
+from gcseg.predictor.video_run import require_rgb, video_predictions
 from gcseg.python.settings import as_arguments, composed
 from gcseg.system.text import as_override
 from gcseg.weights import read_weights
@@ -121,21 +123,39 @@ class Predictor:
         (prediction,) = self.stream([images])
         return prediction
 
-    def stream(self, images: Iterable[Input]) -> Iterator[Prediction]:
+    def stream(self, images: Iterable[Input] | str | Path | int) -> Iterator[Prediction]:
         """Predict images one after the other, while the next ones are read.
 
         Args:
-            images: Images as `__call__` takes them; a generator may be endless.
+            images: Images as `__call__` takes them; a generator may be endless. Or one source: a
+                picture, a folder, a pattern, a list of files, a video, the number of a camera or an
+                address (rtsp, http). Frames of a video have `prediction.frame.seconds`.
 
         Raises:
-            GcsegError: See `__call__`.
+            GcsegError: See `__call__`; of a video that ends in the middle, after its last frame.
         """
+        if isinstance(images, str | Path | int):
+            return self._of_source(images if isinstance(images, int) else str(images))
         loads = (partial(self._load, image, number) for number, image in enumerate(images))
         return predictions(self.network, loads, batch_size=self.batch_size)
+
+    def _of_source(self, source: Source) -> Iterator[Prediction]:
+        faults: list[DataError] = []
+        sources = find_sources(source, self.space, faults=faults)
+        if faults:
+            raise faults[0]
+        if sources.pictures:
+            files = [pair.image for pair in sources.pictures]
+            yield from self.stream(files)
+        for video in sources.videos:
+            require_rgb(self._form, video)
+            yield from video_predictions(self.network, video, batch_size=self.batch_size)
 
     def _load(self, image: Input, number: int) -> Picture:
         """Read an image; one that has no file is named by its number, from 0."""
         if isinstance(image, str | Path):
+            if Path(image).suffix.lower() in VIDEO_SUFFIXES:
+                raise DataError(f"{image} is a video", "predict its frames with stream()")
             file = images_as_dataset(Path(image), self.space).in_form(self._form)
             return Picture(file.pairs[0].name, file.read(0)[0])
         return Picture(str(number), as_picture(image, self._form))

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gcseg.config.checks import SettingError
 from gcseg.config.command import check_groups, check_settings
-from gcseg.config.command_line import home_expanded, is_override, overrides_of, pattern_quoted
+from gcseg.config.command_line import as_hydra_reads, is_override, overrides_of
 from gcseg.config.compose import compose as compose_files
 from gcseg.config.compose import register_resolvers
 from gcseg.config.messages import explain
@@ -121,7 +121,7 @@ def as_arguments(overrides: Iterable[str]) -> list[str]:
             raise ConfigError(f"{one!r} is no setting", 'give "key=value"')
         if not is_override(one) and one not in ("-m", "--multirun"):
             raise ConfigError(f"{one} is no setting", 'give "key=value"')
-    return [pattern_quoted(home_expanded(override)) for override in overrides]
+    return [as_hydra_reads(override) for override in overrides]
 
 
 @contextmanager

@@ -128,14 +128,14 @@ def test_what_is_no_file(command, run, training, tmp_path):
     ]
     for images in ("in/b.png", "in/c.png"):
         error = predict(run, training, f"images={images}", command=command).error
-        assert error.startswith(f"{images} ") and "give images= a picture or a folder" in error
+        assert error.startswith(f"{images} ") and "a picture" in error
 
 
 def test_nothing_that_can_be_read(run, training, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.heic").touch()
     error = predict(run, training, "images=in").error
-    assert error.startswith("no pictures in in (1 file (.heic 1)): give images= a picture, or a")
+    assert error.startswith("no pictures in in (1 file (.heic 1)): give source= a picture, a video")
     for name in ("a.png", "b.png"):
         (tmp_path / "in" / name).touch()
     outcome = predict(run, training, "images=in")

@@ -40,7 +40,7 @@ def test_of_training(name, value, told):
 
 def test_of_other_commands():
     """Nothing is said that the command does not have."""
-    assert remedy_for("source", "a.png", "predict", settings("predict")) == "write images=a.png"
+    assert remedy_for("input", "a.png", "predict", settings("predict")) == "write images=a.png"
     assert remedy_for("source", "a.png", "eval", settings("eval")) is None
     assert remedy_for("imgsz", "512", "predict", settings("predict")) is None
     assert remedy_for("nothing", "1", "train", settings("train")) is None

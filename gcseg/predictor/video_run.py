@@ -1,0 +1,160 @@
+"""Prediction of videos: frames are decoded, predicted, drawn and encoded at the same time."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+from gcseg.data.images import PictureFormat
+from gcseg.data.reading import UInt8Array
+from gcseg.errors import ConfigError, DataError
+from gcseg.predictor.decoded import DecodedFrames
+from gcseg.predictor.network import TrainedNetwork
+from gcseg.predictor.overlapped import WriteBehind, read_ahead
+from gcseg.predictor.prediction import Prediction
+from gcseg.predictor.sources import Video
+from gcseg.predictor.stream import Load, Picture, predictions
+from gcseg.predictor.video import Frame, opened
+from gcseg.predictor.video_files import VideoFiles
+from gcseg.system.terminal import progress_bar
+from gcseg.system.text import counted, percent, say
+
+_DRAWING_THREADS = 3
+"""Threads that draw and compress frames; the encoder has its own."""
+
+
+def require_rgb(form: PictureFormat, video: Video) -> None:
+    """Check that a network takes the frames of videos.
+
+    Raises:
+        ConfigError: It takes other pictures than RGB.
+    """
+    if not form.is_rgb:
+        raise ConfigError(
+            f"{video} has frames in RGB, and the network takes {form}", "give it pictures"
+        )
+
+
+def video_predictions(
+    network: TrainedNetwork,
+    video: Video,
+    *,
+    batch_size: int = 1,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[Prediction]:
+    """Predict the frames of a video while the next ones are decoded.
+
+    Args:
+        network: The trained network.
+        video: The video, camera or stream.
+        batch_size: Largest number of consecutive frames that are predicted together.
+        say: Callback that is passed a line on frames that are turned or left out.
+
+    Raises:
+        DataError: The video can't be opened, or ends in the middle: after its last frame.
+    """
+    stop = threading.Event()
+    with opened(video, stop, say) as source, DecodedFrames(source, stop) as frames:
+        yield from predictions(network, _loads(video, frames), batch_size=batch_size)
+        if frames.fault is not None:
+            raise frames.fault
+
+
+def predict_video(
+    network: TrainedNetwork,
+    video: Video,
+    folder: Path,
+    values: UInt8Array | None,
+    formats: Sequence[str],
+    most: int | None = None,
+) -> tuple[VideoFiles, DataError | None]:
+    """Predict a video and write its files; Ctrl-C ends a camera or a stream, and completes them.
+
+    Args:
+        network: The trained network.
+        video: The video, camera or stream.
+        folder: Output folder.
+        values: 256 pixel values of the masks by class index; class indices if None.
+        formats: What is written, of the setting `format`.
+        most: Largest number of frames; None for all.
+
+    Returns:
+        The files, and the error of a video that ends in the middle.
+
+    Raises:
+        DataError: The video can't be opened.
+        OutputError: The folder can't be written.
+    """
+    stop = threading.Event()
+    with (
+        opened(video, stop, say) as source,
+        _ended_by_signals(stop, video, live=source.live),
+        VideoFiles(folder, video, source, network.space, values, formats) as files,
+        DecodedFrames(source, stop, most) as frames,
+        WriteBehind() as writer,
+        progress_bar(f"predicting {video}", "frames") as progress,
+        closing(
+            predictions(
+                network,
+                _loads(video, frames),
+                confidence=False,
+                probabilities="probabilities" in formats,
+            )
+        ) as found,
+    ):
+        total = min(filter(None, (source.total, most)), default=None)
+        for number, (prediction, drawn) in enumerate(
+            read_ahead(found, files.draw, threads=_DRAWING_THREADS), 1
+        ):
+            writer.submit(partial(files.add, prediction, drawn.result()))
+            if number == 1 and (line := files.change_of_size(prediction)):
+                say(f"{video}: {line}")
+            progress(number, total)
+    if frames.dropped:
+        all_frames = len(files.numbers) + frames.dropped
+        say(
+            f"{video}: {counted(frames.dropped, 'frame')} of {all_frames:,} "
+            f"({percent(frames.dropped / all_frames)} %) are left out, as they come faster than "
+            "the network is"
+        )
+    return files, frames.fault
+
+
+def _loads(video: Video, frames: Iterable[tuple[Frame, UInt8Array]]) -> Iterator[Load]:
+    for frame, image in frames:
+        yield partial(Picture, frame_name(video, frame.number), image, None, frame)
+
+
+def frame_name(video: Video, number: int) -> str:
+    """Return the name of a frame's prediction, from 000000."""
+    return f"{video.name}/{number:06}"
+
+
+@contextmanager
+def _ended_by_signals(stop: threading.Event, video: Video, *, live: bool) -> Iterator[None]:
+    """End a live video by the first Ctrl-C or SIGTERM; the second ends the command."""
+    if not live or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    say(f"{video}: Ctrl-C ends it, and completes its files")
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def end(_: int, __: FrameType | None) -> None:
+        restore()
+        stop.set()
+
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        restore()
