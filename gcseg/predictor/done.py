@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from gcseg.system.files import output_error, sha256_of
 from gcseg.system.records import RecordError, parse_json, read_text
-from gcseg.system.text import listed, printable
+from gcseg.system.text import listed, printable, verb
 
 RECORD = ".predictions.jsonl"
 """File in the output folder: what all predictions were made with, then a line for each."""
@@ -144,7 +144,7 @@ class Done:
                 key for key in {*earlier, *self._made_with}
                 if earlier.get(key) != self._made_with.get(key)
             )  # fmt: skip
-            say(f"starting over: {listed(map(printable, keys))} differ from those of the "
+            say(f"starting over: {listed(map(printable, keys))} {verb(len(keys), 'differs', 'differ')} from those of the "
                 f"predictions in {self.folder}")  # fmt: skip
             return {}
         entries = {}

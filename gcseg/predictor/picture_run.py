@@ -16,7 +16,7 @@ from gcseg.predictor.overlapped import WriteBehind
 from gcseg.predictor.prediction import Prediction
 from gcseg.predictor.stream import Picture, predictions
 from gcseg.system.terminal import progress_bar
-from gcseg.system.text import counted, say
+from gcseg.system.text import counted, say, verb
 
 
 def predict_pictures(
@@ -49,7 +49,7 @@ def predict_pictures(
             files.keep(pair.name, entry.areas)
     if kept:
         say(
-            f"{len(kept):,} of {counted(len(dataset), 'picture')} are done: predicted by the same "
+            f"{len(kept):,} of {counted(len(dataset), 'picture')} {verb(len(kept), 'is', 'are')} done: predicted by the same "
             "checkpoint and settings, and not changed since"
         )
     if "probabilities" in files.formats:

@@ -283,10 +283,12 @@ def _relative(file: Path, root: Path) -> Path:
 
 def _once(files: Sequence[Path], say: Callable[[str], None]) -> list[Path]:
     """Leave out files that are named again."""
-    kept = {os.path.abspath(file): file for file in reversed(files)}  # noqa: PTH100
+    kept: dict[str, Path] = {}
+    for file in files:
+        kept.setdefault(os.path.abspath(file), file)  # noqa: PTH100
     if len(kept) < len(files):
         say(f"left out, because named before: {counted(len(files) - len(kept), 'file')}")
-    return list(reversed(kept.values()))
+    return list(kept.values())
 
 
 def _without_login(address: str) -> str:

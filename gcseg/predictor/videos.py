@@ -81,6 +81,8 @@ def predict_videos(
             continue
         names += [frame_name(video, number) for number in written.numbers]
         if written.numbers:
+            if "mask" in formats:
+                files.write_classes()
             say(f"{counted(len(written.numbers), 'frame')} of {video}: {files.folder}")
             for path in written.written:
                 say(f"{'video' if path.suffix in ('.mp4', '.mkv') else 'written'}: {path}")

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.data.trees import picture, write
+from tests.predictor.clips import clip, times_of
 
 READ = ("a.png", "b.jpg", "c.JPEG", "d.tif", "e.gif", "f.webp", "g.bmp", "h.jp2", "i.ppm", "j.avif")
 
@@ -166,3 +167,93 @@ def test_names_of_240_bytes(run, training, tmp_path):
     assert outcome.status == 0, outcome.err
     with Image.open(tmp_path / f"out/masks/{long}.png") as mask:
         assert mask.size == (24, 20)
+
+
+def states(folder):
+    return {path.relative_to(folder): (path.stat().st_ino, path.stat().st_mtime_ns)
+            for path in folder.rglob("*.png") if path.name != "overview.png"}  # fmt: skip
+
+
+def test_given_again_it_goes_on(run, training, tmp_path):
+    for name in ("a.png", "b.png", "c.png"):
+        write(tmp_path / "in" / name, picture(ord(name[0])))
+    first = predict(run, training, "source=in/*.png", "output.format=mask,panel,csv", "limit=2")
+    assert first.status == 0, first.err
+    before = states(tmp_path / "out")
+    table = (tmp_path / "out/areas.csv").read_text().splitlines()
+    (tmp_path / "out/.predictions.jsonl").open("a").write('{"name": "c", "inp')  # killed here
+    again = predict(run, training, "images=in", "output.format=mask,panel,csv")
+    assert again.status == 0, again.err
+    assert "2 of 3 pictures are done: predicted by the same checkpoint and settings" in again.out
+    after = states(tmp_path / "out")
+    assert {path: after[path] for path in before} == before and len(after) == 6
+    assert (tmp_path / "out/areas.csv").read_text().splitlines()[:3] == table
+    write(tmp_path / "in" / "a.png", picture(9))
+    (tmp_path / "out/masks/b.png").unlink()
+    changed = predict(run, training, "source=in", "output.format=mask,panel,csv")
+    assert "1 of 3 pictures is done" in changed.out
+    other = predict(run, training, "source=in", "output.format=mask,panel,csv", "tta=flip")
+    assert "starting over: tta differs from those of the predictions in out" in other.out
+    assert "are done" not in other.out
+
+
+def test_formats_of_pictures(run, training, tmp_path):
+    for name in ("a.png", "sub/b.jpg"):
+        write(tmp_path / "in" / name, picture(0))
+    every = "mask,overlay,probabilities,coco,labelme,label_studio,csv"
+    outcome = predict(run, training, "source=in", f"output.format={every}")
+    assert outcome.status == 0, outcome.err
+    out = tmp_path / "out"
+    assert "probabilities of 2 pictures take " in outcome.out
+    assert not (out / "pictures").exists() and not (out / "overview.png").exists()
+    assert outputs(out / "overlays") == ["a.png", "sub/b.png"]
+    mask = np.asarray(Image.open(out / "masks/sub/b.png"))
+    with np.load(out / "probabilities/sub/b.npz") as found:
+        every = found["probabilities"]
+        assert every.dtype == np.float16 and every.shape == (len(found["classes"]), *mask.shape)
+        highest = every.max(0)
+        assert (np.take_along_axis(every, mask[None].astype(int), 0)[0] == highest).all()
+    header, *rows = (out / "areas.csv").read_text().splitlines()
+    assert header.startswith("name,") and [row.split(",")[0] for row in rows] == ["a", "sub/b"]
+    assert sum(map(float, rows[0].split(",")[1:])) == pytest.approx(1, abs=1e-4)
+    coco = json.loads((out / "coco/annotations/instances_predicted.json").read_text())
+    assert [one["file_name"] for one in coco["images"]] == ["a.png", "sub/b.jpg"]
+    assert (out / "labelme/predicted/sub/b.json").exists()
+    assert (out / "labelme/predicted/sub/b.jpg").exists()
+    assert len(json.loads((out / "label_studio/tasks.json").read_text())) == 2
+    again = predict(run, training, "source=in", "output.format=mask,coco")
+    assert again.status == 0, again.err  # an earlier conversion is replaced
+
+
+def test_sources_that_are_refused(run, training, tmp_path):
+    write(tmp_path / "in" / "a.png", picture(0))
+    for given, message in (
+        (
+            ("source=in", "images=out"),
+            "source=in and images=out, which are two names of one setting",
+        ),
+        (("source=ftp://x/y",), "ftp://x/y is an address of ftp: give one of rtsp://"),
+        (("source=in", "format=gif"), "format=gif: use one of mask, panel"),
+    ):
+        assert predict(run, training, *given).error.startswith(message)
+
+
+def test_videos_among_pictures(run, training, tmp_path):
+    write(tmp_path / "in" / "a.png", picture(0))
+    clip(tmp_path / "in" / "drive.mp4", (0, 1, 4))
+    (tmp_path / "in" / "text.mp4").write_text("no video")
+    outcome = predict(run, training, "source=[in,http://127.0.0.1:9/x?y=1,77]", "limit=2")
+    assert outcome.status == 1
+    assert outputs(tmp_path / "out/masks") == ["a.png", "drive/000000.png", "drive/000001.png"]
+    assert len(times_of(tmp_path / "out/overlays/drive.mp4")) == 2
+    *listed, last = outcome.err.splitlines()
+    assert [line.split()[0] for line in listed] == ["in/text.mp4", "http://127.0.0.1:9/x", "camera"]
+    assert last.startswith("error: 3 of 5 pictures and videos could not be read:")
+    (tmp_path / "in" / "text.mp4").unlink()
+    again = predict(run, training, "source=in", "limit=2")
+    assert again.status == 0, again.err
+    assert "in/drive.mp4: done by the same checkpoint and settings" in again.out
+    whole = predict(run, training, "source=in")
+    assert "3 frames of in/drive.mp4: out" in whole.out
+    only = predict(run, training, "source=in/drive.mp4", "output.format=coco,labelme")
+    assert only.error.startswith("format=coco, labelme is of pictures alone, and in/drive.mp4 is a")
