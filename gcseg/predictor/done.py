@@ -144,8 +144,8 @@ class Done:
                 key for key in {*earlier, *self._made_with}
                 if earlier.get(key) != self._made_with.get(key)
             )  # fmt: skip
-            say(f"starting over: {listed(map(printable, keys))} {verb(len(keys), 'differs', 'differ')} from those of the "
-                f"predictions in {self.folder}")  # fmt: skip
+            differ = f"{listed(map(printable, keys))} {verb(len(keys), 'differs', 'differ')}"
+            say(f"starting over: {differ} from those of the predictions in {self.folder}")
             return {}
         entries = {}
         for line in lines:

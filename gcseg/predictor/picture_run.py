@@ -48,9 +48,10 @@ def predict_pictures(
             kept.append(pair.name)
             files.keep(pair.name, entry.areas)
     if kept:
+        are = verb(len(kept), "is", "are")
         say(
-            f"{len(kept):,} of {counted(len(dataset), 'picture')} {verb(len(kept), 'is', 'are')} done: predicted by the same "
-            "checkpoint and settings, and not changed since"
+            f"{len(kept):,} of {counted(len(dataset), 'picture')} {are} done: predicted by the "
+            "same checkpoint and settings, and not changed since"
         )
     if "probabilities" in files.formats:
         _say_size([dataset.pairs[index] for index in left], network.space.num_classes)
