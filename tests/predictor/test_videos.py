@@ -18,8 +18,10 @@ from PIL import Image
 from gcseg.errors import DataError
 from gcseg.predictor import decoded, video_run
 from gcseg.predictor.decoded import DecodedFrames
+from gcseg.predictor.network import TrainedNetwork
 from gcseg.predictor.prediction import Prediction
 from gcseg.predictor.sources import Video
+from gcseg.predictor.stream import Picture, predictions
 from gcseg.predictor.video import Frame, OpenVideo, opened
 from gcseg.predictor.video_files import VideoFiles
 from gcseg.predictor.video_run import predict_video, video_predictions
@@ -289,3 +291,22 @@ def test_a_sound_that_mp4_does_not_hold(tmp_path):
     files, _ = written(path, tmp_path / "out", ("overlay",))
     assert [one.name for one in files.written] == ["clip.mkv"]
     assert sound_of(tmp_path / "out/overlays/clip.mkv") == sound_of(path)
+
+
+def test_a_picture_beyond_the_memory_is_left_out(monkeypatch):
+    network = TrainedNetwork.__new__(TrainedNetwork)
+    monkeypatch.setattr("gcseg.predictor.network.available_memory", lambda: 16 * 10**9)
+    huge = np.broadcast_to(np.zeros(3, np.uint8), (30_000, 30_000, 3))
+    with pytest.raises(
+        DataError, match=r"^big has 30,000 x 30,000 pixels, which take 36 GB of mem"
+    ):
+        network.check_memory(huge, "big")
+    network.check_memory(huge[:10_000, :10_000], "smaller")
+    unread = []
+
+    class Small(Brightness):
+        check_memory = TrainedNetwork.check_memory
+
+    loads = [lambda: Picture("big", huge), lambda: Picture("small", picture(0, 48, 64))]
+    found = list(predictions(Small(), loads, unread=unread.append))
+    assert [one.name for one in found] == ["small"] and "big has 30,000" in str(unread[0])

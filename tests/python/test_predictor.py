@@ -8,6 +8,7 @@ from PIL import Image
 from gcseg import Predictor
 from gcseg.errors import ConfigError, DataError, WeightsError
 from tests.data.trees import picture, write
+from tests.predictor.clips import clip
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +147,15 @@ def test_what_is_no_predictor(training, tmp_path):
         with pytest.raises(error) as caught:
             Predictor(**{"checkpoint": training.folder, "trust": True, **given})
         assert message in str(caught.value)
+
+
+def test_a_source_is_streamed(predictor, files, tmp_path):
+    """A folder with a picture and a video."""
+    write(tmp_path / "source" / "a.png", picture(0))
+    path = clip(tmp_path / "source" / "drive.mp4", (0, 1, 5))
+    found = list(predictor.stream(tmp_path / "source"))
+    assert [one.name for one in found] == ["a", "drive/000000", "drive/000001", "drive/000002"]
+    assert found[0].frame is None
+    assert [one.frame.seconds for one in found[1:]] == pytest.approx([0, 0.04, 0.2], abs=1e-4)
+    with pytest.raises(DataError, match=r"drive.mp4 is a video: predict its frames with stream"):
+        predictor(path)
