@@ -93,7 +93,7 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> Scored:
     module.configure_optimizers()  # wrong settings fail before a run folder is made
     build.modes(cfg)  # for the same reason
     own = user_callbacks(cfg)
-    check_splits(train_set, val_set)
+    check_splits(train_set, val_set, build_trainer.validated(cfg, len(val_set)))
     weights = find_starting_weights(cfg)
 
     name = run_name(plain(cfg), train_set, weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from gcseg.data.ade20k import ade20k_classes
 from gcseg.data.check.examine import left_out
@@ -17,23 +18,27 @@ from gcseg.system.text import counted, verb
 _LISTED = 3
 
 
-def check_splits(train: SegmentationDataset, val: SegmentationDataset) -> None:
+def check_splits(
+    train: SegmentationDataset, val: SegmentationDataset, validated: Sequence[int] | None = None
+) -> None:
     """Refuse labels that can't be learnt from or scored, and report what is odd.
 
     Args:
         train: The split that is trained on.
         val: The split on which checkpoints are selected.
+        validated: Indices of its images that training validates; None for all.
 
     Raises:
         DataError: All pixels are ignored, or only one class occurs in training.
     """
-    training, validation = survey(train), survey(val)
+    scored = val if validated is None else val.part(validated, val.description)
+    training, validation = survey(train), survey(scored)
     if (error := training.wrong()) is not None:
         raise error
     if validation.whole and not validation.occurring:
         raise DataError(
             f"all pixels of {validation.where} are ignored: no score of a checkpoint is defined",
-            "label the validation split",
+            "label the validation split" + ("" if validated is None else ", or raise limit_val"),
         )
     tell(training)
     tell(validation)

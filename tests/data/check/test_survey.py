@@ -8,8 +8,10 @@ import pytest
 import yaml
 from PIL import Image
 
+from gcseg.data.check.splits import check_splits
 from gcseg.data.check.survey import survey
 from gcseg.data.folder import folder
+from gcseg.errors import DataError
 from tests.running import SMALL
 
 OWN = ("dataset=folder", "backbone._target_=tests.tiny.backbone", *SMALL,
@@ -162,6 +164,16 @@ def test_a_split_that_scores_nothing(run, tmp_path):
     error = run("train", *OWN, f"dataset.root={root}").error
     assert "no score of a checkpoint is defined" in error
     assert not (tmp_path / "runs").exists()
+
+
+def test_validated_images_without_labels(tmp_path):
+    train = folder(tree(tmp_path, [0, 1]), "train")
+    val = folder(tree(tmp_path, [0, 1], split="val"), "val")
+    Image.fromarray(np.full((64, 64), 255, np.uint8)).save(tmp_path / "labels" / "val" / "0.png")
+    check_splits(train, val)
+    check_splits(train, val, [0, 1])
+    with pytest.raises(DataError, match="all pixels of the 1 label.* or raise limit_val"):
+        check_splits(train, val, [0])
 
 
 def test_a_score_without_labels_is_not_defined(run, tmp_path):
