@@ -172,7 +172,7 @@ def test_validated_images_without_labels(tmp_path):
     Image.fromarray(np.full((64, 64), 255, np.uint8)).save(tmp_path / "labels" / "val" / "0.png")
     check_splits(train, val)
     check_splits(train, val, [0, 1])
-    with pytest.raises(DataError, match="all pixels of the 1 label.* or raise limit_val"):
+    with pytest.raises(DataError, match=r"all pixels of the 1 label.* or raise limit_val"):
         check_splits(train, val, [0])
 
 
