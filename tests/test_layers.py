@@ -18,7 +18,7 @@ FLOORS = (
     ("data",),
     ("losses", "optim", "inference", "metrics", "visualization", "weights"),
     ("runs",),
-    ("zoo",),
+    ("zoo", "exports"),
     ("engine",),
     ("config",),
     ("builders",),
@@ -30,8 +30,8 @@ FLOORS = (
 )
 """Rooms from the ground up: each knows those below it, and none beside it."""
 
-STUBS = {f"{name}.py" for name in ("attention", "dashboard", "eval", "predict", "recipe")}
-STUBS |= {f"{name}.py" for name in ("selftest", "tables", "train")}
+STUBS = {f"{name}.py" for name in ("attention", "benchmark", "dashboard", "eval", "export")}
+STUBS |= {f"{name}.py" for name in ("predict", "recipe", "selftest", "tables", "train")}
 STUBS |= {f"{room}/__main__.py" for room in ("data", "report", "sweeps", "weights")}
 STUBS |= {"__init__.py"}
 """What `python -m gcseg.train` and the like start: a line that imports a command from above. The

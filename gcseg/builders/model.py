@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
+from torch import nn
 
 from gcseg.builders.data import picture_format, rectangle
 from gcseg.builders.loss import loss
@@ -14,7 +15,9 @@ from gcseg.config.plain import plain
 from gcseg.data.resize import ResizeToFit
 from gcseg.engine.module import SegmentationModule
 from gcseg.engine.monitor import monitor_of
-from gcseg.errors import ConfigError
+from gcseg.errors import ConfigError, WeightsError
+from gcseg.exports.names import format_of
+from gcseg.exports.network import open_export
 from gcseg.inference.protocol import Augmentation, Average, Protocol, SlidingWindow
 from gcseg.models import Segmentor
 from gcseg.models.contract import check_backbone, check_head
@@ -82,6 +85,46 @@ def trained_model(
     return network
 
 
+def trained_network(
+    cfg: DictConfig, num_classes: int, content: CheckpointFile, source: Path
+) -> nn.Module:
+    """Build the network of a checkpoint as `trained_model` does, or open an export.
+
+    Args:
+        cfg: The settings; `cfg.trust` says whether code in an export may be run.
+        num_classes: Number of classes of the dataset.
+        content: Content of the file, from `gcseg.exports.reading.read_trained`.
+        source: The file.
+
+    Raises:
+        ConfigError: See `model`; or a setting has no meaning for an export.
+        WeightsError: The weights are of another network, or the export can't be read.
+    """
+    if format_of(source) is None:
+        return trained_model(cfg, num_classes, content, source)
+    network = open_export(source, trust=cfg.trust)
+    if network.form.num_classes != num_classes:
+        raise WeightsError(
+            f"{source} has {network.form.num_classes} classes, not {num_classes}",
+            "give the dataset whose classes it was trained on",
+        )
+    precision = cfg.get("precision", 32)
+    if precision in ("bf16-mixed", "16-mixed") or cfg.get("compile"):
+        raise ConfigError(
+            f"precision={precision} compile={cfg.get('compile', False)} with {source}, which "
+            "has its own precision and is not run by PyTorch",
+            "leave both out, or give the checkpoint that it was exported from",
+        )
+    once = all(mode == Augmentation() for mode in modes(cfg).values())
+    whole = protocol(cfg).window is None and protocol(cfg).resize is None
+    if network.form.output == "labels" and not (once and whole):
+        raise ConfigError(
+            f"{source} gives labels, of which no mean over views, windows or sizes can be taken",
+            "give tta=none inference=whole, or export it with values=logits",
+        )
+    return network
+
+
 def check_fits(cfg: DictConfig, num_classes: int, content: CheckpointFile, source: Path) -> None:
     """Check that a checkpoint's weights are of the network, before that takes any memory.
 
@@ -146,7 +189,12 @@ def sliding_window(cfg: DictConfig) -> SlidingWindow | None:
 def trained_module(
     cfg: DictConfig, classes: tuple[str, ...], content: CheckpointFile, source: Path
 ) -> SegmentationModule:
-    """Build the LightningModule with the weights of a checkpoint, as `trained_model` does."""
+    """Build the LightningModule around `trained_network`."""
+    if format_of(source) is not None:
+        network = trained_network(cfg, len(classes), content, source)
+        return SegmentationModule(
+            network, classes, protocol=protocol(cfg), channels_last=cfg.channels_last
+        )
     check_fits(cfg, len(classes), content, source)
     built = module(cfg, classes)
     load_tensors(built.model, content.tensors, content.extra, source=str(source))

@@ -46,10 +46,10 @@ def evaluate(cfg: DictConfig, trained: CheckpointRef) -> tuple[Path, dict[str, d
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.evaluate import evaluate as score
     from gcseg.engine.evaluate import save_evaluations
+    from gcseg.exports.reading import read_trained
     from gcseg.runs.classes import check_classes
     from gcseg.runs.evaluation_names import evaluation_keys
     from gcseg.runs.results import print_table
-    from gcseg.weights import read_weights
     from gcseg.zoo.measured import read_measurements
 
     if trained.row is not None:
@@ -57,7 +57,7 @@ def evaluate(cfg: DictConfig, trained: CheckpointRef) -> tuple[Path, dict[str, d
     dataset = build_data.dataset(cfg, cfg.split).with_labels()
     checkpoint = trained.path()
     results = output_folder(cfg, checkpoint).results
-    content = read_weights(checkpoint, cfg.weights)
+    content = read_trained(checkpoint, cfg.weights)
     check_classes(content.extra, dataset.label_space, checkpoint)
     module = build.trained_module(cfg, dataset.label_space.names, content, checkpoint)
     data = SegmentationData(

@@ -60,18 +60,18 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
         say_what_is_older,
         say_what_was_not_read,
     )
+    from gcseg.exports.reading import read_trained
     from gcseg.predictor.build import trained_network
     from gcseg.predictor.done import Done
     from gcseg.predictor.files import PARTS, PredictionFiles
     from gcseg.predictor.formats import chosen
     from gcseg.predictor.videos import check_videos, predict_videos
-    from gcseg.weights import read_weights
 
     if len(cfg.tta.modes) != 1:
         raise ConfigError("tta=all predicts each image in several modes", "choose one mode")
     checkpoint = trained.path()
     output = Path(cfg.output or output_folder(cfg, checkpoint).path / "predictions")
-    content = read_weights(checkpoint, cfg.weights)
+    content = read_trained(checkpoint, cfg.weights)
     faults: list[DataError] = []
     inputs = _inputs(cfg, content, checkpoint, output, faults)
     count = (len(inputs.pictures) if inputs.pictures else 0) + len(inputs.videos) + len(faults)

@@ -17,7 +17,7 @@ def _of(topic: str, commands: str, *rows: Row) -> tuple[Row, ...]:
     return tuple(replace(row, topic=topic, commands=users) for row in rows)
 
 
-ALL = "train data eval predict attention report"
+ALL = "train data eval predict attention report export benchmark"
 """Primary configurations with a network."""
 
 NETWORK = "Network"
@@ -29,6 +29,7 @@ EVALUATION = "Evaluation and prediction"
 OUTPUT = "Validation, logs and output"
 MACHINE = "Machine and memory"
 SWEEPS = "Sweeps"
+EXPORTS = "Exports"
 REPORTS = "Reports"
 DATA_TOOLS = "Tools for data"
 DASHBOARD = "Weights & Biases dashboard"
@@ -429,7 +430,7 @@ TABLE: tuple[Row, ...] = (
         Row("prune.*", "anything", "another argument of the pruner", added=True),
     ),
     *_of(
-        EVALUATION, "train data eval predict report",
+        EVALUATION, "train data eval predict report export benchmark",
         Row("tta", "settings", "test-time augmentation: tta=none", needed=True),
         Row("tta.average", "choice", "what is averaged over the views",
             choices=("logits", "probabilities"), needed=True),
@@ -450,16 +451,19 @@ TABLE: tuple[Row, ...] = (
             "two thirds of its width", 1, **_PIXELS, also=(None,)),
     ),
     *_of(
-        EVALUATION, "eval predict attention",
+        EVALUATION, "eval predict attention export benchmark",
         Row("checkpoint", "path", "checkpoint: a file, a run folder or a name of gcseg.weights "
             "list", also=(None,), needed=True),
         Row("weights", "choice", "which weights of a training with ema.decay: the moving average "
             "(ema) or the raw ones; null: the average if there is one", choices=("ema", "raw"),
             also=(None,), needed=True),
+    ),
+    *_of(
+        EVALUATION, "eval predict attention export",
         Row("split", "text", "split of the dataset", needed=True),
     ),
     *_of(
-        EVALUATION, "eval predict attention report",
+        EVALUATION, "eval predict attention report export benchmark",
         Row("trust", "switch", "whether recorded settings may call code outside gcseg",
             needed=True),
     ),
@@ -497,9 +501,44 @@ TABLE: tuple[Row, ...] = (
             also=(None,), needed=True),
     ),
     *_of(
-        OUTPUT, "predict attention data report report_sweep dashboard",
+        OUTPUT, "predict attention data report report_sweep dashboard export benchmark",
         Row("output", "path", "file or folder to write to; null: the usual place", also=(None,),
             needed=True),
+    ),
+    *_of(
+        EXPORTS, "export",
+        Row("format", "choice", "format of the export", choices=("onnx", "openvino", "torch_export",
+            "torchscript"), needed=True),
+        Row("precision", "choice", "precision of the export's weights and computation",
+            choices=("fp32", "fp16", "int8"), needed=True),
+        Row("values", "choice", "values that the exported network gives",
+            choices=("logits", "probabilities", "labels"), needed=True),
+        Row("preprocessing", "switch", "whether the exported network normalises pictures itself",
+            needed=True),
+        Row("force", "switch", "whether to overwrite a file, and to keep an export whose proof "
+            "fails, marked", needed=True),
+        Row("proof", "settings", "pictures of the proof", needed=True),
+        Row("proof.images", "path", "an image or a folder of images to prove an fp32 export on, "
+            "instead of the split", also=(None,), needed=True),
+        Row("proof.limit", "whole number", "most pictures of the proof; null: all", 1, 10**9,
+            "images", also=(None,), needed=True),
+        Row("calibration", "settings", "pictures that int8 is calibrated on", needed=True),
+        Row("calibration.split", "text", "split of the pictures that int8 is calibrated on",
+            needed=True),
+        Row("calibration.images", "whole number", "number of pictures that int8 is calibrated on",
+            1, 10000, "images", needed=True),
+    ),
+    *_of(
+        EXPORTS, "benchmark",
+        Row("exports", "path", "exports to measure; null: those in the run folder", listed="must",
+            count=(1, 100), also=(None,), needed=True),
+        Row("threads", "whole number", "numbers of threads, each measured", 1, 1024, "threads",
+            listed="must", needed=True),
+        Row("batches", "whole number", "numbers of images in a pass, each measured", 1, 1024,
+            "images", listed="must", needed=True),
+        Row("height", "whole number", "height of the images", 32, **_PIXELS, needed=True),
+        Row("width", "whole number", "width of the images", 32, **_PIXELS, needed=True),
+        Row("repeats", "whole number", "number of measured passes", 1, 10000, needed=True),
     ),
     *_of(
         REPORTS, "report",
@@ -562,9 +601,12 @@ TABLE: tuple[Row, ...] = (
             "batches", needed=True),
     ),
     *_of(
-        MACHINE, ALL,
+        MACHINE, "train data eval predict attention report export",
         Row("accelerator", "choice", "kind of device to compute on",
             choices=("auto", "cpu", "gpu", "cuda", "mps"), needed=True),
+    ),
+    *_of(
+        MACHINE, ALL,
         Row("channels_last", "switch", "whether convolutions use the channels-last memory format",
             needed=True),
     ),
@@ -583,7 +625,7 @@ TABLE: tuple[Row, ...] = (
             choices=(32, "32", "bf16-mixed", "16-mixed"), needed=True),
     ),
     *_of(
-        OUTPUT, "train data eval predict attention",
+        OUTPUT, "train data eval predict attention export benchmark",
         Row("run_root", "path", "folder in which run folders are made", needed=True),
     ),
     *_of(

@@ -20,6 +20,7 @@ from gcseg.config.compose import compose, source_folder
 from gcseg.config.meant import first_unknown
 from gcseg.config.recorded import allowed, checked, read_recorded, recorded_cause
 from gcseg.errors import ConfigError, WeightsError
+from gcseg.exports.names import format_of
 from gcseg.runs.folder import RunFolder, run_folder_of
 from gcseg.runs.name import fingerprint
 from gcseg.system.files import at_home
@@ -305,11 +306,17 @@ def _find(checkpoint: str) -> catalogue.Record:
 def recorded_config(checkpoint: Path) -> Mapping[str, Any] | None:
     """Read the configuration that a checkpoint was trained with; None if it is not recorded.
 
-    Read from config.yaml of its run folder, or else from the checkpoint itself.
+    Read from config.yaml of its run folder, or else from the checkpoint itself. An export's are
+    always its own.
 
     Raises:
         WeightsError: The file can't be read.
     """
+    if format_of(checkpoint) is not None:
+        from gcseg.exports.network import read_record
+
+        config = read_record(checkpoint).get("config")
+        return _complete(checked(config, checkpoint))
     run = run_folder_of(checkpoint)
     if run is not None:
         return _complete(read_recorded(run.config))

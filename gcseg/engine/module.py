@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytorch_lightning as L
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
@@ -49,7 +49,7 @@ class SegmentationModule(L.LightningModule):
     """Trains a model with a loss and scores it over a split.
 
     Args:
-        model: The network.
+        model: The network; to be trained, a `Segmentor`.
         class_names: Names of the classes that it predicts.
         optimizer: Makes the optimizer and its scheduler for the network; None to evaluate.
         loss: Loss of each head, which maps logits N x C x H x W and labels N x H x W to a scalar;
@@ -63,7 +63,7 @@ class SegmentationModule(L.LightningModule):
 
     def __init__(
         self,
-        model: Segmentor,
+        model: nn.Module,
         class_names: Sequence[str],
         *,
         optimizer: Optimizer | None = None,

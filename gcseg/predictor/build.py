@@ -39,7 +39,7 @@ def trained_network(
     (mode,) = modes.values()
     device = devices.device(cfg)
     layout = torch.channels_last if cfg.channels_last else torch.contiguous_format
-    model = build.trained_model(cfg, space.num_classes, content, checkpoint)
+    model = build.trained_network(cfg, space.num_classes, content, checkpoint)
     model = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
     return TrainedNetwork(
         model,

@@ -15,6 +15,7 @@ from gcseg.builders.data import picture_format
 from gcseg.data.datasets import images_as_dataset
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.errors import ConfigError, DataError
+from gcseg.exports.reading import read_trained
 from gcseg.predictor.build import predicted_classes, trained_network
 from gcseg.predictor.inputs import as_picture
 from gcseg.predictor.prediction import Prediction
@@ -23,7 +24,6 @@ from gcseg.predictor.stream import Picture, predictions
 from gcseg.predictor.video_run import require_rgb, video_predictions
 from gcseg.python.settings import as_arguments, composed
 from gcseg.system.text import as_override
-from gcseg.weights import read_weights
 
 Input = str | Path | Image.Image | npt.NDArray[Any] | Tensor
 """One image: a file, a PIL image, an array H x W x C or a tensor C x H x W."""
@@ -83,7 +83,7 @@ class Predictor:
         given.append(f"trust={'true' if trust else 'false'}")
         cfg, trained = composed("predict", [*given, *as_arguments(overrides)])
         path = trained.path()
-        content = read_weights(path, cfg.weights)
+        content = read_trained(path, cfg.weights)
         space = predicted_classes(content, cfg.dataset.name)
         self.batch_size = batch_size
         self.network = trained_network(cfg, content, path, space)

@@ -1,0 +1,1 @@
+"""Exports: a trained network in other programs' formats, with a record of what it is."""

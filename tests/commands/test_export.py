@@ -1,0 +1,150 @@
+"""gcseg.export, and exports in gcseg.eval, gcseg.predict and gcseg.Predictor."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gcseg import Predictor
+from gcseg.exports import proof
+from tests import running
+
+onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
+pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+
+
+@pytest.fixture(scope="session")
+def exported(training, data):
+    """The training's network as ONNX, in its usual place."""
+    outcome = running.run(
+        "export", f"checkpoint={training.folder}", "accelerator=cpu",
+        cwd=training.cwd, GCSEG_DATA=str(data),
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    return training.folder / "exports" / "best.onnx"
+
+
+def test_a_proof_lies_in_the_file_and_next_to_it(exported, training):
+    note = json.loads(exported.with_name("best.onnx.json").read_text())
+    model = onnx.load(exported)
+    (text,) = [one.value for one in model.metadata_props if one.key == "gcseg"]
+    assert json.loads(text).items() <= note.items()
+    assert note["proof"]["passed"] and note["proof"]["images"] == 3
+    assert note["proof"]["equal"] >= 0.99999
+    assert note["classes"] and len(note["colors"]) == len(note["classes"])
+    shape = [
+        dim.dim_param or dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim
+    ]
+    assert shape == ["batch", 3, "height", "width"]
+
+
+def test_every_mode_scores_an_export_as_the_checkpoint(exported, training, run, tmp_path):
+    outcome = run("eval", f"checkpoint={exported}", "tta=all", "accelerator=cpu", "num_workers=0")
+    assert outcome.status == 0, outcome.err
+    (folder,) = (tmp_path / "runs").iterdir()
+    found = json.loads((folder / "results.json").read_text())["evaluations"]
+    trained = json.loads((training.folder / "results.json").read_text())["evaluations"]
+    assert len(found) == 3
+    for name, one in found.items():
+        assert one["miou"] == pytest.approx(trained[name]["miou"], abs=1e-4)
+
+
+def test_an_export_predicts_in_python(exported, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (47, 61, 3), np.uint8)
+    checkpoint = exported.parent.parent
+    ours = Predictor(checkpoint, device="cpu", trust=True)(pixels)
+    found = Predictor(exported, device="cpu", trust=True)(pixels)
+    assert found.classes == ours.classes
+    assert np.mean(found.mask == ours.mask) > 0.999
+
+
+def test_labels_from_raw_pictures(run, training, tmp_path, data):
+    outcome = run(
+        "export", f"checkpoint={training.folder}", "values=labels", "preprocessing=true",
+        "output=labels.onnx", "accelerator=cpu", "proof.limit=1",
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(tmp_path / "labels.onnx")
+    picture = next((data / "scenes").rglob("val/**/*.png"), None)
+    pixels = np.asarray(Image.open(picture).convert("RGB")) if picture else np.full((40, 50, 3), 99)
+    batch = pixels.astype(np.float32).transpose(2, 0, 1)[None]
+    (mask,) = session.run(None, {"images": batch})
+    ours = Predictor(training.folder, device="cpu", trust=True)(pixels.astype(np.uint8))
+    assert mask.dtype == np.uint8
+    assert np.mean(mask[0] == ours.mask) > 0.999
+    refused = run("eval", "checkpoint=labels.onnx", "tta=all", "accelerator=cpu")
+    assert "gives labels, of which no mean over views" in refused.error
+
+
+def test_int8_is_calibrated_and_judged(run, training, tmp_path, monkeypatch):
+    def export(*overrides):
+        return run("export", f"checkpoint={training.folder}", "precision=int8", "output=q.onnx",
+                   "calibration.images=2", "accelerator=cpu", *overrides)  # fmt: skip
+
+    strict = {**proof.LIMITS, "int8": {"equal": 1.1, "miou": 0.0}}
+    monkeypatch.setattr(proof, "LIMITS", strict)
+    outcome = export()
+    assert outcome.status == 1
+    assert "the export is not the trained network" in outcome.err
+    assert list(tmp_path.iterdir()) == []  # no file, not even a half one
+    outcome = export("force=true")
+    assert outcome.status == 0, outcome.err
+    assert "warning: the proof failed" in outcome.out
+    note = json.loads((tmp_path / "q.onnx.json").read_text())
+    assert note["proof"]["forced"] and not note["proof"]["passed"]
+    kinds = {node.op_type for node in onnx.load(tmp_path / "q.onnx").graph.node}
+    assert "DequantizeLinear" in kinds
+
+
+def test_an_export_that_is_there_is_kept(exported, training, run):
+    before = exported.read_bytes()
+    outcome = run("export", f"checkpoint={training.folder}", "accelerator=cpu")
+    assert outcome.error.startswith(f"{exported} exists")
+    assert exported.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["output=a.pth"], "output=a.pth for format=onnx: give a name that ends in .onnx"),
+        (["precision=int8", "proof.images=x"], "precision=int8 is judged by mIoU"),
+        (["format=tflite"], "format"),
+    ],
+)
+def test_settings_that_do_not_fit(run, training, overrides, message):
+    outcome = run("export", f"checkpoint={training.folder}", "accelerator=cpu", *overrides)
+    assert message in outcome.error
+
+
+def test_an_export_is_no_source_of_weights(exported, run):
+    assert "is an export already" in run("export", f"checkpoint={exported}").error
+    outcome = run("eval", f"checkpoint={exported}", "weights=raw")
+    assert "which has one kind of weights" in outcome.error
+    outcome = run("eval", f"checkpoint={exported}", "precision=bf16-mixed", "accelerator=cpu")
+    assert "has its own precision" in outcome.error
+
+
+def test_a_strangers_file_is_refused(exported, run, tmp_path):
+    (tmp_path / "broken.onnx").write_bytes(exported.read_bytes()[:999])
+    assert "onnxruntime can't read" in run("eval", "checkpoint=broken.onnx").error
+    model = onnx.load(exported)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "bare.onnx")
+    assert "has no record of gcseg" in run("eval", "checkpoint=bare.onnx").error
+
+
+def test_weights_in_another_file_are_not_read(exported, run, tmp_path):
+    secret = tmp_path / "secret.bin"
+    model = onnx.load(exported)
+    onnx.external_data_helper.convert_model_to_external_data(
+        model, location="secret.bin", size_threshold=0
+    )
+    onnx.save(model, tmp_path / "pointing.onnx")
+    shutil.copy(secret, tmp_path / "kept.bin")
+    outcome = run("eval", "checkpoint=pointing.onnx", "accelerator=cpu", "num_workers=0")
+    assert "onnxruntime can't read" in outcome.error
