@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,8 +158,12 @@ def _session(path: Path, threads: int, *, optimised: bool = True) -> Any:
     if not optimised:
         level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.graph_optimization_level = level
+    # A file may say that its weights are in another file, by any name: there is no such folder.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", os.devnull
+    )
     try:
-        # From memory, so that no other file can be meant by what the file says.
+        # From memory, because that setting holds only then.
         return onnxruntime.InferenceSession(
             path.read_bytes(), options, providers=["CPUExecutionProvider"]
         )

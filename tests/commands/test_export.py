@@ -1,14 +1,16 @@
 """gcseg.export, and exports in gcseg.eval, gcseg.predict and gcseg.Predictor."""
 
+import csv
 import json
-import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from gcseg import Predictor
+from gcseg.commands import benchmark
 from gcseg.exports import proof
+from gcseg.exports.names import SUFFIXES
 from tests import running
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
@@ -142,9 +144,51 @@ def test_weights_in_another_file_are_not_read(exported, run, tmp_path):
     secret = tmp_path / "secret.bin"
     model = onnx.load(exported)
     onnx.external_data_helper.convert_model_to_external_data(
-        model, location="secret.bin", size_threshold=0
+        model, location="secret.bin", size_threshold=1024
     )
     onnx.save(model, tmp_path / "pointing.onnx")
-    shutil.copy(secret, tmp_path / "kept.bin")
+    assert secret.stat().st_size > 1024
     outcome = run("eval", "checkpoint=pointing.onnx", "accelerator=cpu", "num_workers=0")
     assert "onnxruntime can't read" in outcome.error
+
+
+@pytest.mark.parametrize("name", ["openvino", "torch_export", "torchscript"])
+def test_other_formats(run, training, tmp_path, name):
+    if name == "openvino":
+        pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    file = f"out/network{SUFFIXES[name]}"
+    outcome = run(
+        "export", f"checkpoint={training.folder}", f"format={name}", f"output={file}",
+        "proof.limit=1", "accelerator=cpu",
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    note = json.loads((tmp_path / f"{file}.json").read_text())
+    assert note["proof"]["equal"] >= 0.99999
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+    if name != "openvino":
+        refused = run("eval", f"checkpoint={file}", "backbone=r18", "trust=false")
+        assert "may hold code, which runs when the file is read" in refused.error
+    outcome = run("eval", f"checkpoint={file}", "tta=none", "accelerator=cpu", "num_workers=0")
+    assert outcome.status == 0, outcome.err
+
+
+def test_a_table_of_the_network_and_its_exports(exported, training, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "_measured", benchmark._measure)  # not in a process of its own
+    outcome = run(
+        "benchmark", f"checkpoint={training.folder}", f"exports=[{exported}]", "threads=[1]",
+        "batches=[1,2]", "height=64", "width=96", "repeats=2", "output=table.csv",
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    rows = list(csv.DictReader((tmp_path / "table.csv").open()))
+    assert [(row["format"], row["batch"]) for row in rows] == [
+        ("pytorch", "1"), ("pytorch", "2"), ("onnx", "1"), ("onnx", "2"),
+    ]  # fmt: skip
+    assert all(float(row["ms median"]) > 0 and float(row["images/s"]) > 0 for row in rows)
+    proved = json.loads(exported.with_name("best.onnx.json").read_text())["proof"]
+    assert float(rows[0]["mIoU"]) == pytest.approx(100 * proved["miou"]["pytorch"], abs=1e-3)
+    assert float(rows[2]["equal pixels"]) == pytest.approx(100 * proved["equal"], abs=1e-4)
+
+
+def test_a_table_of_what_is_no_export(training, run):
+    outcome = run("benchmark", f"checkpoint={training.folder}", "exports=[a.pth]")
+    assert "a.pth is no file that ends in .onnx" in outcome.error
