@@ -63,6 +63,7 @@ def test_an_export_predicts_in_python(exported, tmp_path):
     assert np.mean(found.mask == ours.mask) > 0.999
 
 
+@pytest.mark.slow
 def test_labels_from_raw_pictures(run, training, tmp_path, data):
     outcome = run(
         "export", f"checkpoint={training.folder}", "values=labels", "preprocessing=true",
@@ -83,6 +84,7 @@ def test_labels_from_raw_pictures(run, training, tmp_path, data):
     assert "gives labels, of which no mean over views" in refused.error
 
 
+@pytest.mark.slow
 def test_int8_is_calibrated_and_judged(run, training, tmp_path, monkeypatch):
     def export(*overrides):
         return run("export", f"checkpoint={training.folder}", "precision=int8", "output=q.onnx",
@@ -152,6 +154,7 @@ def test_weights_in_another_file_are_not_read(exported, run, tmp_path):
     assert "onnxruntime can't read" in outcome.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["openvino", "torch_export", "torchscript"])
 def test_other_formats(run, training, tmp_path, name):
     if name == "openvino":
