@@ -104,6 +104,8 @@ def _part(
         DataError: The split can't be divided, or a label is wrong.
     """
     divided, splits = division(cfg), cfg.dataset.splits
+    if divided.group is not None and not divided.has_val and split == splits.train:
+        announce("note: dataset.group has no effect without dataset.val_fraction or dataset.fold")
     is_val = divided.has_val and split == splits.val
     if not is_val and (split != splits.train or not (divided.has_val or divided.fraction < 1)):
         return whole

@@ -123,7 +123,8 @@ def print_table(evaluations: Mapping[str, Mapping[str, Any]], title: str) -> Non
     table = Table(title=title, title_justify="left")
     records = list(evaluations.values())
     if len(records) == 1:
-        _add_all_scores(table, *evaluations, *records)
+        ((mode, record),) = evaluations.items()
+        _add_all_scores(table, mode, record)
     else:
         _add_ious(table, evaluations)
     console = TextConsole()

@@ -202,6 +202,13 @@ def names(*given, split):
     return [pair.name for pair in build_data.dataset(compose("train", *given), split).pairs]
 
 
+def test_groups_that_nothing_divides_are_told(own, capsys):
+    names(*own, "dataset.group='{group}_*'", split="val")
+    assert capsys.readouterr().err == ""
+    names(*own, "dataset.group='{group}_*'", split="train")
+    assert "dataset.group has no effect without dataset.val_fraction" in capsys.readouterr().err
+
+
 def test_train_and_eval_see_the_same_division(own, run, tmp_path, monkeypatch):
     monkeypatch.setenv("GCSEG_CACHE", str(tmp_path / "cache"))
     divided = (*own, "dataset.fold=1/4", "dataset.group='{group}_*'")
