@@ -70,7 +70,7 @@ def predicted_classes(content: CheckpointFile, dataset: str) -> LabelSpace:
     if dataset not in known:
         raise ConfigError(
             f"the checkpoint does not list its classes, and dataset={dataset} has no fixed ones",
-            f"add dataset={', '.join(known)}, or predict a split of your dataset without images=",
+            f"add dataset={', '.join(known)}, or predict a split of your dataset without source=",
         )
     return known[dataset]
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from gcseg.builders.data import picture_format
-from gcseg.data.datasets import images_as_dataset
+from gcseg.data.datasets import SegmentationDataset, images_as_dataset
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.errors import ConfigError, DataError
 from gcseg.exports.reading import read_trained
@@ -145,8 +145,10 @@ class Predictor:
         if faults:
             raise faults[0]
         if sources.pictures:
-            files = [pair.image for pair in sources.pictures]
-            yield from self.stream(files)
+            dataset = SegmentationDataset(sources.pictures, self.space, sources.description)
+            dataset = dataset.in_form(self._form)
+            loads = (partial(_read, dataset, index) for index in range(len(dataset)))
+            yield from predictions(self.network, loads, batch_size=self.batch_size)
         for video in sources.videos:
             require_rgb(self._form, video)
             yield from video_predictions(self.network, video, batch_size=self.batch_size)
@@ -159,3 +161,7 @@ class Predictor:
             file = images_as_dataset(Path(image), self.space).in_form(self._form)
             return Picture(file.pairs[0].name, file.read(0)[0])
         return Picture(str(number), as_picture(image, self._form))
+
+
+def _read(dataset: SegmentationDataset, index: int) -> Picture:
+    return Picture(dataset.pairs[index].name, *dataset.read(index))

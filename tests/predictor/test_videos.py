@@ -4,6 +4,7 @@ import csv
 import http.server
 import os
 import signal
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gcseg.errors import DataError
+from gcseg.errors import ConfigError, DataError
 from gcseg.predictor import decoded, video_run
 from gcseg.predictor.decoded import DecodedFrames
 from gcseg.predictor.network import TrainedNetwork
@@ -25,6 +26,7 @@ from gcseg.predictor.stream import Picture, predictions
 from gcseg.predictor.video import Frame, OpenVideo, opened
 from gcseg.predictor.video_files import VideoFiles
 from gcseg.predictor.video_run import predict_video, video_predictions
+from gcseg.predictor.videos import check_videos
 from tests.predictor.clips import (
     IRREGULAR,
     SPACE,
@@ -310,3 +312,10 @@ def test_a_picture_beyond_the_memory_is_left_out(monkeypatch):
     loads = [lambda: Picture("big", huge), lambda: Picture("small", picture(0, 48, 64))]
     found = list(predictions(Small(), loads, unread=unread.append))
     assert [one.name for one in found] == ["small"] and "big has 30,000" in str(unread[0])
+
+
+def test_without_pyav_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ConfigError, match=r"PyAV, which is not installed: pip install 'gcseg\[vid"):
+        check_videos([Video("a", Path("a.mp4"))], FORMATS)
+    check_videos([], FORMATS)

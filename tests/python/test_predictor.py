@@ -151,10 +151,10 @@ def test_what_is_no_predictor(training, tmp_path):
 
 def test_a_source_is_streamed(predictor, files, tmp_path):
     """A folder with a picture and a video."""
-    write(tmp_path / "source" / "a.png", picture(0))
+    write(tmp_path / "source" / "sub" / "a.png", picture(0))
     path = clip(tmp_path / "source" / "drive.mp4", (0, 1, 5))
     found = list(predictor.stream(tmp_path / "source"))
-    assert [one.name for one in found] == ["a", "drive/000000", "drive/000001", "drive/000002"]
+    assert [one.name for one in found] == ["sub/a", "drive/000000", "drive/000001", "drive/000002"]
     assert found[0].frame is None
     assert [one.frame.seconds for one in found[1:]] == pytest.approx([0, 0.04, 0.2], abs=1e-4)
     with pytest.raises(DataError, match=r"drive.mp4 is a video: predict its frames with stream"):
