@@ -65,4 +65,9 @@ def opened(path: Path, threads: int) -> Callable[[Tensor], Tensor]:
         raise WeightsError(
             f"PyTorch can't read {path} ({shown(reason)})", "export the network again"
         ) from error
-    return module
+
+    def run(images: Tensor) -> Tensor:  # hides the module, whose mode and device are its own
+        output: Tensor = module(images)
+        return output
+
+    return run

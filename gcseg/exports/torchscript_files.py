@@ -63,12 +63,15 @@ def opened(path: Path, threads: int) -> Callable[[Tensor], Tensor]:
     """
     try:
         with quiet():
-            module: Callable[[Tensor], Tensor] = torch.jit.load(  # type: ignore[no-untyped-call]
-                path, map_location="cpu"
-            )
+            module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(
             f"PyTorch can't read {path} ({shown(reason)})", "export the network again"
         ) from error
-    return module
+
+    def run(images: Tensor) -> Tensor:  # hides the module, whose mode and device are its own
+        output: Tensor = module(images)
+        return output
+
+    return run
