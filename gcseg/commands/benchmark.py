@@ -22,6 +22,9 @@ COLUMNS = ("file", "format", "precision", "MiB", "threads", "batch", "ms median"
            "images/s", "memory MiB", "mIoU", "equal pixels")  # fmt: skip
 """Columns of the table; times are per image, mIoU and equal pixels in percent."""
 
+_WIDTH = 140
+"""Number of characters in a line of the table where it is not printed on a terminal."""
+
 
 def benchmark(cfg: DictConfig, trained: CheckpointRef) -> Path:
     """Measure a checkpoint and its exports on the CPU; print a table and write it as CSV.
@@ -154,7 +157,9 @@ def _print(rows: list[dict[str, Any]], caption: str) -> None:
         table.add_column(column, justify="left" if column in COLUMNS[:3] else "right")
     for row in rows:
         table.add_row(*("" if row[column] is None else str(row[column]) for column in COLUMNS))
-    TextConsole().print(table)
+    console = TextConsole()
+    # A file has no width, and 80 columns would cut every heading.
+    (console if console.is_terminal else TextConsole(width=_WIDTH)).print(table)
 
 
 def _write(rows: list[dict[str, Any]], target: Path) -> None:
