@@ -42,6 +42,7 @@ def evaluate(cfg: DictConfig, trained: CheckpointRef) -> tuple[Path, dict[str, d
     from gcseg.builders import devices
     from gcseg.builders import model as build
     from gcseg.builders import trainer as build_trainer
+    from gcseg.data.check.splits import tell_of_what_is_left_out
     from gcseg.engine.callbacks.progress import RunProgress
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.evaluate import evaluate as score
@@ -77,6 +78,7 @@ def evaluate(cfg: DictConfig, trained: CheckpointRef) -> tuple[Path, dict[str, d
     )
     by_mode: dict[str, dict[str, Any]] = {}
     if trainer.is_global_zero:
+        tell_of_what_is_left_out(dataset)
         _warn_of_labels(dataset, module)
         evaluations = evaluation_keys(
             records,

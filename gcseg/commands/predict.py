@@ -55,6 +55,7 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
             could not be read.
     """
     # Heavy imports wait until the settings are known to be right.
+    from gcseg.data.check.splits import tell_of_what_is_left_out
     from gcseg.engine.picture_outputs import (
         clear_partials,
         say_what_is_older,
@@ -77,6 +78,8 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
     count = (len(inputs.pictures) if inputs.pictures else 0) + len(inputs.videos) + len(faults)
     of_pictures, of_videos = chosen(plain(cfg)["format"])
     check_videos(inputs.videos, of_videos)
+    if inputs.pictures is not None:
+        tell_of_what_is_left_out(inputs.pictures)
     values = _mask_values(cfg, inputs, content, checkpoint)
     network = trained_network(cfg, content, checkpoint, inputs.space)
     clear_partials(output, PARTS)

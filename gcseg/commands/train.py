@@ -93,7 +93,13 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> Scored:
     module.configure_optimizers()  # wrong settings fail before a run folder is made
     build.modes(cfg)  # for the same reason
     own = user_callbacks(cfg)
-    check_splits(train_set, val_set, build_trainer.validated(cfg, len(val_set)))
+    splits = cfg.dataset.splits
+    check_splits(
+        train_set,
+        val_set,
+        build_trainer.validated(cfg, len(val_set)),
+        meant_to_be_one=splits.train == splits.val,
+    )
     weights = find_starting_weights(cfg)
 
     name = run_name(plain(cfg), train_set, weights)

@@ -50,7 +50,7 @@ TRAINING: Mapping[str, str] = {
     ),
     **dict.fromkeys(("data_root", "dataset_root", "img_dir"), "write dataset.root={0}"),
     **dict.fromkeys(("num_classes", "nc", "n_classes", "class_names"), _CLASSES),
-    "ignore_index": "leave it out: 255 is ignored, and what classes.yaml gives no class",
+    "ignore_index": "write ignore: [{0}] in classes.yaml of your own data; 255 is ignored anyway",
     **dict.fromkeys(
         ("batch", "bs", "samples_per_gpu", "batch_size_per_gpu", "train_batch_size"),
         "write batch_size={0}, of all devices together",
@@ -106,7 +106,7 @@ TRAINING: Mapping[str, str] = {
     **dict.fromkeys(("tensorboard", "use_vdl", "visualizer"), "write logger=tensorboard"),
     **dict.fromkeys(("aug_test", "multi_scale", "flip_test"), "write tta=msflip or tta=flip"),
     **dict.fromkeys(("sync_bn", "sync_batchnorm"), "leave it out: several devices always do it"),
-    "exist_ok": "write fresh=true for another folder of the same training",
+    "exist_ok": "leave it out: a training given again is resumed in its folder",
     "do_eval": "leave it out: training validates every val_every= steps",
 }
 """Remedies for `gcseg.train` and `gcseg.data`, by the foreign name."""

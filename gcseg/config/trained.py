@@ -128,7 +128,7 @@ def _of_run_folder(folder: Path) -> Mapping[str, Any]:
     return config
 
 
-def offer_trained_options(arguments: list[str]) -> CheckpointRef:
+def offer_trained_options(arguments: list[str], *, needs_data: bool = True) -> CheckpointRef:
     """Offer the settings of the named checkpoint as option `trained` of their groups.
 
     Hydra composes them like any other option: `dataset.root=...` changes one value,
@@ -136,6 +136,7 @@ def offer_trained_options(arguments: list[str]) -> CheckpointRef:
 
     Args:
         arguments: The command line.
+        needs_data: Whether the dataset's files are read, if the command line names no others.
 
     Raises:
         ConfigError: Several checkpoints are given, the published row is unknown, or the dataset
@@ -150,8 +151,13 @@ def offer_trained_options(arguments: list[str]) -> CheckpointRef:
             "add dataset=cityscapes, voc, ade20k, camvid or folder",
         )
     _offer(trained.config, arguments, trained.checkpoint)
-    if trained.checkpoint and not any(
-        given(arguments, key) is not None for key in ("dataset", "dataset.root", "images", "source")
+    if (
+        needs_data
+        and trained.checkpoint
+        and not any(
+            given(arguments, key) is not None
+            for key in ("dataset", "dataset.root", "images", "source")
+        )
     ):
         _check_root(trained)
     return trained

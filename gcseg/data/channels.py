@@ -41,6 +41,7 @@ _ARRAY_START = b"\x93NUMPY"
 _PALETTE, _WHITE_IS_ZERO = 3, 0  # photometric interpretations of a TIFF
 _NODATA_OF_GDAL = 42113  # tag of a TIFF
 _INSTALL = "install it: pip install 'gcseg[bands]'"
+_LARGEST_BYTE = 255
 _REASONABLE = 64  # bytes of a pixel that are still decoded, to say how many channels it has
 
 Mask = npt.NDArray[np.bool_]
@@ -352,7 +353,8 @@ def _scaled(raw: Picture, path: Path, form: PictureFormat) -> Picture:
     """Return raw values as the form has them in memory.
 
     Raises:
-        FileError: They are no bytes, and the form has no scale.
+        FileError: They are no bytes, and the form has no scale; or they are, and its scale is for
+            larger values.
     """
     if raw.dtype.kind not in "uif" and raw.dtype.kind != "b":
         raise _fault(path, f"holds values of type {raw.dtype}", "store real numbers")
@@ -375,6 +377,13 @@ def _scaled(raw: Picture, path: Path, form: PictureFormat) -> Picture:
             "which ones as 0 and 1: dataset.scale=[-30,0]",
         )
     least, most = form.scale
+    if raw.dtype == np.uint8 and max(abs(least), abs(most)) > _LARGEST_BYTE:
+        raise _fault(
+            path,
+            f"has 8 bits per channel, so that raw values {least:g} to {most:g} would leave it "
+            "nearly black",
+            "store it with the bits of the others, or give dataset.scale=255 if all have 8",
+        )
     exact = np.float32 if raw.dtype.itemsize <= 2 or raw.dtype == np.float32 else np.float64
     values = raw.astype(exact)
     if least:

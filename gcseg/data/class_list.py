@@ -79,6 +79,8 @@ def read_class_list(path: Path) -> ClassList:
     try:
         content = parse_yaml(read_text(path, LARGEST_YAML))
     except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise DataError(f"{path.parent} does not exist", "check dataset.root") from None
         raise DataError(f"class list {path} does not exist", shape) from None
     except RecordError as error:
         raise ConfigError(f"class list {path} can't be read ({error})", shape) from None

@@ -169,4 +169,4 @@ def say_found(root: Path, layout: Layout, *, divided: bool) -> None:
     """
     announce(f"{root} is read as it is laid out: {layout.stated()}")
     if not divided:
-        announce("it has no splits: all pictures are in each, unless dataset.val_fraction=0.1")
+        announce("it has no splits: dataset.val_fraction=0.1 or dataset.fold=0/5 divides it")

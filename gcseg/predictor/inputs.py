@@ -17,6 +17,8 @@ _RGB_FORMS = (
     "give H x W x 3 uint8 RGB, a PIL image, or a tensor 3 x H x W of uint8 or of floats in 0..1"
 )
 
+_LARGEST_BYTE = 255
+
 
 def as_picture(image: object, form: PictureFormat) -> Picture:
     """Convert an image to the form in which a dataset's files are read.
@@ -67,6 +69,8 @@ def _bytes(array: npt.NDArray[Any], remedy: str) -> UInt8Array:
 
 
 def _scaled(array: npt.NDArray[Any], least: float, most: float, remedy: str) -> Picture:
+    if array.dtype == np.uint8 and most > _LARGEST_BYTE:
+        raise DataError(f"the image holds bytes, where raw values reach {most:g}", remedy)
     low, high = float(array.min()), float(array.max())
     if not (low >= least and high <= most):  # false for NaN too
         raise DataError(f"the image holds values from {low:g} to {high:g}", remedy)

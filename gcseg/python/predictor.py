@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from gcseg.builders.data import picture_format
+from gcseg.data.check.splits import tell_of_what_is_left_out
 from gcseg.data.datasets import SegmentationDataset, images_as_dataset
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.errors import ConfigError, DataError
@@ -81,13 +82,14 @@ class Predictor:
         }
         given = [as_override(name, value) for name, value in settings.items()]
         given.append(f"trust={'true' if trust else 'false'}")
-        cfg, trained = composed("predict", [*given, *as_arguments(overrides)])
+        cfg, trained = composed("predict", [*given, *as_arguments(overrides)], needs_data=False)
         path = trained.path()
         content = read_trained(path, cfg.weights)
         space = predicted_classes(content, cfg.dataset.name)
         self.batch_size = batch_size
         self.network = trained_network(cfg, content, path, space)
         self._form = picture_format(cfg)
+        self._told: set[str] = set()
 
     @property
     def space(self) -> LabelSpace:
@@ -147,6 +149,7 @@ class Predictor:
         if sources.pictures:
             dataset = SegmentationDataset(sources.pictures, self.space, sources.description)
             dataset = dataset.in_form(self._form)
+            tell_of_what_is_left_out(dataset, self._told)
             loads = (partial(_read, dataset, index) for index in range(len(dataset)))
             yield from predictions(self.network, loads, batch_size=self.batch_size)
         for video in sources.videos:
@@ -159,6 +162,7 @@ class Predictor:
             if Path(image).suffix.lower() in VIDEO_SUFFIXES:
                 raise DataError(f"{image} is a video", "predict its frames with stream()")
             file = images_as_dataset(Path(image), self.space).in_form(self._form)
+            tell_of_what_is_left_out(file, self._told)
             return Picture(file.pairs[0].name, file.read(0)[0])
         return Picture(str(number), as_picture(image, self._form))
 

@@ -56,8 +56,15 @@ def compose(command: str = "train", overrides: Iterable[str] = ()) -> DictConfig
     return composed(command, overrides)[0]
 
 
-def composed(command: str, overrides: Iterable[str]) -> tuple[DictConfig, CheckpointRef]:
+def composed(
+    command: str, overrides: Iterable[str], *, needs_data: bool = True
+) -> tuple[DictConfig, CheckpointRef]:
     """Compose and check the settings of a command, and look up the checkpoint that they name.
+
+    Args:
+        command: See `compose`.
+        overrides: See `compose`.
+        needs_data: See `gcseg.config.trained.offer_trained_options`.
 
     Raises:
         ConfigError: See `compose`.
@@ -69,7 +76,7 @@ def composed(command: str, overrides: Iterable[str]) -> tuple[DictConfig, Checkp
         _refuse_multirun(arguments)
         check_groups(arguments)
         if command != "train":
-            trained = offer_trained_options(arguments)
+            trained = offer_trained_options(arguments, needs_data=needs_data)
             if trained.checkpoint is None:
                 raise ConfigError("checkpoint is not set", "give checkpoint=...")
         cfg = compose_files(command, arguments)

@@ -7,6 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from gcseg import Predictor
 from gcseg.config.compose import compose
 from gcseg.config.plain import plain
 from gcseg.runs.name import training_settings
@@ -165,7 +166,7 @@ def test_bands_on_the_command_line(run, tmp_path):
         (np.full((64, 64, 4), 99, np.uint8), "4 channels, of which the first 3 are read"),
     ],
 )
-def test_what_is_left_out_is_said(run, tmp_path, array, warning):
+def test_what_is_left_out_is_said(run, tmp_path, capsys, array, warning):
     for split in ("train", "val"):
         path = tmp_path / f"data/images/{split}/{split}.tif"
         path.parent.mkdir(parents=True)
@@ -178,3 +179,13 @@ def test_what_is_left_out_is_said(run, tmp_path, array, warning):
                   "iters=1", "val_every=1")  # fmt: skip
     assert outcome.status == 0, outcome.err
     assert warning in outcome.err
+    folder = running.only_run(tmp_path / "runs")
+    trained = (f"checkpoint={folder}", "accelerator=cpu", "trust=true")
+    for given in (("eval", "tta=none", "num_workers=0"), ("predict", "source=data/images/val")):
+        outcome = run(*given, *trained)
+        assert outcome.status == 0, outcome.err
+        assert outcome.err.count(warning) == 1
+    predictor = Predictor(folder, device="cpu", trust=True)
+    capsys.readouterr()
+    predictor([tmp_path / "data/images/val/val.tif"] * 2)
+    assert capsys.readouterr().err.count(warning) == 1

@@ -138,6 +138,9 @@ def wrong_files(root):
     yield root / "float.npy", FOUR, r"32-bit floats, from 0 to 255: say which value counts as 1"
     np.save(root / "wide.npy", values(4, np.uint16, 9000))
     yield root / "wide.npy", FOUR, r"16-bit unsigned integers, from \d+ to \d+: say which value"
+    np.save(root / "bytes.npy", values(4))
+    deep = PictureFormat(4, (0, 9000))
+    yield root / "bytes.npy", deep, "has 8 bits per channel, so that raw values 0 to 9000 would"
     np.save(root / "objects.npy", np.array([[object()]]), allow_pickle=True)
     yield root / "objects.npy", FOUR, "holds Python objects, which are not read"
     np.save(root / "complex.npy", values(4, np.complex64))

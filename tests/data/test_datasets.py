@@ -31,7 +31,7 @@ READERS = {
         ("cityscapes", r"^folder /nowhere/leftImg8bit/val does not exist: check dataset\.root"),
         ("voc", r"^no VOCdevkit/VOC2012/ImageSets/Segmentation in /nowhere: set dataset\.root to"),
         ("camvid", r"^CamVid's folder /nowhere/valannot does not exist: set dataset\.root to"),
-        ("folder", r"^class list /nowhere/classes.yaml does not exist: write 'classes:' with"),
+        ("folder", r"^/nowhere does not exist: check dataset\.root"),
     ],
 )
 def test_missing_folder(name, message):

@@ -157,6 +157,10 @@ def test_pictures_that_are_trained_on_and_scored(run, tmp_path):
         picture.symlink_to(root / f"images/train/{index % 3}.png")
     outcome = run("train", *own, "seed=1")
     assert "warning: 4 of the 5 pictures of " in outcome.err and "2 and 1 more)" in outcome.err
+    (root / "images/val/4.png").unlink()
+    (root / "images/val/4.png").symlink_to(root / "images/train/1.png")
+    error = run("train", *own, "seed=2").error
+    assert "are trained on and scored: scores on them would mean nothing: give dataset.val" in error
 
 
 def test_a_split_that_scores_nothing(run, tmp_path):
