@@ -136,7 +136,7 @@ def test_what_is_no_image(predictor, image, message):
 def test_what_is_no_predictor(training, tmp_path):
     for given, error, message in (
         ({"checkpoint": tmp_path / "gone"}, WeightsError, "there is no checkpoint"),
-        ({"tta": "all"}, ConfigError, "tta=all predicts each picture in several ways"),
+        ({"tta": "all"}, ConfigError, "tta=all predicts each image in several modes"),
         ({"tta": "twice"}, ConfigError, "tta=twice"),
         ({"device": "cuda"}, ConfigError, "accelerator=gpu, but there is no GPU"),
         ({"batch_size": 0}, ConfigError, "batch_size=0: give a whole number, 1 or more"),
