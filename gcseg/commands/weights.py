@@ -213,4 +213,4 @@ def _network(record: catalogue.Record) -> str:
 
 def _print(lines: Mapping[str, str]) -> None:
     for key, value in lines.items():
-        say(f"{key:<12}{value}")
+        say(f"{key:<15}{value}")

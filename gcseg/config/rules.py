@@ -136,7 +136,7 @@ def _batch_norm_has_values(settings: Settings, command: str) -> None:
 
 def _weights_are_named(settings: Settings, _: str) -> None:
     target = value_of(settings, "backbone._target_")
-    if value_of(settings, "backbone.pretrained") is True and target == "gcseg.models.resnet":
+    if value_of(settings, "backbone.pretrained") is True and target != "gcseg.models.timm_backbone":
         raise ConfigError(
             "backbone.pretrained=true, which stands for the weights of timm's hub with "
             "backbone=timm",

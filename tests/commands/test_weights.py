@@ -37,7 +37,7 @@ def network(backbone: str = "r18", **settings) -> torch.nn.Module:
 
 def lines(text: str) -> dict[str, str]:
     """The lines of `info` by what they say."""
-    return {line[:12].strip(): line[12:] for line in text.splitlines()}
+    return {line[:15].strip(): line[15:] for line in text.splitlines()}
 
 
 def test_list_has_every_checkpoint_with_its_score(run):
@@ -79,7 +79,7 @@ def test_info_of_our_network(run, tmp_path):
         "file": f"x.ckpt, {size:.1f} MB",
         "sha256": digest,
         "format": f"PyTorch, {len(state)} tensors",
-        "beside": "epoch",
+        "other content": "epoch",
         "names": "of gcseg",
         "network": "GCNet with r18 vd, 5 classes",
         "parameters": f"{count:,}",

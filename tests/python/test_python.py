@@ -52,7 +52,7 @@ def test_the_package_is_light():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                          env=child_environment(), cwd=REPOSITORY).stdout  # fmt: skip
     assert out.strip() == "[]"
-    assert {*gcseg.__all__} == {"compose", "errors", "evaluate", "sweep", "train"}
+    assert {*gcseg.__all__} == {"Predictor", "compose", "errors", "evaluate", "sweep", "train"}
     with pytest.raises(AttributeError, match="has no attribute 'trian'"):
         _ = gcseg.trian
 
