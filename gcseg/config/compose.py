@@ -9,6 +9,8 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+from gcseg.config.composing import composing_quickly
+
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -51,10 +53,11 @@ def compose(config_name: str, overrides: list[str], *, with_hydra: bool = False)
         HydraException: An override does not exist.
     """
     register_resolvers()
+    folder = str(source_folder("conf"))
     before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
-        with hydra.initialize_config_dir(str(source_folder("conf")), version_base="1.3"):
+        with composing_quickly(), hydra.initialize_config_dir(folder, version_base="1.3"):
             return hydra.compose(config_name, overrides, return_hydra_config=with_hydra)
     finally:
         GlobalHydra.instance().hydra = before

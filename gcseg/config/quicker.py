@@ -13,7 +13,7 @@ from hydra._internal.hydra import Hydra
 from hydra.plugins.sweeper import Sweeper
 
 from gcseg.config.compose import source_folder
-from gcseg.config.sources import files_read_once
+from gcseg.config.composing import composing_quickly
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def quicker_hydra(arguments: Iterable[str]) -> Iterator[None]:
         rehearse_if_needed  # type: ignore[assignment]
     )
     try:
-        with files_read_once():
+        with composing_quickly():
             yield
     finally:
         Hydra.get_mode = get_mode  # type: ignore[method-assign]

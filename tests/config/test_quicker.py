@@ -11,8 +11,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 
 from gcseg.config.compose import compose, register_resolvers, source_folder
+from gcseg.config.composing import composing_quickly
 from gcseg.config.quicker import quicker_hydra
-from gcseg.config.sources import files_read_once
 from tests import running
 
 GET_MODE = Hydra.get_mode
@@ -80,7 +80,7 @@ def test_files_that_change_are_read_again(tmp_path):
     overrides = [f"hydra.searchpath=[file://{tmp_path}]", "small=mine"]
 
     def composed():
-        with files_read_once():
+        with composing_quickly():
             return plainly_composed(*overrides).iters
 
     (tmp_path / "small" / "mine.yaml").write_text("# @package _global_\niters: 7\n")
@@ -90,3 +90,17 @@ def test_files_that_change_are_read_again(tmp_path):
     (tmp_path / "small" / "mine.yaml").unlink()
     with pytest.raises(HydraException):
         composed()
+
+
+def test_choices_that_defaults_name(tmp_path):
+    """By `${...}`, as files of one's own may."""
+    for folder in ("mine", "parts"):
+        (tmp_path / folder).mkdir()
+    for name, iters in (("a", 7), ("b", 8)):
+        (tmp_path / "mine" / f"{name}.yaml").write_text("defaults: [{/parts: 'of-${mine}'}]\n")
+        text = f"# @package _global_\niters: {iters}\n"
+        (tmp_path / "parts" / f"of-{name}.yaml").write_text(text)
+    for name, iters in (("a", 7), ("b", 8)):
+        with composing_quickly():
+            composed = plainly_composed(f"hydra.searchpath=[file://{tmp_path}]", f"+mine={name}")
+        assert composed.iters == iters
