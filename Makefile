@@ -13,6 +13,8 @@ override TEST_JOBS := $(strip $(TEST_JOBS))
 # Tests of one file run in one process, as they share costly fixtures. Each process has one thread.
 PARALLEL := -n $(TEST_JOBS) --dist loadfile
 BIN := $(VENV)/bin
+# Else every process that tests start compiles what it imports, and pytest rewrites all tests again.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALLED := $(VENV)/.gcseg-installed
 INSTALLED_DEV := $(VENV)/.gcseg-installed-dev
 
