@@ -233,7 +233,9 @@ def _add_rotation(
 
 
 def _header(path: Path) -> _Header | None:
-    """Read an image's header with Pillow; None for formats that it can't read."""
+    """Read an image's header with Pillow; None for what it can't read, and for a named pipe."""
+    if not path.is_file():  # opening a pipe would wait for somebody to write into it
+        return None
     try:
         with Image.open(path) as file:
             # For EXIF behind a PNG's pixels, Pillow would decode all of it.
