@@ -61,9 +61,9 @@ def test_masks_come_back_to_the_pixel(convert, own, tmp_path, form):
 
 def test_predictions_can_be_corrected(convert, run, training, tmp_path):
     checkpoint = f"checkpoint={training.folder}"
-    outcome = run("predict", checkpoint, "limit=2", "output=found", cwd=training.cwd)
+    outcome = run("predict", checkpoint, "limit=2", "output=found")
     assert outcome.status == 0, outcome
-    found = training.cwd / "found"
+    found = tmp_path / "found"
     assert (found / "masks.yaml").is_file()
     outcome = convert(f"source={found}", "to=label_studio", "output=tasks", *SCENES,
                       "image_url=http://here/", "pictures=none")  # fmt: skip
