@@ -386,7 +386,7 @@ def test_predict_pictures_of_any_size_without_labels(run, finished, tmp_path):
     [
         ("tta=all", "tta=all predicts each image in several modes: choose one mode"),
         ("limit=0", "limit=0: give a whole number of images, 1 or more, or null"),
-        ("images=nowhere", "nowhere does not exist: give source= a picture, a video, a folder of them"),
+        ("images=nowhere", "nowhere does not exist: give source= a picture, a video"),
         ("images=text.png", "image text.png is truncated or not an image"),
         ("output=text.png", "can't be written"),
         ("split=nowhere", "nowhere"),
