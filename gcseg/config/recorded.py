@@ -1,12 +1,14 @@
 """Settings that a file records: data, which act only as far as conf/ and the user allow.
 
 A checkpoint or a run folder may be a stranger's. Its settings are read as plain values; a
-callable in them must be one that conf/ itself names in that place, unless the user trusts the file.
+callable in them must be one that conf/ itself names in that place, and the dataset's files must be
+below the dataset's root, unless the user trusts the file.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from gcseg.config.command_line import asks_for_information, given, overrides_of
 from gcseg.config.compose import source_folder
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.system.records import RecordError, plain_values, read_yaml
-from gcseg.system.text import brief, shown
+from gcseg.system.text import as_override, brief, shown
 
 GROUPS = ("backbone", "head", "auxiliary_head", "dataset", "protocol", "normalize", "inference")
 """Config groups that evaluation takes from the checkpoint, as the option `trained`."""
@@ -124,7 +126,7 @@ def read_recorded(path: Path) -> dict[str, Any]:
 
 
 def allowed(
-    config: Mapping[str, Any], arguments: Sequence[str], source: object
+    config: Mapping[str, Any], arguments: Sequence[str], source: object, *, reads_data: bool = True
 ) -> dict[str, dict[str, Any]]:
     """Restrict recorded settings to what may be composed.
 
@@ -132,13 +134,15 @@ def allowed(
         config: Settings returned by `checked`.
         arguments: The command line, which may choose other options, or contain `trust=true`.
         source: The checkpoint or run folder, for messages.
+        reads_data: Whether the command reads the dataset's files; if not, settings that lead out
+            of its root are left out.
 
     Returns:
         The settings of each of `GROUPS`; empty for groups that are not recorded.
 
     Raises:
-        ConfigError: They name a callable that conf/ does not, and the command line contains
-            neither another one nor `trust=true`.
+        ConfigError: They name a callable that conf/ does not, or files outside the dataset's root,
+            and the command line contains neither another value nor `trust=true`.
     """
     trusted = given(arguments, "trust") is True
     groups = {group: dict(config.get(group) or {}) for group in GROUPS}
@@ -158,10 +162,82 @@ def allowed(
                     "trust=true to run what the file names",
                 )
             _replace(node, name.split(".")[1:], "???")  # replaced by the command line's value
+    if not (trusted or _is_replaced(arguments, "dataset") or asks_for_information(arguments)):
+        groups["dataset"] = _confined(groups["dataset"], arguments, source, reads_data)
     reader = groups["dataset"].get("reader")
     if not trusted and isinstance(reader, dict) and reader.get("_target_") == DRAWING:
         groups["dataset"] = {**groups["dataset"], "reader": {**reader, "draw": False}}
     return groups
+
+
+def _confined(
+    dataset: dict[str, Any], arguments: Sequence[str], source: object, reads_data: bool
+) -> dict[str, Any]:
+    """Return a recorded dataset whose files are all below its root.
+
+    Raises:
+        ConfigError: A setting leads out of it, and the command line does not repeat the setting.
+    """
+    leading = {
+        name: value
+        for name, value in _leading_out(dataset, given(arguments, "dataset.root"))
+        if not _is_given(arguments, name)
+    }
+    if not leading:
+        return dataset
+    if not reads_data and not any(name.startswith("dataset.splits") for name in leading):
+        kept = {key: value for key, value in dataset["reader"].items()
+                if f"dataset.reader.{key}" not in leading}  # fmt: skip
+        return {**dataset, "reader": kept}
+    again = " ".join(_as_override(name, value) for name, value in leading.items())
+    name, value = next(iter(leading.items()))
+    value = str(value).lower() if isinstance(value, bool) else brief(value)
+    raise ConfigError(
+        f"{source} says {name}={shown(value)}, which leads out of dataset.root and "
+        "is not followed because a file says it",
+        f"if it is yours, give {shown(brief(again))} on the command line, or trust=true",
+    )
+
+
+def _leading_out(dataset: Mapping[str, Any], root: object) -> Iterator[tuple[str, Any]]:
+    """Yield the settings of a dataset that may lead to files outside its root, with their values.
+
+    Args:
+        dataset: The dataset's settings.
+        root: Root of the command line; None for the recorded one.
+    """
+    if not dataset:
+        return
+    root = os.path.abspath(str(dataset["root"] if root is None else root))  # noqa: PTH100
+    for split, value in dataset["splits"].items():
+        # Next to other text, even "." or nothing could become "..".
+        if isinstance(value, str) and not all(part.strip(".") for part in value.split("/")):
+            yield f"dataset.splits.{split}", value
+    for key, value in (dataset["reader"] or {}).items():
+        texts = [value, *(one for _, one in _walk(value, ""))]
+        if key == "outside":
+            leads = value not in (False, None)
+        else:
+            leads = any(isinstance(text, str) and _leaves(text, root) for text in texts)
+        if leads:
+            yield f"dataset.reader.{key}", value
+
+
+def _leaves(path: str, root: str) -> bool:
+    """Return whether a path may lead out of a folder; links count as what their names say."""
+    if ".." in path.split("/"):
+        return True
+    below = f"{root.rstrip('/')}/"
+    return path.startswith("/") and not f"{os.path.normpath(path)}/".startswith(below)
+
+
+def _as_override(name: str, value: object) -> str:
+    """Return a recorded setting as a command line has it."""
+    if isinstance(value, bool):
+        return f"{name}={str(value).lower()}"
+    if isinstance(value, list):
+        return f"{name}=[{','.join(map(repr, value))}]"
+    return as_override(name, value)
 
 
 def recorded_cause(
@@ -189,6 +265,15 @@ def recorded_cause(
         return f"{source} says {error.cause}"
     missing = group not in config or error.cause.endswith("is not set")
     return f"{source} does not say {error.name}" if missing else None
+
+
+def _is_given(arguments: Sequence[str], name: str) -> bool:
+    """Return whether the command line gives a setting, alone or in a mapping."""
+    parts = name.split(".")
+    return any(
+        given(arguments, ".".join(parts[:length])) is not None
+        for length in range(2, len(parts) + 1)
+    )
 
 
 def _find(settings: Mapping[str, Any], name: str) -> Any:

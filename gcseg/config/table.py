@@ -464,7 +464,8 @@ TABLE: tuple[Row, ...] = (
     ),
     *_of(
         EVALUATION, "eval predict attention report export benchmark",
-        Row("trust", "switch", "whether recorded settings may call code outside gcseg",
+        Row("trust", "switch", "whether recorded settings may call code outside gcseg and name "
+            "files outside dataset.root",
             needed=True),
     ),
     *_of(

@@ -150,14 +150,13 @@ def offer_trained_options(arguments: list[str], *, needs_data: bool = True) -> C
             f"{trained.checkpoint} does not say which dataset it is for",
             "add dataset=cityscapes, voc, ade20k, camvid or folder",
         )
-    _offer(trained.config, arguments, trained.checkpoint)
+    others = any(given(arguments, key) is not None for key in ("images", "source"))
+    needs_data = needs_data and not (others and given(arguments, "mask_values") != "dataset")
+    _offer(trained.config, arguments, trained.checkpoint, reads_data=needs_data)
     if (
         needs_data
         and trained.checkpoint
-        and not any(
-            given(arguments, key) is not None
-            for key in ("dataset", "dataset.root", "images", "source")
-        )
+        and not any(given(arguments, key) is not None for key in ("dataset", "dataset.root"))
     ):
         _check_root(trained)
     return trained
@@ -182,14 +181,16 @@ def _check_root(trained: CheckpointRef) -> None:
             )
 
 
-def _offer(config: Mapping[str, Any], arguments: Sequence[str], source: object) -> None:
+def _offer(
+    config: Mapping[str, Any], arguments: Sequence[str], source: object, *, reads_data: bool = True
+) -> None:
     """Offer the settings of a training as option `trained` of their groups.
 
     Raises:
-        ConfigError: They name a callable that is not called without the user's consent.
+        ConfigError: They name a callable or files that need the user's consent.
     """
     store = ConfigStore.instance()
-    for group, settings in allowed(config, arguments, source).items():
+    for group, settings in allowed(config, arguments, source, reads_data=reads_data).items():
         node = {key: value for key, value in settings.items() if key not in TRAINING_SETTINGS}
         store.store(group=group, name="trained", node=node)
 
