@@ -287,7 +287,9 @@ class SegmentationModule(L.LightningModule):
         """
         self.ignored = self._end_tally()
         count = len(self.class_names)
-        for name, matrix in self.confusion.compute().items():
+        matrices = self.confusion.compute()  # which sorts the names
+        for name in self.modes:
+            matrix = matrices[name]
             self.matrices[name] = matrix.cpu().reshape(count, count)  # flat if there is one class
             self.scores[name] = scores(self.matrices[name], self.class_names)
         self.confusion.reset()

@@ -74,6 +74,18 @@ def test_the_run_folder(training):
     assert environment.keys() >= {"python", "git_commit", "platform", "cpus", "gpus", "command"}
 
 
+def test_each_mode_has_its_own_confusion_matrix(training):
+    evaluations = results(training.folder)["evaluations"]
+    matrices = []
+    for name, record in evaluations.items():
+        with (training.folder / record["confusion"]).open(newline="") as file:
+            counts = np.array([row[1:] for row in csv.reader(file)][1:], np.int64)
+        right = int(np.trace(counts)) / int(counts.sum())
+        assert right == pytest.approx(record["pixel_accuracy"], abs=1e-12), name
+        matrices.append(counts)
+    assert not all(np.array_equal(matrices[0], other) for other in matrices), "nothing is shown"
+
+
 def test_results_have_their_documented_shape(training):
     content = results(training.folder)
     assert {key: content[key] for key in ("backbone", "head", "dataset", "iters", "seed")} == {
