@@ -44,7 +44,7 @@ TINY = (
 """A training of a second, without its report."""
 
 
-TRUSTING = ("eval", "predict", "attention", "report", "export", "benchmark")
+TRUSTING = ("eval", "predict", "attention", "report", "export", "benchmark", "submit")
 """Commands that call what a training was made with, if they are told to trust it."""
 
 

@@ -16,7 +16,7 @@ FLOORS = (
     ("system",),
     ("models",),
     ("data",),
-    ("losses", "optim", "inference", "metrics", "visualization", "weights"),
+    ("losses", "optim", "inference", "metrics", "visualization", "weights", "submission"),
     ("runs",),
     ("zoo", "exports"),
     ("engine",),
@@ -31,7 +31,7 @@ FLOORS = (
 """Rooms from the ground up: each knows those below it, and none beside it."""
 
 STUBS = {f"{name}.py" for name in ("attention", "benchmark", "dashboard", "eval", "export")}
-STUBS |= {f"{name}.py" for name in ("predict", "recipe", "selftest", "tables", "train")}
+STUBS |= {f"{name}.py" for name in ("predict", "recipe", "selftest", "submit", "tables", "train")}
 STUBS |= {f"{room}/__main__.py" for room in ("data", "report", "sweeps", "weights")}
 STUBS |= {"__init__.py"}
 """What `python -m gcseg.train` and the like start: a line that imports a command from above. The

@@ -66,6 +66,7 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
     from gcseg.predictor.done import Done
     from gcseg.predictor.files import PARTS, PredictionFiles
     from gcseg.predictor.formats import chosen
+    from gcseg.predictor.settings import made_with
     from gcseg.predictor.videos import check_videos, predict_videos
 
     if len(cfg.tta.modes) != 1:
@@ -84,7 +85,7 @@ def predict(cfg: DictConfig, trained: CheckpointRef) -> None:
     network = trained_network(cfg, content, checkpoint, inputs.space)
     clear_partials(output, PARTS)
     files = PredictionFiles(output, network.space, values, of_pictures)
-    with Done(output, _made_with(cfg, checkpoint, inputs.space, values), say) as done:
+    with Done(output, made_with(cfg, checkpoint, inputs.space, values), say) as done:
         if inputs.pictures is not None:
             _predict_pictures(network, inputs.pictures, files, done, faults)
         frames = predict_videos(network, inputs.videos, files, of_videos, done, faults, cfg.limit)
@@ -146,27 +147,6 @@ def _mask_values(
         check_classes(content.extra, read.label_space, checkpoint)
         space = read.pairs[0].label_space
     return file_values(space)
-
-
-def _made_with(
-    cfg: DictConfig, checkpoint: Path, space: LabelSpace, values: UInt8Array | None
-) -> dict[str, object]:
-    """Return what decides the predictions, besides the pictures, for the record of them."""
-    import torch
-
-    from gcseg import __version__
-    from gcseg.system.files import sha256_of
-
-    places = ("checkpoint", "source", "images", "output", "limit", "split", "run_root", "trust")
-    settings = {key: value for key, value in plain(cfg).items() if key not in places}
-    return {
-        **settings,
-        "checkpoint": sha256_of(checkpoint),
-        "classes": [space.names, space.colors],
-        "values of masks": None if values is None else values.tolist(),
-        "gcseg": __version__,
-        "torch": str(torch.__version__),
-    }
 
 
 def _predict_pictures(

@@ -17,7 +17,7 @@ def _of(topic: str, commands: str, *rows: Row) -> tuple[Row, ...]:
     return tuple(replace(row, topic=topic, commands=users) for row in rows)
 
 
-ALL = "train data eval predict attention report export benchmark"
+ALL = "train data eval predict attention report export benchmark submit"
 """Primary configurations with a network."""
 
 NETWORK = "Network"
@@ -119,7 +119,7 @@ TABLE: tuple[Row, ...] = (
             "classifier", 0, 1, open="most"),
     ),
     *_of(
-        DATASET, ALL,
+        DATASET, f"{ALL} submit_check",
         Row("dataset", "settings", "dataset, its splits and sizes: dataset=folder", needed=True),
         Row("dataset.name", "name", "name of the dataset in the run's name", needed=True),
         Row("dataset.root", "path", "folder of the dataset", needed=True),
@@ -430,7 +430,7 @@ TABLE: tuple[Row, ...] = (
         Row("prune.*", "anything", "another argument of the pruner", added=True),
     ),
     *_of(
-        EVALUATION, "train data eval predict report export benchmark",
+        EVALUATION, "train data eval predict report export benchmark submit",
         Row("tta", "settings", "test-time augmentation: tta=none", needed=True),
         Row("tta.average", "choice", "what is averaged over the views",
             choices=("logits", "probabilities"), needed=True),
@@ -451,7 +451,7 @@ TABLE: tuple[Row, ...] = (
             "two thirds of its width", 1, **_PIXELS, also=(None,)),
     ),
     *_of(
-        EVALUATION, "eval predict attention export benchmark",
+        EVALUATION, "eval predict attention export benchmark submit",
         Row("checkpoint", "path", "checkpoint: a file, a run folder or a name of gcseg.weights "
             "list", also=(None,), needed=True),
         Row("weights", "choice", "which weights of a training with ema.decay: the moving average "
@@ -459,11 +459,11 @@ TABLE: tuple[Row, ...] = (
             also=(None,), needed=True),
     ),
     *_of(
-        EVALUATION, "eval predict attention export",
+        EVALUATION, "eval predict attention export submit submit_check",
         Row("split", "text", "split of the dataset", needed=True),
     ),
     *_of(
-        EVALUATION, "eval predict attention report export benchmark",
+        EVALUATION, "eval predict attention report export benchmark submit",
         Row("trust", "switch", "whether recorded settings may call code outside gcseg and name "
             "files outside dataset.root",
             needed=True),
@@ -502,9 +502,19 @@ TABLE: tuple[Row, ...] = (
             also=(None,), needed=True),
     ),
     *_of(
-        OUTPUT, "predict attention data report report_sweep dashboard export benchmark",
+        OUTPUT, "predict attention data report report_sweep dashboard export benchmark submit",
         Row("output", "path", "file or folder to write to; null: the usual place", also=(None,),
             needed=True),
+    ),
+    *_of(
+        EVALUATION, "submit submit_check",
+        Row("competition", "choice", "voc: competition that the archive is for: comp5, trained on "
+            "VOC 2012's trainval alone, or comp6, on any data; null: comp6, or with check= any",
+            choices=("comp5", "comp6"), also=(None,), needed=True),
+    ),
+    *_of(
+        EVALUATION, "submit_check",
+        Row("check", "path", "archive to check; nothing is predicted", needed=True),
     ),
     *_of(
         EXPORTS, "export",
@@ -602,7 +612,7 @@ TABLE: tuple[Row, ...] = (
             "batches", needed=True),
     ),
     *_of(
-        MACHINE, "train data eval predict attention report export",
+        MACHINE, "train data eval predict attention report export submit",
         Row("accelerator", "choice", "kind of device to compute on",
             choices=("auto", "cpu", "gpu", "cuda", "mps"), needed=True),
     ),
@@ -621,12 +631,12 @@ TABLE: tuple[Row, ...] = (
         Row("compile", "switch", "whether the network is compiled by torch.compile", needed=True),
     ),
     *_of(
-        MACHINE, "train data eval predict",
+        MACHINE, "train data eval predict submit",
         Row("precision", "choice", "floating-point precision; 16-mixed on a GPU only",
             choices=(32, "32", "bf16-mixed", "16-mixed"), needed=True),
     ),
     *_of(
-        OUTPUT, "train data eval predict attention export benchmark",
+        OUTPUT, "train data eval predict attention export benchmark submit",
         Row("run_root", "path", "folder in which run folders are made", needed=True),
     ),
     *_of(

@@ -1,11 +1,14 @@
-"""ADE20k of the SceneParsing benchmark (Zhou et al., CVPR 2017): ADEChallengeData2016."""
+"""ADE20k of the SceneParsing benchmark (Zhou et al., CVPR 2017): ADEChallengeData2016.
+
+Its test pictures come as release_test.zip, and have no annotations.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from gcseg.data.class_list import read_classes
-from gcseg.data.datasets import SegmentationDataset
+from gcseg.data.datasets import Pair, SegmentationDataset, files_by_stem
 from gcseg.data.folder import folder
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.errors import ConfigError, DataError
@@ -16,6 +19,8 @@ SPLITS = {
     "validation": "validation",
     "train": "training",
     "val": "validation",
+    "testing": "testing",
+    "test": "testing",
 }
 """Folder of each split, by the names that a split may be given."""
 
@@ -27,11 +32,12 @@ def ade20k(
     reduce_zero_label: bool = True,
     faults: list[DataError] | None = None,
 ) -> SegmentationDataset:
-    """Read a split of ADE20k: 20,210 training or 2,000 validation images.
+    """Read a split of ADE20k: 20,210 training, 2,000 validation or 3,352 test images.
 
     Args:
-        root: The folder that holds ADEChallengeData2016, or that folder itself.
-        split: training or validation, also as train or val.
+        root: The folder that holds ADEChallengeData2016, or that folder itself. The test images are
+            in release_test/testing there, or in images/testing next to the others.
+        split: training, validation or testing, also as train, val or test; testing has no labels.
         reduce_zero_label: See `ade20k_classes`.
         faults: Collects files without a partner, see `gcseg.data.faults.raise_or_collect`.
 
@@ -44,6 +50,8 @@ def ade20k(
             f"ade20k has no split '{shown(split)}'", f"use one of {', '.join(SPLITS)}"
         )
     root = Path(root)
+    if SPLITS[split] == "testing":
+        return _test_split(root, reduce_zero_label, faults)
     below = (root / "ADEChallengeData2016", root)
     data = next((base for base in below if (base / "annotations").is_dir()), None)
     if data is None:
@@ -64,6 +72,27 @@ def ade20k(
         labels="annotations/{split}",
         faults=faults,
     )
+
+
+def _test_split(
+    root: Path, reduce_zero_label: bool, faults: list[DataError] | None
+) -> SegmentationDataset:
+    """Read the test images, which have no annotations.
+
+    Raises:
+        DataError: They are not there.
+    """
+    folders = ("release_test/testing", "images/testing")
+    places = [base / name for base in (root, root / "ADEChallengeData2016") for name in folders]
+    place = next((place for place in places if place.is_dir()), None)
+    if place is None:
+        raise DataError(
+            f"no release_test/testing in {root}", "unpack the benchmark's release_test.zip there"
+        )
+    space = ade20k_classes(reduce_zero_label=reduce_zero_label)
+    images = files_by_stem(place, faults=faults)
+    pairs = [Pair(name, path, None, space) for name, path in images.items()]
+    return SegmentationDataset(pairs, space, str(place))
 
 
 def ade20k_classes(*, reduce_zero_label: bool = True) -> LabelSpace:

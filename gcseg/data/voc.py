@@ -50,7 +50,10 @@ def voc(
     listing = lists / f"{split}.txt"
     if not os.path.isfile(listing):  # noqa: PTH113  # which takes names of any length
         known = sorted(path.stem for path in lists.glob("*.txt"))
-        raise ConfigError(f"voc has no split '{shown(split)}' in {lists}", f"use one of {known}")
+        remedy = f"use one of {known}"
+        if split == "test":
+            remedy = f"unpack VOC2012test.tar, which has its list and its images, or {remedy}"
+        raise ConfigError(f"voc has no split '{shown(split)}' in {lists}", remedy)
     labels = devkit / ("SegmentationClassAug" if split == AUGMENTED else "SegmentationClass")
     images = devkit / "JPEGImages"
     pairs = []

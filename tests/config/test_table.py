@@ -20,6 +20,7 @@ USUAL = {"backbone": "r18", "head": "gc", "auxiliary_head": "fcn", "dataset": "v
 """What a checkpoint would say."""
 MORE = {"train": ["augment=mmseg", "dataset=voc", "inference=slide"], "report_sweep": ["sweep=a"]}
 MORE["data"] = MORE["train"]
+MORE["submit_check"] = ["dataset=voc", "check=a"]
 
 
 def composed(command: str):

@@ -82,9 +82,24 @@ def test_the_root_may_be_the_folder_itself(tmp_path):
 def test_unknown_split(tmp_path):
     with pytest.raises(
         ConfigError,
-        match=r"^ade20k has no split 'test': use one of training, validation, train, val$",
+        match=r"^ade20k has no split 'tset': use one of training, validation, train, val, testing,",
     ):
-        ade20k(trees.ade20k_tree(tmp_path), "test")
+        ade20k(trees.ade20k_tree(tmp_path), "tset")
+
+
+def test_the_test_split_has_no_labels(tmp_path):
+    root = trees.ade20k_tree(tmp_path)
+    for place in ("release_test/testing", "ADEChallengeData2016/images/testing"):
+        if not (root / place).is_dir():
+            (root / "release_test/testing").rename(root / place)
+        for split in ("test", "testing"):
+            dataset = ade20k(root, split)
+            assert [pair.name for pair in dataset.pairs] == ["ADE_test_00000001"]
+            assert not dataset.has_labels and dataset.description == str(root / place)
+            assert dataset.read(0)[1] is None
+    shutil.rmtree(root / place)
+    with pytest.raises(DataError, match=r"^no release_test/testing in .*: unpack the benchmark's"):
+        ade20k(root, "test")
 
 
 def test_missing_folders(tmp_path):

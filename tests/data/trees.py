@@ -55,7 +55,7 @@ def camvid_tree(root: Path) -> Path:
 
 
 def ade20k_tree(root: Path) -> Path:
-    """ADEChallengeData2016 with values 0, 1, 2, 75 and 150 in its annotations."""
+    """ADEChallengeData2016 with values 0, 1, 2, 75 and 150 in its annotations; release_test."""
     data = root / "ADEChallengeData2016"
     for split, short in {"training": "train", "validation": "val"}.items():
         for index in range(COUNTS[short]):
@@ -63,6 +63,9 @@ def ade20k_tree(root: Path) -> Path:
             write(data / "images" / split / f"{name}.jpg", picture(index, 48, 64))
             label = mask(index, (0, 1, 2, 75, 150), 12, 16).repeat(4, axis=0).repeat(4, axis=1)
             write(data / "annotations" / split / f"{name}.png", label)
+    for index in range(COUNTS["test"]):
+        name = f"ADE_test_{index + 1:08d}.jpg"
+        write(root / "release_test" / "testing" / name, picture(index, 48, 64))
     return root
 
 

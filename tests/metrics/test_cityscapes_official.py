@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -131,22 +132,33 @@ def test_camvid_as_cityscapes(official, tmp_path):
 
 @pytest.mark.slow
 def test_predictions_as_the_server_wants_them(official, run, training, tmp_path):
-    """gcseg.predict's masks, scored by the official evaluation, are what gcseg.eval says."""
+    """Masks of gcseg.predict and gcseg.submit, scored officially, are what gcseg.eval says."""
     folder = shutil.copytree(training.folder, tmp_path / "runs" / training.folder.name)
     root = cityscapes_tree(tmp_path / "tree")
     given = (f"checkpoint={folder}", "dataset=cityscapes", f"dataset.root={root}")
     given += ("inference.window=null", "accelerator=cpu")
     before = json.loads((folder / "results.json").read_text())["evaluations"]
-    for command in (("predict", "mask_values=dataset", "output=out"), ("eval", "tta=none")):
+    commands = (
+        ("predict", "mask_values=dataset", "output=out"),
+        ("submit", "split=val", "output=packed"),
+        ("eval", "tta=none"),
+    )
+    for command in commands:
         outcome = run(*command, *given)
         assert outcome.status == 0, outcome.err
     after = json.loads((folder / "results.json").read_text())["evaluations"]
     (ours,) = [record for name, record in after.items() if before.get(name) != record]
 
     module = pytest.importorskip(EVALUATION)
-    args = SimpleNamespace(predictionPath=str(tmp_path / "out" / "masks"), predictionWalk=None)
     labels = sorted(map(str, root.glob("gtFine/val/*/*_gtFine_labelIds.png")))
-    found, _ = official([module.getPrediction(args, label) for label in labels], labels)
+    with zipfile.ZipFile(tmp_path / "packed" / "cityscapes-val-none.zip") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    scores = []
+    for place in (tmp_path / "out" / "masks", tmp_path / "unpacked"):
+        args = SimpleNamespace(predictionPath=str(place), predictionWalk=None)
+        found, _ = official([module.getPrediction(args, label) for label in labels], labels)
+        scores.append(found["classScores"])
+    assert str(scores[0]) == str(scores[1])
     assert ours["images"] == len(labels) > 0
     assert ours["miou"] == pytest.approx(found["averageScoreClasses"], abs=1e-12)
     for name, iou in ours["class_iou"].items():

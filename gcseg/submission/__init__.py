@@ -1,0 +1,1 @@
+"""Archives for the test servers of public datasets."""
