@@ -187,8 +187,8 @@ def _unknown(name: str, value: object, node: _Node, prefix: str, command: str) -
     """Make the error for a setting that has no row."""
     here = [f"{prefix}{known}" for known in node.inside]
     close = difflib.get_close_matches(name.rpartition(".")[2], node.inside, n=3, cutoff=0.6)
-    settings = {row.name for row in TABLE if command in row.commands}
-    if foreign := remedy_for(name, as_given(value), command.partition("_")[0], settings):
+    rows = [row for row in TABLE if command in row.commands]
+    if foreign := remedy_for(name, as_given(value), command.partition("_")[0], rows):
         remedy = foreign
     elif elsewhere := readers_of(name):
         remedy = f"leave it out; it is one of {elsewhere}"

@@ -7,13 +7,22 @@ Lightning. In a remedy, `{0}` stands for the value that was given.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from gcseg.config.command_line import given
+from gcseg.config.row import Row
+from gcseg.errors import ConfigError
 
 _CROP = "write dataset.crop.height={0} dataset.crop.width={0} for the crops of training"
 _WEIGHTS = (
     "write checkpoint={0} for the weights of a whole network, backbone.pretrained={0} for those of "
     "a backbone"
 )
+_PRETRAINED = (
+    "write backbone.pretrained= with a file or a name of gcseg.weights list, or with backbone=timm "
+    "backbone.pretrained=true; checkpoint= begins with a whole network"
+)
+_BACKBONE = "write backbone=r50, or with backbone=timm backbone.model={0}; --help lists the options"
 _RESUME = "give the same command again: an interrupted training resumes"
 _FOLDER = "write run_root={0}; the run's folder in it is named by the settings"
 _DEVICES = (
@@ -23,7 +32,10 @@ _DEVICES = (
 _HALF = "write precision=bf16-mixed, or on a GPU precision=16-mixed"
 _FILES = "write settings after the command, as iters=2000; --config-dir names a folder of yours"
 _NETWORK = "write backbone=r50 head=gc; --help lists the options of both"
-_DECAY = "the learning rate has a polynomial decay: see optim.power=, optim.end_lr="
+_DECAY = (
+    "leave it out: the learning rate has a polynomial decay, which optim.power= and optim.end_lr= "
+    "change"
+)
 _CLASSES = "leave it out: the classes are those of the dataset, as its classes.yaml lists them"
 
 TRAINING: Mapping[str, str] = {
@@ -40,8 +52,8 @@ TRAINING: Mapping[str, str] = {
     **dict.fromkeys(("amp", "fp16", "half", "bf16", "use_amp"), _HALF),
     **dict.fromkeys(("cfg_options", "options", "opts", "config", "cfg"), _FILES),
     **dict.fromkeys(("model", "arch", "architecture", "model_name"), _NETWORK),
-    **dict.fromkeys(("encoder", "encoder_name", "backbone_name"), "write backbone={0}"),
-    "encoder_weights": "write backbone.pretrained=, as gcseg.weights list has them",
+    **dict.fromkeys(("encoder", "encoder_name", "backbone_name"), _BACKBONE),
+    "encoder_weights": _WEIGHTS,
     "encoder_depth": "leave it out: a backbone has four stages",
     **dict.fromkeys(("decoder", "decode_head", "decoder_name"), "write head=gc or head=fcn"),
     **dict.fromkeys(
@@ -67,7 +79,9 @@ TRAINING: Mapping[str, str] = {
     ),
     **dict.fromkeys(("lr", "lr0", "learning_rate", "base_lr", "initial_lr"), "write optim.lr={0}"),
     "lrf": "write optim.end_lr=, a learning rate and no fraction of the first",
-    **dict.fromkeys(("lr_scheduler", "scheduler", "cos_lr", "lr_config"), _DECAY),
+    **dict.fromkeys(
+        ("lr_scheduler", "scheduler", "schedule", "cos_lr", "lr_config", "lr_policy"), _DECAY
+    ),
     **dict.fromkeys(
         ("warmup", "warmup_epochs", "warmup_steps"), "write optim.warmup_iters=, in optimizer steps"
     ),
@@ -92,6 +106,7 @@ TRAINING: Mapping[str, str] = {
         "write val_every=, in optimizer steps; each validation saves",
     ),
     **dict.fromkeys(("log_interval", "log_iters", "log_every_n_steps"), "write log_every={0}"),
+    **dict.fromkeys(("loss_type", "criterion"), "write loss=ce_dice; docs/losses.md has them all"),
     "keep_checkpoint_max": "leave it out: the best and the last checkpoint are kept",
     **dict.fromkeys(
         ("accumulate_grad_batches", "gradient_accumulation_steps", "accum_iter"),
@@ -124,20 +139,56 @@ USE: Mapping[str, str] = {
 """Remedies for the commands that use a trained network, by the foreign name."""
 
 
-def remedy_for(name: str, value: str, command: str, settings: set[str]) -> str | None:
+_WITHIN = ("data", "dataset", "model", "backbone", "optim", "optimizer", "train", "training",
+           "trainer")  # fmt: skip
+"""Groups in whose settings a foreign name is looked for too."""
+
+_OFF = ("false", "none", "null")
+_SUGGESTED = re.compile(r"([\w.]+)=(\{0\})?")
+
+
+def remedy_for(name: str, value: str, command: str, rows: Iterable[Row]) -> str | None:
     """Return what to write in the place of another framework's setting.
 
     Args:
         name: Name that was given; a dash counts as an underscore.
         value: Value that was given, or nothing.
         command: The command's primary configuration.
-        settings: Names of the command's settings.
+        rows: Rows of the command's settings.
 
     Returns:
         The remedy; None where the name is unknown, or the command has nothing like it.
     """
     names = TRAINING if command in ("train", "data") else USE
-    remedy = names.get(name.replace("-", "_").lower())
-    if remedy is None or not set(re.findall(r"([\w.]+)=", remedy)) <= settings:
+    remedy = names.get(_foreign(name.replace("-", "_").lower()))
+    if remedy is None:
         return None
-    return remedy.format(value if re.fullmatch(r"[\w./:@%~+-]+", value) else "...")
+    if remedy == _WEIGHTS and not re.search(r"[/.]", value):
+        remedy = _PRETRAINED
+    settings = {row.name: row for row in rows}
+    suggested = {found[1]: found[2] is not None for found in _SUGGESTED.finditer(remedy)}
+    if not suggested.keys() <= settings.keys():
+        return None
+    if value.lower() in _OFF and "{0}" not in remedy and not remedy.startswith("leave"):
+        return f"leave it out; where it is wanted, {remedy}"
+    fits = all(_fits(settings[name], value) for name, filled in suggested.items() if filled)
+    return remedy.format(value if fits else "...")
+
+
+def _foreign(name: str) -> str:
+    """Return the part of a name that may be foreign, as "scheduler" of "optim.scheduler"."""
+    group, _, last = name.partition(".")
+    return last if group in _WITHIN and last not in ("", "name") else name
+
+
+def _fits(row: Row, value: str) -> bool:
+    """Return whether a setting may have a value of a command line."""
+    if not re.fullmatch(r"[\w./:@%~+-]+", value):
+        return False
+    try:
+        read = given([f"value={value}"], "value")
+    except ConfigError:
+        return False
+    if row.kind == "whole number" and isinstance(read, float) and read.is_integer():
+        read = int(read)
+    return row.takes(read)

@@ -99,8 +99,7 @@ def unknown_option(
 
 def _of_another_framework(key: str, value: str, config_name: str) -> str | None:
     """Return what to write for a setting of another framework; None if it is of none."""
-    names = {row.name for row in _rows(config_name)}
-    return remedy_for(key, value, config_name.partition("_")[0], names)
+    return remedy_for(key, value, config_name.partition("_")[0], _rows(config_name))
 
 
 def _rows(config_name: str) -> list[Row]:

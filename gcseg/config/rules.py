@@ -140,7 +140,8 @@ def _weights_are_named(settings: Settings, _: str) -> None:
         raise ConfigError(
             "backbone.pretrained=true, which stands for the weights of timm's hub with "
             "backbone=timm",
-            "name them, as backbone.pretrained=paddleseg/resnet50_vd_ssld",
+            "give a file or a name of gcseg.weights list, as "
+            "backbone.pretrained=paddleseg/resnet50_vd_ssld for backbone=r50",
         )
 
 
