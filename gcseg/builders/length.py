@@ -41,14 +41,9 @@ def in_steps(cfg: DictConfig, given: Iterable[str]) -> bool:
         DataError: The training split can't be read.
     """
     changed = cfg.epochs is not None
-    if changed:
-        named = {one.lstrip("+").partition("=")[0] for one in given}
-        if {"epochs", "iters"} <= named:
-            raise ConfigError(
-                f"epochs={cfg.epochs} and iters={cfg.iters}", "give one of the two lengths"
-            )
-        if "iters" not in named:  # else the command line takes precedence over a file
-            cfg.iters = _steps(cfg)
+    choose_length(cfg, given)
+    if cfg.epochs is not None:
+        cfg.iters = _steps(cfg)
         cfg.epochs = None
     if cfg.quick and cfg.iters > QUICK_STEPS:
         cfg.iters = QUICK_STEPS
@@ -56,6 +51,26 @@ def in_steps(cfg: DictConfig, given: Iterable[str]) -> bool:
             cfg.optim.warmup_iters = min(cfg.optim.warmup_iters, QUICK_STEPS)
         changed = True
     return changed
+
+
+def choose_length(cfg: DictConfig, given: Iterable[str]) -> None:
+    """Remove `epochs` of a file where an override gives `iters`.
+
+    Args:
+        cfg: Settings of a training, composed with the overrides; changed in place.
+        given: The overrides.
+
+    Raises:
+        ConfigError: The overrides give both `epochs` and `iters`.
+    """
+    named = {one.lstrip("+").partition("=")[0] for one in given}
+    if cfg.epochs is None or "iters" not in named:
+        return
+    if "epochs" in named:
+        raise ConfigError(
+            f"epochs={cfg.epochs} and iters={cfg.iters}", "give one of the two lengths"
+        )
+    cfg.epochs = None
 
 
 def _steps(cfg: DictConfig) -> int:

@@ -19,6 +19,7 @@ from gcseg.data.datasets import SegmentationDataset
 from gcseg.errors import ConfigError
 from gcseg.losses import WeightedSum
 from gcseg.system.terminal import announce, progress_bar
+from gcseg.system.text import counted
 
 _OHEM, _SUM = "gcseg.losses.Ohem", "gcseg.losses.WeightedSum"
 
@@ -87,7 +88,7 @@ def with_class_weights(cfg: DictConfig, train: SegmentationDataset) -> DictConfi
 
     Args:
         cfg: The settings; they are not changed.
-        train: The training split, with labels.
+        train: The training split, or a quick try's part of it, with labels.
 
     Raises:
         DataError: A label is wrong.
@@ -106,7 +107,10 @@ def with_class_weights(cfg: DictConfig, train: SegmentationDataset) -> DictConfi
         (least, of_least), (most, of_most) = min(known), max(known)
         line += f"{printed(least)} ({of_least}) to {printed(most)} ({of_most}), all in config.yaml"
     if absent:
-        line += f"{'; ' if known else ''}1 for what the training split never has: "
+        where, has = "the training split", "has"
+        if cfg.quick:
+            where, has = f"the {counted(len(train), 'image')} of quick=true", "have"
+        line += f"{'; ' if known else ''}1 for what {where} never {has}: "
         line += ", ".join(absent)
     announce(line)
     resolved = copy.deepcopy(cfg)

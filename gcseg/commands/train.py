@@ -87,7 +87,8 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> Scored:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     train_set = build_data.dataset(cfg, cfg.dataset.splits.train).with_labels()
     val_set = build_data.dataset(cfg, cfg.dataset.splits.val).with_labels()
-    cfg = build_loss.with_class_weights(cfg, train_set)
+    processes = devices.process_count(cfg)
+    cfg = build_loss.with_class_weights(cfg, part_of(cfg, train_set, processes))
     pipeline = build_data.training_augmentation(cfg, train_set)
     module = build.module(cfg, train_set.label_space.names)
     module.configure_optimizers()  # wrong settings fail before a run folder is made
@@ -105,7 +106,6 @@ def train_and_score(cfg: DictConfig, signals: Signals) -> Scored:
     name = run_name(plain(cfg), train_set, weights)
     folder = choose_folder(run_root(cfg), name, cfg.fresh)
     refuse_links(folder.path)
-    processes = devices.process_count(cfg)
     train_set, val_set = (part_of(cfg, split, processes) for split in (train_set, val_set))
     with hold(folder.path, wait=in_sweep()):
         remove_leftovers(folder)

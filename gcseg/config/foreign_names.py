@@ -171,8 +171,9 @@ def remedy_for(name: str, value: str, command: str, rows: Iterable[Row]) -> str 
         return None
     if value.lower() in _OFF and "{0}" not in remedy and not remedy.startswith("leave"):
         return f"leave it out; where it is wanted, {remedy}"
+    plain = re.fullmatch(r"[\w./:@%~+-]+", value) is not None
     fits = all(_fits(settings[name], value) for name, filled in suggested.items() if filled)
-    return remedy.format(value if fits else "...")
+    return remedy.format(value if plain and fits else "...")
 
 
 def _foreign(name: str) -> str:
@@ -183,8 +184,6 @@ def _foreign(name: str) -> str:
 
 def _fits(row: Row, value: str) -> bool:
     """Return whether a setting may have a value of a command line."""
-    if not re.fullmatch(r"[\w./:@%~+-]+", value):
-        return False
     try:
         read = given([f"value={value}"], "value")
     except ConfigError:

@@ -101,7 +101,7 @@ def read_class_list(path: Path) -> ClassList:
         _check_names(names, path)
         colors = tuple(_color(entry["color"]) for entry in entries if "color" in entry)
         values = {_whole(entry.get("value", index)): index for index, entry in enumerate(entries)}
-        ignored, ignored_colors = _ignored(content.get("ignore"), values)
+        ignored, ignored_colors = _ignored(content.get("ignore"))
         stated = _stated(content)
     except (KeyError, ValueError) as error:
         raise ConfigError(f"class list {path} has a wrong entry ({error})", shape) from None
@@ -171,15 +171,14 @@ def _read_as(name: object) -> tuple[str, str]:
     return ("a list" if isinstance(name, list) else "a mapping"), ""
 
 
-def _ignored(given: object, values: Mapping[int, int]) -> tuple[tuple[int, ...], tuple[Color, ...]]:
+def _ignored(given: object) -> tuple[tuple[int, ...], tuple[Color, ...]]:
     """Return the ignored values and the ignored colours."""
     if given is not None and not isinstance(given, list):
         raise ValueError(f"ignore: {shown(str(given))} is not a list")
     listed = given or []
     numbers = [_whole(one) for one in listed if not isinstance(one, list)]
     colors = [_color(one) for one in listed if isinstance(one, list)]
-    kept = [value for value in numbers if value != IGNORE_INDEX or IGNORE_INDEX in values]
-    return tuple(kept), tuple(colors)
+    return tuple(numbers), tuple(colors)
 
 
 def _whole(value: object) -> int:

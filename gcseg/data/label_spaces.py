@@ -165,7 +165,7 @@ _CITYSCAPES_COLORS = (
     (0, 80, 100), (0, 0, 230), (119, 11, 32),
 )  # fmt: skip
 
-CITYSCAPES = LabelSpace(_CITYSCAPES_NAMES, _CITYSCAPES_COLORS)
+CITYSCAPES = LabelSpace(_CITYSCAPES_NAMES, _CITYSCAPES_COLORS, ignored=(IGNORE_INDEX,))
 """The 19 evaluated classes, as train ids (`*_labelTrainIds.png`)."""
 
 CITYSCAPES_LABEL_IDS = LabelSpace(
@@ -181,7 +181,8 @@ VOC = LabelSpace(
         "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat",
         "chair", "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant",
         "sheep", "sofa", "train", "tvmonitor",
-    )
+    ),
+    ignored=(IGNORE_INDEX,),
 )  # fmt: skip
 """PASCAL VOC 2012: 20 objects and the background."""
 

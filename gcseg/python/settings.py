@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from gcseg.builders.length import choose_length
 from gcseg.config.checks import SettingError
 from gcseg.config.command import check_groups, check_settings
 from gcseg.config.command_line import as_hydra_reads, is_override, overrides_of
@@ -85,6 +86,8 @@ def composed(
             return recorded_cause(error, trained.config, trained.checkpoint, arguments)
 
         check_settings(cfg, command, in_file)
+        if command == "train":
+            choose_length(cfg, arguments)
     return cfg, trained
 
 

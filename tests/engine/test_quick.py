@@ -5,6 +5,7 @@ import json
 import pytest
 
 from gcseg.config.sweep_name import sweep_name
+from gcseg.data.class_index import class_index
 from tests.running import only_run
 
 LONG = ("iters=80000", "val_every=1000", "optim.warmup_iters=1000", "batch_size=4")
@@ -33,6 +34,24 @@ def test_the_training_itself_knows_nothing_of_it(train, tmp_path):
     outcome = train("iters=2")
     assert "only scored" not in outcome.out
     assert {path.name for path in (tmp_path / "runs").iterdir()} > {"quick"}
+
+
+def test_class_weights_are_those_of_its_images(train, monkeypatch):
+    """So that it is quick, however many labels there are."""
+    from gcseg.builders import loss
+
+    indexed = []
+
+    def index(dataset, *given, **options):
+        indexed.append(len(dataset))
+        return class_index(dataset, *given, **options)
+
+    monkeypatch.setattr(loss, "class_index", index)
+    outcome = train(*LONG, "quick=true", "class_weights=auto")
+    assert outcome.status == 0, outcome.err
+    assert indexed == [2]
+    told = next(one for one in outcome.err.splitlines() if one.startswith("class_weights=auto"))
+    assert "1 for what the 2 images of quick=true never have: " in told
 
 
 def test_it_finds_what_is_wrong(train):

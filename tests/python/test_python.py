@@ -74,6 +74,7 @@ def test_importing_the_commands_module_keeps_the_function():
         ["tta=flip", "+tta=none"],
         ["iters='"],
         ["dataset=folder"],
+        ["epochs=2", "iters=3"],
     ],
 )
 def test_mistakes_are_the_commands(here, run, wrong):

@@ -113,13 +113,28 @@ class Survey:
         return f"in which {100 * self.ignored_share:.1f} % of the pixels are ignored"
 
     def _remedy(self, classes: Sequence[str]) -> str:
-        if self.ignored and classes and IGNORE_INDEX not in self.space.values:
-            values = ", ".join(map(str, sorted({*self.space.ignored, IGNORE_INDEX})))
+        """Return what to check.
+
+        Args:
+            classes: Classes that the ignored pixels may be meant to have.
+        """
+        if self.space.key is not None:
+            return "check that the masks have the colours of the class list"
+        check = "check that the labels have the values of the class list"
+        if not self.ignored or not classes or IGNORE_INDEX in self.space.values:
+            return check
+        if self.space.ignored:  # which of them and 255 occurs is not known, or 255 is meant
+            values = ", ".join(map(str, self.space.ignored_values))
+            return f"{check}; ignored: {values}"
+        if len(classes) == 1:
             return (
-                f"ignored are the values {values}; if {IGNORE_INDEX} means {classes[0]}, write "
+                f"if {IGNORE_INDEX}, which is ignored, means {classes[0]}, write "
                 f"{{name: {classes[0]}, value: {IGNORE_INDEX}}} in the class list"
             )
-        return "check that the labels have the values of the class list"
+        return (
+            f"if {IGNORE_INDEX}, which is ignored, means a class, give the class "
+            f"value: {IGNORE_INDEX} in the class list"
+        )
 
 
 def tell(seen: Survey, *, notes: bool = True) -> None:

@@ -61,7 +61,7 @@ class RunProgress(L.Callback):
         self._step = 0
         self.begun = False
         self._mark = 0.0
-        self._best = 0.0
+        self._best: float | None = None
         self._console = TextConsole()
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
@@ -187,10 +187,15 @@ class RunProgress(L.Callback):
             self._bars.stop()
             return
         miou = float(trainer.callback_metrics["val/miou"])
-        self._best = max(self._best, miou)
-        self._miou = None if math.isnan(miou) else miou
-        now = "not defined" if math.isnan(miou) else f"{100 * miou:.2f} %"
-        self._score = f"  mIoU {now} (best {100 * self._best:.2f} %)"
+        if math.isnan(miou):
+            self._miou = None
+            self._score = "  mIoU not defined"
+        else:
+            self._miou = miou
+            self._best = miou if self._best is None else max(self._best, miou)
+            self._score = f"  mIoU {100 * miou:.2f} %"
+        if self._best is not None:
+            self._score += f" (best {100 * self._best:.2f} %)"
         if self.monitor.name != "miou":
             value = float(trainer.callback_metrics[self.monitor.key])
             self._score += f"  {self.monitor.name} {self.monitor.shown(value)}"
@@ -211,13 +216,14 @@ class RunProgress(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """State that a resumed run adds to: seconds, steps and the best score."""
-        return {"seconds": self.seconds, "steps": self.steps, "best": self._best}
+        best = 0.0 if self._best is None else self._best  # a number, as in earlier versions
+        return {"seconds": self.seconds, "steps": self.steps, "best": best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore an interrupted run's clock."""
         self.seconds = float(state_dict["seconds"])
         self.steps = operator.index(state_dict["steps"])
-        self._best = float(state_dict["best"])
+        self._best = float(state_dict["best"]) or None
 
 
 def peak_memory() -> int:

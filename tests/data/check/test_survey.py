@@ -1,6 +1,7 @@
 """Labels from which nothing can be learnt are refused, odd ones are told."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 import yaml
 from PIL import Image
 
+from gcseg.data.ade20k import ade20k_classes
 from gcseg.data.check.splits import check_splits
-from gcseg.data.check.survey import survey
+from gcseg.data.check.survey import Survey, survey
 from gcseg.data.folder import folder
+from gcseg.data.label_spaces import CAMVID, CITYSCAPES, VOC
 from gcseg.errors import DataError
 from tests.running import SMALL
 
@@ -48,11 +51,41 @@ def test_nothing_to_learn(values, classes, message, tmp_path):
 def test_the_remedy_can_be_written_as_it_stands(tmp_path):
     error = survey(folder(tree(tmp_path, [0, 255]), "train")).wrong()
     assert "50.0 % of the pixels are ignored" in error.cause
-    assert "if 255 means road, write {name: road, value: 255} in the class list" in error.remedy
+    assert (
+        "if 255, which is ignored, means road, write {name: road, value: 255} in the class list"
+        in error.remedy
+    )
     (tmp_path / "classes.yaml").write_text("classes: [background, {name: road, value: 255}]\n")
     mended = survey(folder(tmp_path, "train"))
     assert mended.wrong() is None and mended.doubts() == []
     assert mended.pixels == (3 * 2048, 3 * 2048) and mended.ignored == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "listed", "remedy"),
+    [
+        ([0, 1, 255], {"classes": ["a", "b", "c"]}, r"if 255, .*, means c, write .*value: 255}"),
+        ([0, 1, 255], {"classes": ["a", "b", "c", "d"]}, r"if 255, .* a class, give the class val"),
+        ([0, 1], {"classes": ["a", "b", "c"]}, r"check that .* values of the class list$"),
+        ([0, 1, 7], {"classes": ["a", "b", "c"], "ignore": [7]},
+         r"check .* values of the class list; ignored: 7, 255$"),
+        ([0, 1, 255], {"classes": ["a", "b", "c"], "ignore": [255]},
+         r"check .* values of the class list; ignored: 255$"),
+    ],
+)  # fmt: skip
+def test_255_is_asked_about_where_it_occurs(values, listed, remedy, tmp_path):
+    """And where the class list does not say itself that it is ignored."""
+    root = tree(tmp_path, values)
+    (root / "classes.yaml").write_text(yaml.safe_dump(listed))
+    ((_, told),) = survey(folder(root, "train")).doubts()
+    assert re.match(remedy, told), told
+
+
+def test_nobody_is_asked_what_255_means_in_voc():
+    for space in (VOC, CITYSCAPES, CAMVID, ade20k_classes()):
+        counts = (0, *[1] * (space.num_classes - 1))
+        ((_, told),) = Survey("labels", space, counts, 1, 1, 1).doubts()
+        assert told.startswith("check that the labels have the values") and "if 255" not in told
 
 
 def test_absent_and_ignored(tmp_path):

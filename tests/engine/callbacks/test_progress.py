@@ -83,6 +83,22 @@ def test_lines(capsys, clock):
     assert summary["peak_memory_bytes"] > 10_000_000
 
 
+def test_without_a_score_there_is_no_best(capsys, clock):
+    """Also in the training that resumes; a later score is the best."""
+    fit = trainer()
+    fit.callback_metrics["val/miou"] = torch.tensor(float("nan"))
+    resumed = RunProgress(batch_size=8, total=4)
+    for progress in (RunProgress(batch_size=8, total=4), resumed):
+        progress.on_validation_end(fit, Module())
+        line = capsys.readouterr().out
+        assert line == "step 0/4  validation  mIoU not defined\n"
+        resumed.load_state_dict(progress.state_dict())
+    for miou, told in ((0.25, "25.00 % (best 25.00 %)"), (float("nan"), "defined (best 25.00 %)")):
+        fit.callback_metrics["val/miou"] = torch.tensor(miou)
+        resumed.on_validation_end(fit, Module())
+        assert capsys.readouterr().out.endswith(f"{told}\n")
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_nothing_is_cut_off_on_a_terminal(columns, clock, monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
