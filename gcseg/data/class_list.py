@@ -12,7 +12,7 @@ from gcseg.errors import ConfigError, DataError
 from gcseg.system.records import LARGEST_YAML, RecordError, parse_yaml, read_text
 from gcseg.system.text import shown
 
-STATED = ("images", "labels", "label_ending", "split_list", "masks", "unknown_colors")
+STATED = ("images", "bands", "labels", "label_ending", "split_list", "masks", "unknown_colors")
 """Settings of the folder's reader that a class list may state too."""
 
 _LISTED = 5  # names in a message
@@ -26,13 +26,15 @@ class ClassList:
         label_space: Names, colours and values of the classes.
         has_colors: Whether the classes' colours are given.
         ignored_colors: Colours that mean "ignore" in masks in colours.
-        stated: Settings of the reader, by name.
+        stated: Settings of the reader that are text, by name.
+        bands: Patterns of the files that are the bands of a picture; empty if not stated.
     """
 
     label_space: LabelSpace
     has_colors: bool = False
     ignored_colors: tuple[Color, ...] = ()
     stated: Mapping[str, str] = field(default_factory=dict)
+    bands: tuple[str, ...] = ()
 
     def color_key(self, unknown: UnknownColors) -> ColorKey:
         """Return the meaning of the colours of masks.
@@ -102,7 +104,7 @@ def read_class_list(path: Path) -> ClassList:
         colors = tuple(_color(entry["color"]) for entry in entries if "color" in entry)
         values = {_whole(entry.get("value", index)): index for index, entry in enumerate(entries)}
         ignored, ignored_colors = _ignored(content.get("ignore"))
-        stated = _stated(content)
+        stated, bands = _stated(content), _bands(content)
     except (KeyError, ValueError) as error:
         raise ConfigError(f"class list {path} has a wrong entry ({error})", shape) from None
     if len(values) != len(names):
@@ -111,7 +113,7 @@ def read_class_list(path: Path) -> ClassList:
         space = LabelSpace(names, colors, values, ignored)
     except ConfigError as error:
         raise ConfigError(f"class list {path}: {error.cause}", error.remedy) from None
-    return ClassList(space, bool(colors), ignored_colors, stated)
+    return ClassList(space, bool(colors), ignored_colors, stated, bands)
 
 
 def _stated(content: Mapping[str, object]) -> dict[str, str]:
@@ -122,17 +124,43 @@ def _stated(content: Mapping[str, object]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for name in STATED:
-        if name not in content:
+        if name not in content or name == "bands":
             continue
-        value = content[name]
-        if not isinstance(value, str) or not value.strip():
-            raise ValueError(f"{name}: {shown(str(value))} is no text")
-        if name not in ("masks", "unknown_colors") and (
-            value.startswith("/") or ".." in value.split("/")
-        ):
-            raise ValueError(f"{name}: {shown(value)} leads out of the dataset's folder")
-        found[name] = value
+        if name in ("masks", "unknown_colors"):
+            found[name] = _text(name, content[name])
+        else:
+            found[name] = _place(name, content[name])
     return found
+
+
+def _bands(content: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the patterns of bands that a class list states, if any.
+
+    Raises:
+        ValueError: They are no list of texts, lead out of the dataset's folder, or `images` is
+            stated too.
+    """
+    if "bands" not in content:
+        return ()
+    patterns = content["bands"]
+    if not isinstance(patterns, list) or not patterns:
+        raise ValueError(f"bands: {shown(str(patterns))} is no list of patterns")
+    if "images" in content:
+        raise ValueError("images and bands, of which one can be read")
+    return tuple(_place("bands", pattern) for pattern in patterns)
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name}: {shown(str(value))} is no text")
+    return value
+
+
+def _place(name: str, value: object) -> str:
+    text = _text(name, value)
+    if text.startswith("/") or ".." in text.split("/"):
+        raise ValueError(f"{name}: {shown(text)} leads out of the dataset's folder")
+    return text
 
 
 def _check_names(names: Sequence[object], path: Path) -> None:

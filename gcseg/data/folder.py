@@ -61,7 +61,7 @@ def folder(
         faults: Collects files without a partner, see `gcseg.data.faults.raise_or_collect`.
 
     Raises:
-        ConfigError: The class list or a setting is wrong.
+        ConfigError: The class list or a setting is wrong, or both images and bands are given.
         DataError: A folder or list is missing or empty, an image has no mask of its name, or no
             layout is certain.
 
@@ -88,6 +88,13 @@ def folder(
     if unknown_colors == "error":
         kinds = ("error", "nearest", "ignored")
         unknown_colors = _choice(listed, "unknown_colors", kinds, unknown_colors)  # type: ignore[assignment]
+    if bands and images != DEFAULT.images:
+        raise ConfigError(
+            f"dataset.reader.images={images} and dataset.reader.bands={list(bands)}",
+            "give one of them: bands stand in the place of images",
+        )
+    if images == DEFAULT.images:
+        bands = bands or listed.bands
     several = find_bands(root, split, bands, faults) if bands else None
     if layout == DEFAULT and several is None:
         layout = _usual_or_found(root, split)

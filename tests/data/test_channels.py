@@ -1,5 +1,6 @@
 """Pictures of other channels and bits than 8-bit RGB."""
 
+import re
 import sys
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import yaml
 from PIL import Image
 
 from gcseg.data.augment import evaluation_pipeline, training_pipeline
@@ -203,6 +205,40 @@ def four_bands(root, splits=("train",), count=3):
     return root
 
 
+def test_bands_in_the_class_list(tmp_path):
+    """As on the command line, which takes precedence."""
+    four_bands(tmp_path)
+    for band in range(2):
+        for index in range(3):
+            path = tmp_path / f"B{band}/train/site/{index}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, np.full((H, W), 10 * band + index, np.uint8))
+    patterns = [f"B{band}/{{split}}/{{name}}.npy" for band in range(2)]
+    classes = (tmp_path / "classes.yaml").read_text()
+
+    def state(**stated):
+        (tmp_path / "classes.yaml").write_text(f"{classes}\n{yaml.safe_dump(stated)}")
+
+    state(bands=patterns)
+    read = folder(tmp_path, "train").in_form(PictureFormat(2)).read(1)[0]
+    assert read[0, 0].tolist() == [1, 11]
+    swapped = folder(tmp_path, "train", bands=patterns[::-1]).in_form(PictureFormat(2)).read(1)[0]
+    assert swapped[0, 0].tolist() == [11, 1]
+    assert folder(tmp_path, "train", images="B1/{split}").pairs[0].bands == ()
+    for stated, message in (
+        ({"bands": patterns[0]}, "is no list of patterns"),
+        ({"bands": []}, "is no list of patterns"),
+        ({"bands": [3]}, "3 is no text"),
+        ({"bands": ["/etc/{name}"]}, "leads out of the dataset's folder"),
+        ({"bands": ["../{name}"]}, "leads out of the dataset's folder"),
+        ({"bands": patterns, "images": "images/{split}"}, "images and bands, of which one"),
+        ({"bands": ["B0/{split}/a.npy"]}, "bands has B0/{split}/a.npy"),
+    ):
+        state(**stated)
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            folder(tmp_path, "train")
+
+
 def test_a_folder_of_arrays_and_one_of_bands(tmp_path):
     (tmp_path / "classes.yaml").write_text("classes: [a, b]")
     for index in range(2):
@@ -230,6 +266,8 @@ def test_a_folder_of_arrays_and_one_of_bands(tmp_path):
     for wrong in ("B0/{split}/x.png", "../{name}.png", "/{name}.png"):
         with pytest.raises(ConfigError, match=r"give paths below dataset\.root with \{name\} once"):
             folder(tmp_path, "train", bands=[wrong])
+    with pytest.raises(ConfigError, match=r"images=x and dataset\.reader\.bands=.*: give one of"):
+        folder(tmp_path, "train", bands=patterns, images="x")
     with pytest.raises(DataError, match="no files match"):
         folder(tmp_path, "train", bands=["B0/{split}/{name}.jp2"])
 
