@@ -460,7 +460,8 @@ TABLE: tuple[Row, ...] = (
     ),
     *_of(
         EVALUATION, "eval predict attention export submit submit_check",
-        Row("split", "text", "split of the dataset", needed=True),
+        Row("split", "text", "name of the dataset's split whose images are read, as dataset.splits "
+            "has it; by default the one to validate on, for submit the test split", needed=True),
     ),
     *_of(
         EVALUATION, "eval predict attention report export benchmark submit",
@@ -565,9 +566,9 @@ TABLE: tuple[Row, ...] = (
     ),
     *_of(
         DATA_TOOLS, "data",
-        Row("split", "text", "split, or for check a list of splits; null: the training split, for "
-            "check all that training uses", listed="may", count=(1, 100), also=(None,),
-            needed=True),
+        Row("split", "text", "name of the dataset's split whose images are read, as dataset.splits "
+            "has it, for check also a list of names; null: the training split, for check all "
+            "splits that training uses", listed="may", count=(1, 100), also=(None,), needed=True),
         Row("source", "path", "prepare: archives or folders to read besides dataset.root; convert: "
             "the annotations or predictions", listed="may", count=(1, 100), also=(None,),
             needed=True),

@@ -204,6 +204,8 @@ def test_plain_resolves(cfg):
 
 def test_the_weights_of_a_hub_are_timms():
     cfg = compose("train", "backbone.pretrained=true")
-    with pytest.raises(ConfigError, match=r"name them, as backbone\.pretrained=paddleseg/resnet50"):
+    with pytest.raises(
+        ConfigError, match=r"weights list, as backbone\.pretrained=paddleseg/resnet50"
+    ):
         check(cfg)
     check(compose("train", "backbone=timm", "backbone.pretrained=true"))
