@@ -13,7 +13,7 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 FLOORS = (
     ("__init__", "system.text"),
     ("errors",),
-    ("system",),
+    ("system", "exports.names"),
     ("models",),
     ("data",),
     ("losses", "optim", "inference", "metrics", "visualization", "weights", "submission"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,13 @@ from gcseg.config.recorded import GROUPS
 from gcseg.config.trained import CheckpointRef, output_folder, run_with_checkpoint
 from gcseg.errors import ConfigError, OutputError, WeightsError
 from gcseg.exports.names import SUFFIXES, format_of
-from gcseg.system.files import output_error, sha256_of, write_json
+from gcseg.system.files import (
+    output_error,
+    partial_folder,
+    remove_partials,
+    sha256_of,
+    write_json,
+)
 from gcseg.system.text import counted, say
 
 if TYPE_CHECKING:
@@ -41,7 +45,7 @@ def export(cfg: DictConfig, trained: CheckpointRef) -> Path:
     from gcseg.exports.formats import FORMATS
     from gcseg.exports.proof import in_words
     from gcseg.exports.record import as_text
-    from gcseg.exports.writing import check_format, write_network
+    from gcseg.exports.writing import check_format, put_in_place, write_network
     from gcseg.predictor.build import predicted_classes
     from gcseg.weights import read_weights
 
@@ -58,7 +62,7 @@ def export(cfg: DictConfig, trained: CheckpointRef) -> Path:
     form = _form(cfg, space)
     record = _record(cfg, form, space, checkpoint)
     network = build.trained_model(cfg, space.num_classes, content, checkpoint).eval()
-    with _scratch(target) as scratch:
+    with partial_folder(target) as scratch:
         say(f"writing {cfg.format}, {cfg.precision}")
         written = write_network(
             network, form, scratch, cfg.format, cfg.precision, _calibration(cfg, space)
@@ -70,7 +74,9 @@ def export(cfg: DictConfig, trained: CheckpointRef) -> Path:
         if not proof["passed"]:
             _fail(cfg, proof)
         record["proof"] = proof
-        FORMATS[cfg.format].embed(written, target, as_text(record))
+        proved = scratch / f"proved{SUFFIXES[cfg.format]}"
+        FORMATS[cfg.format].embed(written, proved, as_text(record))
+        put_in_place(proved, target)
     note = target.with_name(f"{target.name}.json")
     write_json(note, {**record, "sha256": sha256_of(target)})
     say(f"export: {target}", f"record: {note}")
@@ -82,7 +88,7 @@ def _target(cfg: DictConfig, checkpoint: Path) -> Path:
 
     Raises:
         ConfigError: It has the suffix of another format.
-        OutputError: It exists.
+        OutputError: It exists, or what a killed export has left next to it can't be removed.
     """
     suffix = SUFFIXES[cfg.format]
     ending = "" if cfg.precision == "fp32" else f"_{cfg.precision}"
@@ -94,23 +100,11 @@ def _target(cfg: DictConfig, checkpoint: Path) -> Path:
         )
     if target.exists() and not cfg.force:
         raise OutputError(f"{target} exists", "give another output=, or force=true to replace it")
-    return target
-
-
-@contextmanager
-def _scratch(target: Path) -> Iterator[Path]:
-    """Make a folder next to the target for what is not proved yet; removed at the end.
-
-    Raises:
-        OutputError: It can't be made.
-    """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=f".{target.stem}-", dir=target.parent)
+        remove_partials(target.parent)
     except OSError as error:
         raise output_error(target, error) from error
-    with folder as name:
-        yield Path(name)
+    return target
 
 
 def _form(cfg: DictConfig, space: LabelSpace) -> Form:

@@ -25,6 +25,7 @@ from gcseg.runs.folder import RunFolder, run_folder_of
 from gcseg.runs.name import fingerprint
 from gcseg.system.files import at_home
 from gcseg.system.links import leads_out, refuse_links
+from gcseg.system.signals import interrupted_by_sigterm
 from gcseg.system.text import say
 from gcseg.zoo import catalogue
 
@@ -78,7 +79,11 @@ def run_with_checkpoint(
     def in_file(error: SettingError) -> str | None:
         return recorded_cause(error, trained.config, trained.checkpoint, sys.argv[1:])
 
-    run_command(config_name, lambda cfg: task(cfg, trained), prepare=prepare, in_file=in_file)
+    def run(cfg: DictConfig) -> None:
+        with interrupted_by_sigterm():
+            task(cfg, trained)
+
+    run_command(config_name, run, prepare=prepare, in_file=in_file)
 
 
 def run_with_run_folder(config_name: str, task: Callable[[DictConfig, Path], None]) -> None:

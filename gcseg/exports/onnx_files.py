@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from gcseg.errors import WeightsError
 from gcseg.exports.program import program_of, quiet
 from gcseg.exports.record import KEY
-from gcseg.system.files import atomic_write
 from gcseg.system.text import shown
 
 WRITTEN_WITH: tuple[str, ...] = ("onnx", "onnxscript", "onnxruntime")
@@ -110,8 +109,7 @@ def embed(source: Path, target: Path, record: str) -> None:
 
     model = onnx.load(source)
     onnx.helper.set_model_props(model, {KEY: record})
-    with atomic_write(target) as file:
-        file.write(model.SerializeToString())
+    onnx.save(model, target)
 
 
 def read_record(path: Path) -> str | None:

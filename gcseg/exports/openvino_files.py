@@ -64,20 +64,12 @@ def _no_telemetry() -> None:
 
 
 def embed(source: Path, target: Path, record: str) -> None:
-    """Write a file again with a record in its runtime information, the weights first."""
+    """Write a file again with a record in its runtime information."""
     import openvino
 
     model = _model(source)
     model.set_rt_info(record, [KEY])
-    written = target.with_name(f".{target.stem}-new.xml")
-    weights = written.with_suffix(".bin")
-    try:
-        openvino.save_model(model, written, compress_to_fp16=False)
-        weights.replace(target.with_suffix(".bin"))
-        written.replace(target)
-    finally:
-        weights.unlink(missing_ok=True)
-        written.unlink(missing_ok=True)
+    openvino.save_model(model, target, compress_to_fp16=False)
 
 
 def read_record(path: Path) -> str | None:

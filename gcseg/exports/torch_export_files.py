@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from gcseg.errors import WeightsError
 from gcseg.exports.program import program_of, quiet
 from gcseg.exports.torch_files import EXTRA_FILE, extra_text
-from gcseg.system.files import atomic_write
 from gcseg.system.text import shown
 
 WRITTEN_WITH: tuple[str, ...] = ()
@@ -43,8 +42,8 @@ def quantize(source: Path, target: Path, pictures: Iterator[Tensor]) -> None:
 
 def embed(source: Path, target: Path, record: str) -> None:
     """Write a file again with a record among its extra files; `source` has to be trusted."""
-    with quiet(), atomic_write(target) as file:
-        torch.export.save(torch.export.load(source), file, extra_files={EXTRA_FILE: record})
+    with quiet():
+        torch.export.save(torch.export.load(source), target, extra_files={EXTRA_FILE: record})
 
 
 def opened(path: Path, threads: int) -> Callable[[Tensor], Tensor]:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from gcseg.errors import WeightsError
 from gcseg.exports.program import quiet
 from gcseg.exports.torch_files import EXTRA_FILE, extra_text
-from gcseg.system.files import atomic_write
 from gcseg.system.text import shown
 
 WRITTEN_WITH: tuple[str, ...] = ()
@@ -46,9 +45,9 @@ def quantize(source: Path, target: Path, pictures: Iterator[Tensor]) -> None:
 
 def embed(source: Path, target: Path, record: str) -> None:
     """Write a file again with a record among its extra files; `source` has to be trusted."""
-    with quiet(), atomic_write(target) as file:
+    with quiet():
         program = torch.jit.load(source)  # type: ignore[no-untyped-call]
-        torch.jit.save(program, file, _extra_files={EXTRA_FILE: record})
+        torch.jit.save(program, target, _extra_files={EXTRA_FILE: record})
 
 
 def opened(path: Path, threads: int) -> Callable[[Tensor], Tensor]:

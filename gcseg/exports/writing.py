@@ -12,6 +12,7 @@ from gcseg.errors import ConfigError
 from gcseg.exports.form import Form, FormedNetwork, Precision, as_input
 from gcseg.exports.formats import FORMATS, check_packages
 from gcseg.exports.names import SUFFIXES
+from gcseg.system.files import move_into_place, output_error
 
 
 def check_format(name: str, precision: Precision) -> None:
@@ -57,3 +58,19 @@ def write_network(
     quantized = folder / f"int8{SUFFIXES[name]}"
     FORMATS[name].quantize(path, quantized, (as_input(one, form) for one in pictures))
     return quantized
+
+
+def put_in_place(export: Path, target: Path) -> None:
+    """Rename an export, in the place of an earlier one.
+
+    Raises:
+        OutputError: It can't be renamed.
+    """
+    weights = export.with_suffix(".bin")
+    try:
+        if weights.is_file():
+            target.unlink(missing_ok=True)  # which is of other weights than those that come first
+            move_into_place(weights, target.with_suffix(".bin"))
+        move_into_place(export, target)
+    except OSError as error:
+        raise output_error(target, error) from error

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -60,6 +61,36 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink()
 
 
+@contextmanager
+def partial_folder(path: Path) -> Iterator[Path]:
+    """Make a folder next to a path for what will become it; removed with its files at the end.
+
+    Raises:
+        OutputError: It can't be made.
+    """
+    folder = path.with_name(_temporary_name(path.name))
+    shutil.rmtree(folder, ignore_errors=True)  # left by a killed process with the same process id
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise output_error(path, error) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def move_into_place(source: Path, target: Path) -> None:
+    """Sync a file and rename it, in the place of an existing one.
+
+    Raises:
+        OSError: It can't be renamed.
+    """
+    with source.open("rb") as file:
+        os.fsync(file.fileno())
+    source.replace(target)
+
+
 def _temporary_name(name: str) -> str:
     """Make a temporary name for a file that no other process or thread uses."""
     end = f".{os.getpid()}.{get_native_id()}.partial"
@@ -68,7 +99,7 @@ def _temporary_name(name: str) -> str:
 
 
 def remove_partials(folder: Path, *, below: bool = False) -> None:
-    """Remove partial files of `atomic_write` from a folder, left when its process was killed.
+    """Remove partial files and folders from a folder, left when their process was killed.
 
     Args:
         folder: The folder, which need not exist.
@@ -77,9 +108,13 @@ def remove_partials(folder: Path, *, below: bool = False) -> None:
     Raises:
         OSError: A file can't be removed.
     """
-    for path in folder.rglob(".*.partial") if below else folder.glob(".*.partial"):
+    for path in list(folder.rglob(".*.partial") if below else folder.glob(".*.partial")):
         process = _PROCESS.search(path.name)
-        if process is not None and not Path(f"/proc/{process[1]}").exists():
+        if process is None or Path(f"/proc/{process[1]}").exists():
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
             path.unlink(missing_ok=True)
 
 

@@ -93,6 +93,22 @@ def leaving_on_signals() -> Iterator[Signals]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C in the block, which then removes its half files.
+
+    Outside the main thread, do nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
 def let_go_of_terminal() -> None:
     """Discard all later output: writing to a closed terminal is an error.
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from gcseg.errors import WeightsError, is_out_of_memory
+from gcseg.exports.names import format_of
 from gcseg.system.records import RecordError, parse_json
 from gcseg.system.text import shown
 from gcseg.weights import digests, torch_files
@@ -200,7 +201,7 @@ def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, int]]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise WeightsError(f"no checkpoint at {path}", "check the path") from error
     except (RefusedError, RecordError) as error:
-        raise WeightsError(f"can't read {path} ({error})", REMEDY) from error
+        raise _unreadable(path, str(error)) from error
     except OSError as error:
         raise WeightsError(
             f"can't read {path} ({error.strerror or shown(str(error))})",
@@ -210,9 +211,18 @@ def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, int]]:
         if is_out_of_memory(error):
             raise WeightsError(f"there is not enough memory to read {path}", "free some") from error
         reason = (str(error).strip() or "no more is known").splitlines()[0]
-        raise WeightsError(
-            f"can't read {path} (it is damaged: {type(error).__name__}, {shown(reason)})", REMEDY
-        ) from error
+        why = f"it is damaged: {type(error).__name__}, {shown(reason)}"
+        raise _unreadable(path, why) from error
+
+
+def _unreadable(path: Path, why: str) -> WeightsError:
+    """Make the error for a file that holds no weights as checkpoints do."""
+    if (name := format_of(path)) is not None:
+        return WeightsError(
+            f"{path} is an export ({name}), from which no weights can be loaded",
+            "give the checkpoint that it was made from",
+        )
+    return WeightsError(f"can't read {path} ({why})", REMEDY)
 
 
 def _read_paddle(file: io.BufferedReader | io.BytesIO, size: int) -> dict[Any, Any]:

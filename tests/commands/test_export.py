@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from PIL import Image
 
 from gcseg import Predictor
 from gcseg.commands import benchmark
-from gcseg.exports import proof
+from gcseg.exports import proof, writing
 from gcseg.exports.names import SUFFIXES
 from tests import running
 
@@ -127,6 +129,11 @@ def test_settings_that_do_not_fit(run, training, overrides, message):
 
 def test_an_export_is_no_source_of_weights(exported, run):
     assert "is an export already" in run("export", f"checkpoint={exported}").error
+    message = f"{exported} is an export (onnx), from which no weights can be loaded"
+    assert run("attention", f"checkpoint={exported}", "images=.").error.startswith(message)
+    assert run("weights", "info", str(exported)).error.startswith(message)
+    assert run("weights", "convert", str(exported), "a.pth").error.startswith(message)
+    assert run("train", *running.TINY, f"checkpoint={exported}").error.startswith(message)
     outcome = run("eval", f"checkpoint={exported}", "weights=raw")
     assert "which has one kind of weights" in outcome.error
     outcome = run("eval", f"checkpoint={exported}", "precision=bf16-mixed", "accelerator=cpu")
@@ -152,6 +159,22 @@ def test_weights_in_another_file_are_not_read(exported, run, tmp_path):
     assert secret.stat().st_size > 1024
     outcome = run("eval", "checkpoint=pointing.onnx", "accelerator=cpu", "num_workers=0")
     assert "onnxruntime can't read" in outcome.error
+
+
+def test_an_export_that_is_killed(run, training, tmp_path, monkeypatch):
+    """SIGTERM leaves nothing; what SIGKILL has left is gone after the next one."""
+    left = tmp_path / "out" / ".a.onnx.4194999.1.partial"
+    left.mkdir(parents=True)
+    (left / "network.onnx").write_bytes(b"half")
+
+    def terminate(network, form, folder, *_):
+        (folder / "network.onnx").write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(writing, "write_network", terminate)
+    outcome = run("export", f"checkpoint={training.folder}", "accelerator=cpu", "output=out/a.onnx")
+    assert (outcome.status, list((tmp_path / "out").iterdir())) == (130, []), outcome.err
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 @pytest.mark.slow

@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from gcseg.errors import OutputError
-from gcseg.system.files import atomic_write, remove_partials, write_json
+from gcseg.system.files import (
+    atomic_write,
+    move_into_place,
+    partial_folder,
+    remove_partials,
+    write_json,
+)
 
 
 def test_writes_and_makes_folders(tmp_path):
@@ -124,6 +130,21 @@ def test_killed_in_the_middle(tmp_path):
     assert path.read_text() == "1\n", "what the killed process left is not in the way"
 
 
+def test_a_folder_in_the_making(tmp_path):
+    with pytest.raises(KeyboardInterrupt), partial_folder(tmp_path / "sub" / "x") as folder:
+        (folder / "a").mkdir()
+        left = folder
+        raise KeyboardInterrupt
+    (left / "old").mkdir(parents=True)
+    with partial_folder(tmp_path / "sub" / "x") as folder:
+        assert folder == left and not list(folder.iterdir())
+        (folder / "x").write_text("new")
+        move_into_place(folder / "x", tmp_path / "sub" / "x")
+    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["x"]
+    with pytest.raises(OutputError, match="can't be written"), partial_folder(tmp_path / "sub/x/y"):
+        pass
+
+
 def test_the_longest_names(tmp_path):
     for name in ("x" * 255, "ä" * 127):
         write_json(tmp_path / name, 1)
@@ -137,7 +158,11 @@ def test_what_killed_processes_have_left(tmp_path):
     left[1].parent.mkdir()
     for path in (*others, *left):
         path.touch()
+    (tmp_path / "kept").mkdir()
+    (tmp_path / ".d.4194999.1.partial").symlink_to(tmp_path / "kept")
+    (tmp_path / ".e.4194999.1.partial" / "f").mkdir(parents=True)
     remove_partials(tmp_path)
+    assert not list(tmp_path.glob(".[de]*")) and (tmp_path / "kept").is_dir()
     assert not left[0].exists() and left[1].exists()
     remove_partials(tmp_path, below=True)
     assert not left[1].exists() and all(path.exists() for path in others)

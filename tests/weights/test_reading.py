@@ -329,6 +329,26 @@ def test_a_page_instead_of_a_file_is_shown(tmp_path):
     assert_refused(tmp_path / "x", "<!DOCTYPE html>")
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("name", ["a.onnx", "a.xml", "a.pt2", "a.torchscript"])
+def test_exports_are_named(tmp_path, name):
+    """By their names, if they can't be read: a checkpoint may have any name."""
+    path = tmp_path / name
+    network = torch.nn.Conv2d(3, 4, 1)
+    if name == "a.torchscript":
+        torch.jit.save(torch.jit.script(network), path)
+    elif name == "a.pt2":
+        torch.export.save(torch.export.export(network, (torch.zeros(1, 3, 2, 2),)), path)
+    else:
+        path.write_bytes(b"\x08\n\x12\x07pytorch" if name == "a.onnx" else b"<?xml version")
+    with pytest.raises(
+        WeightsError, match=f"{name} is an export .*give the checkpoint that it was"
+    ):
+        read_checkpoint_file(path)
+    torch.save(network.state_dict(), path)
+    assert_same(read_tensors(path), network.state_dict())
+
+
 def test_training_checkpoint_may_have_nan_outside_of_its_network(tmp_path):
     content = {"state_dict": tensors(), "best": torch.tensor(torch.nan)}
     torch.save(content, tmp_path / "x")
