@@ -14,6 +14,7 @@ from gcseg.commands import benchmark
 from gcseg.exports import proof, writing
 from gcseg.exports.names import SUFFIXES
 from tests import running
+from tests.processes import run_together
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
@@ -54,6 +55,20 @@ def test_every_mode_scores_an_export_as_the_checkpoint(exported, training, run, 
     assert len(found) == 3
     for name, one in found.items():
         assert one["miou"] == pytest.approx(trained[name]["miou"], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_count_what_one_does(exported, run, tmp_path, data):
+    given = (f"checkpoint={exported}", "tta=all", "accelerator=cpu", "num_workers=0")
+    assert run("eval", *given, "run_root=one").status == 0
+    outcomes = run_together(
+        2, "eval", *given, "devices=2", "run_root=two", cwd=tmp_path, GCSEG_DATA=str(data)
+    )
+    assert all(outcome.status == 0 for outcome in outcomes), outcomes
+    one, two = (running.only_run(tmp_path / root) / "confusion" for root in ("one", "two"))
+    tables = {path.name: path.read_text() for path in one.iterdir()}
+    assert set(tables) == {"none.csv", "flip.csv", "msflip.csv"}
+    assert {path.name: path.read_text() for path in two.iterdir()} == tables
 
 
 def test_an_export_predicts_in_python(exported, tmp_path):
