@@ -71,6 +71,10 @@ class MemoryLimitError(GcsegError):
     """An image can't be predicted in the available memory."""
 
 
+class VerificationError(GcsegError):
+    """A published network does not give here what was published."""
+
+
 class DownloadError(GcsegError):
     """A file can't be fetched."""
 

@@ -17,7 +17,7 @@ def _of(topic: str, commands: str, *rows: Row) -> tuple[Row, ...]:
     return tuple(replace(row, topic=topic, commands=users) for row in rows)
 
 
-ALL = "train data eval predict attention report export benchmark submit"
+ALL = "train data eval predict attention report export benchmark submit publish verify"
 """Primary configurations with a network."""
 
 NETWORK = "Network"
@@ -30,6 +30,7 @@ OUTPUT = "Validation, logs and output"
 MACHINE = "Machine and memory"
 SWEEPS = "Sweeps"
 EXPORTS = "Exports"
+PUBLISHING = "Publishing"
 REPORTS = "Reports"
 DATA_TOOLS = "Tools for data"
 DASHBOARD = "Weights & Biases dashboard"
@@ -198,7 +199,7 @@ TABLE: tuple[Row, ...] = (
         Row("dataset.batch_size", "whole number", "default of batch_size", 1, MANY, "images"),
     ),
     *_of(
-        DATASET, "train data eval",
+        DATASET, "train data eval publish verify",
         Row("dataset.cache", "choice", "cache of decoded images: none, in memory or on disk",
             choices=("none", "ram", "disk"), needed=True),
         Row("dataset.cache_folder", "path", "folder for cache=disk; null: decoded/ in GCSEG_CACHE "
@@ -280,8 +281,8 @@ TABLE: tuple[Row, ...] = (
             "accumulated passes", 1, MANY, "images", needed=True),
         Row("seed", "whole number", "random seed of weights, sample order and augmentation", 0,
             LARGEST_SEED, needed=True),
-        Row("checkpoint", "path", "weights to start from: a file, a run folder or a name of "
-            "gcseg.weights list", also=(None,), needed=True),
+        Row("checkpoint", "path", "weights to start from: a file, a run folder, a published "
+            "folder, a name of gcseg.weights list, or hf://owner/name", also=(None,), needed=True),
         Row("strict", "switch", "whether all weights of checkpoint= must fit; false: those that "
             "fit are loaded", needed=True),
         Row("backbone.freeze", "choice", "part of the backbone that is not trained, batch norm's "
@@ -430,7 +431,7 @@ TABLE: tuple[Row, ...] = (
         Row("prune.*", "anything", "another argument of the pruner", added=True),
     ),
     *_of(
-        EVALUATION, "train data eval predict report export benchmark submit",
+        EVALUATION, "train data eval predict report export benchmark submit publish verify",
         Row("tta", "settings", "test-time augmentation: tta=none", needed=True),
         Row("tta.average", "choice", "what is averaged over the views",
             choices=("logits", "probabilities"), needed=True),
@@ -452,8 +453,8 @@ TABLE: tuple[Row, ...] = (
     ),
     *_of(
         EVALUATION, "eval predict attention export benchmark submit",
-        Row("checkpoint", "path", "checkpoint: a file, a run folder or a name of gcseg.weights "
-            "list", also=(None,), needed=True),
+        Row("checkpoint", "path", "checkpoint: a file, a run folder, a published folder, a name of "
+            "gcseg.weights list, or hf://owner/name", also=(None,), needed=True),
         Row("weights", "choice", "which weights of a training with ema.decay: the moving average "
             "(ema) or the raw ones; null: the average if there is one", choices=("ema", "raw"),
             also=(None,), needed=True),
@@ -464,7 +465,7 @@ TABLE: tuple[Row, ...] = (
             "has it; by default the one to validate on, for submit the test split", needed=True),
     ),
     *_of(
-        EVALUATION, "eval predict attention report export benchmark submit",
+        EVALUATION, "eval predict attention report export benchmark submit publish verify",
         Row("trust", "switch", "whether recorded settings may call code outside gcseg and name "
             "files outside dataset.root",
             needed=True),
@@ -503,7 +504,8 @@ TABLE: tuple[Row, ...] = (
             also=(None,), needed=True),
     ),
     *_of(
-        OUTPUT, "predict attention data report report_sweep dashboard export benchmark submit",
+        OUTPUT, "predict attention data report report_sweep dashboard export "
+        "benchmark submit publish",
         Row("output", "path", "file or folder to write to; null: the usual place", also=(None,),
             needed=True),
     ),
@@ -553,8 +555,27 @@ TABLE: tuple[Row, ...] = (
         Row("repeats", "whole number", "number of measured passes", 1, 10000, needed=True),
     ),
     *_of(
-        REPORTS, "report",
+        PUBLISHING, "publish",
+        Row("license", "text", "licence of the weights, for the model card", also=(None,),
+            needed=True),
+        Row("export", "choice", "formats of the exports to include; null: all in the run folder",
+            choices=("onnx", "openvino"), listed="may", count=(0, 2), also=(None,), needed=True),
+    ),
+    *_of(
+        PUBLISHING, "verify",
+        Row("folder", "path", "published folder, or hf://owner/name[@revision]", also=(None,),
+            needed=True),
+        Row("split", "text", "split to verify; null: all that were published", also=(None,),
+            needed=True),
+        Row("precision", "choice", "floating-point precision; null: that of the published "
+            "evaluation", choices=(32, "32", "bf16-mixed", "16-mixed"), also=(None,), needed=True),
+    ),
+    *_of(
+        REPORTS, "report publish",
         Row("run", "path", "run folder", also=(None,), needed=True),
+    ),
+    *_of(
+        REPORTS, "report",
         Row("examples", "whole number", "example images of each kind: best, median and worst", 0,
             100, "images", needed=True),
     ),
@@ -613,22 +634,25 @@ TABLE: tuple[Row, ...] = (
             "batches", needed=True),
     ),
     *_of(
-        MACHINE, "train data eval predict attention report export submit",
+        MACHINE, "train data eval predict attention report export submit publish verify",
         Row("accelerator", "choice", "kind of device to compute on",
             choices=("auto", "cpu", "gpu", "cuda", "mps"), needed=True),
     ),
     *_of(
-        MACHINE, ALL,
+        MACHINE, "train data eval predict attention report export benchmark",
         Row("channels_last", "switch", "whether convolutions use the channels-last memory format",
             needed=True),
     ),
     *_of(
-        MACHINE, "train data eval",
+        MACHINE, "train data eval publish verify",
         Row("devices", "whole number", "devices of each machine", 1, 1024, "devices",
             also=("auto",), needed=True),
         Row("num_nodes", "whole number", "number of machines", 1, 10_000, "machines", needed=True),
         Row("num_workers", "whole number", "loader processes per device; auto: as many as the "
             "cores allow, at most 8", 0, 256, "loader processes", also=("auto",), needed=True),
+    ),
+    *_of(
+        MACHINE, "train data eval",
         Row("compile", "switch", "whether the network is compiled by torch.compile", needed=True),
     ),
     *_of(

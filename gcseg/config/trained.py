@@ -19,15 +19,18 @@ from gcseg.config.command_line import asks_for_information, given, overrides_of
 from gcseg.config.compose import compose, source_folder
 from gcseg.config.meant import first_unknown
 from gcseg.config.recorded import allowed, checked, read_recorded, recorded_cause
+from gcseg.config.row import is_name
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.exports.names import format_of
+from gcseg.publishing.names import WEIGHTS, weights_in
+from gcseg.publishing.settings import default_root
 from gcseg.runs.folder import RunFolder, run_folder_of
 from gcseg.runs.name import fingerprint
 from gcseg.system.files import at_home
 from gcseg.system.links import leads_out, refuse_links
 from gcseg.system.signals import interrupted_by_sigterm
 from gcseg.system.text import say
-from gcseg.zoo import catalogue
+from gcseg.zoo import catalogue, hub
 
 TRAINING_SETTINGS = ("cache", "cache_folder", "freeze")
 """Settings of the recorded groups that belong to the training, not to the checkpoint."""
@@ -38,7 +41,8 @@ class CheckpointRef:
     """A checkpoint as the command line names it.
 
     Args:
-        checkpoint: A file, a run folder or a name of the catalogue; None where none was given.
+        checkpoint: A file, a run folder, a published folder, or a name of the catalogue or of the
+            hub; None where none was given.
         config: Known plain settings that it was trained with.
         row: Plain settings of the row that `published=` names, if any.
     """
@@ -58,22 +62,29 @@ class CheckpointRef:
 
 
 def run_with_checkpoint(
-    config_name: str, task: Callable[[DictConfig, CheckpointRef], object]
+    config_name: str,
+    task: Callable[[DictConfig, CheckpointRef], object],
+    *,
+    setting: str = "checkpoint",
+    first: Callable[[list[str]], object] = lambda arguments: None,
 ) -> None:
     """Run a command whose network and dataset are those of `checkpoint=` or `published=`.
 
     Args:
         config_name: See `gcseg.config.command.run_command`.
         task: Function that runs the command with the configuration and the checkpoint.
+        setting: Setting that names the checkpoint.
+        first: Callback that gets the command line before the checkpoint is read, and may change it.
     """
     trained = CheckpointRef()
 
     def prepare(arguments: list[str]) -> None:
         nonlocal trained
-        trained = offer_trained_options(arguments)
+        first(arguments)
+        trained = offer_trained_options(arguments, setting=setting)
         if trained.checkpoint is None and not asks_for_information(arguments):
             raise first_unknown(arguments, config_name) or ConfigError(
-                "checkpoint is not set", "give checkpoint=..."
+                f"{setting} is not set", f"give {setting}=..."
             )
 
     def in_file(error: SettingError) -> str | None:
@@ -133,7 +144,9 @@ def _of_run_folder(folder: Path) -> Mapping[str, Any]:
     return config
 
 
-def offer_trained_options(arguments: list[str], *, needs_data: bool = True) -> CheckpointRef:
+def offer_trained_options(
+    arguments: list[str], *, needs_data: bool = True, setting: str = "checkpoint"
+) -> CheckpointRef:
     """Offer the settings of the named checkpoint as option `trained` of their groups.
 
     Hydra composes them like any other option: `dataset.root=...` changes one value,
@@ -142,13 +155,14 @@ def offer_trained_options(arguments: list[str], *, needs_data: bool = True) -> C
     Args:
         arguments: The command line.
         needs_data: Whether the dataset's files are read, if the command line names no others.
+        setting: Setting that names the checkpoint.
 
     Raises:
         ConfigError: Several checkpoints are given, the published row is unknown, or the dataset
             has to be named.
         WeightsError: The checkpoint does not exist or does not show its network.
     """
-    trained = checkpoint_ref(_path(arguments, "checkpoint"), _path(arguments, "published"))
+    trained = checkpoint_ref(_path(arguments, setting), _path(arguments, "published"))
     known = "dataset" in trained.config or any(overrides_of(arguments, "dataset"))
     if trained.checkpoint and not known:
         raise ConfigError(
@@ -230,7 +244,7 @@ def checkpoint_ref(checkpoint: str | None, published: str | None) -> CheckpointR
             if row is None
             else CheckpointRef(row["published"]["checkpoint"], row, row)
         )
-    if not at_home(checkpoint).exists():
+    if not hub.is_on_hub(checkpoint) and not at_home(checkpoint).exists():
         record = _find(checkpoint)
         if row is not None and record.name != row["published"]["checkpoint"]:
             raise ConfigError(
@@ -273,20 +287,20 @@ def find_checkpoint(path: str) -> Path:
     """Find a checkpoint's file.
 
     Args:
-        path: The file, its run folder (then `checkpoints/best.ckpt`, or `last.ckpt`), or a name
-            of the catalogue (then downloaded if not in the cache).
+        path: The file, its run folder (then `checkpoints/best.ckpt`, or `last.ckpt`), a published
+            folder, or a name of the catalogue or of the hub (then downloaded if not in the cache).
 
     Raises:
         WeightsError: There is no such checkpoint.
         DownloadError: It can't be downloaded.
     """
-    given = at_home(path)
+    given = hub.published(path, WEIGHTS) if hub.is_on_hub(path) else at_home(path)
     if given.is_file():
         return given
     if not given.is_dir():
         return catalogue.resolve(_find(path).name)
     run = RunFolder(given)
-    found = run.best_or_last()
+    found = run.best_or_last() or weights_in(given)
     if found is None:
         raise WeightsError(
             f"there is no checkpoint {run.best}", "give checkpoint= a .ckpt file or a run folder"
@@ -334,8 +348,23 @@ def recorded_config(checkpoint: Path) -> Mapping[str, Any] | None:
         return _complete(read_recorded(run.config))
     from gcseg.weights import own_record, read_checkpoint_file
 
-    config = own_record(read_checkpoint_file(checkpoint).extra).get("config")
-    return _complete(checked(config, checkpoint)) if isinstance(config, Mapping) else None
+    record = own_record(read_checkpoint_file(checkpoint).extra)
+    config = record.get("config")
+    if not isinstance(config, Mapping):
+        return None
+    settings = checked(config, checkpoint)
+    return _complete(_placed(settings) if "published" in record else settings)
+
+
+def _placed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Set the root of a published network's dataset to where datasets are by default here."""
+    dataset = settings.get("dataset")
+    if dataset is None or not is_name(dataset["name"]):
+        return settings
+    root = Path(default_root(dataset["name"]))
+    if data := os.environ.get("GCSEG_DATA"):
+        root = at_home(data) / root.name
+    return {**settings, "dataset": {**dataset, "root": str(root)}}
 
 
 def described_config(checkpoint: Path) -> Mapping[str, Any]:

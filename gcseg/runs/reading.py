@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from io import StringIO
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from gcseg.errors import OutputError
+from gcseg.runs.confusion import Confusion, read_confusion
 from gcseg.runs.folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
 from gcseg.runs.modes import MODE_TITLES
-from gcseg.runs.shapes import ANALYSIS, ANYTHING, ENVIRONMENT, LARGEST, MOST_CLASSES, RESULTS
+from gcseg.runs.shapes import ANALYSIS, ANYTHING, ENVIRONMENT, MOST_CLASSES, RESULTS
 from gcseg.runs.shown import Curve, mapping, parsed, shown_curves, shown_record, shown_text
 from gcseg.system.records import LARGEST_YAML
 from gcseg.system.text import as_override
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """A confusion matrix.
-
-    Args:
-        names: Names of the C classes.
-        counts: Counts of pixels, C x C; rows are true classes, columns predicted ones.
-    """
-
-    names: Sequence[str]
-    counts: npt.NDArray[np.int64]
 
 
 @dataclass
@@ -150,23 +132,10 @@ def _confusion(run: RunFiles, path: str) -> Confusion | None:
     content = shown_text(run.folder, path, run.notices)
     if content is None:
         return None
-    try:
-        lines = csv.reader(StringIO(content, newline=""))
-        _, *names = next(lines)
-        rows = list(islice(lines, len(names) + 1 if len(names) <= MOST_CLASSES else 0))
-        counts = np.array([[int(cell) for cell in row[1:]] for row in rows if row], np.int64)
-    except (ValueError, OverflowError, csv.Error, StopIteration):
-        counts, names = np.zeros((0, 0), np.int64), []
-    # Sums of counts must also fit into an integer.
-    if (
-        not names
-        or counts.shape != (len(names), len(names))
-        or counts.min() < 0
-        or counts.sum(dtype=np.float64) >= LARGEST
-    ):
+    found = read_confusion(content)
+    if found is None:
         run.notices.append(
             f"{path} is damaged: it is not a table with as many rows "
             f"as columns, at most {MOST_CLASSES}."
         )
-        return None
-    return Confusion(names, counts)
+    return found

@@ -133,13 +133,13 @@ def _unchanged(file: CheckpointFile, target: Path, parts: Sequence[str]) -> Writ
         )
     averaged = {"weights": "ema"} if is_averaged(file.extra) else {}
     record = {**own_record(file.extra), **averaged}
-    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in file.tensors.items()}
     notes = [f"it needs {part}" for part in parts]
     if averaged:
         notes.append("weights: the moving average that the training kept")
     if target.suffix == ".ckpt":
+        tensors = {name: one.detach().clone().contiguous() for name, one in file.tensors.items()}
         return _pack({"state_dict": tensors, "gcseg": record}), notes
-    return _safetensors(tensors, record), notes
+    return as_safetensors(file.tensors, record), notes
 
 
 def our_tensors(tensors: Mapping[str, Tensor], description: Description) -> Tensors:
@@ -219,11 +219,18 @@ def _to_ckpt(tensors: Tensors, description: Description, extra: Mapping[str, Any
 def _to_safetensors(
     tensors: Tensors, description: Description, extra: Mapping[str, Any]
 ) -> Written:
-    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    return _safetensors(tensors, _record(description, extra)), []
+    return as_safetensors(tensors, _record(description, extra)), []
 
 
-def _safetensors(tensors: Tensors, record: Mapping[str, Any]) -> bytes:
+def as_safetensors(tensors: Tensors, record: Mapping[str, Any]) -> bytes:
+    """Return the content of a `.safetensors` file of gcseg, with a digest.
+
+    Args:
+        tensors: Tensors by name.
+        record: Plain values on the training.
+    """
+    # The library writes no tensor that shares its memory with another.
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
     metadata = {"format": "pt", "gcseg": json.dumps(record)}
     metadata[digests.METADATA] = digests.of_tensors(tensors, metadata)
     return save(tensors, metadata)

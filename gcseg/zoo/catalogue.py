@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import difflib
 import os
-import socket
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-from gcseg.errors import DownloadError, OutputError, WeightsError
+from gcseg.errors import OutputError, WeightsError
 from gcseg.system.download import download
 from gcseg.system.files import at_home
+from gcseg.zoo.hub import HUB, from_hub
 from gcseg.zoo.published import RECORDS, Record
 
 __all__ = ["Record", "by_file_name", "cache_folder", "find", "records", "resolve"]
-
-HUB = "https://huggingface.co/"
-SECONDS_TO_CONNECT = 5.0
-"""Most seconds to wait for a connection to the hub's server."""
 
 
 def records() -> tuple[Record, ...]:
@@ -86,53 +79,6 @@ def _cached(record: Record) -> Path:
     name = PurePosixPath(record.url).name
     suffix = ".tar.gz" if name.endswith(".tar.gz") else PurePosixPath(name).suffix
     return cache_folder() / f"{record.name}{suffix}"
-
-
-def from_hub(name: str, url: str, by_hand: Path) -> Path:
-    """Fetch a file of the Hugging Face Hub into the hub's cache, which other libraries share.
-
-    Args:
-        name: Name of the checkpoint, for messages.
-        url: Address of the file, `HUB`, then the repository, /resolve/main/ and the file.
-        by_hand: Path at which a file that the user has fetched is found.
-
-    Raises:
-        DownloadError: If it can't be fetched.
-    """
-    otherwise = f"fetch {url} and put it at {by_hand}"
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
-        from huggingface_hub.errors import LocalEntryNotFoundError
-    except ImportError:
-        raise DownloadError(
-            f"{name} needs the package huggingface_hub",
-            f"pip install 'gcseg[hub]', or {otherwise}",
-        ) from None
-    repository, file = url.removeprefix(HUB).split("/resolve/main/")
-    try:
-        with suppress(LocalEntryNotFoundError):
-            return Path(hf_hub_download(repository, file, local_files_only=True))
-        if not HF_HUB_OFFLINE:
-            _check_reachable(ENDPOINT)
-        return Path(hf_hub_download(repository, file))
-    except Exception as error:  # of many types: the hub's, its web client's, the file system's
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DownloadError(f"{url} can't be fetched ({reason})", otherwise) from error
-
-
-def _check_reachable(address: str) -> None:
-    """Fail at once if there is no network: the hub's package would try for half a minute.
-
-    Raises:
-        OSError: If the server can't be reached.
-    """
-    server = urlsplit(address)
-    host = server.hostname or ""
-    if getproxies().keys() & {"http", "https", "all"} and not proxy_bypass(host):
-        return  # a proxy may reach it even if this machine can't
-    port = server.port or (80 if server.scheme == "http" else 443)
-    socket.create_connection((host, port), timeout=SECONDS_TO_CONNECT).close()
 
 
 def _suggestion(name: str) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gcseg.errors import WeightsError
-from gcseg.zoo.catalogue import HUB, cache_folder, from_hub
+from gcseg.zoo.catalogue import cache_folder
+from gcseg.zoo.hub import HUB, from_hub
 
 _FILE = "model.safetensors"
 """Name of the weights in the hub's repositories, in a format without code."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gcseg.runs.reading import Confusion, Evaluation, RunFiles
+from gcseg.runs.confusion import Confusion
+from gcseg.runs.reading import Evaluation, RunFiles
 from gcseg.runs.shown import mapping, number
 from gcseg.system.text import percent
 from gcseg.visualization.charts import bar_chart, heatmap

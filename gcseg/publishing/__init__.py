@@ -1,0 +1,1 @@
+"""Folders of a trained network that others can use and verify."""
