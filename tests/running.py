@@ -44,7 +44,10 @@ TINY = (
 """A training of a second, without its report."""
 
 
-TRUSTING = ("eval", "predict", "attention", "report", "export", "benchmark", "submit")
+TRUSTING = (
+    *("eval", "predict", "attention", "report", "export", "benchmark", "submit"),
+    *("publish", "verify"),
+)
 """Commands that call what a training was made with, if they are told to trust it."""
 
 
@@ -71,7 +74,8 @@ def run(command: str, *overrides: str, cwd: Path, **environment: str) -> Outcome
     Trainings of the tests are trusted, as most have a backbone that is not gcseg's own; say
     `trust=false` where a file is a stranger's.
     """
-    of_a_training = any(one.startswith(("checkpoint=", "run=", "published=")) for one in overrides)
+    named = ("checkpoint=", "run=", "published=", "folder=")
+    of_a_training = any(one.startswith(named) for one in overrides)
     if command in TRUSTING and of_a_training and not any("trust" in one for one in overrides):
         overrides = (*overrides, "trust=true")
     out, err = io.StringIO(), io.StringIO()

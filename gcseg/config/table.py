@@ -639,7 +639,7 @@ TABLE: tuple[Row, ...] = (
             choices=("auto", "cpu", "gpu", "cuda", "mps"), needed=True),
     ),
     *_of(
-        MACHINE, "train data eval predict attention report export benchmark",
+        MACHINE, "train data eval predict attention report export benchmark submit",
         Row("channels_last", "switch", "whether convolutions use the channels-last memory format",
             needed=True),
     ),

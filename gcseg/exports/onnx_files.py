@@ -108,8 +108,18 @@ def embed(source: Path, target: Path, record: str) -> None:
     import onnx
 
     model = onnx.load(source)
+    _remove_places(model)
     onnx.helper.set_model_props(model, {KEY: record})
     onnx.save(model, target)
+
+
+def _remove_places(model: Any) -> None:
+    """Remove the lines of Python code that made each node, with their paths on this machine."""
+    for nodes in (model.graph.node, *(function.node for function in model.functions)):
+        for node in nodes:
+            kept = [one for one in node.metadata_props if not one.key.endswith("stack_trace")]
+            del node.metadata_props[:]
+            node.metadata_props.extend(kept)
 
 
 def read_record(path: Path) -> str | None:
