@@ -46,7 +46,7 @@ TINY = (
 
 TRUSTING = (
     *("eval", "predict", "attention", "report", "export", "benchmark", "submit"),
-    *("publish", "verify"),
+    *("publish", "verify", "demo"),
 )
 """Commands that call what a training was made with, if they are told to trust it."""
 

@@ -24,6 +24,7 @@ FLOORS = (
     ("config",),
     ("builders",),
     ("predictor",),
+    ("demo_page",),
     ("sweeps",),
     ("report",),
     ("commands",),
@@ -33,7 +34,7 @@ FLOORS = (
 
 STUBS = {f"{name}.py" for name in ("attention", "benchmark", "dashboard", "eval", "export")}
 STUBS |= {f"{name}.py" for name in ("predict", "recipe", "selftest", "submit", "tables", "train")}
-STUBS |= {"publish.py", "verify.py"}
+STUBS |= {"demo.py", "publish.py", "verify.py"}
 STUBS |= {f"{room}/__main__.py" for room in ("data", "report", "sweeps", "weights")}
 STUBS |= {"__init__.py"}
 """What `python -m gcseg.train` and the like start: a line that imports a command from above. The

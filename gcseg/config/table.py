@@ -17,7 +17,7 @@ def _of(topic: str, commands: str, *rows: Row) -> tuple[Row, ...]:
     return tuple(replace(row, topic=topic, commands=users) for row in rows)
 
 
-ALL = "train data eval predict attention report export benchmark submit publish verify"
+ALL = "train data eval predict attention report export benchmark submit publish verify demo"
 """Primary configurations with a network."""
 
 NETWORK = "Network"
@@ -431,7 +431,7 @@ TABLE: tuple[Row, ...] = (
         Row("prune.*", "anything", "another argument of the pruner", added=True),
     ),
     *_of(
-        EVALUATION, "train data eval predict report export benchmark submit publish verify",
+        EVALUATION, "train data eval predict report export benchmark submit publish verify demo",
         Row("tta", "settings", "test-time augmentation: tta=none", needed=True),
         Row("tta.average", "choice", "what is averaged over the views",
             choices=("logits", "probabilities"), needed=True),
@@ -452,7 +452,7 @@ TABLE: tuple[Row, ...] = (
             "two thirds of its width", 1, **_PIXELS, also=(None,)),
     ),
     *_of(
-        EVALUATION, "eval predict attention export benchmark submit",
+        EVALUATION, "eval predict attention export benchmark submit demo",
         Row("checkpoint", "path", "checkpoint: a file, a run folder, a published folder, a name of "
             "gcseg.weights list, or hf://owner/name", also=(None,), needed=True),
         Row("weights", "choice", "which weights of a training with ema.decay: the moving average "
@@ -465,7 +465,7 @@ TABLE: tuple[Row, ...] = (
             "has it; by default the one to validate on, for submit the test split", needed=True),
     ),
     *_of(
-        EVALUATION, "eval predict attention report export benchmark submit publish verify",
+        EVALUATION, "eval predict attention report export benchmark submit publish verify demo",
         Row("trust", "switch", "whether recorded settings may call code outside gcseg and name "
             "files outside dataset.root",
             needed=True),
@@ -555,6 +555,19 @@ TABLE: tuple[Row, ...] = (
         Row("repeats", "whole number", "number of measured passes", 1, 10000, needed=True),
     ),
     *_of(
+        EVALUATION, "demo",
+        Row("compare", "path", "second checkpoint, shown next to the first: a file, a run folder "
+            "or a name of gcseg.weights list", also=(None,), needed=True),
+        Row("host", "text", "address that the page listens on; 127.0.0.1: this machine alone, "
+            "0.0.0.0: all addresses of this machine", needed=True),
+        Row("port", "whole number", "port of the page, or the next free one; 0: any free one", 0,
+            65535, needed=True),
+        Row("megapixels", "number", "largest picture that the page takes, in millions of pixels",
+            0, 1000, "megapixels", open="least", needed=True),
+        Row("frames", "whole number", "most frames of a video that the page predicts", 1, 10**6,
+            "frames", needed=True),
+    ),
+    *_of(
         PUBLISHING, "publish",
         Row("license", "text", "licence of the weights, for the model card", also=(None,),
             needed=True),
@@ -634,12 +647,12 @@ TABLE: tuple[Row, ...] = (
             "batches", needed=True),
     ),
     *_of(
-        MACHINE, "train data eval predict attention report export submit publish verify",
+        MACHINE, "train data eval predict attention report export submit publish verify demo",
         Row("accelerator", "choice", "kind of device to compute on",
             choices=("auto", "cpu", "gpu", "cuda", "mps"), needed=True),
     ),
     *_of(
-        MACHINE, "train data eval predict attention report export benchmark submit",
+        MACHINE, "train data eval predict attention report export benchmark submit demo",
         Row("channels_last", "switch", "whether convolutions use the channels-last memory format",
             needed=True),
     ),
@@ -656,7 +669,7 @@ TABLE: tuple[Row, ...] = (
         Row("compile", "switch", "whether the network is compiled by torch.compile", needed=True),
     ),
     *_of(
-        MACHINE, "train data eval predict submit",
+        MACHINE, "train data eval predict submit demo",
         Row("precision", "choice", "floating-point precision; 16-mixed on a GPU only",
             choices=(32, "32", "bf16-mixed", "16-mixed"), needed=True),
     ),

@@ -14,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from gcseg.config.checks import SettingError
-from gcseg.config.command import run_command
+from gcseg.config.command import check_settings, run_command
 from gcseg.config.command_line import asks_for_information, given, overrides_of
 from gcseg.config.compose import compose, source_folder
 from gcseg.config.meant import first_unknown
@@ -67,6 +67,7 @@ def run_with_checkpoint(
     *,
     setting: str = "checkpoint",
     first: Callable[[list[str]], object] = lambda arguments: None,
+    needs_data: bool = True,
 ) -> None:
     """Run a command whose network and dataset are those of `checkpoint=` or `published=`.
 
@@ -75,13 +76,14 @@ def run_with_checkpoint(
         task: Function that runs the command with the configuration and the checkpoint.
         setting: Setting that names the checkpoint.
         first: Callback that gets the command line before the checkpoint is read, and may change it.
+        needs_data: See `offer_trained_options`.
     """
     trained = CheckpointRef()
 
     def prepare(arguments: list[str]) -> None:
         nonlocal trained
         first(arguments)
-        trained = offer_trained_options(arguments, setting=setting)
+        trained = offer_trained_options(arguments, needs_data=needs_data, setting=setting)
         if trained.checkpoint is None and not asks_for_information(arguments):
             raise first_unknown(arguments, config_name) or ConfigError(
                 f"{setting} is not set", f"give {setting}=..."
@@ -95,6 +97,33 @@ def run_with_checkpoint(
             task(cfg, trained)
 
     run_command(config_name, run, prepare=prepare, in_file=in_file)
+
+
+def composed_for_checkpoint(
+    config_name: str, arguments: list[str], *, needs_data: bool = True
+) -> tuple[DictConfig, CheckpointRef]:
+    """Compose and check the settings of a command for the checkpoint that they name.
+
+    Args:
+        config_name: See `gcseg.config.command.run_command`.
+        arguments: The command line.
+        needs_data: See `offer_trained_options`.
+
+    Raises:
+        ConfigError: A setting is wrong.
+        WeightsError: The checkpoint does not exist or does not show its network.
+        HydraException: An override does not exist.
+    """
+    trained = offer_trained_options(arguments, needs_data=needs_data)
+    if trained.checkpoint is None:
+        raise ConfigError("checkpoint is not set", "give checkpoint=...")
+    cfg = compose(config_name, arguments)
+
+    def in_file(error: SettingError) -> str | None:
+        return recorded_cause(error, trained.config, trained.checkpoint, arguments)
+
+    check_settings(cfg, config_name, in_file)
+    return cfg, trained
 
 
 def run_with_run_folder(config_name: str, task: Callable[[DictConfig, Path], None]) -> None:

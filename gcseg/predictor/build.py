@@ -33,24 +33,46 @@ def trained_network(
         ConfigError: A setting is wrong, or several modes are given.
         WeightsError: The weights are of another network.
     """
-    modes = build.modes(cfg)
-    if len(modes) != 1:
+    if len(cfg.tta.modes) != 1:
         raise ConfigError("tta=all predicts each image in several modes", "choose one mode")
-    (mode,) = modes.values()
+    (network,) = trained_networks(cfg, content, checkpoint, space).values()
+    return network
+
+
+def trained_networks(
+    cfg: DictConfig, content: CheckpointFile, checkpoint: Path, space: LabelSpace
+) -> dict[str, TrainedNetwork]:
+    """Build the network of a checkpoint for each mode of `cfg.tta`; all share its weights.
+
+    Args:
+        cfg: See `trained_network`; `cfg.tta` may have several modes.
+        content: See `trained_network`.
+        checkpoint: See `trained_network`.
+        space: See `trained_network`.
+
+    Returns:
+        The network by name of its mode.
+
+    Raises:
+        ConfigError: A setting is wrong.
+        WeightsError: The weights are of another network.
+    """
     device = devices.device(cfg)
     layout = torch.channels_last if cfg.channels_last else torch.contiguous_format
     model = build.trained_network(cfg, space.num_classes, content, checkpoint)
     model = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
-    return TrainedNetwork(
+    modes = build.modes(cfg)
+    first = TrainedNetwork(
         model,
         space,
         build_data.evaluation_preprocessing(cfg),
         build.protocol(cfg),
-        mode,
+        next(iter(modes.values())),
         device=device,
         precision=cfg.precision,
         memory_format=layout,
     )
+    return {name: first.in_mode(mode) for name, mode in modes.items()}
 
 
 def predicted_classes(content: CheckpointFile, dataset: str) -> LabelSpace:

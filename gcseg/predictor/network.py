@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
@@ -63,6 +65,8 @@ class Labels(NamedTuple):
 class TrainedNetwork:
     """Predicts images by one mode of test-time augmentation, under the protocol of a checkpoint.
 
+    May be used by several threads, which take turns at the network.
+
     Args:
         model: Network that maps N x C x H x W images to N x classes x H x W logits.
         space: Names and colours of its classes.
@@ -73,6 +77,9 @@ class TrainedNetwork:
         device: Device that the network is on.
         precision: `32`, `"bf16-mixed"` or `"16-mixed"`.
         memory_format: Memory format of the images.
+
+    Attributes:
+        turn: Lock that is held while the network computes.
     """
 
     def __init__(
@@ -95,7 +102,19 @@ class TrainedNetwork:
         self.device = device
         self.precision = precision
         self.memory_format = memory_format
+        self.turn = threading.Lock()
         self._ladder = MemoryLadder()
+
+    def in_mode(self, mode: Augmentation) -> TrainedNetwork:
+        """Return the same network, not a copy of its weights, with another mode.
+
+        Args:
+            mode: Views of test-time augmentation.
+        """
+        other = copy.copy(self)
+        other.mode = mode
+        other._ladder = MemoryLadder()
+        return other
 
     def prepare(self, image: Picture) -> Prepared:
         """Normalise and pad an image, H x W x C; may run in any thread."""
@@ -128,7 +147,7 @@ class TrainedNetwork:
         height, width = images[0].height, images[0].width
         all_of: list[npt.NDArray[np.float16]] | list[None] = [None] * len(images)
         confidences: dict[str, Tensor] | None = {} if confidence else None
-        with self._autocast():
+        with self.turn, self._autocast():
             if probabilities:
                 labels, all_of = self._with_probabilities(batch, height, width, confidences)
             else:

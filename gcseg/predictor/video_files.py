@@ -46,6 +46,11 @@ VIDEO_FORMATS = (*_DRAWN, "mask", "probabilities", "csv")
 """Formats in which a video is written; those of annotation tools are for pictures."""
 
 
+def fits_mp4(track: Any) -> bool:
+    """Return whether MP4 holds a track of sound, as PyAV has it, and players expect it there."""
+    return track.codec_context.name in _IN_MP4
+
+
 class VideoFile:
     """A video that is written under a partial name and renamed when it is complete.
 
@@ -58,7 +63,7 @@ class VideoFile:
     """
 
     def __init__(self, path: Path, video: OpenVideo) -> None:
-        in_mp4 = all(track.codec_context.name in _IN_MP4 for track in video.sound)
+        in_mp4 = all(map(fits_mp4, video.sound))
         self.path = path.with_name(f"{path.name}{'.mp4' if in_mp4 else '.mkv'}")
         self._format = "mp4" if in_mp4 else "matroska"
         self._video = video

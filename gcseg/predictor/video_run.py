@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -19,10 +19,10 @@ from gcseg.predictor.overlapped import WriteBehind, read_ahead
 from gcseg.predictor.prediction import Prediction
 from gcseg.predictor.sources import Video
 from gcseg.predictor.stream import Load, Picture, predictions
-from gcseg.predictor.video import Frame, opened
-from gcseg.predictor.video_files import VideoFiles
+from gcseg.predictor.video import Frame, OpenVideo, opened
+from gcseg.predictor.video_files import VideoFiles, fits_mp4
 from gcseg.system.terminal import progress_bar
-from gcseg.system.text import counted, percent, say
+from gcseg.system.text import counted, listed, percent, say
 
 _DRAWING_THREADS = 3
 """Threads that draw and compress frames; the encoder has its own."""
@@ -72,6 +72,10 @@ def predict_video(
     values: UInt8Array | None,
     formats: Sequence[str],
     most: int | None = None,
+    *,
+    mp4: bool = False,
+    say: Callable[[str], None] = say,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> tuple[VideoFiles, DataError | None]:
     """Predict a video and write its files; Ctrl-C ends a camera or a stream, and completes them.
 
@@ -82,6 +86,10 @@ def predict_video(
         values: 256 pixel values of the masks by class index; class indices if None.
         formats: What is written, of the setting `format`.
         most: Largest number of frames; None for all.
+        mp4: Whether sound that MP4 can't hold is left out, and not written as Matroska.
+        say: Callback that is passed a line on what is turned, changed or left out.
+        progress: Callback that is passed the number of finished frames, and of all frames or None;
+            what it raises ends the prediction, and removes the files. None for a bar on stderr.
 
     Returns:
         The files, and the error of a video that ends in the middle.
@@ -91,13 +99,16 @@ def predict_video(
         OutputError: The folder can't be written.
     """
     stop = threading.Event()
+    shown = (
+        progress_bar(f"predicting {video}", "frames") if progress is None else nullcontext(progress)
+    )
     with (
-        opened(video, stop, say) as source,
+        _opened(video, stop, say, mp4=mp4) as source,
         _ended_by_signals(stop, video, live=source.live),
         VideoFiles(folder, video, source, network.space, values, formats) as files,
         DecodedFrames(source, stop, most) as frames,
         WriteBehind() as writer,
-        progress_bar(f"predicting {video}", "frames") as progress,
+        shown as show,
         closing(
             predictions(
                 network,
@@ -114,7 +125,7 @@ def predict_video(
             writer.submit(partial(files.add, prediction, drawn.result()))
             if number == 1 and (line := files.change_of_size(prediction)):
                 say(f"{video}: {line}")
-            progress(number, total)
+            show(number, total)
     if frames.dropped:
         all_frames = len(files.numbers) + frames.dropped
         say(
@@ -123,6 +134,19 @@ def predict_video(
             "the network is"
         )
     return files, frames.fault
+
+
+@contextmanager
+def _opened(
+    video: Video, stop: threading.Event, say: Callable[[str], None], *, mp4: bool
+) -> Iterator[OpenVideo]:
+    """Open a video, for MP4 without the sound that it can't hold."""
+    with opened(video, stop, say) as source:
+        if mp4 and (others := [track for track in source.sound if not fits_mp4(track)]):
+            source.sound = tuple(track for track in source.sound if fits_mp4(track))
+            codecs = listed(track.codec_context.name for track in others)
+            say(f"{video}: its sound ({codecs}) is left out, as MP4 can't hold it")
+        yield source
 
 
 def _loads(video: Video, frames: Iterable[tuple[Frame, UInt8Array]]) -> Iterator[Load]:

@@ -12,14 +12,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gcseg.builders.length import choose_length
-from gcseg.config.checks import SettingError
 from gcseg.config.command import check_groups, check_settings
 from gcseg.config.command_line import as_hydra_reads, is_override, overrides_of
 from gcseg.config.compose import compose as compose_files
 from gcseg.config.compose import register_resolvers
 from gcseg.config.messages import explain
-from gcseg.config.recorded import recorded_cause
-from gcseg.config.trained import CheckpointRef, offer_trained_options
+from gcseg.config.trained import CheckpointRef, composed_for_checkpoint
 from gcseg.errors import ConfigError
 
 COMMANDS = ("train", "eval", "predict", "attention")
@@ -72,23 +70,15 @@ def composed(
         WeightsError: See `compose`.
     """
     arguments = as_arguments(overrides)
-    trained = CheckpointRef()
     with config_errors(command, arguments):
         _refuse_multirun(arguments)
         check_groups(arguments)
         if command != "train":
-            trained = offer_trained_options(arguments, needs_data=needs_data)
-            if trained.checkpoint is None:
-                raise ConfigError("checkpoint is not set", "give checkpoint=...")
+            return composed_for_checkpoint(command, arguments, needs_data=needs_data)
         cfg = compose_files(command, arguments)
-
-        def in_file(error: SettingError) -> str | None:
-            return recorded_cause(error, trained.config, trained.checkpoint, arguments)
-
-        check_settings(cfg, command, in_file)
-        if command == "train":
-            choose_length(cfg, arguments)
-    return cfg, trained
+        check_settings(cfg, command)
+        choose_length(cfg, arguments)
+    return cfg, CheckpointRef()
 
 
 def checked(settings: DictConfig | Mapping[str, Any], command: str) -> DictConfig:
