@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gcseg.data.class_list import ClassList
 from gcseg.data.convert.drawings import (
     IGNORE_LABEL,
     Color,
@@ -26,7 +27,7 @@ from gcseg.data.convert.drawings import (
 )
 from gcseg.data.convert.files import Export
 from gcseg.data.images import UInt8Array
-from gcseg.data.label_spaces import VOC, LabelSpace
+from gcseg.data.label_spaces import VOC
 from gcseg.errors import ConfigError, DataError
 from gcseg.system.records import LARGEST_YAML, RecordError, read_text
 from gcseg.system.text import counted, printable, shown
@@ -81,18 +82,26 @@ def voc(export: Export) -> Source:
     return Source(drawings, labels, notes, _masks_of(export))
 
 
-def rgb(export: Export, space: LabelSpace) -> Source:
+def rgb(export: Export, classes: ClassList) -> Source:
     """Read masks of the colours of a class list, paired with pictures by name.
+
+    Pixels of the colours under `ignore` in the class list are ignored.
 
     Masks are the files below a folder named labels, masks, annotations or gt, or all in source=
     where images= gives the pictures.
 
     Raises:
+        ConfigError: The class list gives no colours, or one of two meanings.
         DataError: There are no masks, or a picture is missing.
     """
-    table: dict[Color, str] = dict(zip(space.colors, space.names, strict=True))
-    if len(table) < len(space.names):
-        raise ConfigError("two classes have one colour", "give each class a colour in classes=")
+    if not classes.has_colors:
+        raise ConfigError(
+            "format=rgb needs the classes' colours, and the class list gives none",
+            "give each class its color: {name: road, color: [128, 64, 128]}",
+        )
+    key = classes.color_key("error")
+    names = [*classes.label_space.names, *(IGNORE_LABEL,) * len(classes.ignored_colors)]
+    table: dict[Color, str] = dict(zip(key.colors, names, strict=True))
     masks = {
         name: path for path, name in export.files.items()
         if name.suffix.lower() in _SUFFIXES
@@ -113,7 +122,9 @@ def rgb(export: Export, space: LabelSpace) -> Source:
                 path, PurePosixPath(f"{below}{picture.suffix}"), split_of(name), picture, table
             )
         )
-    labels: dict[str, Color | None] = {name: color for color, name in table.items()}
+    labels: dict[str, Color | None] = {
+        name: color for color, name in table.items() if name != IGNORE_LABEL
+    }
     return Source(drawings, labels, other=list(masks.values()))
 
 

@@ -7,6 +7,7 @@ the hole of another is smaller than that one with its hole filled, and so is dra
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Literal
 
 import cv2
@@ -82,11 +83,44 @@ def _of_class(
         (outer,), _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         filled = cv2.drawContours(np.zeros_like(region), [outer], 0, 1, cv2.FILLED)
         holes[box] |= filled > region
-        points = outer if border == "centres" else _along_edges(region)
-        points = points.reshape(-1, 1, 2).astype(np.int32)
-        points = cv2.approxPolyDP(points, tolerance, True)
-        corners = np.asarray(points, np.float64).reshape(-1, 2) + np.array([left, top])
-        yield int(filled.sum()), value, corners
+        points = outer.reshape(-1, 2) if border == "centres" else _along_edges(region)
+        points = points.astype(np.int32) + np.array([left, top], np.int32)
+        last = np.array(inside.shape[::-1]) - (border == "centres")
+        corners = _simplified(points, last, tolerance)
+        if border == "edges" and len(corners) < 3:  # thinner than the tolerance
+            corners = points
+        yield int(filled.sum()), value, corners.astype(np.float64)
+
+
+def _simplified(
+    points: npt.NDArray[np.int32], last: npt.NDArray[np.int64], tolerance: float
+) -> npt.NDArray[np.int32]:
+    """Leave out corners of an outline, but none where it meets the edge of the picture.
+
+    Elsewhere a neighbour may take what a region loses; at the edge it would belong to none.
+
+    Args:
+        points: Closed outline, N x 2, x and y in pixels.
+        last: Largest x and y.
+        tolerance: Largest distance from the outline in pixels.
+    """
+    sides = np.concatenate([points == 0, points == last], 1)
+    runs = (sides & np.roll(sides, 1, 0) & np.roll(sides, -1, 0)).any(1)
+    turns = (np.roll(points, 1, 0) == np.roll(points, -1, 0)).all(1)
+    (kept,) = np.nonzero(sides.any(1) & (turns | ~runs))
+    if not len(kept) or len(points) == 1:
+        return cv2.approxPolyDP(points, tolerance, True).reshape(-1, 2).astype(np.int32)
+    if len(kept) == 1:
+        far = ((points - points[kept[0]]) ** 2).sum(1).argmax()
+        kept = np.unique([*kept, far])
+    points = np.roll(points, -kept[0], 0)
+    ends = [*(kept - kept[0]).tolist(), len(points)]
+    points = np.concatenate([points, points[:1]])
+    parts = [
+        cv2.approxPolyDP(points[start : end + 1], tolerance, False).reshape(-1, 2)[:-1]
+        for start, end in pairwise(ends)
+    ]
+    return np.concatenate(parts).astype(np.int32)
 
 
 def _along_edges(region: UInt8Array) -> npt.NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gcseg.data.class_list import read_classes
+from gcseg.data.class_list import read_class_list
 from gcseg.data.convert.coco import coco
 from gcseg.data.convert.color_masks import rgb, voc
 from gcseg.data.convert.cvat import cvat
@@ -45,7 +45,7 @@ def read_export(
         The annotated pictures, with notes on pictures that are not used.
 
     Raises:
-        ConfigError: rgb without a colour table.
+        ConfigError: rgb without a colour for each class.
         DataError: The export is wrong.
     """
     export = Export(source, images, output)
@@ -55,7 +55,7 @@ def read_export(
                 "format=rgb needs the classes' colours",
                 "give classes= a YAML file of classes with name and color",
             )
-        found = rgb(export, read_classes(Path(classes)))
+        found = rgb(export, read_class_list(Path(classes)))
     else:
         found = READERS[form](export)
     used = [one.picture for one in found.drawings if isinstance(one.picture, Path)]

@@ -191,6 +191,25 @@ def test_masks_of_another_size(convert, save, image):
         convert("rgb", root, classes=str(root / "classes.yaml"))
 
 
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ("classes: [a, b]", "the class list gives none: give each class its color"),
+        (
+            "classes: [{name: a, color: [0, 0, 0]}, {name: b, color: [1, 1, 1]}]\n"
+            "ignore: [[1, 1, 1]]",
+            "b and ignored have the same colour",
+        ),
+    ],
+)
+def test_colours_that_are_not_given_or_mean_two_things(convert, save, image, listed, message):
+    image("images/a.png")
+    root = save("classes.yaml", listed)
+    write(root / "masks" / "a.png", picture(1, 10, 12))
+    with pytest.raises(ConfigError, match=message):
+        convert("rgb", root, classes=str(root / "classes.yaml"))
+
+
 def test_several_faults_are_all_listed(convert, save, image, tmp_path):
     for name in "abc":
         image(f"{name}.png", ord(name))

@@ -316,6 +316,21 @@ def test_colours_of_no_class_are_named(convert, tmp_path):
     assert (found.label("train", "p0")[0, :2] == 255).all()
 
 
+@pytest.mark.parametrize("unlabelled", ["ignore", "background"])
+def test_ignored_colours_are_ignored(convert, tmp_path, unlabelled):
+    root = exports.rgb_export(tmp_path / "in", samples(), SPACE)
+    mask = SPACE.palette[samples()["p0"][1]]
+    mask[0, :2], mask[0, 2:4] = (250, 5, 9), 0
+    write(root / "masks" / "p0.png", mask)
+    listed = (root / "classes.yaml").read_text()
+    if unlabelled == "background":
+        listed += "- {name: background, color: [1, 2, 3]}\n"
+    (root / "classes.yaml").write_text(f"{listed}ignore: [[250, 5, 9], [0, 0, 0]]\n")
+    found = convert("rgb", root, classes=str(root / "classes.yaml"), unlabelled=unlabelled)
+    assert (found.label("train", "p0")[0, :4] == 255).all()
+    assert "of no class" not in found.said
+
+
 def test_colour_masks_in_a_folder_apart(convert, tmp_path):
     root = exports.rgb_export(tmp_path / "in", samples(), SPACE)
     found = convert(

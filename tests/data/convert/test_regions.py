@@ -93,6 +93,24 @@ def test_a_tolerance_saves_corners():
     assert counts[0] > 4 * counts[1] > 4 * counts[2]
 
 
+@pytest.mark.parametrize("border", ["edges", "centres"])
+@pytest.mark.parametrize("tolerance", [1, 3])
+def test_a_tolerance_loses_nothing_at_the_edge_of_the_picture(border, tolerance):
+    """Bands in waves that meet all four edges, and a line of one pixel along the edge."""
+    x, y = np.meshgrid(np.arange(97), np.arange(61))
+    mask = ((x + y + 6 * np.sin(x / 7) + 5 * np.cos(y / 5)) // 23).astype(np.uint8)
+    mask[0, 30:50] = 9
+    drawn = np.full_like(mask, 255)
+    for value, points in outlines(mask, border, tolerance):
+        draw = coco_polygons([points]) if border == "edges" else pillow_polygon(points)
+        drawn[draw(*mask.shape) != 0] = value
+    edge = np.ones(mask.shape, bool)
+    edge[1:-1, 1:-1] = False
+    assert not (edge & (drawn == 255)).any()
+    assert (drawn != mask)[edge].mean() < 0.08 * tolerance
+    assert 0.9 < (drawn == mask).mean() < 1
+
+
 def test_run_lengths_come_back():
     for seed in range(20):
         random = np.random.default_rng(seed)
