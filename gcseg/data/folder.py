@@ -14,7 +14,16 @@ from gcseg.data.datasets import Pair, SegmentationDataset, pair_by_name
 from gcseg.data.find import Found, find_files
 from gcseg.data.index_masks import holds_colors
 from gcseg.data.label_spaces import CAMVID, LabelSpace
-from gcseg.data.layouts import DEFAULT, Layout, candidates, no_layout, say_found
+from gcseg.data.layouts import (
+    DEFAULT,
+    Layout,
+    candidates,
+    is_surely_a_mask,
+    no_layout,
+    say_found,
+    say_shared_masks,
+)
+from gcseg.data.patterns import has_wildcard
 from gcseg.data.reading import is_tiff
 from gcseg.errors import ConfigError, DataError
 from gcseg.system.text import shown
@@ -103,6 +112,7 @@ def folder(
     if found.labels is None:
         pairs = [Pair(name, path, None, space) for name, path in found.images.items()]
     else:
+        say_shared_masks(found.images_at, found.images, found.labels)
         pairs = pair_by_name(found.images, found.labels, space, faults)
     if several is not None:
         pairs = with_bands(pairs, several)
@@ -150,12 +160,12 @@ def _usual_or_found(root: Path, split: str) -> Layout:
             say_found(root, fitting[0], divided=group == 0)
             return fitting[0]
         if fitting:
-            raise no_layout(root, fitting)
+            raise no_layout(root, fitting, split)
         if (root / usual.images).is_dir():  # a split without labels
             return DEFAULT
     if (root / usual.images).parent.is_dir():  # of other splits
         return DEFAULT
-    raise no_layout(root, [])
+    raise no_layout(root, [], split)
 
 
 def _fits(root: Path, layout: Layout) -> bool:
@@ -164,11 +174,11 @@ def _fits(root: Path, layout: Layout) -> bool:
         found = find_files(root, layout)
     except (DataError, ConfigError, OSError):
         return False
-    return (
-        bool(found.images)
-        and found.labels is not None
-        and (found.images.keys() == found.labels.keys())
-    )
+    if not found.images or found.labels is None or found.images.keys() != found.labels.keys():
+        return False
+    # Where suffixes alone tell masks from pictures, a PNG may as well be the same picture again.
+    pairs = ((image, found.labels[name]) for name, image in found.images.items())
+    return not has_wildcard(layout.images) or all(is_surely_a_mask(*pair) for pair in pairs)
 
 
 def _with_colors(

@@ -37,6 +37,7 @@ def said(monkeypatch):
     """What is announced; each layout once."""
     lines = []
     layouts.say_found.cache_clear()
+    layouts._announce_once.cache_clear()
     monkeypatch.setattr(layouts, "announce", lines.append)
     return lines
 
@@ -208,6 +209,9 @@ def test_a_csv_of_many_columns_needs_names(root):
             "images='{split}' labels='{split}' label_ending=_mask",
         ),
         ("{}.png", "{}_mask.png", "images=. labels=. label_ending=_mask"),
+        ("{}.jpg", "{}.png", "images='*.jpg' labels='*.png'"),
+        ("{}.JPEG", "{}.png", "images='*.JPEG' labels='*.png'"),
+        ("train/{}.jpg", "train/{}.png", "images='{split}/*.jpg' labels='{split}/*.png'"),
     ],
 )  # fmt: skip
 def test_layouts_that_are_found(root, said, image, label_name, stated):
@@ -251,6 +255,42 @@ def test_uncertain_layouts_are_not_read(root):
     put(root, "train/img/{}.png", "train/masks/{}.png")
     with pytest.raises(DataError, match=r"several layouts fit it: state one: .*masks.*; or .*ann"):
         folder(root, "train")
+
+
+@pytest.mark.parametrize("place", ["", "train/"])
+@pytest.mark.parametrize("other", ["colours", "size", "name", "suffix"])
+def test_pngs_that_may_be_no_masks_are_not_guessed(root, place, other):
+    put(root, f"{place}{{}}.jpg", f"{place}{{}}.png")
+    if other == "colours":
+        write(root / place / "a.png", picture(0))
+    elif other == "size":
+        write(root / place / "a.png", label(0)[1:])
+    elif other == "name":
+        write(root / place / "z.png", label(0))
+    else:
+        write(root / place / "d.jpeg", picture(0))
+    patterns = [f"dataset.reader.{key}='{'{split}/' * bool(place)}*{suffix}'"
+                for key, suffix in (("images", ".jpg"), ("labels", ".png"))]  # fmt: skip
+    with pytest.raises(DataError) as caught:
+        folder(root, "train")
+    if other == "suffix":
+        assert "no common layout fits what it holds" in caught.value.cause
+        return
+    assert "its PNGs are not certain to be masks: some are in colours" in caught.value.cause
+    assert caught.value.remedy == (
+        f"if they are the pictures' masks, state it: {' '.join(patterns)}"
+    )
+
+
+def test_one_mask_for_several_pictures_is_told(root, said):
+    put(root, "i/{}.png", "l/{}.png")
+    (root / "train.txt").write_text("i/a.png l/a.png\ni/b b.png l/a.png\ni/c.1.png l/c.1.png\n")
+    for _ in range(2):
+        assert len(folder(root, "train", images="{split}.txt")) == 3
+    assert said == [
+        f"note: {root}/train.txt gives 2 of 3 pictures the mask of another one: a.png to a.png, "
+        "b b.png; correct it unless it is meant"
+    ]
 
 
 def test_wrong_patterns(root):
