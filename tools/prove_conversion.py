@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from draw import draw
 
-from gcseg.models import Segmentor, gcnet
+from gcseg.models import FCNHead, Segmentor, gcnet
+from gcseg.models.defaults import CONTEXT_CLASSES
 from gcseg.weights import describe, load_weights, read_checkpoint_file
 from gcseg.weights.architecture import build
 from gcseg.weights.convert import convert
@@ -56,8 +57,22 @@ MMSEG_OURS: dict[str, dict[str, Any]] = {
     },
 }
 
+BLOCKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "nl": ("nl", {}),
+    "nl_gaussian": ("nl", {"pairwise": "gaussian", "ratio": 1.0}),
+    "nl_dot_product": ("nl", {"pairwise": "dot_product"}),
+    "nl_concatenation": ("nl", {"pairwise": "concatenation"}),
+    "nl_without_scale": ("nl", {"scale": False, "ratio": 0.25}),
+    "dnl": ("dnl", {}),
+    "dnl_dot_product": ("dnl", {"pairwise": "dot_product"}),
+}
+MMSEG_OURS |= {
+    name: {"backbone": "r18", "variant": "v1c", "channels": 64, "auxiliary": False, "block": block}
+    for name, block in BLOCKS.items()
+}
 
-def _mmseg_network(kind: str, depth: int, wide: int) -> dict[str, Any]:
+
+def _mmseg_network(kind: str, depth: int, wide: int, head: str = "GCHead") -> dict[str, Any]:
     common = {"num_classes": 7, "align_corners": False, "norm_cfg": {"type": "BN"}}
     return {
         "backbone": {
@@ -65,7 +80,7 @@ def _mmseg_network(kind: str, depth: int, wide: int) -> dict[str, Any]:
             **{"strides": (1, 2, 1, 1), "dilations": (1, 1, 2, 4)},
         },
         "decode_head": {
-            **{"type": "GCHead", "in_channels": 512 * wide, "in_index": 3, "channels": 64},
+            **{"type": head, "in_channels": 512 * wide, "in_index": 3, "channels": 64},
             **common,
         },
         "auxiliary_head": {
@@ -79,6 +94,8 @@ def _mmseg_network(kind: str, depth: int, wide: int) -> dict[str, Any]:
 MMSEG_THEIRS = {
     "their_r50_v1c": _mmseg_network("ResNetV1c", 50, 4),
     "their_r18_v1b": _mmseg_network("ResNet", 18, 1),
+    "their_non_local_r18_v1b": _mmseg_network("ResNet", 18, 1, "NLHead"),
+    "their_dnl_r18_v1c": _mmseg_network("ResNetV1c", 18, 1, "DNLHead"),
 }
 
 
@@ -90,7 +107,8 @@ class Framework:
         variable: Environment variable with the interpreter.
         script: Script that runs with that interpreter.
         suffix: Suffix of the framework's files.
-        ours: Arguments of `gcnet` by name of the network.
+        ours: Arguments of `gcnet` by name of the network; `block`, a context block and its
+            settings, takes the place of the global context block.
         theirs: Networks that the script builds, by name of the network.
     """
 
@@ -152,7 +170,13 @@ def prove(framework: Framework, python: str, folder: Path) -> bool:
 
 
 def _network(settings: dict[str, Any], seed: int) -> Segmentor:
-    network = gcnet(num_classes=7, **settings).eval()
+    others = {key: value for key, value in settings.items() if key != "block"}
+    network = gcnet(num_classes=7, **others).eval()
+    if "block" in settings:
+        name, of_block = settings["block"]
+        block = CONTEXT_CLASSES[name](settings["channels"], **of_block)
+        channels = network.backbone.channels[3]
+        network.head = FCNHead(channels, 7, channels=settings["channels"], context=block).eval()
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     state = {name: torch.from_numpy(values) for name, values in draw(shapes, seed).items()}
     network.load_state_dict(state)
@@ -166,7 +190,10 @@ def _convert(network: Segmentor, settings: dict[str, Any], source: Path, target:
             "variant": settings.get("variant", "vd"),
             "output_stride": settings.get("output_stride", 8),
         },
-        "head": {"align_corners": settings.get("align_corners", False)},
+        "head": {
+            "align_corners": settings.get("align_corners", False),
+            "context": settings["block"][1] if "block" in settings else {},
+        },
     }
     torch.save({"state_dict": network.state_dict(), "gcseg": {"network": said}}, source)
     return convert(source, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import nn
 
 from gcseg.builders.data import picture_format, rectangle
 from gcseg.builders.loss import loss
-from gcseg.config.instantiate import instantiate
+from gcseg.config.instantiate import find_target, instantiate
 from gcseg.config.plain import plain
 from gcseg.data.resize import ResizeToFit
 from gcseg.engine.module import SegmentationModule
@@ -44,7 +45,8 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     check_backbone(backbone, channels)
     head = instantiate(
         cfg.head,
-        without=("name", "align_corners"),  # settings of the whole network
+        without=("name", "align_corners", "context"),  # settings of the whole network, and a part
+        **_context(cfg),
         in_channels=backbone.channels[3],
         num_classes=num_classes,
     )
@@ -62,6 +64,23 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
         num_classes=num_classes,
         in_channels=channels,
     )
+
+
+def _context(cfg: DictConfig) -> dict[str, nn.Module]:
+    """Build the context block of `cfg.head.context`, an argument of heads that take one.
+
+    Raises:
+        ConfigError: A setting is wrong, or the head takes no context block.
+    """
+    node = cfg.head.get("context")
+    if node is None or node.get("_target_") is None:
+        return {}
+    if "context" not in inspect.signature(find_target(cfg.head._target_)).parameters:
+        raise ConfigError(
+            f"context={node.name} with head={cfg.head.name}, which takes no context block",
+            "add head=fcn",
+        )
+    return {"context": instantiate(node, channels=cfg.head.channels)}
 
 
 def trained_model(

@@ -267,7 +267,7 @@ def score(
         log_report(trainer.loggers, page)
     log_checkpoints(trainer.loggers, folder.best, folder.last)
     context = getattr(module.model.head, "context", None)
-    print_end(folder.path, attention=context is not None)
+    print_end(folder.path, attention=hasattr(context, "attention"))
     return by_mode
 
 

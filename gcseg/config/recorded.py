@@ -25,6 +25,9 @@ from gcseg.system.text import as_override, brief, shown
 GROUPS = ("backbone", "head", "auxiliary_head", "dataset", "protocol", "normalize", "inference")
 """Config groups that evaluation takes from the checkpoint, as the option `trained`."""
 
+PLACES = {"context": "head.context"}
+"""Config groups whose options are part of another group's, with their place there."""
+
 NEEDED = {
     "backbone": ("name", "_target_"),
     "head": ("name", "_target_"),
@@ -314,8 +317,10 @@ def _replace(node: dict[str, Any], path: list[str], value: object) -> None:
 def _callables(group: str) -> dict[str, set[str | None]]:
     """Collect the callables that conf/ names in a group, by the place of their `_target_`."""
     found: dict[str, set[str | None]] = {}
-    for path in sorted((source_folder("conf") / group).glob("*.yaml")):
-        for name, value in _walk(yaml.safe_load(path.read_text()), group):
-            if name.rpartition(".")[2] == "_target_":
-                found.setdefault(name, set()).add(value)
+    inner = [(folder, at) for folder, at in PLACES.items() if at.startswith(f"{group}.")]
+    for folder, place in ((group, group), *inner):
+        for path in sorted((source_folder("conf") / folder).glob("*.yaml")):
+            for name, value in _walk(yaml.safe_load(path.read_text()), place):
+                if name.rpartition(".")[2] == "_target_":
+                    found.setdefault(name, set()).add(value)
     return found

@@ -1,7 +1,13 @@
 """Segmentation networks in pure PyTorch: backbones, context blocks, heads and builders."""
 
 from gcseg.models.builder import gcnet
-from gcseg.models.context import GlobalContextBlock
+from gcseg.models.context import (
+    DisentangledNonLocalBlock,
+    GlobalContextBlock,
+    NonLocalBlock,
+    SimplifiedNonLocalBlock,
+    SqueezeExcitationBlock,
+)
 from gcseg.models.heads import AuxiliaryHead, FCNHead, GCHead
 from gcseg.models.resnets import ResNet, Variant, resnet
 from gcseg.models.segmentor import Segmentor
@@ -9,11 +15,15 @@ from gcseg.models.timm_backbones import TimmBackbone, timm_backbone
 
 __all__ = [
     "AuxiliaryHead",
+    "DisentangledNonLocalBlock",
     "FCNHead",
     "GCHead",
     "GlobalContextBlock",
+    "NonLocalBlock",
     "ResNet",
     "Segmentor",
+    "SimplifiedNonLocalBlock",
+    "SqueezeExcitationBlock",
     "TimmBackbone",
     "Variant",
     "gcnet",

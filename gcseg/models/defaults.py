@@ -6,6 +6,15 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from torch import nn
+
+from gcseg.models.context import (
+    DisentangledNonLocalBlock,
+    GlobalContextBlock,
+    NonLocalBlock,
+    SimplifiedNonLocalBlock,
+    SqueezeExcitationBlock,
+)
 from gcseg.models.heads import AuxiliaryHead, GCHead
 from gcseg.models.resnets import resnet
 from gcseg.models.segmentor import Segmentor
@@ -32,3 +41,18 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "auxiliary_head": _defaults(AuxiliaryHead),
 }
 """Default settings by part of the network; conf/ and `gcnet` have the same."""
+
+CONTEXT_CLASSES: Mapping[str, type[nn.Module]] = {
+    "gc": GlobalContextBlock,
+    "nl": NonLocalBlock,
+    "snl": SimplifiedNonLocalBlock,
+    "se": SqueezeExcitationBlock,
+    "dnl": DisentangledNonLocalBlock,
+}
+"""Context blocks by their names in conf/context."""
+
+CONTEXT_BLOCKS: Mapping[str, Mapping[str, Any]] = {
+    name: {"_target_": f"gcseg.models.{block.__name__}", **_defaults(block)}
+    for name, block in CONTEXT_CLASSES.items()
+}
+"""Default settings of each context block; conf/context has the same."""

@@ -28,6 +28,7 @@ class Younger(NamedTuple):
 
 
 YOUNGER_SETTINGS = {
+    "head.context": Younger("0.2.0", neutral={"name": "none", "_target_": None}),
     "dataset.reader.draw": Younger("0.2.0", neutral=True),
     "backbone.freeze": Younger("0.2.0", neutral="none"),
     "optim.backbone_lr_factor": Younger("0.2.0", neutral=1.0),
@@ -70,7 +71,10 @@ def run_name(
         train_set: The training split.
         weights: Files of initial weights, by the part of the network that they are for.
     """
-    names = "-".join(settings[group]["name"] for group in ("backbone", "head", "dataset"))
+    head, context = settings["head"]["name"], settings["head"].get("context")
+    if context is not None and context["_target_"] is not None:
+        head += f"-{context['name']}"
+    names = "-".join([settings["backbone"]["name"], head, settings["dataset"]["name"]])
     identity = {
         **training_settings(settings),
         "data": _identity(train_set),

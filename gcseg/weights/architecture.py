@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,10 +15,11 @@ from torch.overrides import TorchFunctionMode
 
 from gcseg.errors import WeightsError
 from gcseg.models import AuxiliaryHead, FCNHead, GCHead, Segmentor, resnet
-from gcseg.models.defaults import DEFAULTS
+from gcseg.models.defaults import CONTEXT_CLASSES, DEFAULTS
 from gcseg.models.resnets import DEPTHS, VARIANTS, Bottleneck
 from gcseg.system.text import brief, listed, shown
-from gcseg.weights.keymaps import KEY_MAPS, MMSEG_GCNET, MMSEG_GCNET_V1B, OURS, KeyMap
+from gcseg.weights.context_blocks import context_block
+from gcseg.weights.keymaps import KEY_MAPS, MMSEG_NETWORKS, OURS, KeyMap
 from gcseg.weights.records import REMEDY, own_record
 
 Node = dict[str, Any]
@@ -37,7 +37,8 @@ _CAN_BE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 _BLOCK = re.compile(r"backbone\.layer([0-9]+)\.([0-9]+)\.")
 
 _TELLING = ("backbone.stem.0", "head.conv_in.0", "head.classifier", "auxiliary_head.conv.0",
-            "head.context.channel_add_conv.0", "head.context.channel_mul_conv.0")  # fmt: skip
+            "head.context.channel_add_conv.0", "head.context.channel_mul_conv.0",
+            "head.context.g", "head.context.conv1")  # fmt: skip
 """Convolutions whose sizes determine the network that is built."""
 _MOST_CHANNELS = 2**16
 """Most channels of a convolution: four times the largest allowed setting."""
@@ -112,7 +113,7 @@ def describe(
     if align_corners is not None:
         said["head"] = {"align_corners": align_corners, **said["head"]}
     protocol = said["protocol"].get("name")
-    mmseg = keys in (MMSEG_GCNET, MMSEG_GCNET_V1B)
+    mmseg = any(keys in both for both in MMSEG_NETWORKS.values())
     unused = tuple(key for key in tensors if keys.ignores(key))
     known = {*names.values(), *unused}
     backbone, variants = _backbone(keys, shapes, variant, said["backbone"])
@@ -141,14 +142,18 @@ def build(description: Description) -> nn.Module:
     if description.head is None or description.num_classes is None:
         return backbone
     stage3, stage4 = backbone.channels[2:]
-    head = GCHead if description.head["name"] == "gc" else FCNHead
+    head = _arguments(description.head)
+    kind = GCHead if description.head["name"] == "gc" else FCNHead
+    if "context" in head:
+        block = _arguments(head["context"])
+        head["context"] = CONTEXT_CLASSES[head["context"]["name"]](head["channels"], **block)
     auxiliary_head = None
     if description.auxiliary_head["_target_"] is not None:
         settings = _arguments(description.auxiliary_head)
         auxiliary_head = AuxiliaryHead(stage3, description.num_classes, **settings)
     return Segmentor(
         backbone,
-        head(stage4, description.num_classes, **_arguments(description.head)),
+        kind(stage4, description.num_classes, **head),
         auxiliary_head,
         align_corners=description.head["align_corners"],
         in_channels=backbone.in_channels,
@@ -338,25 +343,17 @@ def _head(shapes: Shapes, said: Mapping[str, Any]) -> Node | None:
     if channels is None or _channels(shapes, "head.classifier") is None:
         return None
     node: Node = {"name": "fcn", "_target_": "gcseg.models.FCNHead", "channels": channels}
-    adds = _channels(shapes, "head.context.channel_add_conv.0")
-    multiplies = _channels(shapes, "head.context.channel_mul_conv.0")
-    hidden = adds or multiplies
-    if hidden is not None:
-        ratio = hidden / channels
-        if int(channels * ratio) < hidden:  # by rounding
-            ratio = math.nextafter(ratio, 1)
-        node |= {
-            "name": "gc",
-            "_target_": "gcseg.models.GCHead",
-            "ratio": ratio,
-            "pooling": "attention" if "head.context.conv_mask.weight" in shapes else "average",
-            "fusion": "add+multiply" if adds and multiplies else "add" if adds else "multiply",
-        }
+    block_said = said.get("context")
+    block = context_block(shapes, channels, block_said if isinstance(block_said, Mapping) else {})
+    if block is not None and block["name"] == "gc" and block["layer_norm"]:
+        del block["layer_norm"]
+        node |= {**block, "_target_": "gcseg.models.GCHead"}
     usual = DEFAULTS["head"]
     return node | {
         "conv_bias": "head.conv_in.0.bias" in shapes,
         "dropout": said.get("dropout", usual["dropout"]),
         "align_corners": said.get("align_corners", usual["align_corners"]),
+        **({"context": block} if block is not None and node["name"] == "fcn" else {}),
     }
 
 

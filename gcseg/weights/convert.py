@@ -29,8 +29,7 @@ from gcseg.weights.architecture import (
 from gcseg.weights.ema import Kind, is_averaged, read_weights
 from gcseg.weights.keymaps import (
     MMPRETRAIN_RESNET,
-    MMSEG_GCNET,
-    MMSEG_GCNET_V1B,
+    MMSEG_NETWORKS,
     PADDLE_RESNET_VD,
     PADDLESEG_GCNET,
     TORCH_RESNET,
@@ -315,7 +314,7 @@ def _to_mmseg(tensors: Tensors, description: Description, extra: Mapping[str, An
     keys: KeyMap = TORCH_RESNET if plain else MMPRETRAIN_RESNET
     model: dict[str, Any] = {"backbone": _mmseg_backbone(description.backbone)}
     if description.head is not None:
-        keys = MMSEG_GCNET_V1B if plain else MMSEG_GCNET
+        keys = _mmseg_names(description.head)[plain]
         model = _mmseg_model(description, _normalize(description, extra), model["backbone"])
         tensors = _without_biases(tensors)
     record = _record(description, extra)
@@ -325,6 +324,21 @@ def _to_mmseg(tensors: Tensors, description: Description, extra: Mapping[str, An
     state = {keys.to_theirs(ours): tensor for ours, tensor in tensors.items()}
     notes = [f"mmsegmentation: {part}={settings}" for part, settings in model.items()]
     return _pack({"meta": meta, "state_dict": state}), notes
+
+
+def _mmseg_names(head: Mapping[str, Any]) -> tuple[KeyMap, KeyMap]:
+    """Return mmsegmentation's names of networks with a head, see `MMSEG_NETWORKS`.
+
+    Raises:
+        WeightsError: If mmsegmentation has no such head.
+    """
+    block = head.get("context", {"name": "gc"})
+    if block["name"] not in ("gc", "nl", "dnl") or not block.get("layer_norm", True):
+        raise WeightsError(
+            f"mmsegmentation has no head with the context block {block['name']} of this network",
+            "convert to another format",
+        )
+    return MMSEG_NETWORKS[block["name"]]
 
 
 def _mmseg_backbone(backbone: Mapping[str, Any]) -> dict[str, Any]:
@@ -385,7 +399,20 @@ def _mmseg_model(
         "dropout_ratio": head["dropout"],
         **common,
     }
-    if head["name"] == "fcn":
+    if (block := head.get("context")) is not None:
+        hidden = int(head["channels"] * block["ratio"])
+        reduction = head["channels"] // hidden
+        divides = head["channels"] // max(reduction, 1) == hidden
+        _refuse_unless("mmsegmentation", "channels divided by a whole number", divides, True)
+        decode_head |= {
+            "type": {"nl": "NLHead", "dnl": "DNLHead"}[block["name"]],
+            "reduction": reduction,
+            "use_scale": block["scale"],
+            "mode": block["pairwise"],
+        }
+        if block["name"] == "dnl":
+            decode_head["temperature"] = block["temperature"]
+    elif head["name"] == "fcn":
         decode_head |= {"num_convs": 2, "concat_input": True}
     else:
         decode_head |= {

@@ -262,12 +262,22 @@ PADDLESEG_GCNET = KeyMap(
     variants=("vd",),
 )
 
-MMSEG_HEAD_ROWS: Rows = [
-    ("decode_head.convs.0.conv", "head.conv_in.0"),
-    ("decode_head.convs.0.bn", "head.conv_in.1"),
+GLOBAL_CONTEXT_ROWS: Rows = [
     ("decode_head.gc_block.conv_mask", "head.context.conv_mask"),
     ("decode_head.gc_block.channel_add_conv.{n}", "head.context.channel_add_conv.{n}"),
     ("decode_head.gc_block.channel_mul_conv.{n}", "head.context.channel_mul_conv.{n}"),
+]
+
+NON_LOCAL_ROWS: Rows = [
+    *((f"{name}.conv", name) for name in ("g", "theta", "phi", "concat_project")),
+    ("conv_out.conv", "conv_out.0"),
+    ("conv_out.bn", "conv_out.1"),
+    ("conv_mask", "conv_mask"),
+]
+
+MMSEG_HEAD_ROWS: Rows = [
+    ("decode_head.convs.0.conv", "head.conv_in.0"),
+    ("decode_head.convs.0.bn", "head.conv_in.1"),
     ("decode_head.convs.1.conv", "head.conv_out.0"),
     ("decode_head.convs.1.bn", "head.conv_out.1"),
     ("decode_head.conv_cat.conv", "head.conv_cat.0"),
@@ -278,32 +288,63 @@ MMSEG_HEAD_ROWS: Rows = [
     ("auxiliary_head.conv_seg", "auxiliary_head.classifier"),
 ]
 
-MMSEG_GCNET = KeyMap(
-    source="mmsegmentation's GCNet",
-    modules=[*_under("backbone.", "backbone.", MMSEG_DEEP_STEM_ROWS), *MMSEG_HEAD_ROWS],
-    leaves=TORCH_LEAVES,
-    variants=("v1c", "v1d", "vd"),
+
+def _mmseg(network: str, block: Rows) -> tuple[KeyMap, KeyMap]:
+    """Return the names of mmsegmentation's networks with a deep stem and with a plain ResNet.
+
+    Args:
+        network: Name of the networks.
+        block: Rows of the head's context block.
+    """
+    head = [*MMSEG_HEAD_ROWS, *block]
+    return (
+        KeyMap(
+            source=f"mmsegmentation's {network}",
+            modules=[*_under("backbone.", "backbone.", MMSEG_DEEP_STEM_ROWS), *head],
+            leaves=TORCH_LEAVES,
+            variants=("v1c", "v1d", "vd"),
+        ),
+        KeyMap(
+            source=f"mmsegmentation's {network} with a plain ResNet",
+            modules=[*_under("backbone.", "backbone.", TORCH_RESNET_ROWS), *head],
+            leaves=TORCH_LEAVES,
+            variants=("v1b",),
+        ),
+    )
+
+
+MMSEG_GCNET, MMSEG_GCNET_V1B = _mmseg("GCNet", GLOBAL_CONTEXT_ROWS)
+MMSEG_NON_LOCAL, MMSEG_NON_LOCAL_V1B = _mmseg(
+    "non-local network", _under("decode_head.nl_block.", "head.context.", NON_LOCAL_ROWS)
+)
+MMSEG_DNL, MMSEG_DNL_V1B = _mmseg(
+    "DNLNet", _under("decode_head.dnl_block.", "head.context.", NON_LOCAL_ROWS)
 )
 
-MMSEG_GCNET_V1B = KeyMap(
-    source="mmsegmentation's GCNet with a plain ResNet",
-    modules=[*_under("backbone.", "backbone.", TORCH_RESNET_ROWS), *MMSEG_HEAD_ROWS],
-    leaves=TORCH_LEAVES,
-    variants=("v1b",),
-)
+MMSEG_NETWORKS = {
+    "gc": (MMSEG_GCNET, MMSEG_GCNET_V1B),
+    "nl": (MMSEG_NON_LOCAL, MMSEG_NON_LOCAL_V1B),
+    "dnl": (MMSEG_DNL, MMSEG_DNL_V1B),
+}
+"""Names of mmsegmentation's networks by context block, with a deep stem and with a plain ResNet."""
 
-# Our names are those on the right, and mmsegmentation's network has all of them.
+_OWN_BLOCKS = ("conv_value", "conv1", "conv2")
+"""Modules of context blocks that no other framework's network has."""
+
+# Our names are those on the right; apart from some blocks, mmsegmentation's networks have them all.
 OURS = KeyMap(
     source="gcseg",
-    modules=[(ours, ours) for _, ours in MMSEG_GCNET.modules],
+    modules=[
+        *((ours, ours) for keys, _ in MMSEG_NETWORKS.values() for _, ours in keys.modules),
+        *((f"head.context.{name}", f"head.context.{name}") for name in _OWN_BLOCKS),
+    ],
     leaves=TORCH_LEAVES,
     variants=("vd", "v1c", "v1b", "d", "v1d"),
 )
 
 KEY_MAPS = (
     PADDLESEG_GCNET,
-    MMSEG_GCNET,
-    MMSEG_GCNET_V1B,
+    *(keys for both in MMSEG_NETWORKS.values() for keys in both),
     PADDLE_RESNET_VD,
     *PADDLECLAS_RESNET_VD,
     MMPRETRAIN_RESNET,

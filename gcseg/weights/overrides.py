@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gcseg.models.defaults import DEFAULTS
+from gcseg.models.defaults import CONTEXT_BLOCKS, DEFAULTS
 from gcseg.weights.architecture import Description
 
 
@@ -19,6 +19,9 @@ def overrides(description: Description) -> list[str]:
         return settings
     settings.append(f"head={description.head['name']}")
     settings += unusual("head", description.head)
+    if (block := description.head.get("context")) is not None:
+        usual = CONTEXT_BLOCKS[block["name"]]
+        settings += [f"context={block['name']}", *_differing("head.context", block, usual)]
     if description.auxiliary_head["_target_"] is None:
         settings.append("auxiliary_head=none")
     else:
@@ -33,7 +36,12 @@ def unusual(group: str, node: Mapping[str, Any]) -> Iterator[str]:
         group: Name of the part: backbone, head or auxiliary_head.
         node: Settings of the part.
     """
-    for key, usual in DEFAULTS[group].items():
-        if key in node and node[key] != usual:
-            value = str(node[key]).lower() if isinstance(usual, bool) else node[key]
-            yield f"{group}.{key}={value}"
+    yield from _differing(group, node, DEFAULTS[group])
+
+
+def _differing(name: str, node: Mapping[str, Any], usual: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the settings of a node that differ from the usual ones."""
+    for key, default in usual.items():
+        if key in node and node[key] != default:
+            value = str(node[key]).lower() if isinstance(default, bool) else node[key]
+            yield f"{name}.{key}={value}"

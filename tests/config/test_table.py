@@ -9,7 +9,7 @@ import yaml
 from gcseg.config.checks import check
 from gcseg.config.compose import source_folder
 from gcseg.config.plain import plain
-from gcseg.config.recorded import GROUPS
+from gcseg.config.recorded import GROUPS, PLACES
 from gcseg.config.table import TABLE
 from gcseg.config.trained import offer_trained_options
 from tests.running import REPOSITORY, compose
@@ -38,8 +38,12 @@ def of_options(command: str, groups):
             content = yaml.safe_load(path.read_text())
             for key in ("defaults", "hydra"):
                 content.pop(key, None)
+            place = PLACES.get(path.parent.name, path.parent.name)
             if folder == "experiments":
                 yield from names(content)
+            elif place != path.parent.name and place.partition(".")[0] in groups:
+                yield place
+                yield from names(content, f"{place}.")
             elif path.parent.name in groups or (command, path.parent.name) == ("train", "prune"):
                 yield path.parent.name
                 yield from names(content, f"{path.parent.name}.")
@@ -81,7 +85,8 @@ def test_a_setting_has_one_row_for_each_command():
 def test_the_callables_are_those_of_conf():
     for row in TABLE:
         if row.kind == "callable" and not row.name.startswith("prune"):
-            group = row.name.removesuffix("._target_").partition(".")[0]
+            inner = [one for one, place in PLACES.items() if row.name.startswith(f"{place}.")]
+            group = inner[0] if inner else row.name.partition(".")[0]
             text = "".join(
                 path.read_text() for path in (source_folder("conf") / group).glob("*.yaml")
             )

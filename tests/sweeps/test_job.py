@@ -125,7 +125,7 @@ def test_stopped(number, status, tmp_path):
     sweep = begin(BASIC, "seed=0,1", cwd=tmp_path, STUB='{"0": "wait"}')
     wait_until(lambda: notes(tmp_path))
     sweep.send_signal(number)
-    _, error = sweep.communicate(timeout=60)
+    _, error = sweep.communicate(timeout=300)
     assert sweep.returncode == status, error
     assert states(tmp_path) == ["interrupted"]
     assert [note["seed"] for note in notes(tmp_path, "left")] == [0]

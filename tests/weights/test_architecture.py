@@ -11,7 +11,14 @@ import torch
 import yaml
 
 from gcseg.errors import WeightsError
-from gcseg.models import FCNHead, Segmentor, gcnet, resnet
+from gcseg.models import (
+    FCNHead,
+    NonLocalBlock,
+    Segmentor,
+    SqueezeExcitationBlock,
+    gcnet,
+    resnet,
+)
 from gcseg.weights import architecture
 from gcseg.weights.architecture import build, describe, network_settings, without_values
 from gcseg.weights.convert import our_tensors
@@ -327,10 +334,23 @@ def test_names_beside_the_network_are_told():
 TELLING = [f"{module}.weight" for module in architecture._TELLING]
 
 
+def with_module(name: str) -> dict[str, torch.Tensor]:
+    """The state of a network that has the tensor of this name."""
+    blocks = {
+        "head.context.g.weight": NonLocalBlock,
+        "head.context.conv1.weight": SqueezeExcitationBlock,
+    }
+    if name not in blocks:
+        return meta_gcnet("r18", fusion="add+multiply")
+    with without_values():
+        head = FCNHead(512, 19, channels=32, context=blocks[name](32))
+        return shapes(Segmentor(resnet(18), head))
+
+
 @pytest.mark.parametrize("shape", [(), (5,), (8, 8), (1,) * 64], ids=len)
 @pytest.mark.parametrize("name", TELLING)
 def test_what_shows_the_sizes_is_a_convolution(name, shape):
-    state = meta_gcnet("r18", fusion="add+multiply")
+    state = with_module(name)
     assert state[name].ndim == 4
     state[name] = torch.empty(shape, device="meta")
     with pytest.raises(WeightsError) as raised:
@@ -343,7 +363,7 @@ def test_what_shows_the_sizes_is_a_convolution(name, shape):
 @pytest.mark.parametrize("shape", [(0, 512, 3, 3), (2**40, 0, 3, 3), (2**17, 1, 1, 1)], ids=str)
 @pytest.mark.parametrize("name", TELLING)
 def test_sizes_that_no_convolution_has_build_nothing(name, shape):
-    state = meta_gcnet("r18", fusion="add+multiply")
+    state = with_module(name)
     state[name] = torch.empty(shape, device="meta")
     with pytest.raises(WeightsError, match="but a convolution has four sizes"):
         describe(state)

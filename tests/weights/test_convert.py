@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 from gcseg.errors import OutputError, WeightsError
 from gcseg.models import AuxiliaryHead, FCNHead, Segmentor, gcnet, resnet
+from gcseg.models.defaults import CONTEXT_CLASSES
 from gcseg.weights import load_weights
 from gcseg.weights.architecture import build, describe, without_values
 from gcseg.weights.convert import convert
@@ -374,3 +375,71 @@ def test_names_that_are_no_part_of_the_network_are_shown_in_short(tmp_path):
     with pytest.raises(WeightsError, match=r"holds 30 tensors .*, and 20 more: remove") as raised:
         convert(tmp_path / "a.ckpt", tmp_path / "b.ckpt")
     assert len(str(raised.value)) < 1500
+
+
+# --------------------------------------------------------------------------- other context blocks
+
+
+def with_block(name: str, seed: int = 3, **settings) -> Segmentor:
+    with without_values():
+        network = gcnet("r18", 5, channels=16, conv_bias=False, variant="v1c")
+        block = CONTEXT_CLASSES[name](16, **settings)
+        channels = network.backbone.channels[3]
+        network.head = FCNHead(channels, 5, channels=16, conv_bias=False, context=block)
+    return drawn(network.to_empty(device="cpu"), seed)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("nl", {}),
+        ("nl", {"pairwise": "concatenation", "ratio": 0.25}),
+        ("nl", {"pairwise": "dot_product", "scale": False}),
+        ("dnl", {"temperature": 0.1}),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_non_local_networks_return_from_mmsegmentation(tmp_path, name, settings, suffix):
+    network = with_block(name, **settings)
+    said = {"backbone": {"variant": "v1c"}, "head": {"context": settings}}
+    source = saved(network, tmp_path / "a.ckpt", **said)
+    convert(source, tmp_path / f"b{suffix}")
+    again = read(tmp_path / f"b{suffix}")
+    x = image((1, 3, 33, 49), seed=4)
+    with torch.no_grad():
+        assert torch.equal(again.eval()(x), network(x))
+    if suffix == ".pth":
+        content = torch.load(tmp_path / "b.pth", weights_only=True)
+        head = content["meta"]["model"]["decode_head"]
+        assert head["type"] == {"nl": "NLHead", "dnl": "DNLHead"}[name]
+        assert head["reduction"] == round(1 / settings.get("ratio", 0.5))
+        assert head.get("temperature") == settings.get("temperature")
+        block = f"decode_head.{name}_block"
+        assert {f"{block}.g.conv.weight", f"{block}.conv_out.bn.running_mean"} <= {
+            *content["state_dict"]
+        }
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("snl", {}, "has no head with the context block snl"),
+        ("se", {"ratio": 0.5}, "has no head with the context block se"),
+        ("gc", {"layer_norm": False}, "has no head with the context block gc"),
+        ("nl", {"ratio": 0.7}, "channels divided by a whole number"),
+    ],
+)
+def test_blocks_that_mmsegmentation_lacks(tmp_path, name, settings, message):
+    source = saved(with_block(name, **settings), tmp_path / "a.ckpt")
+    with pytest.raises(WeightsError, match=message):
+        convert(source, tmp_path / "b.pth")
+
+
+def test_paddleseg_has_no_other_block(tmp_path):
+    with without_values():
+        network = gcnet("r18", 5, channels=16)
+        network.head = FCNHead(network.backbone.channels[3], 5, channels=16,
+                               context=CONTEXT_CLASSES["nl"](16))  # fmt: skip
+    source = saved(drawn(network.to_empty(device="cpu"), 1), tmp_path / "a.ckpt")
+    with pytest.raises(WeightsError, match="PaddleSeg's network has head=gc, this one head=fcn"):
+        convert(source, tmp_path / "b.pdparams")

@@ -6,7 +6,8 @@ from functools import cache
 import pytest
 import torch
 
-from gcseg.models import gcnet
+from gcseg.models import FCNHead, gcnet
+from gcseg.models.defaults import CONTEXT_CLASSES
 from gcseg.models.resnets import VARIANTS
 from gcseg.weights.architecture import without_values
 from gcseg.weights.keymaps import (
@@ -14,6 +15,7 @@ from gcseg.weights.keymaps import (
     MMPRETRAIN_RESNET,
     MMSEG_GCNET,
     MMSEG_GCNET_V1B,
+    MMSEG_NETWORKS,
     OURS,
     PADDLE_RESNET_VD,
     PADDLECLAS_RESNET_VD,
@@ -36,6 +38,8 @@ LISTS = {
     "mmseg_gcnet_r50": (MMSEG_GCNET, "r50", "v1c"),
     "mmseg_gcnet_r18_v1b": (MMSEG_GCNET_V1B, "r18", "v1b"),
     "mmseg_gcnet_r18_v1d": (MMSEG_GCNET, "r18", "v1d"),
+    "mmseg_nonlocal_r18": (MMSEG_NETWORKS["nl"][0], "r18", "v1c"),
+    "mmseg_dnl_r18": (MMSEG_NETWORKS["dnl"][0], "r18", "v1c"),
     "torchvision_resnet18": (TORCH_RESNET, "r18", "v1b"),
     "torchvision_resnet50": (TORCH_RESNET, "r50", "v1b"),
     "timm_resnet18d": (TIMM_RESNET_D, "r18", "d"),
@@ -50,6 +54,8 @@ COVERED = [
     *((keys, depth, "vd") for depth, keys in PADDLECLAS.items()),
     *((keys, depth, "v1c") for depth in DEPTHS for keys in (MMSEG_GCNET, MMPRETRAIN_RESNET)),
     *((keys, depth, "v1b") for depth in DEPTHS for keys in (MMSEG_GCNET_V1B, TORCH_RESNET)),
+    *((MMSEG_NETWORKS[block][0], "r50", "v1c") for block in ("nl", "dnl")),
+    *((MMSEG_NETWORKS[block][1], "r18", "v1b") for block in ("nl", "dnl")),
     *((TIMM_RESNET_D, depth, "d") for depth in DEPTHS),
 ]
 
@@ -60,19 +66,27 @@ def shown(value: object) -> str:
 
 
 @cache
-def names(backbone: str, variant: str, fusion: str = "add") -> dict[str, torch.Size]:
+def names(
+    backbone: str, variant: str, fusion: str = "add", block: str = "gc"
+) -> dict[str, torch.Size]:
     with without_values():
-        model = gcnet(backbone, variant=variant, conv_bias=variant == "vd", fusion=fusion)
+        biases = variant == "vd"
+        model = gcnet(backbone, variant=variant, conv_bias=biases, fusion=fusion)
+        if block != "gc":
+            context = CONTEXT_CLASSES[block](512)
+            channels = model.backbone.channels[3]
+            model.head = FCNHead(channels, 19, context=context, conv_bias=biases)
     return {name: tensor.shape for name, tensor in model.state_dict().items()}
 
 
 def of(keys: KeyMap, backbone: str, variant: str, fusion: str = "add") -> dict[str, torch.Size]:
     """Our names that a map has to know: of the backbone alone, and what the framework counts."""
-    whole = keys in (PADDLESEG_GCNET, MMSEG_GCNET, MMSEG_GCNET_V1B)
+    blocks = [block for block, both in MMSEG_NETWORKS.items() if keys in both]
+    whole = keys is PADDLESEG_GCNET or blocks
     counts = ("num_batches_tracked", "num_batches_tracked") in keys.leaves
     return {
         name: shape
-        for name, shape in names(backbone, variant, fusion).items()
+        for name, shape in names(backbone, variant, fusion, *blocks).items()
         if (whole or name.startswith("backbone."))
         and (counts or not name.endswith("num_batches_tracked"))
     }
@@ -89,7 +103,10 @@ def test_names_are_exactly_the_frameworks(name):
     translated = {keys.to_theirs(key): shape for key, shape in ours.items()}
     unused = {key for key in theirs if keys.ignores(key)}
     assert {key.rpartition(".")[0] for key in unused} <= {"fc"}
-    assert bool(unused) == ("gcnet" not in name)
+    assert bool(unused) == (not name.startswith(("mmseg", "paddleseg")))
+    if keys in (*MMSEG_NETWORKS["nl"], *MMSEG_NETWORKS["dnl"]):  # without an auxiliary head
+        ours = {key: shape for key, shape in ours.items() if not key.startswith("auxiliary")}
+        translated = {keys.to_theirs(key): shape for key, shape in ours.items()}
     assert translated.keys() == theirs.keys() - unused
     assert {keys.to_ours(key) for key in theirs if key not in unused} == ours.keys()
 

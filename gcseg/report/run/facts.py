@@ -114,7 +114,11 @@ def command_parts(run: RunFiles) -> Sequence[str]:
 def has_attention(run: RunFiles) -> bool:
     """Return whether the network has an attention map, judged by the settings."""
     head = mapping(run.config, "head")
-    return head.get("pooling", "attention") == "attention" and head.get("name") != "fcn"
+    block = mapping(head, "context") if head.get("name") == "fcn" else head
+    if block.get("name") in (None, "none", "fcn", "se"):
+        return False
+    gaussian = block.get("pairwise", "gaussian") in ("embedded_gaussian", "gaussian")
+    return gaussian and block.get("pooling", "attention") == "attention"
 
 
 def _given_command(run: RunFiles) -> str:

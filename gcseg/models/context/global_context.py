@@ -5,8 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gcseg.errors import ConfigError
-from gcseg.models.checks import check_choice, check_positive
+from gcseg.models.checks import check_choice
+from gcseg.models.context.pooling import (
+    hidden_width,
+    position_weights,
+    softmax_of_positions,
+    weighted_sum,
+)
 
 POOLINGS = ("attention", "average")
 FUSIONS = ("add", "multiply", "add+multiply")
@@ -38,24 +43,19 @@ class GlobalContextBlock(nn.Module):
         ratio: float = 0.25,
         pooling: str = "attention",
         fusion: str = "add",
+        layer_norm: bool = True,
     ) -> None:
         super().__init__()
-        check_positive("channels", channels)
         check_choice("pooling", pooling, POOLINGS)
         check_choice("fusion", fusion, FUSIONS)
-        hidden_channels = int(channels * ratio)
-        if hidden_channels < 1:
-            raise ConfigError(
-                f"ratio {ratio!r} of {channels} channels leaves no hidden channel",
-                f"give a ratio of at least 1/{channels}",
-            )
-        self.conv_mask = nn.Conv2d(channels, 1, kernel_size=1) if pooling == "attention" else None
+        hidden = hidden_width(channels, ratio)
+        self.conv_mask = position_weights(channels) if pooling == "attention" else None
         self.channel_mul_conv = (
-            _transform(channels, hidden_channels) if "multiply" in fusion else None
+            _transform(channels, hidden, layer_norm) if "multiply" in fusion else None
         )
-        self.channel_add_conv = _transform(channels, hidden_channels) if "add" in fusion else None
-        if self.conv_mask is not None:
-            nn.init.kaiming_normal_(self.conv_mask.weight, mode="fan_in", nonlinearity="relu")
+        self.channel_add_conv = (
+            _transform(channels, hidden, layer_norm) if "add" in fusion else None
+        )
 
     def attention(self, x: Tensor) -> Tensor:
         """Compute how much each position contributes to the context.
@@ -67,12 +67,11 @@ class GlobalContextBlock(nn.Module):
             `N x 1 x H x W` weights that sum to 1 over each map; all equal for average pooling.
         """
         logits = torch.zeros_like(x[:, :1]) if self.conv_mask is None else self.conv_mask(x)
-        return logits.flatten(2).softmax(dim=-1).view_as(logits)
+        return softmax_of_positions(logits)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `N x C x H x W` features to features of the same shape."""
-        weights = self.attention(x).flatten(2).transpose(1, 2)  # N x HW x 1
-        context = (x.flatten(2) @ weights).unsqueeze(-1)  # N x C x 1 x 1
+        context = weighted_sum(x, self.attention(x))
         if self.channel_mul_conv is not None:
             x = x * self.channel_mul_conv(context).sigmoid()
         if self.channel_add_conv is not None:
@@ -80,14 +79,14 @@ class GlobalContextBlock(nn.Module):
         return x
 
 
-def _transform(channels: int, hidden_channels: int) -> nn.Sequential:
+def _transform(channels: int, hidden_channels: int, layer_norm: bool) -> nn.Sequential:
     """Build the bottleneck that transforms an `N x C x 1 x 1` context, keeping its shape."""
     last = nn.Conv2d(hidden_channels, channels, kernel_size=1)
     for parameter in last.parameters():
         nn.init.zeros_(parameter)
     return nn.Sequential(
         nn.Conv2d(channels, hidden_channels, kernel_size=1),
-        nn.LayerNorm([hidden_channels, 1, 1]),
+        nn.LayerNorm([hidden_channels, 1, 1]) if layer_norm else nn.Identity(),
         nn.ReLU(inplace=True),
         last,
     )
