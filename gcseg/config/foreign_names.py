@@ -130,7 +130,7 @@ USE: Mapping[str, str] = {
     **dict.fromkeys(
         ("model", "ckpt", "ckpt_path", "load_from", "model_path", "resume"), "write checkpoint={0}"
     ),
-    **dict.fromkeys(("input", "image_path", "img_path"), "write images={0}"),
+    **dict.fromkeys(("input", "image_path", "img_path"), "write source={0}"),
     **dict.fromkeys(("save_dir", "out_dir", "output_dir", "out"), "write output={0}"),
     **dict.fromkeys(("data", "data_root", "data_dir", "dataset_root"), "write dataset.root={0}"),
     **dict.fromkeys(("device", "gpu", "gpus", "gpu_ids"), _DEVICES.replace(" devices=1", "")),
@@ -166,6 +166,8 @@ def remedy_for(name: str, value: str, command: str, rows: Iterable[Row]) -> str 
     if remedy == _WEIGHTS and not re.search(r"[/.]", value):
         remedy = _PRETRAINED
     settings = {row.name: row for row in rows}
+    if "source" not in settings:  # as of gcseg.attention
+        remedy = remedy.replace("source=", "images=")
     suggested = {found[1]: found[2] is not None for found in _SUGGESTED.finditer(remedy)}
     if not suggested.keys() <= settings.keys():
         return None
