@@ -55,8 +55,18 @@ def train(run):
 
 @pytest.fixture(scope="session")
 def training(data, tmp_path_factory):
-    """Three steps on scenes, scored in every mode."""
+    """Three steps on scenes, scored in every mode; no test may write into it."""
     cwd = tmp_path_factory.mktemp("training")
     outcome = running.run("train", *running.TINY, "tta=all", cwd=cwd, GCSEG_DATA=str(data))
     assert outcome.status == 0, outcome.err
-    return Training(cwd, running.only_run(cwd / "runs"), outcome)
+    before = files_of(cwd)
+    yield Training(cwd, running.only_run(cwd / "runs"), outcome)
+    assert files_of(cwd) == before, "a test has written into the shared training"
+
+
+def files_of(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of change of everything below a folder."""
+    return {
+        str(path.relative_to(folder)): (path.lstat().st_size, path.lstat().st_mtime_ns)
+        for path in folder.rglob("*")
+    }

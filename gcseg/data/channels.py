@@ -94,10 +94,14 @@ def is_array(path: Path) -> bool:
 def stored_size(path: Path, channels: int) -> tuple[int, int] | None:
     """Return height and width from a picture's header, upright; None if that can't be read.
 
+    What is no regular file has none: opening a named pipe would wait for a writer.
+
     Args:
         path: Path of the picture.
         channels: Number of its channels.
     """
+    if not path.is_file():
+        return None
     try:
         if is_array(path):
             height, width, _ = _height_first(_open_array(path), channels).shape

@@ -117,6 +117,9 @@ def opened(
         with _camera(video, video.place, stop) as camera:
             yield camera
         return
+    if isinstance(video.place, Path) and video.place.exists() and not video.place.is_file():
+        # To open a named pipe would be to wait for a writer.
+        raise DataError(f"{video} is not a regular file", "remove it, or put a video in its place")
     av = pyav()
     try:
         container = _container(av, video.place)

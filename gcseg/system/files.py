@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -122,8 +123,11 @@ def sha256_of(path: Path) -> str:
     """Compute the hexadecimal SHA-256 digest of a file.
 
     Raises:
-        OSError: The file can't be read.
+        OSError: The file can't be read, or is no regular file: a named pipe would have to be waited
+            for, and a device may never end.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "no regular file", str(path))
     digest = hashlib.sha256()
     block = memoryview(bytearray(1 << 20))
     with path.open("rb", buffering=0) as file:

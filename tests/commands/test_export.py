@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -22,17 +23,18 @@ pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
 
 @pytest.fixture(scope="session")
-def exported(training, data):
-    """The training's network as ONNX, in its usual place."""
+def exported(training, data, tmp_path_factory):
+    """A copy of the training's network as ONNX, in its usual place."""
+    cwd = tmp_path_factory.mktemp("exported")
+    folder = shutil.copytree(training.folder, cwd / "runs" / training.folder.name)
     outcome = running.run(
-        "export", f"checkpoint={training.folder}", "accelerator=cpu",
-        cwd=training.cwd, GCSEG_DATA=str(data),
-    )  # fmt: skip
+        "export", f"checkpoint={folder}", "accelerator=cpu", cwd=cwd, GCSEG_DATA=str(data)
+    )
     assert outcome.status == 0, outcome.err
-    return training.folder / "exports" / "best.onnx"
+    return folder / "exports" / "best.onnx"
 
 
-def test_a_proof_lies_in_the_file_and_next_to_it(exported, training):
+def test_a_proof_lies_in_the_file_and_next_to_it(exported):
     note = json.loads(exported.with_name("best.onnx.json").read_text())
     model = onnx.load(exported)
     (text,) = [one.value for one in model.metadata_props if one.key == "gcseg"]
@@ -122,9 +124,9 @@ def test_int8_is_calibrated_and_judged(run, training, tmp_path, monkeypatch):
     assert "DequantizeLinear" in kinds
 
 
-def test_an_export_that_is_there_is_kept(exported, training, run):
+def test_an_export_that_is_there_is_kept(exported, run):
     before = exported.read_bytes()
-    outcome = run("export", f"checkpoint={training.folder}", "accelerator=cpu")
+    outcome = run("export", f"checkpoint={exported.parent.parent}", "accelerator=cpu")
     assert outcome.error.startswith(f"{exported} exists")
     assert exported.read_bytes() == before
 

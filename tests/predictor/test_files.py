@@ -20,12 +20,11 @@ def masks(run, training):
         settings = (f"checkpoint={training.folder}", f"output={output}", "accelerator=cpu")
         outcome = run("predict", *settings, *overrides)
         assert outcome.status == 0, outcome.err
-        root = training.cwd / output
         found = {}
-        for path in sorted(root.glob("masks/**/*.png")):
+        for path in sorted(output.glob("masks/**/*.png")):
             with Image.open(path) as mask:
                 colors = np.asarray(mask.convert("RGB"))
-                found[path.relative_to(root).as_posix()] = np.asarray(mask), colors
+                found[path.relative_to(output).as_posix()] = np.asarray(mask), colors
         assert found
         return found
 

@@ -28,6 +28,7 @@ from gcseg.data.convert.drawings import (
 from gcseg.data.convert.files import Export
 from gcseg.data.images import UInt8Array
 from gcseg.data.label_spaces import VOC
+from gcseg.data.reading import head_of
 from gcseg.errors import ConfigError, DataError
 from gcseg.system.records import LARGEST_YAML, RecordError, read_text
 from gcseg.system.text import counted, printable, shown
@@ -186,6 +187,7 @@ def _read(path: Path, table: Mapping[Color, str]) -> Content:
     Raises:
         DataError: The mask can't be read.
     """
+    head_of(path, "mask")  # what is no regular file is not opened
     try:
         with Image.open(path) as image:
             transparent = image.mode in ("RGBA", "LA")

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from gcseg.data.images import ORIENTATION
-from gcseg.data.reading import read_image
+from gcseg.data.reading import head_of, read_image
 from gcseg.errors import DataError
 
 
@@ -54,6 +54,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: It is no picture.
     """
+    head_of(path, "image")  # what is no regular file is not opened
     try:
         with Image.open(path) as image:
             width, height = image.size

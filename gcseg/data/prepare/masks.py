@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from gcseg.data.label_spaces import UNKNOWN, LabelSpace
 from gcseg.data.parallel import Progress, in_parallel
 from gcseg.data.prepare.archives import whole
-from gcseg.data.reading import UInt8Array, read_label
+from gcseg.data.reading import UInt8Array, head_of, read_label
 from gcseg.errors import DataError
 
 AT_ONCE = 256
@@ -103,6 +103,7 @@ def _ensure(space: LabelSpace, palette: UInt8Array | None, mask: Mask) -> bool:
 
 
 def _check_size(values: UInt8Array, picture: Path, source: str, remedy: str) -> None:
+    head_of(picture, "image")  # what is no regular file is not opened
     try:
         with Image.open(picture) as image:
             width, height = image.size
