@@ -215,10 +215,10 @@ def test_other_formats(run, training, tmp_path, name):
     assert outcome.status == 0, outcome.err
 
 
-def test_a_table_of_the_network_and_its_exports(exported, training, run, tmp_path, monkeypatch):
+def test_a_table_of_the_network_and_its_exports(exported, run, tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "_measured", benchmark._measure)  # not in a process of its own
     outcome = run(
-        "benchmark", f"checkpoint={training.folder}", f"exports=[{exported}]", "threads=[1]",
+        "benchmark", f"checkpoint={exported.parent.parent}", f"exports=[{exported}]", "threads=[1]",
         "batches=[1,2]", "height=64", "width=96", "repeats=2", "output=table.csv",
     )  # fmt: skip
     assert outcome.status == 0, outcome.err
