@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import signal
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from gcseg.errors import StoppedBySignal, behind
 
@@ -81,7 +85,8 @@ def leaving_on_signals() -> Iterator[Signals]:
     taken = [number for number in SIGNALS if not (ignored and number == signal.SIGHUP)]
     before = {number: signal.signal(number, signals) for number in taken}
     try:
-        yield signals
+        with _outliving_terminal():
+            yield signals
     except Exception as error:
         if left := behind(error, StoppedBySignal):  # hidden by a library's later exception
             raise left from None
@@ -107,6 +112,47 @@ def interrupted_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+class _Terminal(io.FileIO):
+    """A terminal that may close: what is written afterwards is discarded.
+
+    The error of a write may come before SIGHUP does, and would end the training unsaved.
+    """
+
+    def write(self, data: Any, /) -> int:
+        """Write bytes; return how many were taken.
+
+        Raises:
+            OSError: Writing fails for another reason.
+        """
+        try:
+            return super().write(data) or 0
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            let_go_of_terminal()
+            return memoryview(data).nbytes
+
+
+@contextmanager
+def _outliving_terminal() -> Iterator[None]:
+    """Let a terminal that closes be no error of sys.stdout and sys.stderr in the block."""
+    before = {name: getattr(sys, name) for name in ("stdout", "stderr")}
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = before[name]
+        if isinstance(stream, io.TextIOWrapper) and stream.isatty() and stream.fileno() == number:
+            stream.flush()
+            setattr(sys, name, io.TextIOWrapper(
+                io.BufferedWriter(_Terminal(number, "w", closefd=False)),
+                encoding=stream.encoding, errors=stream.errors, line_buffering=True,
+            ))  # fmt: skip
+    try:
+        yield
+    finally:
+        for name, stream in before.items():
+            getattr(sys, name).flush()
+            setattr(sys, name, stream)
 
 
 def let_go_of_terminal() -> None:

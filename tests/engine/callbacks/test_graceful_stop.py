@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import signal
+import sys
 import time
 
 import pytest
@@ -256,6 +257,30 @@ def test_a_terminal_that_closes(data, tmp_path):
     with (only_run(tmp_path / "runs") / "metrics.csv").open(newline="") as file:
         rows = [int(row["step"]) for row in csv.DictReader(file)]
     assert steps_saved(tmp_path / "runs") == rows[-1] + 1, "no step is lost"
+
+
+def test_a_write_to_a_closed_terminal_is_no_error_before_its_signal():
+    """The error of a write may be there before SIGHUP is handled, as on a busy machine."""
+    child, terminal = pty.fork()
+    if not child:
+        status = 1
+        try:
+            # As if it came later.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+            sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)  # noqa: SIM115
+            sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+            with signals.leaving_on_signals():
+                print("begun", flush=True)
+                while os.isatty(1):
+                    time.sleep(0.01)
+                for stream in (sys.stdout, sys.stderr):
+                    print("a line", file=stream, flush=True)
+                status = 7
+        finally:
+            os._exit(status)
+    assert b"begun" in os.read(terminal, 1 << 10)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_under_nohup_a_terminal_may_close():
