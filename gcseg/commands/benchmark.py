@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +11,13 @@ from omegaconf import DictConfig
 from gcseg.config.trained import CheckpointRef, output_folder, run_with_checkpoint
 from gcseg.errors import ConfigError
 from gcseg.exports.names import SUFFIXES, format_of
-from gcseg.system.files import at_home, atomic_write
+from gcseg.exports.table import COLUMNS, FILE, TEXTS, write_table
+from gcseg.runs.folder import run_folder_of
+from gcseg.system.files import at_home
 from gcseg.system.text import say
 
 if TYPE_CHECKING:
     from gcseg.exports.timing import Timing
-
-COLUMNS = ("file", "format", "precision", "MiB", "threads", "batch", "ms median", "ms p95",
-           "images/s", "memory MiB", "mIoU", "equal pixels")  # fmt: skip
-"""Columns of the table; times are per image, mIoU and equal pixels in percent."""
 
 _WIDTH = 140
 """Number of characters in a line of the table where it is not printed on a terminal."""
@@ -56,9 +53,11 @@ def benchmark(cfg: DictConfig, trained: CheckpointRef) -> Path:
                 rows.append({**about, **_numbers(found), "threads": threads, "batch": batch})
                 say(f"measured: {path.name}, threads {threads}, batch {batch}")
     _print(rows, f"{cfg.height} x {cfg.width} pixels, {cfg.repeats} passes")
-    target = Path(cfg.output) if cfg.output else folder / "exports" / "benchmark.csv"
-    _write(rows, target)
+    target = Path(cfg.output) if cfg.output else folder / FILE
+    write_table(rows, target)
     say(f"table: {target}")
+    if cfg.output is None and run_folder_of(checkpoint) is not None:
+        say(f"in the run's report: python -m gcseg.report run={shlex.quote(str(folder))}")
     return target
 
 
@@ -126,12 +125,13 @@ def _about(
     if path.suffix == ".xml" and weights.is_file():
         size += weights.stat().st_size
     proof = (record or other or {}).get("proof") or {}
+    failed = " (proof failed)" if record and not proof.get("passed") else ""
     miou = (proof.get("miou") or {}).get("export" if record else "pytorch")
     equal = proof.get("equal") if record else None
     return {
         "file": path.name,
         "format": format_of(path) or "pytorch",
-        "precision": record["export"]["precision"] if record else "fp32",
+        "precision": record["export"]["precision"] + failed if record else "fp32",
         "MiB": round(size / 2**20, 1),
         "mIoU": None if miou is None else round(100 * miou, 3),
         "equal pixels": None if equal is None else round(100 * equal, 5),
@@ -154,21 +154,12 @@ def _print(rows: list[dict[str, Any]], caption: str) -> None:
 
     table = Table(title=caption)
     for column in COLUMNS:
-        table.add_column(column, justify="left" if column in COLUMNS[:3] else "right")
+        table.add_column(column, justify="left" if column in TEXTS else "right")
     for row in rows:
         table.add_row(*("" if row[column] is None else str(row[column]) for column in COLUMNS))
     console = TextConsole()
     # A file has no width, and 80 columns would cut every heading.
     (console if console.is_terminal else TextConsole(width=_WIDTH)).print(table)
-
-
-def _write(rows: list[dict[str, Any]], target: Path) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS)
-    writer.writeheader()
-    writer.writerows(rows)
-    with atomic_write(target) as file:
-        file.write(text.getvalue().encode())
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from gcseg.data.label_spaces import LabelSpace
 from gcseg.errors import GcsegError, reason
 from gcseg.report.run.analysis import boundary_parts, calibration_parts, convention_parts, missing
 from gcseg.report.run.curves import best_validation, curve_parts
+from gcseg.report.run.exports import export_parts
 from gcseg.report.run.facts import (
     command_parts,
     duration,
@@ -80,6 +81,7 @@ def write_run_report(
     )  # fmt: skip
     _add(document, run, "Attention", lambda run: _attention(run, examples, notes))
     _add(document, run, "Speed and memory", speed_parts)
+    _add(document, run, "Exports", export_parts)
     _add(document, run, "Environment", environment_parts)
     _add(document, run, "Settings", setting_parts)
     _add(document, run, "Commands", command_parts)

@@ -121,7 +121,7 @@ def sections(path):
     check(content)
     root = Tree(content).root
     found = {one.all("h2")[0].text: one for one in root.all("section")}
-    assert len(found) == 15
+    assert len(found) == 16
     return found
 
 
@@ -257,6 +257,47 @@ def test_names_are_escaped(tmp_path):
     assert not any(section.all("i") for section in found.values())
 
 
+BENCHMARK = (
+    "file,format,precision,MiB,threads,batch,ms median,ms p95,images/s,memory MiB,mIoU,"
+    "equal pixels\n"
+    "best.ckpt,pytorch,fp32,148.5,1,1,190.1,200.2,5.26,210,64.5,\n"
+    "best_int8.onnx,onnx,int8 (proof failed),12.1,1,1,50.5,51,19.8,90,64.1,98.25\n"
+)
+
+
+def test_exports_as_they_were_measured(tmp_path):
+    folder = make(tmp_path / "run", curves=False)
+    commands = words(sections(write_run_report(folder))["Exports"])
+    for command in ("export", "benchmark"):
+        assert f"python -m gcseg.{command} checkpoint={folder}" in commands
+    (folder / "exports").mkdir()
+    (folder / "exports/benchmark.csv").write_text(BENCHMARK)
+    section = sections(write_run_report(folder))["Exports"]
+    header = [cell.text for cell in section.all("th")]
+    first, second = (dict(zip(header, row, strict=True)) for row in rows(section))
+    assert (first["format"], first["MiB"], first["mIoU"]) == ("pytorch", "148.5", "64.5")
+    assert first["equal pixels"] == "" and second["equal pixels"] == "98.25"
+    assert (second["precision"], second["images/s"]) == ("int8 (proof failed)", "19.8")
+    assert second["memory MiB"] == "90" and second["ms p95"] == "51"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "exports/benchmark.csv is empty"),
+        ("a,b\n1,2\n", "exports/benchmark.csv is damaged (its columns are not file, format"),
+        (BENCHMARK.replace("190.1", EVIL.replace('"', "")), "damaged (ms median is no number)"),
+        (BENCHMARK.replace("190.1", "nan"), "damaged (ms median is no number)"),
+        (BENCHMARK.partition("best")[0], "exports/benchmark.csv has no rows"),
+    ],
+)
+def test_a_damaged_table_of_exports(tmp_path, content, message):
+    folder = make(tmp_path / "run", curves=False)
+    (folder / "exports").mkdir()
+    (folder / "exports/benchmark.csv").write_text(content)
+    assert message in words(sections(write_run_report(folder))["Exports"])
+
+
 FILES = ("config.yaml", "environment.json", "results.json", "metrics.csv", "confusion/none.csv",
          "analysis/none.json")  # fmt: skip
 DAMAGED = (b"", b"\xff\xfe{", b"[1, 2]", b'{"a": ', b"step,train/loss\nx,y\n1\n", b"a: [b")
@@ -319,6 +360,8 @@ def test_browsers_show_it_on_a_phone_without_complaint(tmp_path):
     chromium.find()
     long = "x" * 300
     folder = make(tmp_path / f"run-{'y' * 200}", (*NAMES, long))
+    (folder / "exports").mkdir()
+    (folder / "exports/benchmark.csv").write_text(BENCHMARK.replace("best_int8", long))
     path = write_run_report(folder, [example("best")], space=LabelSpace((*NAMES, long)))
     dom, log = chromium.run(tmp_path, "--dump-dom", path.as_uri())
     assert "made by gcseg" in dom
