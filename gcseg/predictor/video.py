@@ -34,6 +34,10 @@ _PROTOCOLS = {
     "rtsps": "rtsp,rtsps,rtp,udp,tcp,tls,srtp",
 }
 """Protocols that FFmpeg may use for an address: an address never leads to a file."""
+_DECLARING = {"matroska", "webm", "flv"}
+"""Formats whose header has the length, and no number of frames."""
+_LEEWAY = 0.5
+"""Time in seconds by which what is decoded may end before the length, as other tracks may."""
 _CAMERA_CLOCK = Fraction(1, 90_000)
 _TURNS = {0: 1, 90: 8, 180: 3, 270: 6}
 """EXIF orientations by the angle, anticlockwise, that turns a frame upright."""
@@ -196,11 +200,13 @@ def _frames(
     """
     track = container.streams.video[0]
     step = max(1, round(1 / (track.time_base * (track.average_rate or 25))))
-    number, last, broken = 0, None, 0
+    number, last, broken, end = 0, None, 0, 0.0
     try:
         for packet in container.demux(track, *found.sound):
             if stop.is_set():
                 return
+            if packet.pts is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             if packet.stream is not track:
                 if packet.dts is not None:
                     found.after.append(packet)
@@ -227,8 +233,22 @@ def _frames(
         say(f"{video}: {counted(broken, 'packet')} could not be decoded, and {_left_out(broken)}")
     if found.total and found.total - number > max(2, found.total // 100):
         raise DataError(*_cut_off(video, number, found.total, "the file is cut off"))
+    length = None if found.total else _declared_length(av, container)
+    if number and length and length - end > max(_LEEWAY, length / 100):
+        why = f"at {end:.1f} of {length:.1f} seconds, where the file is cut off"
+        raise DataError(*_cut_off(video, number, None, why))
     if not number:
         raise DataError(f"{video} has no frame that can be decoded", "give another video")
+
+
+def _declared_length(av: ModuleType, container: Any) -> float | None:
+    """Return the end of the last packet in seconds as the file's header says; None if it does not.
+
+    For formats whose headers don't, FFmpeg guesses it from what is there.
+    """
+    if container.duration is None or not _DECLARING & set(container.format.name.split(",")):
+        return None
+    return float(container.duration + (container.start_time or 0)) / float(av.time_base)
 
 
 def _left_out(count: int) -> str:
@@ -260,7 +280,9 @@ def _upright(frame: Any) -> UInt8Array:
 
 @contextmanager
 def _camera(video: Video, number: int, stop: threading.Event) -> Iterator[OpenVideo]:
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     camera = cv2.VideoCapture(number)
+    cv2.utils.logging.setLogLevel(level)
     try:
         if not camera.isOpened():
             raise DataError(

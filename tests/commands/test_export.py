@@ -120,8 +120,16 @@ def test_int8_is_calibrated_and_judged(run, training, tmp_path, monkeypatch):
     assert "warning: the proof failed" in outcome.out
     note = json.loads((tmp_path / "q.onnx.json").read_text())
     assert note["proof"]["forced"] and not note["proof"]["passed"]
-    kinds = {node.op_type for node in onnx.load(tmp_path / "q.onnx").graph.node}
-    assert "DequantizeLinear" in kinds
+    graph = onnx.load(tmp_path / "q.onnx").graph
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    read = {node.op_type: [made_by.get(one) for one in node.input] for node in graph.node}
+    assert read["Conv"] == ["DequantizeLinear"] * 3
+    assert (
+        "DequantizeLinear" not in read["MatMul"] + read["Softmax"]
+    )  # the attention is not rounded
+    weights = [onnx.numpy_helper.to_array(one) for one in graph.initializer]
+    rounded = [one for one in weights if one.dtype == np.int8 and one.ndim == 4]
+    assert rounded and max(np.abs(one.astype(int)).max() for one in rounded) <= 64
 
 
 def test_an_export_that_is_there_is_kept(exported, run):

@@ -3,6 +3,7 @@
 import csv
 import http.server
 import os
+import re
 import signal
 import sys
 import threading
@@ -136,6 +137,19 @@ def test_a_file_that_is_cut_off_keeps_what_was_read(tmp_path):
     assert f"cut.mp4 ends in the middle, after {count} of 60 (" in str(fault)
     assert len(times_of(tmp_path / "out/overlays/clip.mp4")) == count
     assert len((tmp_path / "out/areas/clip.csv").read_text().splitlines()) == count + 1
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.flv"])
+def test_a_file_that_says_its_length_alone_is_cut_off(tmp_path, name):
+    whole = clip(tmp_path / name, tuple(range(75)), 120, 160, sound=name == "a.mkv")
+    files, fault = written(whole, tmp_path / "whole")
+    assert (len(files.numbers), fault) == (75, None)
+    cut = tmp_path / f"cut{whole.suffix}"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    files, fault = written(cut, tmp_path / "out")
+    assert 5 < len(files.numbers) < 62
+    message = rf"cut.* ends in the middle, after {len(files.numbers)} frames \(at \d\.\d of 3\.\d "
+    assert re.search(message, str(fault)), fault
 
 
 @pytest.mark.parametrize(
