@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,7 @@ from gcseg.errors import DataError, GcsegError
 from gcseg.predictor.video import pyav
 from gcseg.system.text import shown
 
-_SECONDS_TO_END = 10.0
+_SECONDS_TO_END = 3.0
 """Longest time to wait, at the end, for what the networks are computing."""
 _EFFORT = 1
 """Compression of arrays on their way to the browser, of 9: on one machine, speed matters more."""
@@ -72,7 +73,8 @@ class Page:
         """Stop what is being predicted, and remove all files; return whether all has ended."""
         for job in list(self._jobs.values()):
             job.stop()
-        ended = [one.close(_SECONDS_TO_END) for one in (self._pictures, self._videos)]
+        end = time.monotonic() + _SECONDS_TO_END
+        ended = [one.close(end - time.monotonic()) for one in (self._pictures, self._videos)]
         self.uploads.close()
         return all(ended)
 

@@ -20,6 +20,7 @@ from gcseg.data.images import Picture as Pixels
 from gcseg.data.images import PictureFormat, displayed
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.data.reading import UInt8Array
+from gcseg.exports.network import ExportedNetwork
 from gcseg.predictor.attention import attention_map, why_no_attention
 from gcseg.predictor.network import TrainedNetwork
 from gcseg.predictor.stream import Picture, predictions
@@ -68,6 +69,7 @@ class Shown:
             "form": str(self.form),
             "rgb": self.form.is_rgb,
             "no_attention": why_no_attention(self._first),
+            "no_confidence": why_no_confidence(self._first),
         }
 
     def read(self, path: Path) -> Pixels:
@@ -119,6 +121,7 @@ class Shown:
             that 255 in it stands for.
 
         Raises:
+            ConfigError: The network has none.
             DataError: The picture can't be read, or has another form.
             WeightsError: The weights are NaN or infinite.
             MemoryLimitError: It does not fit into memory.
@@ -136,6 +139,14 @@ def _has_alpha(path: Path) -> bool:
             return "A" in picture.getbands()
     except Exception:  # a format that Pillow does not know
         return False
+
+
+def why_no_confidence(network: TrainedNetwork) -> str:
+    """Return why nothing is known of a network's confidence; empty if it is known."""
+    model = network.model
+    if isinstance(model, ExportedNetwork) and model.form.output == "labels":
+        return "an export that gives labels says nothing of its confidence"
+    return ""
 
 
 @dataclass(frozen=True)

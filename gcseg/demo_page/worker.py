@@ -45,7 +45,7 @@ class Worker:
             if left is not None:
                 left[0].cancel()
         self._waiting.put(None)
-        self._thread.join(seconds)
+        self._thread.join(max(seconds, 0))
         return not self._thread.is_alive()
 
     def _work(self) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gcseg.data.images import Picture
-from gcseg.errors import MemoryLimitError, WeightsError, is_out_of_memory
+from gcseg.errors import ConfigError, MemoryLimitError, WeightsError, is_out_of_memory
 from gcseg.exports.network import ExportedNetwork
 from gcseg.inference.predict import predict_attention
 from gcseg.predictor.network import TrainedNetwork
@@ -37,9 +37,12 @@ def attention_map(network: TrainedNetwork, image: Picture, name: str) -> npt.NDA
         Weights as multiples of that in a uniform map, H x W.
 
     Raises:
+        ConfigError: The network has no attention map.
         MemoryLimitError: The picture does not fit into memory.
         WeightsError: The weights are NaN or infinite.
     """
+    if why := why_no_attention(network):
+        raise ConfigError(why, "take a checkpoint of a head with a context block, as head=gc")
     prepared = network.prepare(image)
     tensor = prepared.tensor[None].to(network.device)
     try:

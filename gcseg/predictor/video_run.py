@@ -119,13 +119,13 @@ def predict_video(
         ) as found,
     ):
         total = min(filter(None, (source.total, most)), default=None)
+        seen = _shown(found, lambda number: show(number, total))
         for number, (prediction, drawn) in enumerate(
-            read_ahead(found, files.draw, threads=_DRAWING_THREADS), 1
+            read_ahead(seen, files.draw, threads=_DRAWING_THREADS)
         ):
             writer.submit(partial(files.add, prediction, drawn.result()))
-            if number == 1 and (line := files.change_of_size(prediction)):
+            if number == 0 and (line := files.change_of_size(prediction)):
                 say(f"{video}: {line}")
-            show(number, total)
     if frames.dropped:
         all_frames = len(files.numbers) + frames.dropped
         say(
@@ -134,6 +134,13 @@ def predict_video(
             "the network is"
         )
     return files, frames.fault
+
+
+def _shown(found: Iterator[Prediction], show: Callable[[int], None]) -> Iterator[Prediction]:
+    """Show the number of predicted frames with each, which is a few before it is written."""
+    for number, prediction in enumerate(found, 1):
+        show(number)
+        yield prediction
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from gcseg.data.images import PictureFormat
 from gcseg.demo_page import shown as shown_module
 from gcseg.demo_page import uploads
 from gcseg.demo_page.uploads import plain_name
+from gcseg.exports.form import Form
+from gcseg.exports.network import ExportedNetwork
 from gcseg.models import FCNHead
 from gcseg.predictor.attention import attention_map
 from gcseg.predictor.network import TrainedNetwork
@@ -80,10 +82,13 @@ def test_the_attention_of_the_context_block(browser, tmp_path):
     assert np.abs(found - wanted).max() < end / 200
 
 
-def test_a_head_without_a_context_block_has_none():
+def test_a_head_without_a_context_block_has_none(tmp_path):
     with served(shown(head=FCNHead)) as browser:
         (network,) = browser.json("/about")["networks"]
         assert "no context block" in network["no_attention"]
+        key = browser.give("a.png", picture(tmp_path).read_bytes())["key"]
+        error = browser.json(f"/pictures/{key}/attention/0", status=422)["error"]
+        assert "no context block" in error
 
 
 def test_a_large_picture_is_shown_reduced(tmp_path, monkeypatch):
@@ -207,3 +212,13 @@ def test_names_of_files_lead_nowhere(browser, tmp_path):
     assert plain_name("a/\x1b[1m.png") == "\\x1b[1m.png"
     assert len(plain_name("x" * 5000 + ".png")) <= 100
     assert browser.give("ä" * 300 + ".png", content)["name"].endswith(".png")
+
+
+def test_an_export_that_gives_labels_is_not_said_to_be_sure():
+    form = Form("labels", False, (0.5,) * 3, (0.5,) * 3, 255, SPACE.num_classes)
+    one = shown()
+    for each in one.networks.values():
+        each.model = ExportedNetwork(lambda images: images, form)
+    assert "labels" in one.described()["no_confidence"]
+    assert "checkpoint" in one.described()["no_attention"]
+    assert shown().described()["no_confidence"] == ""

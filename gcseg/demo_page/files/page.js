@@ -71,8 +71,10 @@ async function begin() {
   ].filter(Boolean).join(", ") + ".";
   mergeClasses();
   choices("views", Object.entries(VIEWS), view, value => { view = value; draw(); });
-  const absent = about.networks.map(one => one.no_attention);
-  if (absent.every(Boolean)) disable("views", "attention", absent[0]);
+  for (const map of ["attention", "confidence"]) {
+    const absent = about.networks.map(one => one[`no_${map}`]);
+    if (absent.every(Boolean)) disable(map, absent[0]);
+  }
   if (about.networks.length < 2) find("views-difference").parentElement.remove();
   mode = about.modes[0];
   choices("modes", about.modes.map(one => [one, one]), mode, value => { mode = value; reload(); });
@@ -105,11 +107,10 @@ function choices(id, options, chosen, change) {
   }
 }
 
-function disable(id, value, why) {
-  const input = find(`${id}-${value}`);
-  input.disabled = true;
-  input.parentElement.title = why;
-  input.parentElement.append(element("span", { hidden: true, textContent: why }));
+// A map that no network has can't be chosen, and the page says why.
+function disable(map, why) {
+  find(`views-${map}`).disabled = true;
+  find("networks").append(element("div", { textContent: `No ${map}: ${why}.` }));
 }
 
 // ---- files -------------------------------------------------------------------------------------
@@ -287,6 +288,7 @@ function layer(item, panel, place) {
   }
   if (view === "none") return { values: null, colors };
   about.scale.forEach((color, level) => { colors[level] = shade(color); });
+  if (about.networks[place][`no_${view}`]) return { values: null, colors };
   return { values: view === "confidence" ? panel.result.confidence
     : item.attention[place]?.values, colors };
 }
@@ -344,10 +346,9 @@ function status(item) {
         "of the pixels.");
     }
   }
-  if (view === "attention") {
-    about.networks.forEach(network => {
-      if (network.no_attention) parts.push(`${network.title}: ${network.no_attention}.`);
-    });
+  for (const network of about.networks) {
+    const why = network[`no_${view}`];
+    if (why) parts.push(`${network.title}: ${why}.`);
   }
   idle(parts.join(" "));
 }
@@ -360,8 +361,9 @@ function tell(event, place) {
   const y = Math.floor((event.clientY - box.top) * canvas.height / box.height);
   if (x < 0 || y < 0 || x >= canvas.width || y >= canvas.height) return;
   const at = y * canvas.width + x;
-  const parts = [about.networks[place].classes[result.mask[at]]?.name ?? "?",
-    `${Math.round(result.confidence[at] / 2.55)} % sure`];
+  const network = about.networks[place];
+  const parts = [network.classes[result.mask[at]]?.name ?? "?"];
+  if (!network.no_confidence) parts.push(`${Math.round(result.confidence[at] / 2.55)} % sure`);
   const end = current.attention[place]?.end;
   if (view === "attention" && values) parts.push(`attention ${(values[at] * end / 255).toFixed(1)}×`);
   readout.textContent = parts.join(", ");
@@ -478,8 +480,17 @@ async function watch(item) {
 
 // ---- the lines below the controls --------------------------------------------------------------
 
+let clock = 0;
+
 function busy(text, fraction = null, video = null) {
+  const begun = Date.now();
+  clearInterval(clock);
   find("status").textContent = text;
+  if (!video) {
+    clock = setInterval(() => {
+      find("status").textContent = `${text} ${Math.round((Date.now() - begun) / 1000)} s`;
+    }, 1000);
+  }
   find("progress").hidden = false;
   if (fraction === null) find("progress").removeAttribute("value");
   else find("progress").value = fraction;
@@ -489,6 +500,7 @@ function busy(text, fraction = null, video = null) {
 }
 
 function idle(text = "") {
+  clearInterval(clock);
   find("status").textContent = text;
   find("progress").hidden = true;
   find("stop").hidden = true;
