@@ -1,4 +1,4 @@
-"""What the test server of each dataset takes."""
+"""Rules of the datasets' test servers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OF_CITYSCAPES = re.compile(r"([^/]+_\d{6}_\d{6})[^/]*\.png")
 
 @dataclass(frozen=True)
 class Server:
-    """What a test server takes.
+    """Rules of a test server.
 
     Args:
         name: Name of its dataset.
