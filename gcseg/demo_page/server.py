@@ -38,6 +38,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_TO_SAVE = {"Content-Disposition": "attachment"}
+"""Header of files that are saved and not shown; the page's links name them."""
 _PORTS_TO_TRY = 20
 _SECONDS_OF_SILENCE = 60
 """Time after which a connection is closed on which nothing comes."""
@@ -80,13 +82,11 @@ def _attention(page: Page, key: str, number: str) -> Answer:
 
 
 def _table(page: Page, key: str, number: str) -> Answer:
-    named = {"Content-Disposition": 'attachment; filename="areas.csv"'}
-    return Answer(page.video_file(key, int(number), "table"), "text/csv; charset=utf-8", named)
+    return Answer(page.video_file(key, int(number), "table"), "text/csv; charset=utf-8", _TO_SAVE)
 
 
 def _mask(page: Page, key: str, mode: str, number: str) -> Answer:
-    named = {"Content-Disposition": 'attachment; filename="mask.png"'}
-    return Answer(page.mask_file(key, mode, int(number)), "image/png", named)
+    return Answer(page.mask_file(key, mode, int(number)), "image/png", _TO_SAVE)
 
 
 def _again(page: Page, key: str, mode: str) -> Answer:

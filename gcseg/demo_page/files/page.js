@@ -136,8 +136,8 @@ async function give(files) {
       const item = { ...found, results: {}, attention: {}, notes: found.notes ?? [] };
       items.push(item);
       addToStrip(item);
-      const shown = show(item);
-      if (!item.video) await shown; // a video takes long, and the next files do not wait for it
+      if (item.video) follow(item); // which the next files do not wait for
+      await show(item);
     } catch (error) {
       complain(error.message);
       idle();
@@ -159,7 +159,9 @@ function addToStrip(item) {
 function leaveOut(item) {
   item.button.remove();
   items.splice(items.indexOf(item), 1);
+  if (current !== item) return;
   current = null;
+  idle();
   notes([]);
   find("stage").hidden = !items.length;
   if (items.length) show(items.at(-1));
@@ -170,19 +172,22 @@ async function show(item) {
   current = item;
   for (const one of items) one.button.setAttribute("aria-pressed", String(one === item));
   find("stage").hidden = false;
-  await (item.video ? watch(item) : reload());
+  if (!item.video) {
+    await reload();
+    return;
+  }
+  if (item.found) { // the choice of the mode is that of the video
+    mode = item.found.mode;
+    find(`modes-${mode}`).checked = true;
+  }
+  showVideo(item);
 }
 
 async function reload() {
   const item = current, number = ++asked;
   if (!item) return;
   if (item.video) {
-    try {
-      if (item.mode && item.mode !== mode) {
-        await ask(`/videos/${item.key}/in/${mode}`, { method: "POST" });
-      }
-      await watch(item);
-    } catch (error) { complain(error.message); }
+    if (item.found && item.found.mode !== mode) again(item);
     return;
   }
   try {
@@ -204,6 +209,8 @@ async function reload() {
     if (number === asked) idle();
   }
 }
+
+const saved = (item, ending) => `${item.name.replace(/\.[^.]*$/, "")}_${ending}`;
 
 const bytes = async path => new Uint8Array(await (await ask(path)).arrayBuffer());
 
@@ -228,7 +235,7 @@ function layOut(item) {
     canvas.onpointerleave = () => { readout.textContent = ""; };
     caption.push(element("span", { textContent: `predicted in ${result.seconds.toFixed(2)} s` }),
       element("a", { href: `/pictures/${item.key}/in/${mode}/${place}/mask.png`,
-        download: `${item.name.replace(/\.[^.]*$/, "")}_mask.png`, textContent: "mask as PNG" }),
+        download: saved(item, "mask.png"), textContent: "mask as PNG" }),
       readout);
     const picture = element("div", { className: "picture" }, image, canvas);
     picture.style.width =
@@ -432,43 +439,62 @@ function toggleAll(shown) {
 
 // ---- videos ------------------------------------------------------------------------------------
 
-async function watch(item) {
-  const number = ++asked;
-  panels = [];
-  find("panels").replaceChildren();
-  notes([]);
-  draw();
-  drawLegend();
-  find("scale").hidden = true;
+// Ask for the progress of a video until its end, whatever is shown meanwhile.
+async function follow(item) {
+  const turn = item.turn = (item.turn ?? 0) + 1;
   try {
     for (;;) {
-      item.found = await (await ask(`/videos/${item.key}`)).json();
-      if (number !== asked) return;
-      item.mode = item.found.mode;
-      if (item.found.state === "done" || item.found.state === "failed") break;
-      busy(`${item.name} (${item.mode}): ${item.found.progress}`, item.found.fraction, item);
+      const found = await (await ask(`/videos/${item.key}`)).json();
+      if (item.turn !== turn) return; // it is predicted again
+      item.found = found;
+      if (hasEnded(item)) break;
+      if (current === item) showVideo(item);
       await new Promise(done => setTimeout(done, POLL));
-      if (number !== asked) return;
     }
+    if (item.found.error) complain(item.found.error);
+    if (!item.found.results.length) leaveOut(item);
+    else if (current === item) showVideo(item);
   } catch (error) {
     complain(error.message);
-    if (number === asked) idle();
+    leaveOut(item);
+  }
+}
+
+const hasEnded = item => ["done", "failed"].includes(item.found?.state);
+
+async function again(item) {
+  try {
+    await ask(`/videos/${item.key}/in/${mode}`, { method: "POST" });
+    panels = [];
+    follow(item);
+  } catch (error) { complain(error.message); }
+}
+
+function showVideo(item) {
+  const { found } = item;
+  if (panels.item !== item) {
+    ++asked;
+    panels = Object.assign([], { item });
+    find("panels").replaceChildren();
+    notes([]);
+    find("scale").hidden = true;
+    draw();
+    drawLegend();
+  }
+  if (!hasEnded(item)) {
+    busy(`${item.name} (${found?.mode ?? mode}): ${found?.progress ?? "begins"}`,
+      found?.fraction ?? null, item);
     return;
   }
   idle();
-  if (item.found.error) complain(item.found.error);
-  if (!item.found.results.length) {
-    leaveOut(item);
-    return;
-  }
-  notes(item.found.notes);
-  find("panels").replaceChildren(...item.found.results.map((result, place) => {
+  notes(found.notes);
+  find("panels").replaceChildren(...found.results.map((result, place) => {
     const path = `/videos/${item.key}/${place}`;
     const video = element("video", { controls: true, loop: true, muted: true, playsInline: true,
-      preload: "auto",
-      src: `${path}/overlay.mp4?${item.mode}` });
-    const caption = [`${counted(result.frames, "frame")} (${item.mode})`,
-      element("a", { href: `${path}/areas.csv`, textContent: "areas of each frame as CSV" })];
+      preload: "auto", src: `${path}/overlay.mp4?${found.mode}` });
+    const caption = [`${counted(result.frames, "frame")} (${found.mode})`,
+      element("a", { href: `${path}/areas.csv`, download: saved(item, "areas.csv"),
+        textContent: "areas of each frame as CSV" })];
     if (about.networks.length > 1) {
       caption.unshift(element("b", { textContent: about.networks[place].title }));
     }
