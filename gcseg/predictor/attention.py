@@ -18,8 +18,11 @@ def why_no_attention(network: TrainedNetwork) -> str:
     if isinstance(network.model, ExportedNetwork):
         return "an export has no attention map; the checkpoint that it was made from may have one"
     head = getattr(network.model, "head", None)
-    if getattr(getattr(head, "context", head), "attention", None) is None:
+    context = getattr(head, "context", head)
+    if context is None:
         return "its head has no context block, so there is no attention map"
+    if getattr(context, "attention", None) is None:
+        return f"its context block ({type(context).__name__}) has no attention map"
     return ""
 
 
