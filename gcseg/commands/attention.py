@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from gcseg.config.plain import plain
 from gcseg.config.trained import CheckpointRef, output_folder, run_with_checkpoint
-from gcseg.errors import DataError, MemoryLimitError, WeightsError, is_out_of_memory
+from gcseg.errors import ConfigError, DataError, MemoryLimitError, WeightsError
 from gcseg.system.text import counted, say
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from torch import Tensor
 
+    from gcseg.data.datasets import SegmentationDataset
+    from gcseg.data.label_spaces import LabelSpace
     from gcseg.data.reading import UInt8Array
-    from gcseg.inference.protocol import Protocol
-    from gcseg.models import Segmentor
     from gcseg.weights import CheckpointFile
 
 _PARTS = ("pictures",)
@@ -27,129 +28,120 @@ _SHEET_ROWS = 8
 def show_attention(cfg: DictConfig, trained: CheckpointRef) -> None:
     """Write each image next to its attention map, and a sheet of the first few.
 
-    They are `pictures/<name>.png` and `overview.png`. One image is in memory at a time.
+    They are `pictures/<name>.png` and `overview.png`. The next images are read meanwhile.
 
     Raises:
         GcsegError: A setting, the checkpoint, an image or the output folder is wrong, or the head
             has no attention map.
     """
     # Heavy imports wait until the settings are known to be right.
-    import torch
     from PIL import Image
 
-    from gcseg.builders import data as build_data
-    from gcseg.builders import devices
     from gcseg.builders import model as build
-    from gcseg.data.datasets import images_as_dataset
-    from gcseg.data.images import displayed
-    from gcseg.data.label_spaces import CITYSCAPES
-    from gcseg.data.samples import EvaluationSamples
+    from gcseg.data.images import Picture, displayed
     from gcseg.engine.picture_outputs import (
         SHEET,
         clear_partials,
         say_what_is_older,
         say_what_was_not_read,
-        written_folders,
     )
-    from gcseg.inference.protocol import Protocol
+    from gcseg.inference.protocol import Augmentation, Protocol
+    from gcseg.predictor.attention import attention_map
+    from gcseg.predictor.build import network_in_mode
+    from gcseg.predictor.overlapped import read_ahead
     from gcseg.system.terminal import progress_bar
     from gcseg.visualization.attention_pictures import attention_panel, attention_sheet, shrunk
     from gcseg.weights import read_weights
 
-    device = devices.device(cfg)
     checkpoint = trained.path()
     output = Path(cfg.output or output_folder(cfg, checkpoint).path / "attention")
     content = read_weights(checkpoint, cfg.weights)
     faults: list[DataError] = []
-    if cfg.images is None:
-        dataset = build_data.dataset(cfg, cfg.split)
-    else:  # the classes make no difference here
-        images = Path(cfg.images)
-        written = written_folders(images, output, _PARTS)
-        dataset = images_as_dataset(images, CITYSCAPES, written=written, faults=faults, say=say)
-        dataset = dataset.in_form(build_data.picture_format(cfg))
-    if cfg.limit is not None:
-        dataset = dataset.first(cfg.limit)
-    model = build.trained_model(cfg, _class_count(content), content, checkpoint)
-    layout = torch.channels_last if cfg.channels_last else torch.contiguous_format
-    model = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
+    space = _classes(content)
+    dataset = _pictures(cfg, space, output, faults)
+    dataset = dataset.first(cfg.limit or len(dataset))
     protocol = Protocol(resize=build.eval_resize(cfg))  # only its size is used
-    samples = EvaluationSamples(dataset, build_data.evaluation_preprocessing(cfg))
+    network = network_in_mode(cfg, content, checkpoint, space, Augmentation(), protocol)
     clear_partials(output, _PARTS)
     rows: list[UInt8Array] = []
     done: list[str] = []
-    named = len(faults)
+    count = len(dataset) + len(faults)
+
+    def read(index: int) -> Picture:
+        image, _ = dataset.read(index)
+        network.check_memory(image, dataset.pairs[index].name)
+        return image
+
     with progress_bar("attention") as progress:
-        for index in range(len(samples)):
+        for index, future in read_ahead(range(len(dataset)), read):
+            name = dataset.pairs[index].name
             try:
-                sample = samples[index]
+                image = future.result()
+                relative = attention_map(network, image, name)
             except DataError as error:
                 faults.append(error)
                 continue
-            weights = _weights(model, sample["image"], protocol, sample["name"])
-            image, _ = dataset.read(index)
-            padded = tuple(sample["image"].shape[-2:])
-            picture = attention_panel(displayed(image), weights.numpy(), padded=padded)
-            _save(Image.fromarray(picture), output / f"pictures/{sample['name']}.png")
-            done.append(sample["name"])
+            except MemoryLimitError as error:
+                faults.append(DataError(error.cause, error.remedy))
+                continue
+            picture = attention_panel(displayed(image), relative)
+            _save(Image.fromarray(picture), output / f"pictures/{name}.png")
+            done.append(name)
             if len(rows) < _SHEET_ROWS:
                 rows.append(shrunk(picture))
-            progress(index + 1, len(samples))
+            progress(index + 1, len(dataset))
     say(f"{counted(len(done), 'attention map')}: {output}")
     if rows:
         _save(attention_sheet(rows, done), output / SHEET)
         say(f"picture: {output / SHEET}")
     say_what_is_older(output, _PARTS, done)
-    say_what_was_not_read(faults, len(samples) + named)
+    say_what_was_not_read(faults, count)
 
 
-def _class_count(content: CheckpointFile) -> int:
-    """Number of a checkpoint's classes, from its record or its classifier.
+def _pictures(
+    cfg: DictConfig, space: LabelSpace, output: Path, faults: list[DataError]
+) -> SegmentationDataset:
+    """Find the pictures of `source=`, or of the split.
+
+    Raises:
+        ConfigError: A source is a video.
+        DataError: There are no pictures.
+    """
+    from gcseg.builders import data as build_data
+    from gcseg.data.datasets import SegmentationDataset
+    from gcseg.engine.picture_outputs import written_folders
+    from gcseg.predictor.sources import find_sources
+
+    setting = "images" if cfg.source is None else "source"
+    given = plain(cfg)[setting]
+    if given is None:
+        return build_data.dataset(cfg, cfg.split)
+    written = partial(written_folders, folder=output, parts=_PARTS, setting=setting)
+    found = find_sources(given, space, faults=faults, written=written, say=say)
+    if found.videos:
+        if not found.pictures:
+            raise ConfigError(f"{found.videos[0]} is a video", "give pictures")
+        say(f"left out: {counted(len(found.videos), 'video')}, such as {found.videos[0]}")
+    pictures = SegmentationDataset(found.pictures, space, found.description)
+    return pictures.in_form(build_data.picture_format(cfg))
+
+
+def _classes(content: CheckpointFile) -> LabelSpace:
+    """Return a checkpoint's classes, by number if it does not list them: only those count here.
 
     Raises:
         WeightsError: The file is not a whole network.
     """
+    from gcseg.data.label_spaces import LabelSpace
     from gcseg.runs.classes import trained_classes
     from gcseg.weights import describe
 
-    space = trained_classes(content.extra)
-    if space is not None:
-        return space.num_classes
+    if (space := trained_classes(content.extra)) is not None:
+        return space
     count = describe(content.tensors, content.extra).num_classes
     if count is None:
         raise WeightsError("the checkpoint is a backbone without a head", "give a whole network")
-    return count
-
-
-def _weights(model: Segmentor, image: Tensor, protocol: Protocol, name: str) -> Tensor:
-    """Compute the attention map, h x w float32 on the CPU, of a prepared image 3 x H x W.
-
-    Raises:
-        MemoryLimitError: The image does not fit into memory.
-        ConfigError: The head has no attention map.
-        WeightsError: The map has NaN or infinite values.
-    """
-    from gcseg.inference.predict import predict_attention
-
-    parameter = next(model.parameters())
-    height, width = image.shape[-2:]
-    try:
-        weights = predict_attention(model.attention, image[None].to(parameter.device), protocol)[
-            0, 0
-        ]
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise MemoryLimitError(
-            f"{name} ({height} x {width} pixels) does not fit into memory",
-            "give smaller images, or accelerator=cpu",
-        ) from None
-    if not weights.isfinite().all():
-        raise WeightsError(
-            f"the attention map of {name} has NaN or infinity",
-            "use a checkpoint from before the network diverged",
-        )
-    return weights
+    return LabelSpace(tuple(f"class {index}" for index in range(count)))
 
 
 def _save(picture: Image, path: Path) -> None:

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from omegaconf import DictConfig
 
 from gcseg.builders import data as build_data
-from gcseg.builders import devices
 from gcseg.builders import model as build
 from gcseg.data.label_spaces import LabelSpace
 from gcseg.errors import ConfigError, GcsegError, reason
 from gcseg.inference.protocol import Augmentation
+from gcseg.predictor.build import network_in_mode
 from gcseg.report.run.examples import pick_examples, predict_examples, read_image_scores
 from gcseg.report.run.page import write_run_report
 from gcseg.runs.classes import check_classes
@@ -88,16 +87,8 @@ def _examples(
         )
     content = read_weights(checkpoint)
     check_classes(content.extra, dataset.label_space, checkpoint)
-    model = build.trained_model(cfg, dataset.label_space.num_classes, content, checkpoint)
-    if cfg.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    examples = predict_examples(
-        model,
-        dataset,
-        build_data.evaluation_preprocessing(cfg),
-        pick_examples(rows, count),
-        mode=Augmentation(evaluation["scales"], evaluation["flip"]),
-        protocol=build.protocol(cfg, evaluation["average"]),
-        device=devices.device(cfg),
-    )
+    mode = Augmentation(evaluation["scales"], evaluation["flip"])
+    protocol = build.protocol(cfg, evaluation["average"])
+    network = network_in_mode(cfg, content, checkpoint, dataset.label_space, mode, protocol)
+    examples = predict_examples(network, dataset, pick_examples(rows, count))
     return examples, dataset.label_space

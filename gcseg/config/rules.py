@@ -146,7 +146,7 @@ def _weights_are_named(settings: Settings, _: str) -> None:
 
 
 def _sources_have_one_name(settings: Settings, command: str) -> None:
-    if command != "predict":
+    if command not in ("predict", "attention"):
         return
     source, images = settings["source"], settings["images"]
     if source is not None and images is not None and source != images:

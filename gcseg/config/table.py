@@ -515,14 +515,17 @@ TABLE: tuple[Row, ...] = (
     ),
     *_of(
         EVALUATION, "predict",
-        Row("images", "source", "another name of source", listed="may", also=(None,), needed=True),
         Row("limit", "whole number", "most images to process, and most frames of each video; null: "
             "all", 1, 10**9, "images", also=(None,), needed=True),
     ),
     *_of(
+        EVALUATION, "predict attention",
+        Row("images", "source", "another name of source", listed="may", also=(None,), needed=True),
+    ),
+    *_of(
         EVALUATION, "attention",
-        Row("images", "path", "an image or a folder of images, instead of the split",
-            also=(None,), needed=True),
+        Row("source", "source", "pictures, folders, patterns or lists of files to look at, instead "
+            "of the split", listed="may", also=(None,), needed=True),
         Row("limit", "whole number", "most images to process; null: all", 1, 10**9, "images",
             also=(None,), needed=True),
     ),

@@ -44,8 +44,8 @@ def attention_map(network: TrainedNetwork, image: Picture, name: str) -> npt.NDA
         MemoryLimitError: The picture does not fit into memory.
         WeightsError: The weights are NaN or infinite.
     """
-    if why := why_no_attention(network):
-        raise ConfigError(why, "take a checkpoint of a head with a context block, as head=gc")
+    if isinstance(network.model, ExportedNetwork):
+        raise ConfigError(why_no_attention(network), "give that checkpoint")
     prepared = network.prepare(image)
     tensor = prepared.tensor[None].to(network.device)
     try:

@@ -13,6 +13,7 @@ from gcseg.builders import model as build
 from gcseg.data.ade20k import ade20k_classes
 from gcseg.data.label_spaces import CAMVID, CITYSCAPES_LABEL_IDS, VOC, LabelSpace
 from gcseg.errors import ConfigError
+from gcseg.inference.protocol import Augmentation, Protocol
 from gcseg.predictor.network import TrainedNetwork
 from gcseg.runs.classes import trained_classes
 from gcseg.weights import CheckpointFile
@@ -57,22 +58,48 @@ def trained_networks(
         ConfigError: A setting is wrong.
         WeightsError: The weights are of another network.
     """
+    modes = build.modes(cfg)
+    mode = next(iter(modes.values()))
+    first = network_in_mode(cfg, content, checkpoint, space, mode, build.protocol(cfg))
+    return {name: first.in_mode(mode) for name, mode in modes.items()}
+
+
+def network_in_mode(
+    cfg: DictConfig,
+    content: CheckpointFile,
+    checkpoint: Path,
+    space: LabelSpace,
+    mode: Augmentation,
+    protocol: Protocol,
+) -> TrainedNetwork:
+    """Build the network of a checkpoint, with the preprocessing of `cfg`.
+
+    Args:
+        cfg: See `trained_network`; without settings of protocols and modes.
+        content: See `trained_network`.
+        checkpoint: See `trained_network`.
+        space: See `trained_network`.
+        mode: Views of test-time augmentation.
+        protocol: Averaged quantity, windows and sizes.
+
+    Raises:
+        ConfigError: A setting is wrong.
+        WeightsError: The weights are of another network.
+    """
     device = devices.device(cfg)
     layout = torch.channels_last if cfg.channels_last else torch.contiguous_format
     model = build.trained_network(cfg, space.num_classes, content, checkpoint)
     model = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
-    modes = build.modes(cfg)
-    first = TrainedNetwork(
+    return TrainedNetwork(
         model,
         space,
         build_data.evaluation_preprocessing(cfg),
-        build.protocol(cfg),
-        next(iter(modes.values())),
+        protocol,
+        mode,
         device=device,
-        precision=cfg.precision,
+        precision=cfg.get("precision", 32),
         memory_format=layout,
     )
-    return {name: first.in_mode(mode) for name, mode in modes.items()}
 
 
 def predicted_classes(content: CheckpointFile, dataset: str) -> LabelSpace:

@@ -54,39 +54,31 @@ def scale_end(relative: FloatArray) -> float:
     return max(float(relative.max()), _SMALLEST_SPAN)
 
 
-def attention_overlay(
-    image: UInt8Array, weights: FloatArray, *, padded: tuple[int, int] | None = None
-) -> UInt8Array:
+def attention_overlay(image: UInt8Array, relative: FloatArray) -> UInt8Array:
     """Lay an attention map over its image, of which only the brightness is kept.
 
     The darkest colour is 0, the brightest `scale_end`.
 
     Args:
         image: The image, H x W x 3 RGB.
-        weights: See `relative_weights`.
-        padded: See `relative_weights`.
+        relative: Weights as multiples of that in a uniform map, H x W, see `relative_weights`.
 
     Returns:
         H x W x 3 RGB.
     """
-    relative = relative_weights(weights, *image.shape[:2], padded=padded)
     return _laid_over(image, relative, scale_end(relative))
 
 
-def attention_panel(
-    image: UInt8Array, weights: FloatArray, *, padded: tuple[int, int] | None = None
-) -> UInt8Array:
+def attention_panel(image: UInt8Array, relative: FloatArray) -> UInt8Array:
     """Draw image, attention map and scale in a row.
 
     Args:
         image: The image, H x W x 3 RGB.
-        weights: See `relative_weights`.
-        padded: See `relative_weights`.
+        relative: Weights as multiples of that in a uniform map, H x W, see `relative_weights`.
 
     Returns:
         The row, H x (two image widths, gaps and the scale's width) x 3 RGB.
     """
-    relative = relative_weights(weights, *image.shape[:2], padded=padded)
     end = scale_end(relative)
     gap = np.full((image.shape[0], _GAP, 3), 255, np.uint8)
     scale = _scale(image.shape[0], end, image.shape[1])

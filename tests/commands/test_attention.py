@@ -46,6 +46,24 @@ def test_pictures_of_any_size_padded_and_fitted(run, training, tmp_path):
                 assert picture.height == size[1] and picture.width > 2 * size[0]
 
 
+def test_several_sources_what_is_broken_among_them_and_no_video(run, training, tmp_path):
+    for name in ("a/1.jpg", "b/2.jpg", "b/3.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (50, 41), "red").save(tmp_path / name)
+    (tmp_path / "b/3.jpg").write_bytes(b"no picture")
+    (tmp_path / "b/4.mp4").write_bytes(b"a video")
+    given = ("attention", f"checkpoint={training.folder}", "accelerator=cpu", "output=out")
+    outcome = run(*given, "source=[a,b/*]")
+    assert outcome.status == 1
+    assert "left out: 1 video, such as " in outcome.out and "b/4.mp4\n" in outcome.out
+    assert "2 attention maps: out" in outcome.out
+    assert "1 of 3 pictures could not be read" in outcome.err
+    names = sorted(path.name for path in (tmp_path / "out").rglob("*.png"))
+    assert names == ["1.png", "2.png", "overview.png"]
+    assert run(*given, "source=b/4.mp4").error == "b/4.mp4 is a video: give pictures"
+    assert "which are two names of one setting" in run(*given, "source=a", "images=b").error
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -96,11 +114,12 @@ def test_overlay_is_brightest_where_the_weight_is():
     image = np.random.default_rng(0).integers(0, 256, (33, 47, 3), np.uint8)
     weights = np.full((5, 6), 0.01, np.float32)
     weights[1, 4] = 0.71
-    picture = attention_overlay(image, weights)
+    relative = relative_weights(weights, 33, 47)
+    picture = attention_overlay(image, relative)
     assert picture.shape == image.shape and picture.dtype == np.uint8
     brightness = picture.astype(int).sum(axis=2)
     row, column = np.unravel_index(brightness.argmax(), brightness.shape)
     assert (row * 5 // 33, column * 6 // 47) == (1, 4)
-    flat = attention_overlay(np.full_like(image, 128), np.full((5, 6), 1 / 30, np.float32))
+    flat = attention_overlay(np.full_like(image, 128), np.ones((33, 47), np.float32))
     assert (flat == flat[0, 0]).all(), "a uniform map has one colour"
-    assert attention_panel(image, weights).shape[0] == 33
+    assert attention_panel(image, relative).shape[0] == 33

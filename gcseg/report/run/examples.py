@@ -6,30 +6,24 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
-import albumentations as A
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from gcseg.data.datasets import SegmentationDataset
-from gcseg.data.images import displayed
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.data.reading import UInt8Array
-from gcseg.data.samples import EvaluationSamples
-from gcseg.errors import ConfigError, OutputError, is_out_of_memory
-from gcseg.inference.memory_ladder import MemoryLadder
-from gcseg.inference.predict import predict_attention
-from gcseg.inference.protocol import Augmentation, Protocol
-from gcseg.models import Segmentor
+from gcseg.errors import ConfigError, MemoryLimitError, OutputError, WeightsError
+from gcseg.predictor.attention import attention_map
+from gcseg.predictor.network import TrainedNetwork
+from gcseg.predictor.stream import Picture, predictions
 from gcseg.runs.shapes import COUNT, FRACTION
 from gcseg.system.records import LARGEST_TABLE, RecordError, read_text
 from gcseg.system.text import shown
-from gcseg.visualization.attention_pictures import relative_weights
 
 Kind = Literal["best", "median", "worst"]
 
@@ -142,98 +136,53 @@ def pick_examples(scores: Sequence[ImageScore], count: int = 2) -> list[Pick]:
 
 
 def predict_examples(
-    model: Segmentor,
-    dataset: SegmentationDataset,
-    pipeline: A.Compose,
-    picks: Sequence[Pick],
-    *,
-    mode: Augmentation,
-    protocol: Protocol,
-    device: torch.device | str,
+    network: TrainedNetwork, dataset: SegmentationDataset, picks: Sequence[Pick]
 ) -> list[Example]:
     """Predict images as an evaluation does, and compute the context block's attention.
 
     Args:
-        model: The network; it is moved to the device and put into evaluation mode.
+        network: The trained network, with the evaluation's mode and protocol. The attention is
+            computed on the whole image without augmentation.
         dataset: The split that the picks are from.
-        pipeline: Transforms from `gcseg.data.augment.evaluation_pipeline`.
         picks: The images; those beyond the dataset's end are left out.
-        mode: Mode of test-time augmentation. The attention is computed without augmentation.
-        protocol: See `gcseg.inference.predict.predict_scores`. The attention is computed on the
-            whole image, even with a sliding window.
-        device: Device to compute on.
 
     Raises:
         DataError: An image or label can't be read.
         MemoryLimitError: An image does not fit into memory.
+        WeightsError: The network's scores are NaN or infinite.
     """
-    samples = EvaluationSamples(dataset, pipeline)
-    model = model.to(device).eval()
-    ladder = MemoryLadder()
+    there = [pick for pick in picks if 0 <= pick.score.index < len(dataset)]
+    loads = (partial(_load, dataset, pick.score.index) for pick in there)
     return [
-        _example(
-            model, dataset, samples, pick, ladder,
-            mode=mode, protocol=protocol, device=device,
+        Example(
+            pick.kind,
+            found.name,
+            pick.score.miou,
+            found.image,
+            np.full_like(found.mask, IGNORE_INDEX) if found.label is None else found.label,
+            found.mask,
+            _attention(network, dataset, pick.score.index),
         )
-        for pick in picks
-        if 0 <= pick.score.index < len(dataset)
-    ]  # fmt: skip
+        for pick, found in zip(there, predictions(network, loads, confidence=False), strict=True)
+    ]
 
 
-def _example(
-    model: Segmentor,
-    dataset: SegmentationDataset,
-    samples: EvaluationSamples,
-    pick: Pick,
-    ladder: MemoryLadder,
-    *,
-    mode: Augmentation,
-    protocol: Protocol,
-    device: torch.device | str,
-) -> Example:
-    index = pick.score.index
-    image, truth = dataset.read(index)
-    height, width = truth.shape if truth is not None else image.shape[:2]
-    images = samples[index]["image"][None].to(device)
-    labels = ladder.labels(
-        model,
-        images,
-        {"mode": mode},
-        protocol,
-        height=height,
-        width=width,
-    )["mode"]
-    return Example(
-        pick.kind,
-        dataset.pairs[index].name,
-        pick.score.miou,
-        displayed(image),
-        np.full((height, width), IGNORE_INDEX, np.uint8) if truth is None else np.array(truth),
-        labels[0].to("cpu", torch.uint8).numpy(),
-        _attention(model, images, protocol, height, width),
-    )
+def _load(dataset: SegmentationDataset, index: int) -> Picture:
+    return Picture(dataset.pairs[index].name, *dataset.read(index))
 
 
 def _attention(
-    model: Segmentor, images: Tensor, protocol: Protocol, height: int, width: int
+    network: TrainedNetwork, dataset: SegmentationDataset, index: int
 ) -> npt.NDArray[np.float32] | None:
-    """Return an image's attention map without padding, as multiples of a uniform map's weight.
+    """Return an image's attention map, as multiples of a uniform map's weight.
 
     None if there is no map, if it is NaN or infinite, or if memory does not suffice: unlike the
     labels, it can't be computed in strips.
     """
-    padded_height, padded_width = images.shape[-2:]
     try:
-        weights = predict_attention(model.attention, images, protocol)[0, 0].numpy()
-    except ConfigError:
+        return attention_map(network, dataset.read(index)[0], dataset.pairs[index].name)
+    except (ConfigError, MemoryLimitError, WeightsError):
         return None
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return None
-    if not np.isfinite(weights).all():
-        return None
-    return relative_weights(weights, height, width, padded=(padded_height, padded_width))
 
 
 def _fraction(cell: str) -> float | None:

@@ -58,9 +58,8 @@ def attention_parts(examples: Sequence[Example]) -> list[Markup]:
     for example in examples:
         if example.attention is None:
             continue
-        small, weights = _image(example), _reduced(example.attention, cv2.INTER_AREA)
-        # `attention_overlay` takes weights that sum to 1; those of a uniform map are 1 / size.
-        picture = attention_overlay(small, weights / np.float32(weights.size))
+        relative = _reduced(example.attention, cv2.INTER_AREA)
+        picture = attention_overlay(_image(example), relative)
         name = one_line(example.name)
         most = float(example.attention.max())
         figures.append(

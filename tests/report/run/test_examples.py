@@ -13,6 +13,7 @@ from gcseg.data.label_spaces import CITYSCAPES, LabelSpace
 from gcseg.errors import OutputError
 from gcseg.inference.protocol import Augmentation, Protocol
 from gcseg.models import FCNHead, GCHead, Segmentor
+from gcseg.predictor.network import TrainedNetwork
 from gcseg.report.run.examples import (
     Example,
     ImageScore,
@@ -95,11 +96,10 @@ def predict(head, data, mode=PLAIN):
     model = Segmentor(TinyBackbone(), head)
     pipeline = evaluation_pipeline(mean=[0.5] * 3, std=[0.5] * 3, pad_height=64, pad_width=0)
     picks = pick_examples(scores(0.5, 0.25, 0.1), 1)
-    examples = predict_examples(
-        model, data, pipeline, picks,
-        mode=mode, protocol=Protocol(), device="cpu",
-    )  # fmt: skip
-    return model, pipeline, examples
+    network = TrainedNetwork(
+        model.eval(), SPACE, pipeline, Protocol(), mode, device=torch.device("cpu")
+    )
+    return model, pipeline, predict_examples(network, data, picks)
 
 
 def test_images_are_predicted_with_their_attention():

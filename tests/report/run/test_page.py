@@ -23,6 +23,7 @@ EVIL = '<b>&"it\'s" \\'
 CONFIG = {
     "iters": 200,
     "batch_size": 4,
+    "head": {"name": "gc"},
     "dataset": {"name": "cityscapes", "crop": {"height": 64, "width": 128}},
     "protocol": {"name": "paddleseg"},
     "optim": {"_target_": "gcseg.optim.sgd", "lr": 0.01},
