@@ -256,11 +256,12 @@ class _Handler(BaseHTTPRequestHandler):
 def _part(asked: str, size: int) -> tuple[int, int, bool]:
     """Return the first and the last byte of a range, and whether it is one; else of all bytes."""
     found = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", asked)
-    if found is None or not any(found.groups()) or not size:
+    if found is None or not any(found.groups()):
         return 0, size - 1, False
-    if not found[1]:  # the last bytes
-        return max(0, size - int(found[2])), size - 1, True
-    first, last = int(found[1]), min(int(found[2] or size - 1), size - 1)
+    if found[1]:
+        first, last = int(found[1]), min(int(found[2] or size - 1), size - 1)
+    else:  # the last bytes
+        first, last = max(0, size - int(found[2])), size - 1
     return (first, last, True) if first <= last else (0, size - 1, False)
 
 
