@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gcseg.errors import ConfigError
+from gcseg.system.text import listed, shown
 
 if TYPE_CHECKING:
     import pytorch_lightning as L
@@ -58,7 +59,9 @@ def chosen(cfg: DictConfig, evaluations: Mapping[str, Scored]) -> dict[str, Scor
     }
     if not found:
         asked = f"tta={','.join(wanted)}{'' if split is None else f' split={split}'}"
-        raise ConfigError(f"{asked} is not recorded", f"choose of {', '.join(evaluations)}")
+        raise ConfigError(
+            f"{asked} is not recorded", f"choose of {listed(map(shown, evaluations))}"
+        )
     return found
 
 
@@ -122,20 +125,18 @@ def reproduce(
             build_data.evaluation_preprocessing(cfg),
             num_workers=devices.worker_count(cfg),
         )
-        modes = {
-            name: Augmentation(one.scales, one.flip)
-            for name, one in evaluations.items()
-            if one.split == split
-        }
-        results.records |= evaluate(
-            trainer, module, data, modes, split=split, checkpoint=checkpoint
-        )
+        here = {name: one for name, one in evaluations.items() if one.split == split}
+        # Names of splits may have characters that names in PyTorch's modules can't have.
+        keys = {name: f"mode{number}" for number, name in enumerate(here)}
+        modes = {keys[name]: Augmentation(one.scales, one.flip) for name, one in here.items()}
+        records = evaluate(trainer, module, data, modes, split=split, checkpoint=checkpoint)
         names = [pair.name for pair in dataset.pairs]
         results.classes = space.names
         results.splits[split] = dataset
-        for name in modes:
-            results.matrices[name] = module.matrices[name].numpy()
-            by_index = digests.by_mode[name]
+        for name, key in keys.items():
+            by_index = digests.by_mode[key]
+            results.records[name] = records[key]
+            results.matrices[name] = module.matrices[key].numpy()
             results.predictions[name] = {
                 names[index]: by_index[index] for index in sorted(by_index)
             }

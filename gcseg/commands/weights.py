@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from gcseg.commands.arguments import ArgumentParser, run_chosen
 from gcseg.errors import ConfigError
+from gcseg.publishing.names import WEIGHTS, weights_in
 from gcseg.runs.folder import RunFolder
 from gcseg.runs.modes import MODE_TITLES
 from gcseg.system.files import at_home
 from gcseg.system.text import listed, percent, say, shown
-from gcseg.zoo import catalogue
+from gcseg.zoo import catalogue, hub
 
 if TYPE_CHECKING:
     from gcseg.weights import CheckpointFile
@@ -179,14 +180,16 @@ def _convert(given: argparse.Namespace) -> None:
 
 
 def _file(given: str) -> Path:
-    """A file, a run folder's best checkpoint, or a file of the list."""
+    """A file, a run folder's best checkpoint, a published folder's weights, or one of the list."""
+    if hub.is_on_hub(given):
+        return hub.published(given, WEIGHTS) / WEIGHTS
     best = RunFolder(at_home(given)).best
-    return best if best.is_file() else catalogue.resolve(given)
+    return best if best.is_file() else weights_in(at_home(given)) or catalogue.resolve(given)
 
 
 def _published(given: str, path: Path, digest: str) -> tuple[catalogue.Record | None, str]:
     """Find the published checkpoint that a file is, and the kind of evidence for it."""
-    if not at_home(given).exists():
+    if not hub.is_on_hub(given) and not at_home(given).exists():
         return catalogue.find(given), "name"
     records = catalogue.records()
     for record in records:

@@ -144,7 +144,9 @@ def run_with_run_folder(config_name: str, task: Callable[[DictConfig, Path], Non
             config = _of_run_folder(folder)
         elif not asks_for_information(arguments):
             raise first_unknown(arguments, config_name) or ConfigError(
-                "run is not set", "give run=runs/<name>, or sweep=runs/sweeps/<name>"
+                "run is not set",
+                "give run=runs/<name>"
+                + (", or sweep=runs/sweeps/<name>" if config_name == "report" else ""),
             )
         _offer(config, arguments, folder)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gcseg.system.text import counted, listed, shown
+from gcseg.system.text import counted, listed, shown, verb
 
 Counts = npt.NDArray[np.int64]
 """Confusion matrix, C x C; rows are true classes, columns predicted ones."""
@@ -40,7 +40,8 @@ def in_words(here: Counts, published: Counts, classes: Sequence[str]) -> list[st
         return []
     moved, total = moved_pixels(here, published), int(published.sum())
     share = f" ({100 * moved / total:.6f} %)" if total else ""
-    lines = [f"at least {moved:,} of {counted(total, 'pixel')} are counted elsewhere{share}"]
+    are = verb(moved, "is", "are")
+    lines = [f"at least {moved:,} of {counted(total, 'pixel')} {are} counted elsewhere{share}"]
     order = np.argsort(-np.abs(difference), axis=None, kind="stable")
     cells = []
     for place in order[: np.count_nonzero(difference)]:

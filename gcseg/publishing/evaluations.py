@@ -39,6 +39,10 @@ def check_finished(run: RunFiles) -> None:
     if not run.results and files.results.is_file():
         raise OutputError(f"{files.results} is damaged", "score the run with gcseg.eval")
     again = f"give its command again, or score it with gcseg.eval {run.argument('checkpoint')}"
+    if run.config.get("quick") is True:
+        raise OutputError(
+            f"{place} is a quick try, whose scores mean nothing", "train without quick=true"
+        )
     if "training" not in run.results:
         raise OutputError(f"the training in {place} has not ended", "give its command again")
     if not files.best.is_file():

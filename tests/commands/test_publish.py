@@ -296,6 +296,11 @@ def test_unfinished_runs_are_refused(run_folder, publish, tmp_path):
         assert message in publish(run_folder).error
     results.unlink()
     assert "has not ended" in publish(run_folder).error
+    config = run_folder / "config.yaml"
+    settings = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({**settings, "quick": True}))
+    assert "is a quick try" in publish(run_folder).error
+    config.write_text(yaml.safe_dump(settings))
     (run_folder / "checkpoints" / "best.ckpt").unlink()
     results.write_text(json.dumps(content))
     assert "there is no" in publish(run_folder).error
@@ -440,6 +445,20 @@ def test_a_failure_leaves_no_folder(tmp_path):
         (new / "a").write_text("a")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kill_leaves_no_folder(tmp_path):
+    target = tmp_path / "net"
+    process = os.fork()
+    if process == 0:
+        with new_folder.new_folder(target) as new:
+            (new / "a").write_text("a")
+            os._exit(9)
+    os.waitpid(process, 0)
+    assert [path.name for path in tmp_path.iterdir()] == [f".net.{process}.partial-folder"]
+    with new_folder.new_folder(target):
+        pass
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_what_a_kill_has_left_is_removed(tmp_path):
