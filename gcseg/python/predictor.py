@@ -38,8 +38,8 @@ class Predictor:
     Normalisation, padding, size, windows and classes are those of the checkpoint's training.
 
     Args:
-        checkpoint: A run folder, a published folder, hf://owner/name, a file of gcseg, PaddleSeg or mmsegmentation, or a name of
-            `python -m gcseg.weights list`.
+        checkpoint: A run folder, a published folder, hf://owner/name, a file of gcseg, PaddleSeg
+            or mmsegmentation, or a name of `python -m gcseg.weights list`.
         device: `"auto"`, `"cpu"`, `"gpu"` (or `"cuda"`) or `"mps"`.
         tta: Mode of test-time augmentation: `"none"`, `"flip"` or `"msflip"`.
         precision: `32`, `"bf16-mixed"` or `"16-mixed"`.
