@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -244,10 +245,11 @@ def test_training_on_the_device_and_on_rare_classes(train, tmp_path):
 
 
 def test_evaluation_through_a_cache(training, run, tmp_path):
+    checkpoint = shutil.copy(training.folder / "checkpoints/best.ckpt", tmp_path / "trained.ckpt")
     scores = []
     for cache in ("none", "disk"):
         outcome = run(
-            *("eval", f"checkpoint={training.folder}", f"dataset.cache={cache}", "tta=none"),
+            *("eval", f"checkpoint={checkpoint}", f"dataset.cache={cache}", "tta=none"),
             *("accelerator=cpu", "num_workers=0", f"run_root={cache}"),
             GCSEG_CACHE=str(tmp_path / "cache"),
         )

@@ -359,7 +359,7 @@ def test_starting_weights_that_do_not_fit(run, paddle, camvid, tmp_path):
 def test_starting_weights_that_are_no_path(train, key, value, tmp_path):
     error = train(f"{key}={value}").error
     if (key, value) == ("backbone.pretrained", "true"):
-        assert "backbone=timm" in error and "name them, as backbone.pretrained=" in error
+        assert "backbone=timm" in error and "list, as backbone.pretrained=" in error
     else:
         assert "give a path" in error and ", or null" in error
     assert not list(tmp_path.iterdir())
