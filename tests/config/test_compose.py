@@ -128,7 +128,10 @@ def test_every_file_composes_and_what_it_describes_is_made(name):
     cfg = compose("train", option, *with_root(option))
     check(cfg)
     plain(cfg)
-    assert name_of(cfg).startswith(f"{cfg.backbone.name}-{cfg.head.name}-{cfg.dataset.name}-")
+    block = cfg.head.get("context")
+    block = f"-{block.name}" if block is not None and block._target_ else ""
+    beginning = f"{cfg.backbone.name}-{cfg.head.name}{block}-{cfg.dataset.name}-"
+    assert name_of(cfg).startswith(beginning)
     with without_values():  # shapes alone: nothing is computed or filled
         network = build.model(cfg, num_classes=19)
         if repr(network) not in SHAPES:
