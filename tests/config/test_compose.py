@@ -125,7 +125,8 @@ SHAPES: dict[str, list[torch.Size | None]] = {}
 )
 def test_every_file_composes_and_what_it_describes_is_made(name):
     option = "=".join(name.rsplit("/", 1))
-    cfg = compose("train", option, *with_root(option))
+    head = ["head=fcn"] if option.startswith("context=") else []  # which takes such a block
+    cfg = compose("train", option, *head, *with_root(option))
     check(cfg)
     plain(cfg)
     block = cfg.head.get("context")
