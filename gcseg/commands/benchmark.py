@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from gcseg.commands.block_costs import block_costs
+from gcseg.config.command import run_command
 from gcseg.config.trained import CheckpointRef, output_folder, run_with_checkpoint
 from gcseg.errors import ConfigError
 from gcseg.exports.names import SUFFIXES, format_of
@@ -163,5 +166,9 @@ def _print(rows: list[dict[str, Any]], caption: str) -> None:
 
 
 def main() -> None:
-    """Measure a checkpoint and its exports."""
-    run_with_checkpoint("benchmark", benchmark)
+    """Measure a checkpoint and its exports, or context blocks and heads."""
+    if sys.argv[1:2] == ["blocks"]:
+        del sys.argv[1]
+        run_command("benchmark_blocks", block_costs)
+    else:
+        run_with_checkpoint("benchmark", benchmark)

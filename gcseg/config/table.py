@@ -581,6 +581,19 @@ TABLE: tuple[Row, ...] = (
         Row("repeats", "whole number", "number of measured passes", 1, 10000, needed=True),
     ),
     *_of(
+        EXPORTS, "benchmark_blocks",
+        Row("parts", "choice", "context blocks and heads to measure; null: all", listed="must",
+            choices=("gc", "nl", "nl_dot_product", "snl", "se", "dnl", "head_fcn", "head_gc"),
+            also=(None,), needed=True),
+        Row("channels", "whole number", "channels of the blocks' input, and of the heads' "
+            "convolutions", 16, 16384, "channels", needed=True),
+        Row("sizes", "whole number", "sides of square pictures, each measured", 32, **_PIXELS,
+            listed="must", needed=True),
+        Row("threads", "whole number", "number of threads", 1, 1024, "threads", needed=True),
+        Row("repeats", "whole number", "number of measured passes", 1, 10000, needed=True),
+        Row("output", "path", "folder of the table and the chart", needed=True),
+    ),
+    *_of(
         EVALUATION, "demo",
         Row("compare", "path", "second checkpoint, shown next to the first: a file, a run folder "
             "or a name of gcseg.weights list", also=(None,), needed=True),
