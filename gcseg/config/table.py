@@ -590,7 +590,7 @@ TABLE: tuple[Row, ...] = (
         Row("sizes", "whole number", "sides of square pictures, each measured", 32, **_PIXELS,
             listed="must", needed=True),
         Row("threads", "whole number", "number of threads", 1, 1024, "threads", needed=True),
-        Row("repeats", "whole number", "number of measured passes", 1, 10000, needed=True),
+        Row("repeats", "whole number", "number of measured passes at each size", 1, 10000, needed=True),
         Row("output", "path", "folder of the table and the chart", needed=True),
     ),
     *_of(
