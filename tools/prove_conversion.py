@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from draw import draw
 
-from gcseg.models import FCNHead, Segmentor, gcnet
+from gcseg.models import FCNHead, GlobalContextBlock, Segmentor, gcnet, insert_context
 from gcseg.models.defaults import CONTEXT_CLASSES
 from gcseg.weights import describe, load_weights, read_checkpoint_file
 from gcseg.weights.architecture import build
@@ -70,6 +70,10 @@ MMSEG_OURS |= {
     name: {"backbone": "r18", "variant": "v1c", "channels": 64, "auxiliary": False, "block": block}
     for name, block in BLOCKS.items()
 }
+MMSEG_OURS["r50_v1c_context"] = {
+    **{"backbone": "r50", "variant": "v1c", "channels": 64, "conv_bias": False},
+    **{"auxiliary": False, "inserted": {"stages": (2, 3)}},
+}
 
 
 def _mmseg_network(kind: str, depth: int, wide: int, head: str = "GCHead") -> dict[str, Any]:
@@ -108,7 +112,8 @@ class Framework:
         script: Script that runs with that interpreter.
         suffix: Suffix of the framework's files.
         ours: Arguments of `gcnet` by name of the network; `block`, a context block and its
-            settings, takes the place of the global context block.
+            settings, takes the place of the global context block; `inserted` are arguments of
+            `insert_context` for blocks in the backbone.
         theirs: Networks that the script builds, by name of the network.
     """
 
@@ -170,13 +175,16 @@ def prove(framework: Framework, python: str, folder: Path) -> bool:
 
 
 def _network(settings: dict[str, Any], seed: int) -> Segmentor:
-    others = {key: value for key, value in settings.items() if key != "block"}
+    others = {key: value for key, value in settings.items() if key not in ("block", "inserted")}
     network = gcnet(num_classes=7, **others).eval()
     if "block" in settings:
         name, of_block = settings["block"]
         block = CONTEXT_CLASSES[name](settings["channels"], **of_block)
         channels = network.backbone.channels[3]
         network.head = FCNHead(channels, 7, channels=settings["channels"], context=block).eval()
+    if "inserted" in settings:
+        insert_context(network.backbone, GlobalContextBlock, **settings["inserted"])
+        network.eval()
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     state = {name: torch.from_numpy(values) for name, values in draw(shapes, seed).items()}
     network.load_state_dict(state)

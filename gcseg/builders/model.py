@@ -20,7 +20,7 @@ from gcseg.errors import ConfigError, WeightsError
 from gcseg.exports.names import format_of
 from gcseg.exports.network import open_export
 from gcseg.inference.protocol import Augmentation, Average, Protocol, SlidingWindow
-from gcseg.models import Segmentor
+from gcseg.models import Segmentor, insert_context
 from gcseg.models.contract import check_backbone, check_head
 from gcseg.optim import parameter_groups
 from gcseg.weights import CheckpointFile, load_tensors
@@ -41,7 +41,16 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     others: dict[str, Any] = {} if channels == 3 else {"in_channels": channels}
     if cfg.get("checkpoint_activations"):
         others["checkpoint_activations"] = True
-    backbone = instantiate(cfg.backbone, without=("name", "pretrained", "freeze"), **others)
+    without = ("name", "pretrained", "freeze", "context")
+    backbone = instantiate(cfg.backbone, without=without, **others)
+    inserted = cfg.backbone.get("context")
+    if inserted is not None and inserted.get("_target_") is not None:
+        places = {key: plain(inserted)[key] for key in ("position", "stages", "blocks")}
+        insert_context(
+            backbone,
+            lambda channels: instantiate(inserted, without=("name", *places), channels=channels),
+            **places,
+        )
     check_backbone(backbone, channels)
     head = instantiate(
         cfg.head,

@@ -25,7 +25,7 @@ from gcseg.system.text import as_override, brief, shown
 GROUPS = ("backbone", "head", "auxiliary_head", "dataset", "protocol", "normalize", "inference")
 """Config groups that evaluation takes from the checkpoint, as the option `trained`."""
 
-PLACES = {"context": "head.context"}
+PLACES = {"context": "head.context", "backbone/context": "backbone.context"}
 """Config groups whose options are part of another group's, with their place there."""
 
 NEEDED = {

@@ -90,6 +90,38 @@ TABLE: tuple[Row, ...] = (
         Row("backbone.pretrained", "path", "ImageNet weights to start from: a file or a name of "
             "gcseg.weights list; true: with backbone=timm, those of its hub", also=(None, True),
             own=True),
+        Row("backbone.context", "settings", "context blocks in residual blocks: "
+            "backbone/context=gc", also=(None,)),
+        Row("backbone.context.name", "name", "name of the block in the run's name", needed=True,
+            own=True),
+        Row("backbone.context._target_", "callable", "class that builds a block; null: no blocks",
+            choices=("gcseg.models.GlobalContextBlock", "gcseg.models.NonLocalBlock",
+                     "gcseg.models.SimplifiedNonLocalBlock", "gcseg.models.SqueezeExcitationBlock",
+                     "gcseg.models.DisentangledNonLocalBlock"), also=(None,), needed=True),
+        Row("backbone.context.ratio", "number", "hidden width of each block, as a fraction of its "
+            "channels", 0, 4, open="least"),
+        Row("backbone.context.pooling", "choice", "how a global context block gathers the context",
+            choices=("attention", "average")),
+        Row("backbone.context.fusion", "choice", "how a global context block merges the context "
+            "into the features",
+            choices=("add", "multiply", "add+multiply")),
+        Row("backbone.context.layer_norm", "switch", "whether the transform of a global context "
+            "block has a layer norm"),
+        Row("backbone.context.pairwise", "choice", "weight of a pair of positions in non-local "
+            "blocks (disentangled: the first or the third)",
+            choices=("embedded_gaussian", "gaussian", "dot_product", "concatenation")),
+        Row("backbone.context.scale", "switch", "whether the embedded Gaussian divides products by "
+            "the root of the hidden width"),
+        Row("backbone.context.batch_norm", "switch", "whether a batch norm ends a non-local block"),
+        Row("backbone.context.temperature", "number", "divisor of the products of a disentangled "
+            "block", 0, 1e6, open="least"),
+        Row("backbone.context.position", "choice", "place in the residual block",
+            choices=("after_3x3", "after_1x1", "after_add")),
+        Row("backbone.context.stages", "choice", "stages with context blocks",
+            choices=(1, 2, 3, 4), listed="must"),
+        Row("backbone.context.blocks", "whole number", "numbers of the residual blocks in each "
+            "stage, from 0, or from -1 for the last backwards", -36, 35, also=("all",),
+            listed="must"),
         Row("head", "settings", "head of the network: head=gc", needed=True),
         Row("head.name", "name", "name of the head in the run's name", needed=True, own=True),
         Row("head._target_", "callable", "class that builds the head",
@@ -590,7 +622,8 @@ TABLE: tuple[Row, ...] = (
         Row("sizes", "whole number", "sides of square pictures, each measured", 32, **_PIXELS,
             listed="must", needed=True),
         Row("threads", "whole number", "number of threads", 1, 1024, "threads", needed=True),
-        Row("repeats", "whole number", "number of measured passes at each size", 1, 10000, needed=True),
+        Row("repeats", "whole number", "number of measured passes at each size", 1, 10000,
+            needed=True),
         Row("output", "path", "folder of the table and the chart", needed=True),
     ),
     *_of(

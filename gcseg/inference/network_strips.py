@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gcseg.models.heads import FCNHead
+from gcseg.models.insertion import has_context
 from gcseg.models.resnets import ResNet
 from gcseg.models.segmentor import Segmentor
 
@@ -24,6 +25,7 @@ def runs_in_strips(model: object) -> bool:
     return (
         isinstance(model, Segmentor)
         and isinstance(model.backbone, ResNet)
+        and not has_context(model.backbone)  # its blocks see whole features
         and isinstance(model.head, FCNHead)
     )
 
@@ -45,7 +47,7 @@ def logits_in_strips(model: Segmentor, x: Tensor, count: int) -> Tensor:
         TypeError: If `runs_in_strips` is false for the network.
     """
     backbone, head = model.backbone, model.head
-    if not isinstance(backbone, ResNet) or not isinstance(head, FCNHead):
+    if not isinstance(backbone, ResNet) or has_context(backbone) or not isinstance(head, FCNHead):
         raise TypeError(f"{type(backbone).__name__} with {type(head).__name__} has no known strips")
     device = x.device
     # The stem and the max pool as one part: the features between them are the largest of all.

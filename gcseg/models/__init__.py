@@ -9,6 +9,7 @@ from gcseg.models.context import (
     SqueezeExcitationBlock,
 )
 from gcseg.models.heads import AuxiliaryHead, FCNHead, GCHead
+from gcseg.models.insertion import insert_context
 from gcseg.models.resnets import ResNet, Variant, resnet
 from gcseg.models.segmentor import Segmentor
 from gcseg.models.timm_backbones import TimmBackbone, timm_backbone
@@ -27,6 +28,7 @@ __all__ = [
     "TimmBackbone",
     "Variant",
     "gcnet",
+    "insert_context",
     "resnet",
     "timm_backbone",
 ]

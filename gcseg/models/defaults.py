@@ -16,6 +16,7 @@ from gcseg.models.context import (
     SqueezeExcitationBlock,
 )
 from gcseg.models.heads import AuxiliaryHead, GCHead
+from gcseg.models.insertion import insert_context
 from gcseg.models.resnets import resnet
 from gcseg.models.segmentor import Segmentor
 
@@ -56,3 +57,17 @@ CONTEXT_BLOCKS: Mapping[str, Mapping[str, Any]] = {
     for name, block in CONTEXT_CLASSES.items()
 }
 """Default settings of each context block; conf/context has the same."""
+
+_PLACES = inspect.signature(insert_context).parameters
+
+INSERTED_BLOCKS: Mapping[str, Mapping[str, Any]] = {
+    name: {
+        **usual,
+        **({"ratio": 0.0625} if name == "gc" else {}),
+        "position": _PLACES["position"].default,
+        "stages": list(_PLACES["stages"].default),
+        "blocks": _PLACES["blocks"].default,
+    }
+    for name, usual in CONTEXT_BLOCKS.items()
+}
+"""Default settings of context blocks in a backbone; conf/backbone/context has the same."""

@@ -18,6 +18,9 @@ from gcseg.models.checks import check_choice, check_positive
 
 WIDTHS = (64, 128, 256, 512)  # channels of the 3x3 convolutions in the four stages
 
+POSITIONS = ("after_3x3", "after_1x1", "after_add")
+"""Places in a residual block for a context block, see `gcseg.models.insertion`."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -94,7 +97,19 @@ VARIANTS = {
 }
 
 
-class BasicBlock(nn.Module):
+class _Residual(nn.Module):
+    """What both residual blocks have: places for context blocks, empty at first."""
+
+    after_3x3: nn.Module | None
+    after_1x1: nn.Module | None
+    after_add: nn.Module | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.after_3x3 = self.after_1x1 = self.after_add = None
+
+
+class BasicBlock(_Residual):
     """Two 3x3 convolutions and a shortcut; the block of depths 18 and 34.
 
     Args:
@@ -129,12 +144,16 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `N x in_channels x H x W` to `N x width x H/stride x W/stride`."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
-        x = self.bn2(self.conv2(x))
-        return cast(Tensor, self.relu(x + shortcut))
+        x = _through(self.after_3x3, self.relu(self.bn1(self.conv1(x))))
+        x = _through(self.after_1x1, self.bn2(self.conv2(x)))
+        return _through(self.after_add, self.relu(x + shortcut))
+
+    def channels_at(self, position: str) -> int:
+        """Return the channels at one of `POSITIONS`, which are all the same."""
+        return self.conv1.out_channels
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(_Residual):
     """A 1x1, a 3x3 and a widening 1x1 convolution and a shortcut; the block of depths 50 to 152.
 
     The stride is in the 3x3 convolution in all variants, not in the first 1x1.
@@ -175,9 +194,18 @@ class Bottleneck(nn.Module):
         """Map `N x in_channels x H x W` to `N x 4 width x H/stride x W/stride`."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
-        x = self.relu(self.bn2(self.conv2(x)))
-        x = self.bn3(self.conv3(x))
-        return cast(Tensor, self.relu(x + shortcut))
+        x = _through(self.after_3x3, self.relu(self.bn2(self.conv2(x))))
+        x = _through(self.after_1x1, self.bn3(self.conv3(x)))
+        return _through(self.after_add, self.relu(x + shortcut))
+
+    def channels_at(self, position: str) -> int:
+        """Return the channels at one of `POSITIONS`."""
+        return (self.conv2 if position == "after_3x3" else self.conv3).out_channels
+
+
+def _through(block: nn.Module | None, x: Tensor) -> Tensor:
+    """Compute a context block, if there is one."""
+    return x if block is None else cast(Tensor, block(x))
 
 
 Block = type[BasicBlock] | type[Bottleneck]

@@ -28,6 +28,7 @@ class Younger(NamedTuple):
 
 
 YOUNGER_SETTINGS = {
+    "backbone.context": Younger("0.2.0", neutral={"name": "none", "_target_": None}),
     "head.context": Younger("0.2.0", neutral={"name": "none", "_target_": None}),
     "dataset.reader.draw": Younger("0.2.0", neutral=True),
     "backbone.freeze": Younger("0.2.0", neutral="none"),
@@ -71,16 +72,23 @@ def run_name(
         train_set: The training split.
         weights: Files of initial weights, by the part of the network that they are for.
     """
-    head, context = settings["head"]["name"], settings["head"].get("context")
-    if context is not None and context["_target_"] is not None:
-        head += f"-{context['name']}"
-    names = "-".join([settings["backbone"]["name"], head, settings["dataset"]["name"]])
+    backbone, head = (
+        sign.join([settings[part]["name"], *_block(settings[part])])
+        for part, sign in (("backbone", "+"), ("head", "-"))
+    )
+    names = "-".join([backbone, head, settings["dataset"]["name"]])
     identity = {
         **training_settings(settings),
         "data": _identity(train_set),
         "weights": {part: sha256_of(path) for part, path in weights.items()},
     }
     return f"{names}-{settings['iters']}it-s{settings['seed']}-{fingerprint(identity)}"
+
+
+def _block(part: Mapping[str, Any]) -> list[str]:
+    """Return the name of the context block in a part of the network, if it has one."""
+    block = part.get("context")
+    return [] if block is None or block["_target_"] is None else [block["name"]]
 
 
 def training_settings(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,11 +15,19 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gcseg.errors import WeightsError
-from gcseg.models import AuxiliaryHead, FCNHead, GCHead, Segmentor, resnet
+from gcseg.models import (
+    AuxiliaryHead,
+    FCNHead,
+    GCHead,
+    ResNet,
+    Segmentor,
+    insert_context,
+    resnet,
+)
 from gcseg.models.defaults import CONTEXT_CLASSES, DEFAULTS
 from gcseg.models.resnets import DEPTHS, VARIANTS, Bottleneck
 from gcseg.system.text import brief, listed, shown
-from gcseg.weights.context_blocks import context_block
+from gcseg.weights.context_blocks import context_block, inserted_context
 from gcseg.weights.keymaps import KEY_MAPS, MMSEG_NETWORKS, OURS, KeyMap
 from gcseg.weights.records import REMEDY, own_record
 
@@ -138,15 +147,14 @@ def describe(
 
 def build(description: Description) -> nn.Module:
     """Build the network with random weights: a `Segmentor`, or a `ResNet` alone."""
-    backbone = resnet(**_arguments(description.backbone))
+    backbone = _built_backbone(description.backbone)
     if description.head is None or description.num_classes is None:
         return backbone
     stage3, stage4 = backbone.channels[2:]
     head = _arguments(description.head)
     kind = GCHead if description.head["name"] == "gc" else FCNHead
     if "context" in head:
-        block = _arguments(head["context"])
-        head["context"] = CONTEXT_CLASSES[head["context"]["name"]](head["channels"], **block)
+        head["context"] = _built_block(head["context"], head["channels"])
     auxiliary_head = None
     if description.auxiliary_head["_target_"] is not None:
         settings = _arguments(description.auxiliary_head)
@@ -158,6 +166,21 @@ def build(description: Description) -> nn.Module:
         align_corners=description.head["align_corners"],
         in_channels=backbone.in_channels,
     )
+
+
+def _built_backbone(node: Node) -> ResNet:
+    settings = _arguments(node)
+    inserted = settings.pop("context", None)
+    backbone = resnet(**settings)
+    if inserted is not None:
+        places = {key: inserted[key] for key in ("position", "stages", "blocks")}
+        block = {key: value for key, value in inserted.items() if key not in places}
+        insert_context(backbone, partial(_built_block, block), **places)
+    return backbone
+
+
+def _built_block(node: Node, channels: int) -> nn.Module:
+    return CONTEXT_CLASSES[node["name"]](channels, **_arguments(node))
 
 
 def network_settings(description: Description) -> dict[str, Node]:
@@ -334,7 +357,17 @@ def _backbone(
         "output_stride": said.get("output_stride", DEFAULTS["backbone"]["output_stride"]),
         "pretrained": None,
     }
-    return node if first[1] == 3 else {**node, "in_channels": first[1]}, fitting
+    if first[1] != 3:
+        node["in_channels"] = first[1]
+    if (inserted := inserted_context(shapes, _said_of_block(said))) is not None:
+        node["context"] = inserted
+    return node, fitting
+
+
+def _said_of_block(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a file records of the context block in a part of the network."""
+    block = said.get("context")
+    return block if isinstance(block, Mapping) else {}
 
 
 def _head(shapes: Shapes, said: Mapping[str, Any]) -> Node | None:
@@ -343,8 +376,7 @@ def _head(shapes: Shapes, said: Mapping[str, Any]) -> Node | None:
     if channels is None or _channels(shapes, "head.classifier") is None:
         return None
     node: Node = {"name": "fcn", "_target_": "gcseg.models.FCNHead", "channels": channels}
-    block_said = said.get("context")
-    block = context_block(shapes, channels, block_said if isinstance(block_said, Mapping) else {})
+    block = context_block(shapes, "head.context.", channels, _said_of_block(said))
     if block is not None and block["name"] == "gc" and block["layer_norm"]:
         del block["layer_norm"]
         node |= {**block, "_target_": "gcseg.models.GCHead"}

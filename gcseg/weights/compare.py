@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ from gcseg.errors import MismatchError, WeightsError
 from gcseg.system.text import counted, listed, shown
 from gcseg.weights.architecture import same_but_for_ones, show
 from gcseg.weights.stem import adapted, described, takes_other_channels
+
+_IN_RESIDUAL = re.compile(r"backbone\.layer[1-4]\.[0-9]+\.after_")
 
 Named = Mapping[str, tuple[str, Tensor]]
 """Tensors by gcseg's name, each as (name in the file, tensor)."""
@@ -43,6 +46,20 @@ class Comparison:
     def skipped(self) -> list[str]:
         """Return a line for each parameter that is not loaded as it is."""
         return [*self.adapted, *self.classifiers.values(), *self.mismatches]
+
+    def without_new_blocks(self) -> list[str]:
+        """Allow a file to lack the context blocks of the backbone, all of them.
+
+        Returns:
+            A line on that, if it lacks them.
+        """
+        new = [key for key in self.missing if _IN_RESIDUAL.match(key)]
+        if not new or any(_IN_RESIDUAL.match(key) for key in self.fitting):
+            return []
+        self.missing = [key for key in self.missing if key not in new]
+        lines = {f"{key} is not in the file" for key in new}
+        self.mismatches = [line for line in self.mismatches if line not in lines]
+        return ["the context blocks of the backbone are not in the file, and start as new ones"]
 
 
 def compare(

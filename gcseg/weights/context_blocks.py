@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -16,7 +17,7 @@ from gcseg.weights.records import REMEDY
 Node = dict[str, Any]
 Shapes = Mapping[str, torch.Size]
 
-_AT = "head.context."
+_INSERTED = re.compile(r"backbone\.layer([1-4])\.([0-9]{1,2})\.(after_[a-z0-9]+)\.")
 
 # Settings that a file may record and its weights do not show: a test of each, and it in words.
 _CAN_BE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
@@ -29,58 +30,123 @@ _CAN_BE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def context_block(shapes: Shapes, channels: int, said: Mapping[str, Any]) -> Node | None:
-    """Return the settings of a head's context block as in conf/context; None if there is none.
+def context_block(shapes: Shapes, at: str, channels: int, said: Mapping[str, Any]) -> Node | None:
+    """Return the settings of a context block as in conf/context; None if there is none.
 
     Args:
         shapes: Shapes of the network's tensors by gcseg's names.
+        at: Name of the block in the network, with a dot at its end.
         channels: Channels of the block's input.
         said: Settings that the file records of the block; those that its weights do not show count.
 
     Raises:
         WeightsError: If no block can have the recorded settings.
     """
+    own = {name.removeprefix(at): shape for name, shape in shapes.items() if name.startswith(at)}
     blocks = {"channel_add_conv.0": _global_context, "channel_mul_conv.0": _global_context,
               "g": _non_local, "conv_value": _simplified, "conv1": _squeeze}  # fmt: skip
     for module, settings in blocks.items():
-        if f"{_AT}{module}.weight" in shapes:
-            return settings(shapes, channels, _checked(said))
+        if f"{module}.weight" in own:
+            return settings(own, channels, _checked(said))
     return None
 
 
-def _global_context(shapes: Shapes, channels: int, _: Mapping[str, Any]) -> Node:
+def inserted_context(shapes: Shapes, said: Mapping[str, Any]) -> Node | None:
+    """Return the settings of the context blocks in a backbone as in conf/backbone/context.
+
+    Args:
+        shapes: Shapes of the network's tensors by gcseg's names.
+        said: See `context_block`.
+
+    Returns:
+        The settings; None if there are no such blocks.
+
+    Raises:
+        WeightsError: If no network of gcseg has its blocks in these places.
+    """
+    found = {match.groups() for name in shapes if (match := _INSERTED.match(name))}
+    if not found:
+        return None
+    positions = {position for _, _, position in found}
+    chosen: dict[int, set[int]] = {}
+    for stage, number, _ in found:
+        chosen.setdefault(int(stage), set()).add(int(number))
+    counts = {stage: _count(shapes, stage) for stage in chosen}
+    numbers = _numbers(chosen, counts)
+    if len(positions) > 1 or numbers is None:
+        raise WeightsError(
+            "the backbone has context blocks in places that no settings describe",
+            "give a file of a network that gcseg has trained, or mmsegmentation with one plugin",
+        )
+    (position,) = positions
+    stage, number = min(chosen), min(chosen[min(chosen)])
+    at = f"backbone.layer{stage}.{number}."
+    wide = position == "after_3x3" or f"{at}conv3.weight" not in shapes
+    channels = shapes[f"{at}{'conv2' if wide else 'conv3'}.weight"][0]
+    block = context_block(shapes, f"{at}{position}.", channels, said)
+    if block is None:
+        raise WeightsError("the backbone has context blocks that are not whole", REMEDY)
+    return {**block, "position": position, "stages": sorted(chosen), "blocks": numbers}
+
+
+def _count(shapes: Shapes, stage: int) -> int:
+    """Return the number of residual blocks of a stage."""
+    numbers = set()
+    for name in shapes:
+        if name.startswith(beginning := f"backbone.layer{stage}."):
+            numbers.add(name.removeprefix(beginning).partition(".")[0])
+    return len(numbers)
+
+
+def _numbers(
+    chosen: Mapping[int, set[int]], counts: Mapping[int, int]
+) -> list[int] | Literal["all"] | None:
+    """Return which residual blocks of every stage are chosen; None if that differs by stage."""
+    if all(chosen[stage] == set(range(counts[stage])) for stage in chosen):
+        return "all"
+    from_first = {tuple(sorted(numbers)) for numbers in chosen.values()}
+    if len(from_first) == 1:
+        return list(*from_first)
+    from_last = {
+        tuple(sorted(number - counts[stage] for number in numbers))
+        for stage, numbers in chosen.items()
+    }
+    return list(*from_last) if len(from_last) == 1 else None
+
+
+def _global_context(own: Shapes, channels: int, _: Mapping[str, Any]) -> Node:
     fusions = {
-        fusion: shapes[name][0]
+        fusion: own[name][0]
         for fusion, kind in (("add", "add"), ("multiply", "mul"))
-        if (name := f"{_AT}channel_{kind}_conv.0.weight") in shapes
+        if (name := f"channel_{kind}_conv.0.weight") in own
     }
     return _block(
         "gc",
         ratio=_ratio(next(iter(fusions.values())), channels),
-        pooling="attention" if f"{_AT}conv_mask.weight" in shapes else "average",
+        pooling="attention" if "conv_mask.weight" in own else "average",
         fusion="+".join(fusions),
-        layer_norm=any(f"{_AT}channel_{kind}_conv.1.weight" in shapes for kind in ("add", "mul")),
+        layer_norm=any(f"channel_{kind}_conv.1.weight" in own for kind in ("add", "mul")),
     )
 
 
-def _non_local(shapes: Shapes, channels: int, said: Mapping[str, Any]) -> Node:
-    name = "dnl" if f"{_AT}conv_mask.weight" in shapes else "nl"
+def _non_local(own: Shapes, channels: int, said: Mapping[str, Any]) -> Node:
+    name = "dnl" if "conv_mask.weight" in own else "nl"
     settings = {**CONTEXT_BLOCKS[name], **said}
-    if f"{_AT}concat_project.weight" in shapes:
+    if "concat_project.weight" in own:
         settings["pairwise"] = "concatenation"
-    elif f"{_AT}theta.weight" not in shapes:
+    elif "theta.weight" not in own:
         settings["pairwise"] = "gaussian"
-    settings["ratio"] = _ratio(shapes[f"{_AT}g.weight"][0], channels)
-    settings["batch_norm"] = f"{_AT}conv_out.1.weight" in shapes
+    settings["ratio"] = _ratio(own["g.weight"][0], channels)
+    settings["batch_norm"] = "conv_out.1.weight" in own
     return _block(name, **settings)
 
 
-def _simplified(_shapes: Shapes, _channels: int, _said: Mapping[str, Any]) -> Node:
+def _simplified(_own: Shapes, _channels: int, _said: Mapping[str, Any]) -> Node:
     return _block("snl")
 
 
-def _squeeze(shapes: Shapes, channels: int, _: Mapping[str, Any]) -> Node:
-    return _block("se", ratio=_ratio(shapes[f"{_AT}conv1.weight"][0], channels))
+def _squeeze(own: Shapes, channels: int, _: Mapping[str, Any]) -> Node:
+    return _block("se", ratio=_ratio(own["conv1.weight"][0], channels))
 
 
 def _block(name: str, **settings: Any) -> Node:
@@ -108,8 +174,8 @@ def _checked(said: Mapping[str, Any]) -> dict[str, Any]:
         shows = key == "pairwise" and value in ("gaussian", "concatenation")
         if not shows and not can_be(value):
             raise WeightsError(
-                f"the file's record says head.context.{key}={shown(brief(value))}, but that is "
-                f"{wanted}",
+                f"the file's record says {key}={shown(brief(value))} of a context block, but that "
+                f"is {wanted}",
                 REMEDY,
             )
     return found

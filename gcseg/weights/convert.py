@@ -245,6 +245,7 @@ def _to_paddleseg(tensors: Tensors, description: Description, extra: Mapping[str
     """
     backbone, head = description.backbone, description.head
     _refuse_unless("PaddleSeg", "variant", backbone["variant"], "vd")
+    _refuse_unless("PaddleSeg", "backbone.context", "context" in backbone, False)
     taken = f", in_channels={backbone['in_channels']}" if "in_channels" in backbone else ""
     name = f"ResNet{backbone['depth']}_vd(output_stride={backbone['output_stride']}{taken})"
     keys = PADDLE_RESNET_VD
@@ -367,6 +368,7 @@ def _mmseg_backbone(backbone: Mapping[str, Any]) -> dict[str, Any]:
         32: ((1, 2, 2, 2), (1, 1, 1, 1)),
     }[backbone["output_stride"]]
     return {
+        **_mmseg_plugins(backbone),
         "type": kinds[variant],
         "depth": depth,
         "in_channels": backbone.get("in_channels", 3),
@@ -377,6 +379,41 @@ def _mmseg_backbone(backbone: Mapping[str, Any]) -> dict[str, Any]:
         "style": "pytorch",
         "norm_cfg": BATCH_NORM,
         "contract_dilation": variant != "vd",
+    }
+
+
+def _mmseg_plugins(backbone: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the context blocks in a backbone as plugins of mmsegmentation's ResNet, if any.
+
+    Raises:
+        WeightsError: If mmsegmentation can't have them there.
+    """
+    block = backbone.get("context")
+    if block is None:
+        return {}
+    _refuse_unless("mmsegmentation", "backbone.context.position", block["position"], "after_1x1")
+    _refuse_unless("mmsegmentation", "backbone.context.blocks", block["blocks"], "all")
+    if DEPTHS[backbone["depth"]][0] is BasicBlock:
+        raise WeightsError(
+            f"mmsegmentation has no context blocks in ResNet{backbone['depth']}",
+            "convert r50, r101 or r152, or to another format",
+        )
+    _refuse_unless("mmsegmentation", "backbone.context", block["name"], "gc")
+    _refuse_unless("mmsegmentation", "backbone.context.layer_norm", block["layer_norm"], True)
+    stages = tuple(stage in block["stages"] for stage in (1, 2, 3, 4))
+    settings = {"type": "ContextBlock", **_mmseg_gc(block)}
+    return {"plugins": [{"cfg": settings, "stages": stages, "position": "after_conv3"}]}
+
+
+def _mmseg_gc(block: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a global context block in mmsegmentation's configuration."""
+    return {
+        "ratio": block["ratio"],
+        "pooling_type": {"attention": "att", "average": "avg"}[block["pooling"]],
+        "fusion_types": tuple(
+            {"add": "channel_add", "multiply": "channel_mul"}[fusion]
+            for fusion in block["fusion"].split("+")
+        ),
     }
 
 
@@ -415,15 +452,7 @@ def _mmseg_model(
     elif head["name"] == "fcn":
         decode_head |= {"num_convs": 2, "concat_input": True}
     else:
-        decode_head |= {
-            "type": "GCHead",
-            "ratio": head["ratio"],
-            "pooling_type": {"attention": "att", "average": "avg"}[head["pooling"]],
-            "fusion_types": tuple(
-                {"add": "channel_add", "multiply": "channel_mul"}[fusion]
-                for fusion in head["fusion"].split("+")
-            ),
-        }
+        decode_head |= {"type": "GCHead", **_mmseg_gc(head)}
     model = {
         "data_preprocessor": {
             "type": "SegDataPreProcessor",

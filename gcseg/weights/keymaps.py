@@ -157,8 +157,23 @@ def _paddleclas_rows(blocks: tuple[int, int, int, int]) -> Rows:
     return rows
 
 
+# Context blocks. In residual blocks, theirs are the plugins of mmsegmentation and mmdetection at
+# the position after_conv3; ours at other positions have no name there.
+GLOBAL_CONTEXT_ROWS: Rows = [
+    (name, name) for name in ("conv_mask", "channel_add_conv.{n}", "channel_mul_conv.{n}")
+]
+NON_LOCAL_ROWS: Rows = [
+    *((f"{name}.conv", name) for name in ("g", "theta", "phi", "concat_project")),
+    ("conv_out.conv", "conv_out.0"),
+    ("conv_out.bn", "conv_out.1"),
+    ("conv_mask", "conv_mask"),
+]
+_IN_BLOCK = "layer{stage}.{block}."
+
 # torchvision's, which mmsegmentation, mmpretrain and timm kept
 TORCH_BLOCK_ROWS: Rows = [
+    *_under(f"{_IN_BLOCK}context_block.", f"{_IN_BLOCK}after_1x1.", GLOBAL_CONTEXT_ROWS),
+    *_under(f"{_IN_BLOCK}nonlocal_block.", f"{_IN_BLOCK}after_1x1.", NON_LOCAL_ROWS[:-1]),
     ("layer{stage}.{block}.conv{n}", "layer{stage}.{block}.conv{n}"),
     ("layer{stage}.{block}.bn{n}", "layer{stage}.{block}.bn{n}"),
     ("layer{stage}.{block}.downsample.{n}", "layer{stage}.{block}.downsample.{n}"),
@@ -262,19 +277,6 @@ PADDLESEG_GCNET = KeyMap(
     variants=("vd",),
 )
 
-GLOBAL_CONTEXT_ROWS: Rows = [
-    ("decode_head.gc_block.conv_mask", "head.context.conv_mask"),
-    ("decode_head.gc_block.channel_add_conv.{n}", "head.context.channel_add_conv.{n}"),
-    ("decode_head.gc_block.channel_mul_conv.{n}", "head.context.channel_mul_conv.{n}"),
-]
-
-NON_LOCAL_ROWS: Rows = [
-    *((f"{name}.conv", name) for name in ("g", "theta", "phi", "concat_project")),
-    ("conv_out.conv", "conv_out.0"),
-    ("conv_out.bn", "conv_out.1"),
-    ("conv_mask", "conv_mask"),
-]
-
 MMSEG_HEAD_ROWS: Rows = [
     ("decode_head.convs.0.conv", "head.conv_in.0"),
     ("decode_head.convs.0.bn", "head.conv_in.1"),
@@ -313,7 +315,9 @@ def _mmseg(network: str, block: Rows) -> tuple[KeyMap, KeyMap]:
     )
 
 
-MMSEG_GCNET, MMSEG_GCNET_V1B = _mmseg("GCNet", GLOBAL_CONTEXT_ROWS)
+MMSEG_GCNET, MMSEG_GCNET_V1B = _mmseg(
+    "GCNet", _under("decode_head.gc_block.", "head.context.", GLOBAL_CONTEXT_ROWS)
+)
 MMSEG_NON_LOCAL, MMSEG_NON_LOCAL_V1B = _mmseg(
     "non-local network", _under("decode_head.nl_block.", "head.context.", NON_LOCAL_ROWS)
 )
@@ -328,15 +332,25 @@ MMSEG_NETWORKS = {
 }
 """Names of mmsegmentation's networks by context block, with a deep stem and with a plain ResNet."""
 
-_OWN_BLOCKS = ("conv_value", "conv1", "conv2")
-"""Modules of context blocks that no other framework's network has."""
+_BLOCK_ROWS: Rows = [
+    (ours, ours)
+    for ours in (
+        *(name for _, name in (*GLOBAL_CONTEXT_ROWS, *NON_LOCAL_ROWS)),
+        *("conv_value", "conv1", "conv2"),  # of blocks that no other framework's network has
+    )
+]
+_PLACES = (
+    "head.context.",
+    *(f"backbone.{_IN_BLOCK}{position}." for position in ("after_3x3", "after_1x1", "after_add")),
+)
+"""Places of context blocks in gcseg's networks."""
 
 # Our names are those on the right; apart from some blocks, mmsegmentation's networks have them all.
 OURS = KeyMap(
     source="gcseg",
     modules=[
         *((ours, ours) for keys, _ in MMSEG_NETWORKS.values() for _, ours in keys.modules),
-        *((f"head.context.{name}", f"head.context.{name}") for name in _OWN_BLOCKS),
+        *(row for place in _PLACES for row in _under(place, place, _BLOCK_ROWS)),
     ],
     leaves=TORCH_LEAVES,
     variants=("vd", "v1c", "v1b", "d", "v1d"),

@@ -79,7 +79,8 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> list[str]:
             timm, or a whole network as for `load_weights`.
 
     Returns:
-        A line on the first convolution if it was adapted; else nothing.
+        A line on the first convolution if it was adapted, and on context blocks of the backbone if
+        the file has none, which then start as they were built.
 
     Raises:
         WeightsError: If the file is missing or unreadable, or on mismatches of names and shapes,
@@ -102,6 +103,7 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> list[str]:
         strict=True,
         other_classes=False,
         other_channels=True,
+        new_blocks=True,
     )
 
 
@@ -172,11 +174,13 @@ def _load(
     strict: bool,
     other_classes: bool,
     other_channels: bool,
+    new_blocks: bool = False,
 ) -> list[str]:
     found = compare(model, renamed, other_classes=other_classes, other_channels=other_channels)
+    lines = found.without_new_blocks() if new_blocks else []
     refuse_other_network(found, renamed, settings, source=source, strict=strict)
     model.load_state_dict(found.fitting, strict=False)
-    return found.skipped
+    return [*lines, *found.skipped]
 
 
 def _settings_of(tensors: Mapping[str, Tensor], extra: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gcseg.models.defaults import CONTEXT_BLOCKS, DEFAULTS
+from gcseg.models.defaults import CONTEXT_BLOCKS, DEFAULTS, INSERTED_BLOCKS
 from gcseg.weights.architecture import Description
 
 
@@ -13,6 +13,10 @@ def overrides(description: Description) -> list[str]:
     """Return the settings of gcseg.train that build a network, without those at their default."""
     settings = [f"backbone={description.backbone['name']}"]
     settings += unusual("backbone", description.backbone)
+    if (inserted := description.backbone.get("context")) is not None:
+        usual = INSERTED_BLOCKS[inserted["name"]]
+        settings.append(f"backbone/context={inserted['name']}")
+        settings += _differing("backbone.context", inserted, usual)
     if (channels := description.backbone.get("in_channels", 3)) != 3:
         settings.append(f"dataset.channels={channels}")
     if description.head is None:
@@ -44,4 +48,5 @@ def _differing(name: str, node: Mapping[str, Any], usual: Mapping[str, Any]) -> 
     for key, default in usual.items():
         if key in node and node[key] != default:
             value = str(node[key]).lower() if isinstance(default, bool) else node[key]
+            value = str(value).replace(" ", "")  # of lists
             yield f"{name}.{key}={value}"

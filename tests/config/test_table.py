@@ -34,14 +34,16 @@ def composed(command: str):
 def of_options(command: str, groups):
     """The names of the settings in each option of a command's groups, as the files have them."""
     for folder in ("conf", "experiments") if command in ("train", "data") else ("conf",):
-        for path in source_folder(folder).glob("*/*.yaml"):
+        root = source_folder(folder)
+        for path in (*root.glob("*/*.yaml"), *root.glob("*/*/*.yaml")):
             content = yaml.safe_load(path.read_text())
             for key in ("defaults", "hydra"):
                 content.pop(key, None)
-            place = PLACES.get(path.parent.name, path.parent.name)
+            group = path.parent.relative_to(root).as_posix()
+            place = PLACES.get(group, group)
             if folder == "experiments":
                 yield from names(content)
-            elif place != path.parent.name and place.partition(".")[0] in groups:
+            elif place != group and place.partition(".")[0] in groups:
                 yield place
                 yield from names(content, f"{place}.")
             elif path.parent.name in groups or (command, path.parent.name) == ("train", "prune"):
