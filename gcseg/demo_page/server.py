@@ -166,8 +166,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _found(self, method: str) -> tuple[HTTPStatus, Answer]:
-        address = urlsplit(self.path)
-        if not self._is_from_the_page(method):
+        if method == "GET" and self.headers.get("Content-Length", "0") != "0":
+            self.close_connection = True  # nothing reads its content
+        try:
+            address = urlsplit(self.path)
+            is_own = self._is_from_the_page(method)
+        except ValueError:
+            return self._refused(HTTPStatus.BAD_REQUEST, "this is no address")
+        if not is_own:
             return self._refused(HTTPStatus.FORBIDDEN, "this page answers only itself")
         try:
             if (method, address.path) == ("POST", "/files"):
@@ -204,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
         name, mode = query.get("name", [""])[0], query.get("mode", [""])[0]
         length = self.headers.get("Content-Length", "")
         most = LARGEST_VIDEO if is_video(name) else LARGEST_PICTURE
-        if not length.isdecimal():
+        if not re.fullmatch("[0-9]{1,18}", length):
             return self._refused(HTTPStatus.LENGTH_REQUIRED, "the file's size is not given")
         if int(length) > most:
             return self._refused(
@@ -278,6 +284,7 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, page: Page, host: str, port: int) -> None:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -37,3 +37,14 @@ def check_fraction(name: str, value: float) -> None:
     """
     if not 0 <= value < 1:
         raise ConfigError(f"{name} is {value!r}", "give a fraction from 0 up to, not including, 1")
+
+
+def check_above_zero(name: str, value: float) -> None:
+    """Check that a value is a number above 0, neither tiny nor huge.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 1e-6 <= value <= 1e6:
+        raise ConfigError(f"{name}={value!r}", "give a number above 0, from 1e-6 to 1e6")

@@ -105,6 +105,10 @@ def kind_of(path: Path) -> Literal[".zip", ".tgz"] | None:
         ) from None
 
 
+_LARGEST_HEADER = 2**20
+"""Most bytes of an extended header of a tar; names of masks take some dozens."""
+
+
 def members(path: Path) -> Iterator[Member]:
     """Yield the files of an archive; nothing is unpacked to the disk.
 
@@ -139,8 +143,24 @@ def _of_zip(path: Path) -> Iterator[Member]:
                     yield Member(info.filename, content, path)
 
 
+class _Header(tarfile.TarInfo):
+    """A header of a tar; extended ones, which tarfile reads whole into memory, are bounded."""
+
+    _EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+                 tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)  # fmt: skip
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in self._EXTENDED and self.size > _LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header has {self.size:,} bytes")
+        found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return found
+
+
 def _of_tar(path: Path) -> Iterator[Member]:
-    with gzip.open(path) as packed, tarfile.open(fileobj=packed, mode="r:") as archive:
+    with (
+        gzip.open(path) as packed,
+        tarfile.open(fileobj=packed, mode="r:", tarinfo=_Header) as archive,
+    ):
         for info in archive:
             if info.isdir():
                 continue

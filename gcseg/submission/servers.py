@@ -21,6 +21,9 @@ COMPETITIONS: tuple[Competition, ...] = ("comp5", "comp6")
 TEST_SPLITS = ("test", "testing")
 """Names of the splits that the servers score."""
 
+_LONGEST_IN_TAR = 100
+"""Most bytes of a file's name in a tar of the format that every program reads."""
+
 _OF_CITYSCAPES = re.compile(r"([^/]+_\d{6}_\d{6})[^/]*\.png")
 
 
@@ -133,7 +136,13 @@ class Server:
         """
         found: dict[str, Pair] = {}
         for pair in dataset.pairs:
-            name = self.picture_of(self.place(pair, split, None), split, None)
+            place = self.place(pair, split, None)
+            name = self.picture_of(place, split, None)
+            if self.suffix == ".tgz" and len(place.rpartition("/")[2].encode()) > _LONGEST_IN_TAR:
+                raise DataError(
+                    f"the name of picture {pair.image} is too long for a tar",
+                    f"give it at most {_LONGEST_IN_TAR} bytes with .png",
+                )
             if name is None:
                 raise DataError(
                     f"picture {pair.image} is not named as {self.name} names its pictures",

@@ -124,15 +124,17 @@ SHAPES: dict[str, list[torch.Size | None]] = {}
     ],
 )
 def test_every_file_composes_and_what_it_describes_is_made(name):
-    option = "=".join(name.rsplit("/", 1))
+    nested = name.startswith("ablation/")  # its options may be in folders
+    option = "=".join(name.split("/", 1) if nested else name.rsplit("/", 1))
     head = ["head=fcn"] if option.startswith("context=") else []  # which takes such a block
     cfg = compose("train", option, *head, *with_root(option))
     check(cfg)
     plain(cfg)
-    block = cfg.head.get("context")
-    block = f"-{block.name}" if block is not None and block._target_ else ""
-    beginning = f"{cfg.backbone.name}-{cfg.head.name}{block}-{cfg.dataset.name}-"
-    assert name_of(cfg).startswith(beginning)
+    blocks = [part.get("context") for part in (cfg.backbone, cfg.head)]
+    blocks = [block.name if block is not None and block._target_ else "" for block in blocks]
+    inserted, block = (sign + name if name else "" for sign, name in zip("+-", blocks, strict=True))
+    network = f"{cfg.backbone.name}{inserted}-{cfg.head.name}{block}"
+    assert name_of(cfg).startswith(f"{network}-{cfg.dataset.name}-")
     with without_values():  # shapes alone: nothing is computed or filled
         network = build.model(cfg, num_classes=19)
         if repr(network) not in SHAPES:

@@ -77,7 +77,7 @@ def test_of_training(name, value, told):
 def test_of_other_commands():
     """Nothing is said that the command does not have."""
     assert remedy_for("input", "a.png", "predict", rows("predict")) == "write source=a.png"
-    assert remedy_for("input", "in", "attention", rows("attention")) == "write images=in"
+    assert remedy_for("input", "in", "attention", rows("attention")) == "write source=in"
     assert remedy_for("source", "a.png", "eval", rows("eval")) is None
     assert remedy_for("imgsz", "512", "predict", rows("predict")) is None
     assert remedy_for("nothing", "1", "train", rows("train")) is None

@@ -188,6 +188,17 @@ def test_the_attention_of_a_disentangled_block_has_both_kinds():
         torch.testing.assert_close(made.attention(x).flatten(1), wanted)
 
 
+@pytest.mark.parametrize("pairwise", PAIRWISE)
+def test_float16_is_enough_for_large_maps(pairwise):
+    """Sums over 9,216 positions, of features as a ReLU leaves them, are within its range."""
+    made = drawn(NonLocalBlock(64, pairwise=pairwise))
+    x = 3 * torch.randn(1, 64, 96, 96, generator=torch.Generator().manual_seed(2)).relu()
+    with torch.no_grad():
+        wanted, found = made(x), made.half()(x.half()).float()
+    assert found.isfinite().all()
+    assert (found - wanted).abs().max() < 0.02 * wanted.abs().max()
+
+
 @pytest.mark.parametrize("pairwise", PAIRWISE[2:])
 def test_weights_that_do_not_sum_to_one_are_no_attention(pairwise):
     with pytest.raises(ConfigError, match=f"weights are those of {pairwise}"):
@@ -201,6 +212,12 @@ def test_weights_that_do_not_sum_to_one_are_no_attention(pairwise):
         (NonLocalBlock, {"ratio": 0.01}, "leaves no hidden channel"),
         (DisentangledNonLocalBlock, {"pairwise": "gaussian"}, "pairwise"),
         (DisentangledNonLocalBlock, {"temperature": 0}, "temperature=0: give a number above 0"),
+        (DisentangledNonLocalBlock, {"temperature": 1e-320}, "temperature=1e-320: give"),
+        (DisentangledNonLocalBlock, {"temperature": "1"}, "temperature='1': give"),
+        (GlobalContextBlock, {"ratio": float("inf")}, "ratio=inf: give"),
+        (GlobalContextBlock, {"ratio": float("nan")}, "ratio=nan: give"),
+        (NonLocalBlock, {"ratio": "0.5"}, "ratio='0.5': give"),
+        (SqueezeExcitationBlock, {"ratio": None}, "ratio=None: give"),
         (SqueezeExcitationBlock, {}, "leaves no hidden channel"),
     ],
 )

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gcseg.errors import ConfigError
-from gcseg.models.checks import check_choice
+from gcseg.models.checks import check_above_zero, check_choice
 from gcseg.models.context.pooling import (
     hidden_width,
     position_weights,
@@ -104,12 +104,16 @@ class NonLocalBlock(nn.Module):
         """Compute each position's mean of the values, `N x C' x H x W`."""
         queries, keys = self._queries_and_keys(x)
         flat = _by_position(values)
+        # Half of the division by the number of positions is on either side of the sums over them,
+        # which would leave the range of float16 otherwise.
+        half = flat.shape[1] ** -0.5
+        contexts: Tensor
         if self.pairwise == "dot_product":
-            contexts = queries @ (keys.transpose(1, 2) @ flat / flat.shape[1])
+            contexts = queries @ ((half * keys).transpose(1, 2) @ (half * flat))
         elif self.concat_project is not None:
             first, second = self.concat_project.weight.flatten(1).chunk(2, dim=1)
             pairs = queries @ first.T + (keys @ second.T).transpose(1, 2)
-            contexts = pairs.relu() @ flat / flat.shape[1]
+            contexts = (half * pairs.relu()) @ (half * flat)
         else:
             # PyTorch's fused kernels, which need no weights of all pairs, take one head's features.
             query, key, value = (part.contiguous()[:, None] for part in (queries, keys, flat))
@@ -156,8 +160,7 @@ class DisentangledNonLocalBlock(NonLocalBlock):
         super().__init__(
             channels, ratio=ratio, pairwise=pairwise, scale=scale, batch_norm=batch_norm
         )
-        if not temperature > 0:
-            raise ConfigError(f"temperature={temperature}", "give a number above 0")
+        check_above_zero("temperature", temperature)
         if pairwise == "embedded_gaussian":
             self.factor /= temperature
         self.conv_mask = position_weights(channels)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from gcseg.errors import ConfigError
-from gcseg.models.checks import check_positive
+from gcseg.models.checks import check_above_zero, check_positive
 
 
 def hidden_width(channels: int, ratio: float) -> int:
     """Return the width of a hidden layer, `channels` times `ratio`, rounded down.
 
     Raises:
-        ConfigError: If there are no channels, or none is left.
+        ConfigError: If there are no channels, none is left, or the ratio is no number above 0.
     """
     check_positive("channels", channels)
+    check_above_zero("ratio", ratio)
     hidden_channels = int(channels * ratio)
     if hidden_channels < 1:
         raise ConfigError(
