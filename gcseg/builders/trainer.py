@@ -51,6 +51,7 @@ from gcseg.engine.monitor import Monitor
 from gcseg.engine.summary import TrainingPlan
 from gcseg.errors import ConfigError
 from gcseg.runs.folder import METRICS_FILE, RunFolder
+from gcseg.runs.name import backbone_name, head_name
 from gcseg.system.signals import Signals
 from gcseg.system.text import counted
 
@@ -166,8 +167,8 @@ def training_plan(cfg: DictConfig, module: SegmentationModule) -> TrainingPlan:
     name = str(logger).rpartition(".")[2].removesuffix("_logger")
     optimizer, _ = build_model.optimizer(cfg, module.model)
     return TrainingPlan(
-        backbone=cfg.backbone.name,
-        head=cfg.head.name,
+        backbone=backbone_name(cfg.backbone),
+        head=head_name(cfg.head),
         variant=cfg.backbone.get("variant"),
         output_stride=cfg.backbone.get("output_stride"),
         dataset=cfg.dataset.name,

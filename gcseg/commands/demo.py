@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from gcseg.config.plain import plain
 from gcseg.config.trained import CheckpointRef, composed_for_checkpoint, run_with_checkpoint
 from gcseg.errors import ConfigError
+from gcseg.runs.name import backbone_name, head_name
 from gcseg.system.text import as_override, say
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ def _title(given: str, path: Path) -> str:
 
 
 def _about(cfg: DictConfig) -> str:
-    return f"head {cfg.head.name}, backbone {cfg.backbone.name}, trained on {cfg.dataset.name}"
+    network = f"head {head_name(cfg.head)}, backbone {backbone_name(cfg.backbone)}"
+    return f"{network}, trained on {cfg.dataset.name}"
 
 
 def _in_common_modes(networks: list[Shown]) -> list[Shown]:

@@ -14,6 +14,7 @@ from gcseg.config.compose import source_folder
 from gcseg.config.plain import plain
 from gcseg.config.trained import CheckpointRef, output_folder, run_with_checkpoint
 from gcseg.runs.folder import run_folder_of
+from gcseg.runs.name import backbone_name, head_name
 from gcseg.system.files import at_home, sha256_of
 from gcseg.system.launch import hide_ddp_warnings
 from gcseg.system.text import counted, say
@@ -156,8 +157,8 @@ def _compare_with_published(
             "data": {"split": cfg.split, "images": len(dataset), "sha256": dataset.checksum()},
             "published": dict(record.miou),
             "results": {
-                "backbone": cfg.backbone.name,
-                "head": cfg.head.name,
+                "backbone": backbone_name(cfg.backbone),
+                "head": head_name(cfg.head),
                 "dataset": cfg.dataset.name,
                 "evaluations": comparable,
             },

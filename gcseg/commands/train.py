@@ -18,7 +18,7 @@ from gcseg.config.plain import plain
 from gcseg.config.seeds import expand_seeds
 from gcseg.config.trained import recorded_config
 from gcseg.errors import ConfigError, StoppedBySignal
-from gcseg.runs.name import run_name
+from gcseg.runs.name import backbone_name, head_name, run_name
 from gcseg.sweeps.outcome import (
     in_sweep,
     leave_with_sweep,
@@ -199,8 +199,8 @@ def fit(
             folder.results,
             {
                 "name": folder.path.name,
-                "backbone": cfg.backbone.name,
-                "head": cfg.head.name,
+                "backbone": backbone_name(cfg.backbone),
+                "head": head_name(cfg.head),
                 "dataset": cfg.dataset.name,
                 "iters": cfg.iters,
                 "seed": cfg.seed,

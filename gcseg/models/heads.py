@@ -80,7 +80,7 @@ class FCNHead(nn.Module):
             kind = "no context block" if self.context is None else type(self.context).__name__
             raise ConfigError(
                 f"the head has no attention map ({kind})",
-                "take a head with a global context block, as head=gc has",
+                "take head=gc, or head=fcn with context=nl, snl or dnl",
             )
         weights: Tensor = attention(self.conv_in(x))
         return weights

@@ -133,7 +133,7 @@ class Segmentor(nn.Module):
         if attention is None:
             raise ConfigError(
                 f"the head has no attention map ({type(self.head).__name__})",
-                "take a head with a global context block, as head=gc has",
+                "take head=gc, or head=fcn with context=nl, snl or dnl",
             )
         weights: Tensor = attention(self.backbone(x)[-1])
         return weights

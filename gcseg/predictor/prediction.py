@@ -46,6 +46,12 @@ class Prediction:
     frame: Frame | None = None
     probabilities: npt.NDArray[np.float16] | None = None
 
+    def __repr__(self) -> str:
+        """Return the name, the size in pixels, and the largest areas."""
+        height, width = self.mask.shape
+        areas = [f"{name} {100 * share:.0f} %" for name, share in self.areas().items()]
+        return f"Prediction({self.name!r}, {height} x {width}: {', '.join(areas[:3])})"
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Return the names of all classes, by class index."""

@@ -11,6 +11,7 @@ import yaml
 
 from gcseg.publishing.evaluations import Scored
 from gcseg.runs.modes import MODE_TITLES
+from gcseg.runs.name import backbone_name, head_name
 from gcseg.system.records import RecordError, parse_yaml
 from gcseg.system.text import counted, listed, percent, printable
 
@@ -121,14 +122,16 @@ def claims(text: str) -> Any:
 
 
 def _tags(settings: Mapping[str, Any]) -> list[str]:
-    head = {"gc": "gcnet"}.get(settings["head"]["name"], str(settings["head"]["name"]))
-    tags = ["semantic-segmentation", "pytorch", LIBRARY, head, str(settings["backbone"]["name"])]
+    head = head_name(settings["head"])
+    network = [{"gc": "gcnet"}.get(head, head), backbone_name(settings["backbone"])]
+    tags = ["semantic-segmentation", "pytorch", LIBRARY, *network]
     return list(dict.fromkeys(tags))
 
 
 def _network(settings: Mapping[str, Any]) -> str:
-    head = {"gc": "GCNet", "fcn": "FCN"}.get(settings["head"]["name"], settings["head"]["name"])
-    return f"{_text(str(head))} with backbone {_text(str(settings['backbone']['name']))}"
+    name = head_name(settings["head"])
+    head = {"gc": "GCNet", "fcn": "FCN"}.get(name, name)
+    return f"{_text(head)} with backbone {_text(backbone_name(settings['backbone']))}"
 
 
 def _usage(facts: Facts) -> list[str]:

@@ -72,11 +72,13 @@ def run_name(
         train_set: The training split.
         weights: Files of initial weights, by the part of the network that they are for.
     """
-    backbone, head = (
-        sign.join([settings[part]["name"], *_block(settings[part])])
-        for part, sign in (("backbone", "+"), ("head", "-"))
+    names = "-".join(
+        [
+            backbone_name(settings["backbone"]),
+            head_name(settings["head"]),
+            settings["dataset"]["name"],
+        ]
     )
-    names = "-".join([backbone, head, settings["dataset"]["name"]])
     identity = {
         **training_settings(settings),
         "data": _identity(train_set),
@@ -85,10 +87,20 @@ def run_name(
     return f"{names}-{settings['iters']}it-s{settings['seed']}-{fingerprint(identity)}"
 
 
+def backbone_name(backbone: Mapping[str, Any]) -> str:
+    """Return the name of a backbone by its settings, as `r50+gc` with context blocks in it."""
+    return "+".join([backbone["name"], *_block(backbone)])
+
+
+def head_name(head: Mapping[str, Any]) -> str:
+    """Return the name of a head by its settings, as `fcn-nl` with a context block."""
+    return "-".join([head["name"], *_block(head)])
+
+
 def _block(part: Mapping[str, Any]) -> list[str]:
     """Return the name of the context block in a part of the network, if it has one."""
     block = part.get("context")
-    return [] if block is None or block["_target_"] is None else [block["name"]]
+    return [] if block is None or block.get("_target_") is None else [str(block["name"])]
 
 
 def training_settings(given: Mapping[str, Any]) -> dict[str, Any]:

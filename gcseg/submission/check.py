@@ -15,7 +15,7 @@ from gcseg.data.parallel import Progress
 from gcseg.errors import DataError
 from gcseg.submission.archive import Member, kind_of, members
 from gcseg.submission.servers import Competition, Server
-from gcseg.system.text import counted, printable, verb
+from gcseg.system.text import counted, percent, printable, verb
 
 Counts = np.ndarray[tuple[int], np.dtype[np.int64]]
 """Numbers of pixels by value, 256 of them."""
@@ -196,9 +196,9 @@ def _fault(server: Server, content: bytes, pair: Pair) -> tuple[str | None, Coun
         return "is no PNG, or a damaged one", counts
     wrong = [value for value in np.flatnonzero(counts) if value not in server.values]
     if wrong:
-        share = 100 * counts[wrong].sum() / counts.sum()
+        share = percent(counts[wrong].sum() / counts.sum())
         return (
-            f"has value {wrong[0]} ({share:.2g} % of its pixels are outside "
+            f"has value {wrong[0]} ({share} % of its pixels are outside "
             f"{server.values[0]} to {server.values[-1]})"
         ), counts
     return None, counts

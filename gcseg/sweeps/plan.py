@@ -9,7 +9,13 @@ from omegaconf import DictConfig
 
 from gcseg.config.plain import plain
 from gcseg.config.sweep_name import BOOKKEEPING_KEYS
-from gcseg.runs.name import fingerprint, leave_out_neutral, training_settings
+from gcseg.runs.name import (
+    backbone_name,
+    fingerprint,
+    head_name,
+    leave_out_neutral,
+    training_settings,
+)
 
 
 def of_the_work(overrides: Iterable[str]) -> list[str]:
@@ -32,7 +38,9 @@ def job_record(cfg: DictConfig, overrides: Iterable[str]) -> dict[str, Any]:
         "overrides": of_the_work(overrides),
         "training": fingerprint(training),
         "settings": {
-            **{group: config[group]["name"] for group in ("backbone", "head", "dataset")},
+            "backbone": backbone_name(config["backbone"]),
+            "head": head_name(config["head"]),
+            "dataset": config["dataset"]["name"],
             "iters": config["iters"],
             "seed": config["seed"],
             "modes": list(config["tta"]["modes"]),

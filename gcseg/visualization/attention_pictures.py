@@ -106,7 +106,7 @@ def attention_sheet(panels: Sequence[UInt8Array], names: Sequence[str]) -> Image
         for part in (caption(name, width), panel, gap)
     ]
     footer = Image.new("RGB", (width, 28), "white")
-    text = "Attention: weight of each position in the global context; 1x is that of a uniform map"
+    text = "Attention: weight of each position in the context; 1x is that of a uniform map"
     ImageDraw.Draw(footer).text((4, 5), text, fill="black", font=font(15))
     return Image.fromarray(np.vstack([*rows, np.asarray(footer, np.uint8)]))
 

@@ -91,7 +91,7 @@ def test_a_head_without_a_map_is_named(run, training, tmp_path):
     content["state_dict"] = {key: tensors[key] for key in tensors if ".context." not in key}
     torch.save(content, folder / "checkpoints/best.ckpt")
     error = run("attention", f"checkpoint={folder}", "accelerator=cpu").error
-    assert error.startswith("the head has no attention map (no context block): take a head with")
+    assert error.startswith("the head has no attention map (no context block): take head=gc,")
     assert not (folder / "attention").exists()
 
 

@@ -59,6 +59,6 @@ def test_a_head_without_it_is_named(head, kind):
     with pytest.raises(ConfigError) as raised:
         model.attention(torch.randn(1, 3, 32, 32))
     assert str(raised.value) == (
-        f"the head has no attention map ({kind}): take a head with a global context block, as "
-        "head=gc has"
+        f"the head has no attention map ({kind}): take head=gc, or head=fcn "
+        "with context=nl, snl or dnl"
     )

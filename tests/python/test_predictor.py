@@ -97,6 +97,7 @@ def test_a_prediction(predictor, files, tmp_path):
         prediction.save(tmp_path / "mask.jpg")
     with pytest.raises(ConfigError, match="no picture 'labels': use mask or overlay or confidence"):
         prediction.save(tmp_path / "mask.png", "labels")
+    assert repr(prediction).startswith("Prediction(") and len(repr(prediction)) < 200
 
 
 def test_a_stream_reads_as_it_is_asked(predictor, files):

@@ -128,7 +128,9 @@ class RunProgress(L.Callback):
             f"loss {float(trainer.callback_metrics['train/loss']):.3f}"
             f"  lr {float(trainer.callback_metrics['train/learning_rate']):.1e}"
         )
-        speed = f"{self.images_per_second:.1f} images/s{self._score}"
+        rate = self.images_per_second
+        speed = f"{rate:.1f}" if rate >= 1 else f"{rate:.2g}"
+        speed += f" images/s{self._score}"
         narrow = not self._bars.disable and self._console.width < ONE_LINE
         text = f"{learning}\n{speed}" if narrow else f"{learning}  {speed}"
         self._bars.update(self._train, completed=self._step, text=text)

@@ -182,20 +182,19 @@ def _attention(run: RunFiles, examples: Sequence[Example], reasons: Sequence[str
     parts = attention_parts(examples)
     if parts:
         return [
-            "Where the global context block looks: the weight of each position in the context that "
-            "is added to every position, for the image at scale 1. Dark is weight 0, bright is the "
-            "largest weight.",
+            "Where the context block looks: the weight of each position in the context, for the "
+            "image at scale 1. Dark is weight 0, bright is the largest weight.",
             *parts,
         ]
     if examples:
         return [
-            "There is no attention map: the head has no global context block that pools by "
-            "attention, or there was no memory for it."
+            "There is no attention map: the head has no context block with one, or there was no "
+            "memory for it."
         ]
     if reasons:
         return [notice(reason) for reason in reasons]
     if not has_attention(run):
-        return ["The head has no global context block that pools by attention."]
+        return ["The head has no context block with an attention map."]
     line = f"python -m gcseg.attention {run.argument('checkpoint')}"
     return [notice(f"No attention maps were made. To see them: {line}")]
 
