@@ -33,10 +33,12 @@ def verify(cfg: DictConfig, trained: CheckpointRef) -> None:
     # Heavy imports wait until the settings are known to be right.
     from gcseg.publishing.evaluations import Scored
     from gcseg.publishing.manifest import read_manifest
+    from gcseg.publishing.names import WEIGHTS
     from gcseg.weights import read_weights
 
-    checkpoint = trained.path()
-    folder = checkpoint.parent
+    folder, checkpoint = at_home(str(trained.checkpoint)), trained.path()
+    if checkpoint != folder / WEIGHTS:  # the manifest would be of other weights
+        raise WeightsError(f"{checkpoint} is not {folder / WEIGHTS}", "give the published folder")
     manifest = read_manifest(folder)
     evaluations = chosen(
         cfg,

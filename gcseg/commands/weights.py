@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gcseg.commands.arguments import ArgumentParser, run_chosen
 from gcseg.errors import ConfigError
-from gcseg.publishing.names import WEIGHTS, weights_in
+from gcseg.publishing.names import WEIGHTS, is_published, weights_in
 from gcseg.runs.folder import RunFolder
 from gcseg.runs.modes import MODE_TITLES
 from gcseg.system.files import at_home
@@ -183,8 +183,11 @@ def _file(given: str) -> Path:
     """A file, a run folder's best checkpoint, a published folder's weights, or one of the list."""
     if hub.is_on_hub(given):
         return hub.published(given, WEIGHTS) / WEIGHTS
-    best = RunFolder(at_home(given)).best
-    return best if best.is_file() else weights_in(at_home(given)) or catalogue.resolve(given)
+    folder = at_home(given)
+    best = RunFolder(folder).best
+    if best.is_file() and not is_published(folder):
+        return best
+    return weights_in(folder) or catalogue.resolve(given)
 
 
 def _published(given: str, path: Path, digest: str) -> tuple[catalogue.Record | None, str]:

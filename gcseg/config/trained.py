@@ -22,7 +22,7 @@ from gcseg.config.recorded import allowed, checked, read_recorded, recorded_caus
 from gcseg.config.row import is_name
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.exports.names import format_of
-from gcseg.publishing.names import WEIGHTS, weights_in
+from gcseg.publishing.names import WEIGHTS, is_published, weights_in
 from gcseg.publishing.settings import default_root
 from gcseg.runs.folder import RunFolder, run_folder_of
 from gcseg.runs.name import fingerprint
@@ -319,7 +319,8 @@ def find_checkpoint(path: str) -> Path:
 
     Args:
         path: The file, its run folder (then `checkpoints/best.ckpt`, or `last.ckpt`), a published
-            folder, or a name of the catalogue or of the hub (then downloaded if not in the cache).
+            folder (then its weights, whatever else is in it), or a name of the catalogue or of the
+            hub (then downloaded if not in the cache).
 
     Raises:
         WeightsError: There is no such checkpoint.
@@ -331,7 +332,8 @@ def find_checkpoint(path: str) -> Path:
     if not given.is_dir():
         return catalogue.resolve(_find(path).name)
     run = RunFolder(given)
-    found = run.best_or_last() or weights_in(given)
+    published = hub.is_on_hub(path) or is_published(given)
+    found = (weights_in(given) if published else None) or run.best_or_last() or weights_in(given)
     if found is None:
         raise WeightsError(
             f"there is no checkpoint {run.best}", "give checkpoint= a .ckpt file or a run folder"

@@ -37,6 +37,15 @@ def boundary(folder: Path) -> Path:
     return place.parent.parent if place.parent.name == "snapshots" else place
 
 
+def is_published(folder: Path) -> bool:
+    """Return whether a folder has the manifest of a published network.
+
+    Args:
+        folder: The folder.
+    """
+    return (folder / MANIFEST).is_file()
+
+
 def weights_in(folder: Path) -> Path | None:
     """Return the weights of a published folder; None if it has none.
 

@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 
 from gcseg import Predictor
+from gcseg.config.trained import find_checkpoint
 from gcseg.publishing import new_folder
 from gcseg.weights import read_checkpoint_file
 from tests import running
@@ -143,6 +144,20 @@ def test_the_folder_comes_first(folder, run, training):
                   "trust=true", *QUICK)  # fmt: skip
     assert outcome.status == 0, outcome.err
     assert "flip: equal" in outcome.out and "none: equal" not in outcome.out
+
+
+def test_another_checkpoint_in_the_folder_is_not_used(folder, verify, run, training):
+    best = folder / "checkpoints" / "best.ckpt"
+    best.parent.mkdir()
+    content = torch.load(training.folder / "checkpoints" / "best.ckpt", weights_only=True)
+    content["state_dict"]["model.head.classifier.bias"] += torch.arange(19)
+    torch.save(content, best)
+    outcome = verify(folder, "tta=none")
+    assert outcome.status == 0, outcome.err
+    assert "not in the manifest, and not used: checkpoints/best.ckpt" in outcome.out
+    assert find_checkpoint(str(folder)) == folder / "model.safetensors"
+    (folder / "manifest.json").unlink()
+    assert find_checkpoint(str(folder)) == best, "it is any run folder"
 
 
 def test_a_mode_that_is_not_recorded(folder, verify):
