@@ -15,7 +15,7 @@ from gcseg.config.trained import CheckpointRef, run_with_checkpoint
 from gcseg.errors import VerificationError, WeightsError
 from gcseg.system.files import at_home
 from gcseg.system.launch import hide_ddp_warnings, is_first_process
-from gcseg.system.text import as_override, counted, listed, percent, say, shown
+from gcseg.system.text import as_override, counted, listed, percent, say, shown, verb
 from gcseg.zoo import hub
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ def verify(cfg: DictConfig, trained: CheckpointRef) -> None:
     """
     hide_ddp_warnings(cfg.devices, cfg.num_nodes)
     # Heavy imports wait until the settings are known to be right.
-    from gcseg.publishing.evaluations import Scored
     from gcseg.publishing.manifest import read_manifest
     from gcseg.publishing.names import WEIGHTS
     from gcseg.weights import read_weights
@@ -40,13 +39,7 @@ def verify(cfg: DictConfig, trained: CheckpointRef) -> None:
     if checkpoint != folder / WEIGHTS:  # the manifest would be of other weights
         raise WeightsError(f"{checkpoint} is not {folder / WEIGHTS}", "give the published folder")
     manifest = read_manifest(folder)
-    evaluations = chosen(
-        cfg,
-        {
-            name: Scored(one["mode"], one["split"], tuple(one["scales"]), one["flip"])
-            for name, one in manifest["evaluations"].items()
-        },
-    )
+    evaluations = chosen(cfg, _scored(manifest))
     content = read_weights(checkpoint)
     protocol = manifest["protocol"]
     cfg = with_protocol(cfg, str(protocol["precision"]), protocol["channels_last"])
@@ -56,6 +49,7 @@ def verify(cfg: DictConfig, trained: CheckpointRef) -> None:
     unlike = _compare_data(cfg, folder, manifest, evaluations, results)
     for name in evaluations:
         unlike += _compare(folder, manifest["evaluations"][name], name, results)
+        unlike += _compare_scores(folder, manifest["evaluations"][name], name, results)
     if unlike:
         _say_environment(cfg, manifest)
         raise VerificationError(
@@ -140,6 +134,47 @@ def _compare(folder: Path, entry: Mapping[str, Any], name: str, results: Reprodu
     return [shown(name)]
 
 
+def _compare_scores(
+    folder: Path, entry: Mapping[str, Any], name: str, results: Reproduced
+) -> list[str]:
+    """Compare results.json, whose scores the card claims, with the published confusion matrix.
+
+    Where that matrix is reproduced, its scores are; where it isn't, rounding that moves a few
+    pixels is no false claim.
+
+    Args:
+        folder: The published folder.
+        entry: The evaluation in the manifest.
+        name: Name of the evaluation.
+        results: The evaluations here.
+
+    Returns:
+        In a few words, that the scores differ; empty if they don't.
+
+    Raises:
+        WeightsError: results.json is damaged.
+    """
+    from gcseg.publishing.claims import other_scores, read_results
+    from gcseg.runs.confusion import read_confusion
+    from gcseg.runs.folder import RESULTS_FILE
+    from gcseg.system.records import RecordError
+
+    published = read_confusion(_read(folder, entry["confusion"]))
+    assert published is not None  # see _compare
+    try:
+        record = read_results(folder).get("evaluations", {}).get(name, {})
+    except (FileNotFoundError, RecordError) as error:
+        raise WeightsError(
+            f"{folder / RESULTS_FILE} can't be read ({error})", "download the folder again"
+        ) from None
+    lines = other_scores(record, published.counts, results.classes)
+    if not lines:
+        return []
+    say(f"{shown(name)}: {RESULTS_FILE} claims scores that are not those of the confusion matrix:")
+    say(f"  {listed(lines, most=5)}")
+    return [f"the scores of {shown(name)} in {RESULTS_FILE}"]
+
+
 def _say_environment(cfg: DictConfig, manifest: Mapping[str, Any]) -> None:
     """Say how this machine differs from the one of publication, which may explain rounding."""
     here, there = environment(cfg), manifest.get("environment", {})
@@ -202,10 +237,8 @@ def _check_folder(arguments: list[str]) -> None:
     if not is_first_process():
         return
     changed = changed_files(folder, manifest)
-    edited = CARD in changed and _claims_hold(folder, manifest)
-    if edited:
-        say(f"{CARD} was edited; the scores that it claims are those of results.json")
-        del changed[CARD]
+    edited = CARD in changed
+    notes = _check_card(folder, manifest, changed) if changed.keys() <= {CARD} else []
     if changed:
         raise WeightsError(
             f"{len(changed):,} of {counted(len(manifest['files']), 'file')} of {folder} "
@@ -213,33 +246,53 @@ def _check_folder(arguments: list[str]) -> None:
             + listed(f"{shown(name)} ({why})" for name, why in changed.items()),
             "download the folder again",
         )
+    say(*notes)
     say(f"{folder}: {counted(len(manifest['files']), 'file')}"
         f"{' but the card' if edited else ''} as published")  # fmt: skip
     if others := other_files(folder, manifest):
         say(f"not in the manifest, and not used: {listed(map(shown, others), most=5)}")
 
 
-def _claims_hold(folder: Path, manifest: Mapping[str, Any]) -> bool:
-    """Return whether an edited model card claims the scores that were published."""
-    from gcseg.publishing.card import claims, model_index
-    from gcseg.publishing.evaluations import Scored
-    from gcseg.publishing.names import CARD, boundary
-    from gcseg.runs.folder import CONFIG_FILE, RESULTS_FILE
-    from gcseg.system.records import RecordError, parse_json, parse_yaml, read_text
+def _check_card(folder: Path, manifest: Mapping[str, Any], changed: dict[str, str]) -> list[str]:
+    """Compare what the model card claims with results.json; an edited card may claim the same.
 
-    within = boundary(folder)
+    Args:
+        folder: The published folder, whose other files are as published.
+        manifest: The manifest.
+        changed: What is wrong with the card by its name, changed in place.
+
+    Returns:
+        Lines on what of the card was not checked.
+    """
+    from gcseg.publishing.claims import card_fault
+    from gcseg.publishing.names import CARD
+
+    edited = changed.pop(CARD, None)
     try:
-        text = read_text(folder / CARD, 2**20, within=within)
-        results = parse_json(read_text(folder / RESULTS_FILE, within=within))
-        settings = parse_yaml(read_text(folder / CONFIG_FILE, 2**18, within=within))
-        evaluations = {
-            name: Scored(one["mode"], one["split"], tuple(one["scales"]), one["flip"])
-            for name, one in manifest["evaluations"].items()
-        }
-        meant = model_index(results, evaluations, str(settings["dataset"]["name"]))
-    except (OSError, RecordError, LookupError, TypeError, AttributeError):
-        return False
-    return bool(claims(text) == meant)
+        fault, as_written = card_fault(folder, _scored(manifest))
+    except FileNotFoundError:
+        fault, as_written = edited, True
+        edited = None
+    if fault is not None:
+        changed[CARD] = fault
+    if as_written and edited is None:
+        return []
+    was = "was edited" if edited is not None else "is not as gcseg.publish writes it"
+    claims = "its metadata" + (" and its section of scores" if as_written else "")
+    return [
+        f"{CARD} {was}: {claims} {verb(1 + as_written, 'claims', 'claim')} the scores of "
+        "results.json, the rest of its text was not checked"
+    ]
+
+
+def _scored(manifest: Mapping[str, Any]) -> dict[str, Scored]:
+    """Return the evaluations of a manifest by name."""
+    from gcseg.publishing.evaluations import Scored
+
+    return {
+        name: Scored(one["mode"], one["split"], tuple(one["scales"]), one["flip"])
+        for name, one in manifest["evaluations"].items()
+    }
 
 
 def main() -> None:

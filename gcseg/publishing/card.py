@@ -12,7 +12,6 @@ import yaml
 from gcseg.publishing.evaluations import Scored
 from gcseg.runs.modes import MODE_TITLES
 from gcseg.runs.name import backbone_name, head_name
-from gcseg.system.records import RecordError, parse_yaml
 from gcseg.system.text import counted, listed, percent, printable
 
 LIBRARY = "gcseg"
@@ -61,7 +60,7 @@ def card(facts: Facts) -> str:
         f"# {_text(name)}",
         f"{_network(settings)} for semantic segmentation, trained on {_text(dataset)} with gcseg.",
         *_usage(facts),
-        *_scores(facts),
+        *scores_section(facts.results, facts.evaluations),
         *_protocol(facts),
         *_provenance(facts),
         *_limits(facts),
@@ -107,18 +106,29 @@ def model_index(
     ]
 
 
-def claims(text: str) -> Any:
-    """Read the scores that a model card claims; None if it has none that can be read.
+def scores_section(results: Mapping[str, Any], evaluations: Mapping[str, Scored]) -> list[str]:
+    """Write the section of the scores, with the IoU of each class: heading, text and table.
 
     Args:
-        text: The model card.
+        results: Contents of results.json.
+        evaluations: The published evaluations by name.
     """
-    found = re.match(r"---\r?\n(.*?)\r?\n---\s", text, re.DOTALL)
-    try:
-        metadata = parse_yaml(found[1]) if found else None
-    except RecordError:
-        return None
-    return metadata.get("model-index") if isinstance(metadata, dict) else None
+    records = {name: results["evaluations"][name] for name in evaluations}
+    titles = [_title(one, records[name]["images"]) for name, one in evaluations.items()]
+    rows = [["class", *titles], ["---", *["---:"] * len(titles)]]
+    classes = list(next(iter(records.values()))["class_iou"])
+    for name in classes:
+        cells = [percent(record["class_iou"].get(name), "-") for record in records.values()]
+        rows.append([_text(name), *cells])
+    for title, key in (("**mean (mIoU)**", "miou"), ("pixel accuracy", "pixel_accuracy")):
+        rows.append([title, *(percent(one.get(key), "-") for one in records.values())])
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return [
+        "## Scores",
+        "IoU in percent. The mean is over the classes that occur, from one integer confusion "
+        "matrix over the whole split, which is in `confusion/`.",
+        table,
+    ]
 
 
 def _tags(settings: Mapping[str, Any]) -> list[str]:
@@ -156,27 +166,7 @@ def _usage(facts: Facts) -> list[str]:
     return lines
 
 
-def _scores(facts: Facts) -> list[str]:
-    records = {name: facts.results["evaluations"][name] for name in facts.evaluations}
-    titles = [_title(name, one, facts) for name, one in facts.evaluations.items()]
-    rows = [["class", *titles], ["---", *["---:"] * len(titles)]]
-    classes = list(next(iter(records.values()))["class_iou"])
-    for name in classes:
-        cells = [percent(record["class_iou"].get(name), "-") for record in records.values()]
-        rows.append([_text(name), *cells])
-    for title, key in (("**mean (mIoU)**", "miou"), ("pixel accuracy", "pixel_accuracy")):
-        rows.append([title, *(percent(one.get(key), "-") for one in records.values())])
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return [
-        "## Scores",
-        "IoU in percent. The mean is over the classes that occur, from one integer confusion "
-        "matrix over the whole split, which is in `confusion/`.",
-        table,
-    ]
-
-
-def _title(name: str, one: Scored, facts: Facts) -> str:
-    images = facts.results["evaluations"][name]["images"]
+def _title(one: Scored, images: int) -> str:
     mode = MODE_TITLES.get(one.mode, one.mode)
     return f"{_text(mode)} ({_text(one.split)}, {counted(images, 'picture')})"
 

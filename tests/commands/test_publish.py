@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -13,7 +14,9 @@ from PIL import Image
 
 from gcseg import Predictor
 from gcseg.config.trained import find_checkpoint
-from gcseg.publishing import new_folder
+from gcseg.publishing import card, new_folder
+from gcseg.publishing.evaluations import Scored
+from gcseg.publishing.manifest import write_manifest
 from gcseg.weights import read_checkpoint_file
 from tests import running
 
@@ -186,11 +189,72 @@ def test_an_edited_card(folder, verify):
     card.write_text(card.read_text() + "\n## Thanks\n")
     outcome = verify(folder, "tta=none")
     assert outcome.status == 0, outcome.err
-    assert "README.md was edited; the scores that it claims are those of" in outcome.out
+    assert "README.md was edited: its metadata and its section of scores claim" in outcome.out
+    assert "the rest of its text was not checked" in outcome.out
     assert "not in the manifest, and not used: more.txt" in outcome.out
     claimed = str(json.loads((folder / "results.json").read_text())["evaluations"]["none"]["miou"])
     card.write_text(card.read_text().replace(claimed, "0.99"))
     assert "README.md" in verify(folder, "tta=none").error
+
+
+def _written_again(folder):
+    """Write the manifest of changed files, as a forger would."""
+    manifest = {key: value for key, value in _manifest(folder).items() if key != "files"}
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, manifest)
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_forged_table_of_the_card(again, folder, verify):
+    card = folder / "README.md"
+    text = card.read_text()
+    (row,) = re.findall(r"^\| \*\*mean \(mIoU\)\*\* .*$", text, re.MULTILINE)
+    card.write_text(text.replace(row, re.sub(r"[\d.]+(?= \|)", "98.76", row)))
+    if again:
+        _written_again(folder)
+    outcome = verify(folder, "tta=none")
+    assert "README.md (its table of scores is not that of results.json)" in outcome.error
+    card.write_text(text.replace("IoU in percent.", "Our best."))
+    if again:
+        _written_again(folder)
+    outcome = verify(folder, "tta=none")
+    assert outcome.status == 0, outcome.err
+    assert "README.md was edited: its metadata claims" in outcome.out or again
+    assert "the rest of its text was not checked" in outcome.out
+
+
+@pytest.mark.parametrize("key", ["miou", "class_iou", "pixel_accuracy"])
+def test_forged_scores_are_named(key, folder, verify):
+    """Results and card that claim the same scores, which are not those of the weights."""
+    path = folder / "results.json"
+    results = json.loads(path.read_text())
+    before = card.model_index(results, _evaluations(folder), "scenes")
+    section = "\n\n".join(card.scores_section(results, _evaluations(folder)))
+    for one in results["evaluations"].values():
+        one[key] = dict.fromkeys(one[key], 0.9876) if key == "class_iou" else 0.9876
+    path.write_text(json.dumps(results))
+    after = card.model_index(results, _evaluations(folder), "scenes")
+    readme = folder / "README.md"
+    forged = readme.read_text().replace(
+        section, "\n\n".join(card.scores_section(results, _evaluations(folder)))
+    )
+    front = yaml.safe_load(forged.split("---\n")[1])
+    assert front["model-index"] == before
+    front["model-index"] = after
+    _, _, rest = forged.partition("\n---\n")
+    readme.write_text(f"---\n{yaml.safe_dump(front)}---\n{rest}")
+    _written_again(folder)
+    outcome = verify(folder, "tta=none")
+    assert outcome.status == 1
+    assert "none: equal in all" in outcome.out
+    assert f"{key} {'of ' if key == 'class_iou' else ''}" in outcome.out
+    assert "98.76 % instead of " in outcome.out
+    assert "error: not reproduced: the scores of none in results.json" in outcome.err
+
+
+def _evaluations(folder):
+    return {name: Scored(one["mode"], one["split"], tuple(one["scales"]), one["flip"])
+            for name, one in _manifest(folder)["evaluations"].items()}  # fmt: skip
 
 
 @pytest.fixture
@@ -232,7 +296,6 @@ def test_other_pictures_are_counted(folder, verify, scenes):
 
 def test_other_weights_are_named_by_cells_and_pictures(folder, verify):
     """Weights that someone has replaced, with new checksums of the files."""
-    from gcseg.publishing.manifest import write_manifest
     from gcseg.weights import own_record
     from gcseg.weights.convert import as_safetensors
 
@@ -243,9 +306,7 @@ def test_other_weights_are_named_by_cells_and_pictures(folder, verify):
         len(tensors["head.classifier.bias"])
     )
     path.write_bytes(as_safetensors(tensors, own_record(content.extra)))
-    manifest = {key: value for key, value in _manifest(folder).items() if key != "files"}
-    (folder / "manifest.json").unlink()
-    write_manifest(folder, manifest)
+    _written_again(folder)
     outcome = verify(folder, "tta=none")
     assert outcome.status == 1
     assert f"of {_pixels(folder)} pixels are counted elsewhere" in outcome.out
