@@ -15,17 +15,33 @@ from gcseg.system.files import output_error
 _PARTIAL = re.compile(r"\.(\d+)\.partial-folder$")
 
 
+_LONGEST_NAME = 255
+"""Most bytes of a file's name."""
+
+
 def check_new(folder: Path) -> None:
-    """Check that a folder does not exist yet, or is empty.
+    """Check that a folder does not exist yet, or is empty, and that it can be made.
 
     Raises:
-        OutputError: It has files, or is not a folder.
+        OutputError: It has files, is not a folder, or can't be made.
     """
+    if folder.name in ("", ".."):
+        raise OutputError(
+            f"{folder} has no name to be written under", "give output= the name of a new folder"
+        )
+    names = (_temporary(folder).name, *folder.parts)
+    if any(len(os.fsencode(name)) > _LONGEST_NAME for name in names):
+        raise OutputError(f"{folder} has too long a name", "give a shorter output=")
     try:
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             raise OutputError(f"{folder} exists and is not a folder", "give another output=")
         if folder.is_dir() and any(folder.iterdir()):
             raise OutputError(f"{folder} exists", "remove it, or give another output=")
+        parent = next(place for place in folder.absolute().parents if os.path.lexists(place))
+        if not parent.is_dir():
+            raise OutputError(f"{folder}: {parent} is not a folder", "give another output=")
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise OutputError(f"{folder}: {parent} is not writable", "give another output=")
     except OSError as error:
         raise output_error(folder, error) from error
 
@@ -43,7 +59,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Raises:
         OutputError: It can't be written.
     """
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.partial-folder")
+    temporary = _temporary(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_left(folder)
@@ -57,6 +73,10 @@ def new_folder(folder: Path) -> Iterator[Path]:
         raise output_error(folder, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.{os.getpid()}.partial-folder")
 
 
 def _remove_left(folder: Path) -> None:

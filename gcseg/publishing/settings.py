@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
-from pathlib import PurePath, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from gcseg.zoo import catalogue
@@ -18,6 +19,9 @@ KEPT = ("backbone", "head", "auxiliary_head", "dataset", "protocol", "normalize"
 
 _OF_MACHINE = {"dataset": ("cache", "cache_folder")}
 """Settings of kept groups that are only of a machine."""
+
+_PRIVATE = re.compile(r"(^|[\s,:={\[(\"'])([~/](?=\S)|\\\\|[A-Za-z]:[\\/])")
+"""Begin of an absolute path, also within a text, such as a list or an address."""
 
 _WEIGHTS = ("checkpoint", "backbone.pretrained")
 """Settings that name weights: a name of the catalogue, or a file."""
@@ -65,7 +69,12 @@ def default_root(name: str) -> str:
 
 def _shared(value: Any, name: str, root: str, replaced: list[str]) -> Any:
     if isinstance(value, dict):
-        return {key: _shared(one, f"{name}.{key}", root, replaced) for key, one in value.items()}
+        return {
+            _shared(key, f"a name in {name}", root, replaced): _shared(
+                one, f"{name}.{key}", root, replaced
+            )
+            for key, one in value.items()
+        }
     if isinstance(value, list):
         return [_shared(one, name, root, replaced) for one in value]
     if not isinstance(value, str):
@@ -84,26 +93,20 @@ def _of_weights(value: str) -> str:
 
 def _relative(value: str, root: str) -> str:
     """Return a path below the dataset's root relative to it, and of other paths the last part."""
-    path = PurePosixPath(value)
     if not _is_private(value):
         return value
-    if path.is_absolute() and root and path.is_relative_to(root):
-        return path.relative_to(root).as_posix()
+    path = PurePosixPath(posixpath.normpath(value))
+    if path.is_absolute() and root and path.is_relative_to(posixpath.normpath(root)):
+        return path.relative_to(posixpath.normpath(root)).as_posix()
     return _last(value)
 
 
 def _is_private(value: str) -> bool:
-    """Return whether a text is a path that says where it is on a machine, or an address."""
-    path = PurePosixPath(value)
-    return (
-        path.is_absolute()
-        or value.startswith("~")
-        or ".." in path.parts
-        or re.match(r"[A-Za-z]:[\\/]|\\\\", value) is not None
-        or "://" in value
-    )
+    """Return whether a text has a path that says where it is on a machine, or an address."""
+    return ".." in re.split(r"[\\/]", value) or _PRIVATE.search(value) is not None or "://" in value
 
 
 def _last(value: str) -> str:
-    path: PurePath = PureWindowsPath(value) if "\\" in value else PurePosixPath(value)
-    return path.name or "file"
+    """Return what follows the last separator."""
+    last = re.split(r"[\\/]", value.rstrip("\\/"))[-1].strip(" ,:={}[]()")
+    return "file" if last in ("", ".", "..", "~") else last.lstrip("~")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 
 from gcseg import Predictor
 from gcseg.config.trained import find_checkpoint
+from gcseg.errors import OutputError
 from gcseg.publishing import card, new_folder
 from gcseg.publishing.evaluations import Scored
 from gcseg.publishing.manifest import write_manifest
@@ -407,6 +409,31 @@ def test_another_folder_is_not_written_over(run_folder, publish, tmp_path):
     assert "out exists" in publish(run_folder).error
     (tmp_path / "out" / "mine").unlink()
     assert publish(run_folder).status == 0, "an empty folder is one's own"
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (".", "has no name"),
+        ("..", "has no name"),
+        ("a/..", "has no name"),
+        ("x" * 240, "has too long a name"),
+        ("x" * 300 + "/a", "has too long a name"),
+        ("file/a/b", "is not a folder"),
+        ("file", "is not a folder"),
+    ],
+)
+def test_a_folder_that_cant_be_made_is_refused_at_once(output, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=message):
+        new_folder.check_new(Path(output))
+
+
+def test_a_folder_that_is_not_writable_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(OutputError, match="is not writable"):
+        new_folder.check_new(tmp_path / "a" / "b")
 
 
 def test_other_evaluations_are_left_out(run_folder, publish, run, training, tmp_path):
