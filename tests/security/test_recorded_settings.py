@@ -114,7 +114,11 @@ def test_the_option_trained_by_name_is_still_the_files(run, training, tmp_path):
 def test_the_list_is_what_conf_names():
     """So that a new option needs no second list, and nothing else is on it."""
     found = {name: targets for group in GROUPS for name, targets in _callables(group).items()}
-    assert set(found) == {"backbone._target_", "head._target_", "auxiliary_head._target_",
+    assert set(found) == {"backbone._target_", "backbone.context._target_", "head._target_",
+                          "head.context._target_", "auxiliary_head._target_",
                           "dataset.reader._target_"}  # fmt: skip
+    blocks = found["head.context._target_"]
+    assert found["backbone.context._target_"] == blocks
+    assert all(one is None or one.startswith("gcseg.models.") for one in blocks)
     assert found["backbone._target_"] == {"gcseg.models.resnet", "gcseg.models.timm_backbone"}
     assert "gcseg.data.folder.folder" in found["dataset.reader._target_"]

@@ -31,6 +31,12 @@ def use_stubs(monkeypatch) -> None:
     monkeypatch.setattr(write, "write_sweep_report", lambda *_: None)
 
 
+def _with_default_signals() -> None:
+    """Undo what a shell in the background and nohup ignore, which is inherited from them."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def begin(
     *overrides: str, cwd: Path, stubs: bool = True, **environment: str
 ) -> subprocess.Popen[str]:
@@ -44,8 +50,7 @@ def begin(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # Ignored in what a shell starts in the background, and inherited from there.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=_with_default_signals,
     )
 
 

@@ -103,7 +103,8 @@ def _ensure(space: LabelSpace, palette: UInt8Array | None, mask: Mask) -> bool:
 
 
 def _check_size(values: UInt8Array, picture: Path, source: str, remedy: str) -> None:
-    head_of(picture, "image")  # what is no regular file is not opened
+    if picture.exists():
+        head_of(picture, "image")  # what is no regular file is not opened
     try:
         with Image.open(picture) as image:
             width, height = image.size

@@ -242,6 +242,7 @@ def test_a_terminal_that_closes(data, tmp_path):
     overrides = (*TINY, "val_every=2", "iters=100000")
     child, terminal = pty.fork()
     if not child:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored if the tests run under nohup
         become("train", *overrides, cwd=tmp_path, GCSEG_DATA=str(data))
     try:
         shown = b""
