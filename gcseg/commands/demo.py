@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
@@ -19,6 +14,7 @@ from gcseg.config.plain import plain
 from gcseg.config.trained import CheckpointRef, composed_for_checkpoint, run_with_checkpoint
 from gcseg.errors import ConfigError
 from gcseg.runs.name import backbone_name, head_name
+from gcseg.system.signals import interrupted_by_sigterm
 from gcseg.system.text import as_override, say
 
 if TYPE_CHECKING:
@@ -44,7 +40,7 @@ def demo(cfg: DictConfig, trained: CheckpointRef) -> None:
     networks = _in_common_modes(networks)
     page = Page(networks, Limits(cfg.megapixels, cfg.frames))
     try:
-        with _ended_like_ctrl_c(), listen(page, cfg.host, cfg.port) as server:
+        with interrupted_by_sigterm(), listen(page, cfg.host, cfg.port) as server:
             if not server.is_loopback:
                 say(f"host={cfg.host}: everyone who reaches this machine can use the page")
             say(f"page: {server.url} (Ctrl-C ends it)")
@@ -55,23 +51,6 @@ def demo(cfg: DictConfig, trained: CheckpointRef) -> None:
         if not page.close():  # a thread in a library can't be ended, and would outlive the command
             sys.stdout.flush()
             os._exit(0)
-
-
-@contextmanager
-def _ended_like_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM end the command as Ctrl-C does, so that its temporary files are removed."""
-
-    def interrupt(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _other(cfg: DictConfig) -> tuple[DictConfig, CheckpointRef]:

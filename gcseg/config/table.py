@@ -69,6 +69,73 @@ def _loss_rows(prefix: str, added: tuple[str, ...] = ()) -> tuple[Row, ...]:
     return tuple(replace(row, name=f"{prefix}.{row.name}", added=row.name in added) for row in rows)
 
 
+def _block(at: str) -> tuple[Row, ...]:
+    """Return the rows of a context block's settings, at a place in the network."""
+    return (
+        Row(f"{at}.name", "name", "name of the block in the run's name", needed=True, own=True),
+        Row(
+            f"{at}._target_",
+            "callable",
+            "class that builds a block; null: no block",
+            choices=(
+                "gcseg.models.GlobalContextBlock",
+                "gcseg.models.NonLocalBlock",
+                "gcseg.models.SimplifiedNonLocalBlock",
+                "gcseg.models.SqueezeExcitationBlock",
+                "gcseg.models.DisentangledNonLocalBlock",
+            ),
+            also=(None,),
+            needed=True,
+        ),
+        Row(
+            f"{at}.ratio",
+            "number",
+            "hidden width of a block, as a fraction of its channels",
+            0,
+            4,
+            open="least",
+        ),
+        Row(
+            f"{at}.pooling",
+            "choice",
+            "how a global context block gathers the context",
+            choices=("attention", "average"),
+        ),
+        Row(
+            f"{at}.fusion",
+            "choice",
+            "how a global context block merges the context into the features",
+            choices=("add", "multiply", "add+multiply"),
+        ),
+        Row(
+            f"{at}.layer_norm",
+            "switch",
+            "whether the transform of a global context block has a layer norm",
+        ),
+        Row(
+            f"{at}.pairwise",
+            "choice",
+            "weight of a pair of positions in non-local blocks "
+            "(disentangled: the first or the third)",
+            choices=("embedded_gaussian", "gaussian", "dot_product", "concatenation"),
+        ),
+        Row(
+            f"{at}.scale",
+            "switch",
+            "whether the embedded Gaussian divides products by the root of the hidden width",
+        ),
+        Row(f"{at}.batch_norm", "switch", "whether a batch norm ends a non-local block"),
+        Row(
+            f"{at}.temperature",
+            "number",
+            "divisor of the products of a disentangled block",
+            0,
+            1e6,
+            open="least",
+        ),
+    )
+
+
 TABLE: tuple[Row, ...] = (
     *_of(
         NETWORK, ALL,
@@ -92,29 +159,7 @@ TABLE: tuple[Row, ...] = (
             own=True),
         Row("backbone.context", "settings", "context blocks in residual blocks: "
             "backbone/context=gc", also=(None,)),
-        Row("backbone.context.name", "name", "name of the block in the run's name", needed=True,
-            own=True),
-        Row("backbone.context._target_", "callable", "class that builds a block; null: no blocks",
-            choices=("gcseg.models.GlobalContextBlock", "gcseg.models.NonLocalBlock",
-                     "gcseg.models.SimplifiedNonLocalBlock", "gcseg.models.SqueezeExcitationBlock",
-                     "gcseg.models.DisentangledNonLocalBlock"), also=(None,), needed=True),
-        Row("backbone.context.ratio", "number", "hidden width of each block, as a fraction of its "
-            "channels", 0, 4, open="least"),
-        Row("backbone.context.pooling", "choice", "how a global context block gathers the context",
-            choices=("attention", "average")),
-        Row("backbone.context.fusion", "choice", "how a global context block merges the context "
-            "into the features",
-            choices=("add", "multiply", "add+multiply")),
-        Row("backbone.context.layer_norm", "switch", "whether the transform of a global context "
-            "block has a layer norm"),
-        Row("backbone.context.pairwise", "choice", "weight of a pair of positions in non-local "
-            "blocks (disentangled: the first or the third)",
-            choices=("embedded_gaussian", "gaussian", "dot_product", "concatenation")),
-        Row("backbone.context.scale", "switch", "whether the embedded Gaussian divides products by "
-            "the root of the hidden width"),
-        Row("backbone.context.batch_norm", "switch", "whether a batch norm ends a non-local block"),
-        Row("backbone.context.temperature", "number", "divisor of the products of a disentangled "
-            "block", 0, 1e6, open="least"),
+        *_block("backbone.context"),
         Row("backbone.context.position", "choice", "place in the residual block",
             choices=("after_3x3", "after_1x1", "after_add")),
         Row("backbone.context.stages", "choice", "stages with context blocks",
@@ -138,28 +183,7 @@ TABLE: tuple[Row, ...] = (
         Row("head.dropout", "number", "dropout probability before the classifier", 0, 1,
             open="most"),
         Row("head.context", "settings", "context block of head=fcn: context=gc", also=(None,)),
-        Row("head.context.name", "name", "name of the block in the run's name", needed=True,
-            own=True),
-        Row("head.context._target_", "callable", "class that builds the block; null: no block",
-            choices=("gcseg.models.GlobalContextBlock", "gcseg.models.NonLocalBlock",
-                     "gcseg.models.SimplifiedNonLocalBlock", "gcseg.models.SqueezeExcitationBlock",
-                     "gcseg.models.DisentangledNonLocalBlock"), also=(None,), needed=True),
-        Row("head.context.ratio", "number", "hidden width of the block, as a fraction of its "
-            "channels", 0, 4, open="least"),
-        Row("head.context.pooling", "choice", "how context=gc gathers the context",
-            choices=("attention", "average")),
-        Row("head.context.fusion", "choice", "how context=gc merges the context into the features",
-            choices=("add", "multiply", "add+multiply")),
-        Row("head.context.layer_norm", "switch", "whether the transform of context=gc has a layer "
-            "norm"),
-        Row("head.context.pairwise", "choice", "weight of a pair of positions in context=nl and "
-            "dnl (dnl: the first or the third)",
-            choices=("embedded_gaussian", "gaussian", "dot_product", "concatenation")),
-        Row("head.context.scale", "switch", "whether the embedded Gaussian divides products by the "
-            "root of the hidden width"),
-        Row("head.context.batch_norm", "switch", "whether a batch norm ends context=nl and dnl"),
-        Row("head.context.temperature", "number", "divisor of the products of context=dnl", 0, 1e6,
-            open="least"),
+        *_block("head.context"),
         Row("head.align_corners", "switch", "whether logits are resized with aligned corners",
             own=True),
         Row("auxiliary_head", "settings", "auxiliary head on the third stage: auxiliary_head=fcn",
