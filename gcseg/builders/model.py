@@ -21,7 +21,8 @@ from gcseg.exports.names import format_of
 from gcseg.exports.network import open_export
 from gcseg.inference.protocol import Augmentation, Average, Protocol, SlidingWindow
 from gcseg.models import Segmentor, insert_context
-from gcseg.models.contract import check_backbone, check_head
+from gcseg.models.contract import check_backbone, check_head, check_stages
+from gcseg.models.segmentor import taken_by
 from gcseg.optim import parameter_groups
 from gcseg.weights import CheckpointFile, load_tensors
 from gcseg.weights.architecture import without_values
@@ -52,19 +53,24 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
             **places,
         )
     check_backbone(backbone, channels)
+    target = find_target(cfg.head._target_)
+    check_stages(cfg.head._target_, target)
+    in_channels = taken_by(target, backbone.channels)
+    align_corners = cfg.head.get("align_corners", False)
+    resizes = "align_corners" in inspect.signature(target).parameters
     head = instantiate(
         cfg.head,
         without=("name", "align_corners", "context"),  # settings of the whole network, and a part
         **_context(cfg),
-        in_channels=backbone.channels[3],
+        **({"align_corners": align_corners} if resizes else {}),
+        in_channels=in_channels if isinstance(in_channels, int) else tuple(in_channels),
         num_classes=num_classes,
     )
     auxiliary_head = instantiate(
         cfg.auxiliary_head, in_channels=backbone.channels[2], num_classes=num_classes
     )
-    check_head("head", head, backbone.channels[3], num_classes)
+    check_head("head", head, in_channels, num_classes)
     check_head("auxiliary_head", auxiliary_head, backbone.channels[2], num_classes)
-    align_corners = cfg.head.get("align_corners", False)
     return Segmentor(
         backbone,
         head,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, overload
+from collections.abc import Sequence
+from typing import Any, Literal, overload
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,12 +18,16 @@ class Segmentor(nn.Module):
     Args:
         backbone: Network that maps images to the features of four stages, see
             `gcseg.models.resnets.ResNet`.
-        head: Network that maps the last stage's features to logits.
+        head: Network that maps the last stage's features, or those of several stages, to logits,
+            see `gcseg.models.heads`.
         auxiliary_head: Network that maps the third stage's features to logits; `None` for none.
         align_corners: Whether logits are upsampled with the corner pixels' centres aligned, as in
             networks trained on crops of a multiple of the stride plus one (769 pixels).
         num_classes: Required channels of the logits; None for any number.
         in_channels: Channels of the images.
+
+    Raises:
+        ConfigError: If the head takes the auxiliary head's logits, and there is none.
     """
 
     def __init__(
@@ -36,6 +41,12 @@ class Segmentor(nn.Module):
         in_channels: int = 3,
     ) -> None:
         super().__init__()
+        if takes_regions(head) and auxiliary_head is None:
+            raise ConfigError(
+                f"the head {type(head).__name__} finds regions by the auxiliary head's logits, and "
+                "there is no auxiliary head",
+                "give one, such as auxiliary_head=fcn",
+            )
         self.in_channels = in_channels
         self.backbone = backbone
         self.head = head
@@ -94,25 +105,47 @@ class Segmentor(nn.Module):
             ConfigError: If the backbone finds that `x` is not such a batch of images, or logits
                 have a wrong number of channels.
         """
-        *_, stage3, stage4 = self.backbone(x)
-        logits = self._resize(self._checked(self.head(stage4)), x)
+        coarse, coarse_auxiliary = self._heads(self.backbone(x), auxiliary)
+        logits = self._resize(coarse, x)
         if not auxiliary:
             return logits
-        if self.auxiliary_head is None:
-            return logits, None
-        return logits, self._resize(self._checked(self.auxiliary_head(stage3)), x)
+        return logits, None if coarse_auxiliary is None else self._resize(coarse_auxiliary, x)
 
     def coarse_logits(self, x: Tensor) -> Tensor:
-        """Compute logits at the resolution of the last stage's features, `N x num_classes x h x w`.
+        """Compute logits at the resolution at which the head gives them.
 
         Args:
-            x: `N x 3 x H x W` float images.
+            x: `N x in_channels x H x W` float images.
+
+        Returns:
+            `N x num_classes x h x w`.
 
         Raises:
             ConfigError: If the backbone finds that `x` is not such a batch of images, or logits
                 have a wrong number of channels.
         """
-        return self._checked(self.head(self.backbone(x)[-1]))
+        return self._heads(self.backbone(x), auxiliary=False)[0]
+
+    def _heads(self, features: Sequence[Tensor], auxiliary: bool) -> tuple[Tensor, Tensor | None]:
+        """Compute the logits of the head, and those of the auxiliary head if they are needed.
+
+        Args:
+            features: Features of the four stages.
+            auxiliary: Whether the auxiliary logits are wanted. A head that takes regions needs them
+                in any case, and its loss reaches the auxiliary head.
+        """
+        taken = taken_by(self.head, features)
+        if takes_regions(self.head):
+            regions = self._auxiliary_logits(features)
+            return self._checked(self.head(taken, regions)), regions
+        logits = self._checked(self.head(taken))
+        return logits, self._auxiliary_logits(features) if auxiliary else None
+
+    def _auxiliary_logits(self, features: Sequence[Tensor]) -> Tensor | None:
+        """Compute the auxiliary head's logits; None where there is no such head."""
+        if self.auxiliary_head is None:
+            return None
+        return self._checked(self.auxiliary_head(features[2]))
 
     def attention(self, x: Tensor) -> Tensor:
         """Compute how much each position of the last stage's features contributes to the context.
@@ -120,7 +153,7 @@ class Segmentor(nn.Module):
         In evaluation mode these are the weights that `forward` uses for `x`.
 
         Args:
-            x: `N x 3 x H x W` float images.
+            x: `N x in_channels x H x W` float images.
 
         Returns:
             `N x 1 x h x w` weights that sum to 1 over each map.
@@ -135,7 +168,7 @@ class Segmentor(nn.Module):
                 f"the head has no attention map ({type(self.head).__name__})",
                 "take head=gc, or head=fcn with context=nl, snl or dnl",
             )
-        weights: Tensor = attention(self.backbone(x)[-1])
+        weights: Tensor = attention(taken_by(self.head, self.backbone(x)))
         return weights
 
     def _checked(self, logits: Tensor) -> Tensor:
@@ -151,3 +184,22 @@ class Segmentor(nn.Module):
         """Resize `N x C x h x w` logits to the height and width of `x`."""
         size = x.shape[-2:]
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=self.align_corners)
+
+
+def taken_by(head: object, of_stages: Sequence[Any]) -> Any:
+    """Return what a head takes of something that there is for each of the four stages.
+
+    Args:
+        head: The head, or the class or function that builds it; its attribute `stages` counts.
+        of_stages: Features or numbers of channels of the four stages.
+
+    Returns:
+        A list in the order of `stages`; without that attribute the last stage's alone.
+    """
+    stages = getattr(head, "stages", None)
+    return of_stages[3] if stages is None else [of_stages[stage - 1] for stage in stages]
+
+
+def takes_regions(head: object) -> bool:
+    """Return whether a head, or what builds it, takes the auxiliary head's logits, too."""
+    return bool(getattr(head, "takes_regions", False))

@@ -1,10 +1,4 @@
-"""Heads that map one stage's features to logits at the features' resolution.
-
-Each is constructed with `in_channels` and `num_classes` and maps `N x in_channels x h x w` to
-`N x num_classes x h x w`. PaddleSeg's convolutions have a bias in addition to batch norm,
-mmsegmentation's do not: `conv_bias`. Weights are initialised as in mmsegmentation: He's
-initialisation for the convolutions, a standard deviation of 0.01 for the classifier.
-"""
+"""The baseline head, and GCNet's, which has a global context block in it."""
 
 from __future__ import annotations
 
@@ -12,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from gcseg.errors import ConfigError
-from gcseg.models.checks import check_fraction, check_positive
 from gcseg.models.context import GlobalContextBlock
+from gcseg.models.heads.parts import check_sizes, classifier, conv_bn_relu
 
 
 class FCNHead(nn.Module):
@@ -45,13 +39,13 @@ class FCNHead(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        _check_sizes(in_channels, num_classes, channels, dropout)
-        self.conv_in = _conv_bn_relu(in_channels, channels, bias=conv_bias)
+        check_sizes(in_channels, num_classes, channels, dropout)
+        self.conv_in = conv_bn_relu(in_channels, channels, bias=conv_bias)
         self.context = context
-        self.conv_out = _conv_bn_relu(channels, channels, bias=conv_bias)
-        self.conv_cat = _conv_bn_relu(in_channels + channels, channels, bias=conv_bias)
+        self.conv_out = conv_bn_relu(channels, channels, bias=conv_bias)
+        self.conv_cat = conv_bn_relu(in_channels + channels, channels, bias=conv_bias)
         self.dropout = nn.Dropout(dropout)
-        self.classifier = _classifier(channels, num_classes)
+        self.classifier = classifier(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `N x in_channels x h x w` features to `N x num_classes x h x w` logits."""
@@ -123,65 +117,3 @@ class GCHead(FCNHead):
             conv_bias=conv_bias,
             dropout=dropout,
         )
-
-
-class AuxiliaryHead(nn.Module):
-    """One 3x3 convolution and a classifier, for deep supervision of an earlier stage.
-
-    Source: PaddleSeg's AuxLayer and mmsegmentation's FCNHead with one convolution.
-
-    Args:
-        in_channels: Channels of the features.
-        num_classes: Channels of the logits.
-        channels: Channels of the 3x3 convolution; `None` for a quarter of `in_channels`, as in
-            both frameworks.
-        conv_bias: Whether the convolution has a bias in addition to batch norm.
-        dropout: Dropout probability before the classifier.
-
-    Raises:
-        ConfigError: If a size is smaller than 1 or `dropout` is not in [0, 1).
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        num_classes: int,
-        *,
-        channels: int | None = None,
-        conv_bias: bool = True,
-        dropout: float = 0.1,
-    ) -> None:
-        super().__init__()
-        channels = in_channels // 4 if channels is None else channels
-        _check_sizes(in_channels, num_classes, channels, dropout)
-        self.conv = _conv_bn_relu(in_channels, channels, bias=conv_bias)
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = _classifier(channels, num_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `N x in_channels x h x w` features to `N x num_classes x h x w` logits."""
-        logits: Tensor = self.classifier(self.dropout(self.conv(x)))
-        return logits
-
-
-def _check_sizes(in_channels: int, num_classes: int, channels: int, dropout: float) -> None:
-    check_positive("in_channels", in_channels)
-    check_positive("num_classes", num_classes)
-    check_positive("channels", channels)
-    check_fraction("dropout", dropout)
-
-
-def _conv_bn_relu(in_channels: int, out_channels: int, *, bias: bool) -> nn.Sequential:
-    conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=bias)
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
-
-
-def _classifier(in_channels: int, num_classes: int) -> nn.Conv2d:
-    conv = nn.Conv2d(in_channels, num_classes, kernel_size=1)
-    nn.init.normal_(conv.weight, std=0.01)
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    return conv

@@ -1,0 +1,74 @@
+"""Layers that several heads have."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gcseg.models.checks import check_fraction, check_positive
+
+
+def check_sizes(in_channels: int, num_classes: int, channels: int, dropout: float) -> None:
+    """Check the arguments that all heads have.
+
+    Raises:
+        ConfigError: If a size is smaller than 1 or `dropout` is not in [0, 1).
+    """
+    check_positive("in_channels", in_channels)
+    check_positive("num_classes", num_classes)
+    check_positive("channels", channels)
+    check_fraction("dropout", dropout)
+
+
+def conv_bn_relu(
+    in_channels: int,
+    out_channels: int,
+    *,
+    bias: bool,
+    kernel_size: int = 3,
+    dilation: int = 1,
+    groups: int = 1,
+    relu: bool = True,
+) -> nn.Sequential:
+    """Build a convolution that keeps the size, its batch norm and a ReLU.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        bias: Whether the convolution has a bias in addition to batch norm.
+        kernel_size: Height and width of the kernel, an odd number.
+        dilation: Distance between the kernel's elements, in positions.
+        groups: Groups of channels that the convolution keeps apart.
+        relu: Whether the ReLU follows.
+    """
+    conv = nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        padding=dilation * (kernel_size // 2),
+        dilation=dilation,
+        groups=groups,
+        bias=bias,
+    )
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    layers = [conv, nn.BatchNorm2d(out_channels)]
+    return nn.Sequential(*layers, nn.ReLU(inplace=True)) if relu else nn.Sequential(*layers)
+
+
+def classifier(in_channels: int, num_classes: int) -> nn.Conv2d:
+    """Build the 1x1 convolution that gives the logits."""
+    conv = nn.Conv2d(in_channels, num_classes, kernel_size=1)
+    nn.init.normal_(conv.weight, std=0.01)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
+
+
+def resized(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:
+    """Resize `N x C x h x w` features bilinearly to the height and width of others."""
+    size = like.shape[-2:]
+    if x.shape[-2:] == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
