@@ -97,6 +97,7 @@ def _info(given: argparse.Namespace) -> None:
     from gcseg.system.files import sha256_of
     from gcseg.weights.architecture import describe
     from gcseg.weights.ema import is_averaged
+    from gcseg.weights.heads import known_head
     from gcseg.weights.other_parts import other_parts
     from gcseg.weights.overrides import overrides
     from gcseg.weights.reading import RAW_WEIGHTS, read_checkpoint_file
@@ -131,8 +132,9 @@ def _info(given: argparse.Namespace) -> None:
     if description.head is None:
         lines["network"] = f"backbone {name}"
     else:
-        head = {"gc": "GCNet", "fcn": "FCN"}[description.head["name"]]
-        lines["network"] = f"{head} with {name}, {description.num_classes} classes"
+        known = known_head(description.head["name"])
+        title = "a network" if known is None else known.titles[description.head["name"]]
+        lines["network"] = f"{title} with {name}, {description.num_classes} classes"
     if others:
         lines["network"] += f" (or variant {' or '.join(others)}, by names and shapes)"
     lines["parameters"] = f"{description.parameters:,}"

@@ -15,7 +15,7 @@ from gcseg.models.context import (
     SimplifiedNonLocalBlock,
     SqueezeExcitationBlock,
 )
-from gcseg.models.heads import AuxiliaryHead, GCHead
+from gcseg.models.heads import AuxiliaryHead, FCNHead, GCHead
 from gcseg.models.insertion import insert_context
 from gcseg.models.resnets import resnet
 from gcseg.models.segmentor import Segmentor
@@ -27,18 +27,35 @@ _NO_SETTINGS = {"in_channels", "checkpoint_activations"}
 def _defaults(constructor: Callable[..., Any]) -> dict[str, Any]:
     parameters = inspect.signature(constructor).parameters.values()
     return {
-        parameter.name: parameter.default
+        parameter.name: _plain(parameter.default)
         for parameter in parameters
         if parameter.default is not parameter.empty and parameter.name not in _NO_SETTINGS
     }
 
 
+def _plain(value: Any) -> Any:
+    """Return a default as it stands in YAML, which has lists and no tuples."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+HEAD_CLASSES: Mapping[str, type[nn.Module]] = {"gc": GCHead, "fcn": FCNHead}
+"""Heads by their names in conf/head."""
+
+_ALIGN_CORNERS = inspect.signature(Segmentor).parameters["align_corners"].default
+
+HEADS: Mapping[str, Mapping[str, Any]] = {
+    name: {
+        "_target_": f"gcseg.models.{head.__name__}",
+        **{key: value for key, value in _defaults(head).items() if key != "context"},
+        "align_corners": _ALIGN_CORNERS,
+    }
+    for name, head in HEAD_CLASSES.items()
+}
+"""Default settings of each head; conf/head has the same."""
+
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "backbone": _defaults(resnet),
-    "head": {
-        **_defaults(GCHead),
-        "align_corners": inspect.signature(Segmentor).parameters["align_corners"].default,
-    },
+    "head": {key: value for key, value in HEADS["gc"].items() if key != "_target_"},
     "auxiliary_head": _defaults(AuxiliaryHead),
 }
 """Default settings by part of the network; conf/ and `gcnet` have the same."""

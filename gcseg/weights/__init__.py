@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gcseg.weights.architecture import Description, describe, network_settings
     from gcseg.weights.ema import is_averaged, read_weights
-    from gcseg.weights.keymaps import KEY_MAPS, MMSEG_GCNET, PADDLESEG_GCNET, KeyMap
+    from gcseg.weights.keymaps import KEY_MAPS, MMSEG_GCNET, PADDLESEG_GCNET
     from gcseg.weights.load import load_backbone, load_tensors, load_weights
+    from gcseg.weights.names import KeyMap
     from gcseg.weights.reading import (
         RAW_WEIGHTS,
         CheckpointFile,
@@ -49,8 +50,9 @@ __all__ = [
 _MODULES = {
     "architecture": ("Description", "describe", "network_settings"),
     "ema": ("is_averaged", "read_weights"),
-    "keymaps": ("KEY_MAPS", "MMSEG_GCNET", "PADDLESEG_GCNET", "KeyMap"),
+    "keymaps": ("KEY_MAPS", "MMSEG_GCNET", "PADDLESEG_GCNET"),
     "load": ("load_backbone", "load_tensors", "load_weights"),
+    "names": ("KeyMap",),
     "reading": (
         "RAW_WEIGHTS",
         "CheckpointFile",

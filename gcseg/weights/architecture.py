@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import inspect
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,39 +14,31 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gcseg.errors import WeightsError
-from gcseg.models import (
-    AuxiliaryHead,
-    FCNHead,
-    GCHead,
-    ResNet,
-    Segmentor,
-    insert_context,
-    resnet,
-)
-from gcseg.models.defaults import CONTEXT_CLASSES, DEFAULTS
-from gcseg.models.resnets import DEPTHS, VARIANTS, Bottleneck
+from gcseg.models import AuxiliaryHead, ResNet, Segmentor, insert_context, resnet
+from gcseg.models.defaults import CONTEXT_CLASSES, HEAD_CLASSES
+from gcseg.models.segmentor import taken_by
 from gcseg.system.text import brief, listed, shown
-from gcseg.weights.context_blocks import context_block, inserted_context
-from gcseg.weights.keymaps import KEY_MAPS, MMSEG_NETWORKS, OURS, KeyMap
+from gcseg.weights.heads import KNOWN_HEADS
+from gcseg.weights.keymaps import KEY_MAPS, MMSEG_NETWORKS, OURS
+from gcseg.weights.names import KeyMap, Shapes
+from gcseg.weights.parts import (
+    CAN_BE,
+    auxiliary_head_of,
+    backbone_of,
+    channels_of,
+    depth_of,
+    head_of,
+)
 from gcseg.weights.records import REMEDY, own_record
 
 Node = dict[str, Any]
-Shapes = Mapping[str, torch.Size]
 
 PROTOCOLS = ("paddleseg", "mmseg")  # options of conf/protocol
 
-# Settings that a file may record and its weights do not show: a test of each, and it in words.
-_CAN_BE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "output_stride": (lambda value: type(value) is int and value in (8, 16, 32), "8, 16 or 32"),
-    "dropout": (lambda value: type(value) in (int, float) and 0 <= value < 1, "a fraction"),
-    "align_corners": (lambda value: type(value) is bool, "true or false"),
-}
-
-_BLOCK = re.compile(r"backbone\.layer([0-9]+)\.([0-9]+)\.")
-
-_TELLING = ("backbone.stem.0", "head.conv_in.0", "head.classifier", "auxiliary_head.conv.0",
-            "head.context.channel_add_conv.0", "head.context.channel_mul_conv.0",
-            "head.context.g", "head.context.conv1")  # fmt: skip
+_TELLING = (
+    *("backbone.stem.0", "head.classifier", "auxiliary_head.conv.0"),
+    *(f"head.{module}" for known in KNOWN_HEADS for module in (known.mark, *known.telling)),
+)
 """Convolutions whose sizes determine the network that is built."""
 _MOST_CHANNELS = 2**16
 """Most channels of a convolution: four times the largest allowed setting."""
@@ -125,14 +116,14 @@ def describe(
     mmseg = any(keys in both for both in MMSEG_NETWORKS.values())
     unused = tuple(key for key in tensors if keys.ignores(key))
     known = {*names.values(), *unused}
-    backbone, variants = _backbone(keys, shapes, variant, said["backbone"])
+    backbone, variants = backbone_of(keys, shapes, variant, said["backbone"])
     description = Description(
         keys=keys,
         names=names,
         backbone=backbone,
-        head=_head(shapes, said["head"]),
-        auxiliary_head=_auxiliary_head(shapes, said["auxiliary_head"]),
-        num_classes=_channels(shapes, "head.classifier"),
+        head=head_of(shapes, {**said["head"], **keys.implies}),
+        auxiliary_head=auxiliary_head_of(shapes, said["auxiliary_head"]),
+        num_classes=channels_of(shapes, "head.classifier"),
         protocol=protocol if protocol in PROTOCOLS else "mmseg" if mmseg else "paddleseg",
         variants=variants,
         parameters=sum(
@@ -150,18 +141,20 @@ def build(description: Description) -> nn.Module:
     backbone = _built_backbone(description.backbone)
     if description.head is None or description.num_classes is None:
         return backbone
-    stage3, stage4 = backbone.channels[2:]
-    head = _arguments(description.head)
-    kind = GCHead if description.head["name"] == "gc" else FCNHead
-    if "context" in head:
-        head["context"] = _built_block(head["context"], head["channels"])
+    arguments = _arguments(description.head)
+    kind = HEAD_CLASSES[description.head["name"]]
+    if "context" in arguments:
+        arguments["context"] = _built_block(arguments["context"], arguments["channels"])
+    if "align_corners" in inspect.signature(kind).parameters:
+        arguments["align_corners"] = description.head["align_corners"]
+    in_channels = taken_by(kind, backbone.channels)
     auxiliary_head = None
     if description.auxiliary_head["_target_"] is not None:
         settings = _arguments(description.auxiliary_head)
-        auxiliary_head = AuxiliaryHead(stage3, description.num_classes, **settings)
+        auxiliary_head = AuxiliaryHead(backbone.channels[2], description.num_classes, **settings)
     return Segmentor(
         backbone,
-        kind(stage4, description.num_classes, **head),
+        kind(in_channels, description.num_classes, **arguments),
         auxiliary_head,
         align_corners=description.head["align_corners"],
         in_channels=backbone.in_channels,
@@ -249,7 +242,7 @@ def _said(extra: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     nodes = {name: config.get(name) for name in ("backbone", "head", "auxiliary_head", "protocol")}
     said = {name: node if isinstance(node, Mapping) else {} for name, node in nodes.items()}
     for name, node in said.items():
-        for key, (can_be, wanted) in _CAN_BE.items():
+        for key, (can_be, wanted) in CAN_BE.items():
             if key in node and not can_be(node[key]):
                 said_value = shown(brief(node[key]))
                 raise WeightsError(
@@ -268,7 +261,7 @@ def _naming(tensors: Mapping[str, Tensor]) -> tuple[KeyMap, dict[str, str]]:
     namings = []
     for keys in (OURS, *KEY_MAPS):
         names = {ours: key for key in tensors if (ours := keys.to_ours(key)) is not None}
-        if _depth(names) is not None:
+        if depth_of(names) is not None:
             left = len(tensors) - len(names) - sum(keys.ignores(key) for key in tensors)
             namings.append((left, keys, names))
     if not namings:
@@ -281,19 +274,6 @@ def _naming(tensors: Mapping[str, Tensor]) -> tuple[KeyMap, dict[str, str]]:
     # Several namings share a backbone. The right one leaves the fewest names over.
     _, keys, names = min(namings, key=lambda naming: naming[0])
     return keys, names
-
-
-def _depth(names: Iterable[str]) -> int | None:
-    """Return the depth of the ResNet that has these parameters; None if there is none."""
-    if "backbone.stem.0.weight" not in names:
-        return None
-    blocks = {match.groups() for name in names if (match := _BLOCK.match(name))}
-    counts = Counter(int(stage) for stage, _ in blocks)
-    widens = "backbone.layer1.0.conv3.weight" in names
-    for depth, (block, wanted) in DEPTHS.items():
-        if (block is Bottleneck) == widens and counts == dict(enumerate(wanted, start=1)):
-            return depth
-    return None
 
 
 def _check_convolutions(shapes: Shapes, names: Mapping[str, str]) -> None:
@@ -312,100 +292,6 @@ def _check_convolutions(shapes: Shapes, names: Mapping[str, str]) -> None:
                 f"to {_MOST_CHANNELS:,}",
                 "give the original file",
             )
-
-
-def _backbone(
-    keys: KeyMap, shapes: Shapes, variant: str | None, said: Mapping[str, Any]
-) -> tuple[Node, tuple[str, ...]]:
-    """Return the settings of the backbone, and all variants that it may be.
-
-    Raises:
-        WeightsError: If it is of no known variant, or not of the given one.
-    """
-    depth = _depth(shapes)
-    first = shapes["backbone.stem.0.weight"]
-    stem = "7x7" if first[-1] == 7 else "3x3"
-    # The shortcut's convolution comes second, after the pool, or first.
-    pooled = len(shapes.get("backbone.layer2.0.downsample.1.weight", ())) == 4
-    widens = "backbone.layer1.0.conv3.weight" in shapes
-    projects = any(name.startswith("backbone.layer1.0.downsample.") for name in shapes)
-    fitting = tuple(
-        name
-        for name in keys.variants
-        if (known := VARIANTS[name]).stem == stem
-        and known.pooled_shortcut == pooled
-        and (widens or known.always_project == projects)
-    )
-    if not fitting:
-        raise WeightsError(
-            f"{keys.source} r{depth} has an unknown variant, with a {stem} stem",
-            f"give one of variant {' or '.join(keys.variants)}",
-        )
-    if said.get("variant") in fitting:
-        fitting = (said["variant"],)
-    variant = variant or fitting[0]
-    if variant not in fitting:
-        raise WeightsError(
-            f"{keys.source} r{depth} does not have variant {variant}",
-            f"give {' or '.join(fitting)}",
-        )
-    node = {
-        "name": f"r{depth}",
-        "_target_": "gcseg.models.resnet",
-        "depth": depth,
-        "variant": variant,
-        "output_stride": said.get("output_stride", DEFAULTS["backbone"]["output_stride"]),
-        "pretrained": None,
-    }
-    if first[1] != 3:
-        node["in_channels"] = first[1]
-    if (inserted := inserted_context(shapes, _said_of_block(said))) is not None:
-        node["context"] = inserted
-    return node, fitting
-
-
-def _said_of_block(said: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a file records of the context block in a part of the network."""
-    block = said.get("context")
-    return block if isinstance(block, Mapping) else {}
-
-
-def _head(shapes: Shapes, said: Mapping[str, Any]) -> Node | None:
-    """Return the settings of the head; None if there is none."""
-    channels = _channels(shapes, "head.conv_in.0")
-    if channels is None or _channels(shapes, "head.classifier") is None:
-        return None
-    node: Node = {"name": "fcn", "_target_": "gcseg.models.FCNHead", "channels": channels}
-    block = context_block(shapes, "head.context.", channels, _said_of_block(said))
-    if block is not None and block["name"] == "gc" and block["layer_norm"]:
-        del block["layer_norm"]
-        node |= {**block, "_target_": "gcseg.models.GCHead"}
-    usual = DEFAULTS["head"]
-    return node | {
-        "conv_bias": "head.conv_in.0.bias" in shapes,
-        "dropout": said.get("dropout", usual["dropout"]),
-        "align_corners": said.get("align_corners", usual["align_corners"]),
-        **({"context": block} if block is not None and node["name"] == "fcn" else {}),
-    }
-
-
-def _auxiliary_head(shapes: Shapes, said: Mapping[str, Any]) -> Node:
-    """Return the settings of the auxiliary head."""
-    conv = shapes.get("auxiliary_head.conv.0.weight")
-    if conv is None:
-        return {"_target_": None}
-    return {
-        "_target_": "gcseg.models.AuxiliaryHead",
-        "channels": None if conv[0] == conv[1] // 4 else conv[0],
-        "conv_bias": "auxiliary_head.conv.0.bias" in shapes,
-        "dropout": said.get("dropout", DEFAULTS["auxiliary_head"]["dropout"]),
-    }
-
-
-def _channels(shapes: Shapes, module: str) -> int | None:
-    """Return the output channels of a convolution; None if it is missing."""
-    shape = shapes.get(f"{module}.weight")
-    return None if shape is None else shape[0]
 
 
 def _check_complete(description: Description, shapes: Shapes) -> None:

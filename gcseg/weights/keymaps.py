@@ -1,122 +1,22 @@
-"""Other frameworks' names of the parameters of gcseg's networks, as tables for both directions.
+"""Other frameworks' names of the parameters of gcseg's networks.
 
-A row pairs two patterns, theirs and ours. `{word}` stands for a number that both sides share, and
-`{word+1}` for that number plus one, as where one side counts from 0 and the other from 1:
-
-    "bb_{stage}_{block}.short._conv"  <->  "layer{stage+1}.{block}.downsample.1"
-
-The number itself is never negative: `{block+7}` stands for 7 and more.
-
-Rows name modules; the last part of a name (`weight`, `running_mean`) has a separate table.
+Those of heads are in `gcseg.weights.heads`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-
-Rows = Sequence[tuple[str, str]]
-
-_FIELD = re.compile(r"\{(?P<word>[a-z]+)(?:\+(?P<offset>\d+))?\}")
-
-
-@dataclass(frozen=True)
-class KeyMap:
-    """Translation between one framework's parameter names and gcseg's.
-
-    Args:
-        source: Framework and network, for messages.
-        modules: Rows of their module and ours; the first match counts.
-        leaves: Rows of the last part of a name, theirs and ours.
-        variants: ResNets (see `gcseg.models.resnets.VARIANTS`) that have these names there, the
-            usual one first.
-        unused: Their modules that gcseg's networks do not have, such as ImageNet's classifier.
-    """
-
-    source: str
-    modules: Rows
-    leaves: Rows
-    variants: tuple[str, ...]
-    unused: tuple[str, ...] = ()
-
-    def to_ours(self, key: str) -> str | None:
-        """Translate their name of a parameter or buffer; `None` if it is not theirs."""
-        return _translate(key, self.modules, self.leaves)
-
-    def to_theirs(self, key: str) -> str | None:
-        """Translate our name of a parameter or buffer; `None` if they have none for it."""
-        return _translate(key, _swapped(self.modules), _swapped(self.leaves))
-
-    def ignores(self, key: str) -> bool:
-        """Return whether a name is theirs, of a parameter that gcseg's networks do not have."""
-        return key.rpartition(".")[0] in self.unused
-
-
-def _swapped(rows: Rows) -> Rows:
-    return [(right, left) for left, right in rows]
-
-
-def _translate(key: str, modules: Rows, leaves: Rows) -> str | None:
-    module, _, leaf = key.rpartition(".")
-    new_leaf = dict(leaves).get(leaf)
-    if new_leaf is None:
-        return None
-    for pattern, replacement in modules:
-        numbers = _parse(pattern, module)
-        if numbers is not None:
-            return f"{_fill(replacement, numbers)}.{new_leaf}"
-    return None
-
-
-@cache
-def _compile(pattern: str) -> tuple[re.Pattern[str], list[tuple[str, int]]]:
-    """Turn a pattern into a regular expression and the words and offsets of its groups."""
-    # re.split leaves literal text, word, offset, literal text, word, offset, ..., literal text
-    parts = _FIELD.split(pattern)
-    expression = r"([0-9]{1,4})".join(re.escape(literal) for literal in parts[::3])
-    offsets = [int(offset or 0) for offset in parts[2::3]]
-    return re.compile(expression), list(zip(parts[1::3], offsets, strict=True))
-
-
-def _parse(pattern: str, text: str) -> dict[str, int] | None:
-    """Read the numbers of a pattern from a text; `None` if it does not match."""
-    expression, fields = _compile(pattern)
-    match = expression.fullmatch(text)
-    if match is None:
-        return None
-    numbers = {
-        word: int(digits) - offset
-        for (word, offset), digits in zip(fields, match.groups(), strict=True)
-    }
-    return numbers if min(numbers.values(), default=0) >= 0 else None
-
-
-def _fill(pattern: str, numbers: dict[str, int]) -> str:
-    """Put numbers into a pattern."""
-    return _FIELD.sub(lambda m: str(numbers[m["word"]] + int(m["offset"] or 0)), pattern)
-
-
-def _under(theirs: str, ours: str, rows: Rows) -> Rows:
-    """Return the rows with a prefix on either side."""
-    return [(theirs + left, ours + right) for left, right in rows]
-
-
-# ------------------------------------------------------------------------- what frameworks share
-
-TORCH_LEAVES: Rows = [
-    (leaf, leaf)
-    for leaf in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-]
-
-PADDLE_LEAVES: Rows = [
-    ("weight", "weight"),
-    ("bias", "bias"),
-    ("_mean", "running_mean"),
-    ("_variance", "running_var"),
-    # Paddle does not count batches: our num_batches_tracked has no name there.
-]
+from gcseg.weights.heads import KNOWN_HEADS
+from gcseg.weights.heads.known import Mmseg, PaddleSeg
+from gcseg.weights.names import (
+    BLOCK_ROWS,
+    GLOBAL_CONTEXT_ROWS,
+    NON_LOCAL_ROWS,
+    PADDLE_LEAVES,
+    TORCH_LEAVES,
+    KeyMap,
+    Rows,
+    under,
+)
 
 # ------------------------------------------------------------------------------------- backbones
 
@@ -157,23 +57,12 @@ def _paddleclas_rows(blocks: tuple[int, int, int, int]) -> Rows:
     return rows
 
 
-# Context blocks. In residual blocks, theirs are the plugins of mmsegmentation and mmdetection at
-# the position after_conv3; ours at other positions have no name there.
-GLOBAL_CONTEXT_ROWS: Rows = [
-    (name, name) for name in ("conv_mask", "channel_add_conv.{n}", "channel_mul_conv.{n}")
-]
-NON_LOCAL_ROWS: Rows = [
-    *((f"{name}.conv", name) for name in ("g", "theta", "phi", "concat_project")),
-    ("conv_out.conv", "conv_out.0"),
-    ("conv_out.bn", "conv_out.1"),
-    ("conv_mask", "conv_mask"),
-]
 _IN_BLOCK = "layer{stage}.{block}."
 
 # torchvision's, which mmsegmentation, mmpretrain and timm kept
 TORCH_BLOCK_ROWS: Rows = [
-    *_under(f"{_IN_BLOCK}context_block.", f"{_IN_BLOCK}after_1x1.", GLOBAL_CONTEXT_ROWS),
-    *_under(f"{_IN_BLOCK}nonlocal_block.", f"{_IN_BLOCK}after_1x1.", NON_LOCAL_ROWS[:-1]),
+    *under(f"{_IN_BLOCK}context_block.", f"{_IN_BLOCK}after_1x1.", GLOBAL_CONTEXT_ROWS),
+    *under(f"{_IN_BLOCK}nonlocal_block.", f"{_IN_BLOCK}after_1x1.", NON_LOCAL_ROWS[:-1]),
     ("layer{stage}.{block}.conv{n}", "layer{stage}.{block}.conv{n}"),
     ("layer{stage}.{block}.bn{n}", "layer{stage}.{block}.bn{n}"),
     ("layer{stage}.{block}.downsample.{n}", "layer{stage}.{block}.downsample.{n}"),
@@ -203,7 +92,7 @@ TIMM_RESNET_D_ROWS: Rows = [
 
 def _anywhere(rows: Rows) -> Rows:
     """Return a backbone's rows for names without and with a network's prefix."""
-    return [*_under("", "backbone.", rows), *_under("backbone.", "backbone.", rows)]
+    return [*under("", "backbone.", rows), *under("backbone.", "backbone.", rows)]
 
 
 PADDLE_RESNET_VD = KeyMap(
@@ -256,108 +145,98 @@ TIMM_RESNET_D = KeyMap(
 
 # -------------------------------------------------------------------------------- whole networks
 
-PADDLESEG_GCNET = KeyMap(
-    source="PaddleSeg's GCNet",
-    modules=[
-        *_under("backbone.", "backbone.", PADDLE_RESNET_VD_ROWS),
-        ("head.conv_bn_relu1._conv", "head.conv_in.0"),
-        ("head.conv_bn_relu1._batch_norm", "head.conv_in.1"),
-        ("head.gc_block.conv_mask", "head.context.conv_mask"),
-        ("head.gc_block.channel_add_conv.{n}", "head.context.channel_add_conv.{n}"),
-        ("head.conv_bn_relu2._conv", "head.conv_out.0"),
-        ("head.conv_bn_relu2._batch_norm", "head.conv_out.1"),
-        ("head.conv_bn_relu3._conv", "head.conv_cat.0"),
-        ("head.conv_bn_relu3._batch_norm", "head.conv_cat.1"),
-        ("head.conv", "head.classifier"),
-        ("head.auxlayer.conv_bn_relu._conv", "auxiliary_head.conv.0"),
-        ("head.auxlayer.conv_bn_relu._batch_norm", "auxiliary_head.conv.1"),
-        ("head.auxlayer.conv", "auxiliary_head.classifier"),
-    ],
-    leaves=PADDLE_LEAVES,
-    variants=("vd",),
-)
-
-MMSEG_HEAD_ROWS: Rows = [
-    ("decode_head.convs.0.conv", "head.conv_in.0"),
-    ("decode_head.convs.0.bn", "head.conv_in.1"),
-    ("decode_head.convs.1.conv", "head.conv_out.0"),
-    ("decode_head.convs.1.bn", "head.conv_out.1"),
-    ("decode_head.conv_cat.conv", "head.conv_cat.0"),
-    ("decode_head.conv_cat.bn", "head.conv_cat.1"),
-    ("decode_head.conv_seg", "head.classifier"),
-    ("auxiliary_head.convs.0.conv", "auxiliary_head.conv.0"),
-    ("auxiliary_head.convs.0.bn", "auxiliary_head.conv.1"),
-    ("auxiliary_head.conv_seg", "auxiliary_head.classifier"),
+_MMSEG_AUXILIARY: Rows = [
+    ("convs.0.conv", "conv.0"),
+    ("convs.0.bn", "conv.1"),
+    ("conv_seg", "classifier"),
 ]
 
 
-def _mmseg(network: str, block: Rows) -> tuple[KeyMap, KeyMap]:
-    """Return the names of mmsegmentation's networks with a deep stem and with a plain ResNet.
-
-    Args:
-        network: Name of the networks.
-        block: Rows of the head's context block.
-    """
-    head = [*MMSEG_HEAD_ROWS, *block]
+def _mmseg(head: Mmseg) -> tuple[KeyMap, KeyMap]:
+    """Return the names of mmsegmentation's networks with a deep stem and with a plain ResNet."""
+    main, auxiliary = (
+        ("decode_head.1.", "decode_head.0.")
+        if head.cascade
+        else ("decode_head.", "auxiliary_head.")
+    )
+    heads = [
+        *under(main, "head.", head.rows),
+        *under(auxiliary, "auxiliary_head.", _MMSEG_AUXILIARY),
+    ]
     return (
         KeyMap(
-            source=f"mmsegmentation's {network}",
-            modules=[*_under("backbone.", "backbone.", MMSEG_DEEP_STEM_ROWS), *head],
+            source=f"mmsegmentation's {head.network}",
+            modules=[*under("backbone.", "backbone.", MMSEG_DEEP_STEM_ROWS), *heads],
             leaves=TORCH_LEAVES,
             variants=("v1c", "v1d", "vd"),
         ),
         KeyMap(
-            source=f"mmsegmentation's {network} with a plain ResNet",
-            modules=[*_under("backbone.", "backbone.", TORCH_RESNET_ROWS), *head],
+            source=f"mmsegmentation's {head.network} with a plain ResNet",
+            modules=[*under("backbone.", "backbone.", TORCH_RESNET_ROWS), *heads],
             leaves=TORCH_LEAVES,
             variants=("v1b",),
         ),
     )
 
 
-MMSEG_GCNET, MMSEG_GCNET_V1B = _mmseg(
-    "GCNet", _under("decode_head.gc_block.", "head.context.", GLOBAL_CONTEXT_ROWS)
-)
-MMSEG_NON_LOCAL, MMSEG_NON_LOCAL_V1B = _mmseg(
-    "non-local network", _under("decode_head.nl_block.", "head.context.", NON_LOCAL_ROWS)
-)
-MMSEG_DNL, MMSEG_DNL_V1B = _mmseg(
-    "DNLNet", _under("decode_head.dnl_block.", "head.context.", NON_LOCAL_ROWS)
-)
-
-MMSEG_NETWORKS = {
-    "gc": (MMSEG_GCNET, MMSEG_GCNET_V1B),
-    "nl": (MMSEG_NON_LOCAL, MMSEG_NON_LOCAL_V1B),
-    "dnl": (MMSEG_DNL, MMSEG_DNL_V1B),
-}
-"""Names of mmsegmentation's networks by context block, with a deep stem and with a plain ResNet."""
-
-_BLOCK_ROWS: Rows = [
-    (ours, ours)
-    for ours in (
-        *(name for _, name in (*GLOBAL_CONTEXT_ROWS, *NON_LOCAL_ROWS)),
-        *("conv_value", "conv1", "conv2"),  # of blocks that no other framework's network has
+def _paddleseg(network: PaddleSeg) -> KeyMap:
+    return KeyMap(
+        source=f"PaddleSeg's {network.network}",
+        modules=[
+            *under("backbone.", "backbone.", PADDLE_RESNET_VD_ROWS),
+            *under("head.", "head.", network.rows),
+            *under("head.", "auxiliary_head.", network.auxiliary_rows),
+        ],
+        leaves=PADDLE_LEAVES,
+        variants=("vd",),
+        unused=tuple(f"head.{module}" for module in network.unused),
+        implies=network.implies,
+        orders=network.orders,
     )
-]
-_PLACES = (
-    "head.context.",
-    *(f"backbone.{_IN_BLOCK}{position}." for position in ("after_3x3", "after_1x1", "after_add")),
-)
-"""Places of context blocks in gcseg's networks."""
 
-# Our names are those on the right; apart from some blocks, mmsegmentation's networks have them all.
+
+MMSEG_NETWORKS = {name: _mmseg(head) for known in KNOWN_HEADS for name, head in known.mmseg.items()}
+"""Names of mmsegmentation's networks by a short name, with a deep stem and with a plain ResNet."""
+
+PADDLESEG_NETWORKS = {
+    known.paddleseg.network: _paddleseg(known.paddleseg)
+    for known in KNOWN_HEADS
+    if known.paddleseg is not None
+}
+"""Names of PaddleSeg's networks by their class."""
+
+MMSEG_GCNET, MMSEG_GCNET_V1B = MMSEG_NETWORKS["gc"]
+PADDLESEG_GCNET = PADDLESEG_NETWORKS["GCNet"]
+
+_OUR_HEADS = dict.fromkeys(
+    ours
+    for known in KNOWN_HEADS
+    for _, ours in (
+        *(row for head in known.mmseg.values() for row in head.rows),
+        *(known.paddleseg.rows if known.paddleseg is not None else ()),
+        *known.own_rows,
+    )
+)
+"""The modules of all heads by gcseg's names, each once."""
+_PLACES = tuple(
+    f"backbone.{_IN_BLOCK}{position}." for position in ("after_3x3", "after_1x1", "after_add")
+)
+"""Places of context blocks in the backbone."""
+
 OURS = KeyMap(
     source="gcseg",
     modules=[
-        *((ours, ours) for keys, _ in MMSEG_NETWORKS.values() for _, ours in keys.modules),
-        *(row for place in _PLACES for row in _under(place, place, _BLOCK_ROWS)),
+        *((f"backbone.{ours}", f"backbone.{ours}") for _, ours in MMSEG_DEEP_STEM_ROWS),
+        *((f"head.{ours}", f"head.{ours}") for ours in _OUR_HEADS),
+        *((f"auxiliary_head.{ours}", f"auxiliary_head.{ours}") for _, ours in _MMSEG_AUXILIARY),
+        *(row for place in _PLACES for row in under(place, place, BLOCK_ROWS)),
     ],
     leaves=TORCH_LEAVES,
     variants=("vd", "v1c", "v1b", "d", "v1d"),
 )
 
 KEY_MAPS = (
-    PADDLESEG_GCNET,
+    *PADDLESEG_NETWORKS.values(),
     *(keys for both in MMSEG_NETWORKS.values() for keys in both),
     PADDLE_RESNET_VD,
     *PADDLECLAS_RESNET_VD,

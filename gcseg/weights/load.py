@@ -15,6 +15,7 @@ from gcseg.system.text import shown
 from gcseg.weights.architecture import describe
 from gcseg.weights.compare import Named, compare, refuse_other_network
 from gcseg.weights.keymaps import KEY_MAPS
+from gcseg.weights.names import KeyMap
 from gcseg.weights.overrides import overrides
 from gcseg.weights.reading import read_checkpoint_file
 
@@ -214,13 +215,17 @@ def _rename(
     Raises:
         WeightsError: If two names stand for the same parameter.
     """
-    namings = [[(key, key) for key in tensors]]
+    namings: list[tuple[KeyMap | None, Sequence[tuple[str, str]]]] = [
+        (None, [(key, key) for key in tensors])
+    ]
     namings += [
-        [(keys.to_ours(key) or key, key) for key in tensors if not keys.ignores(key)]
+        (keys, [(keys.to_ours(key) or key, key) for key in tensors if not keys.ignores(key)])
         for keys in KEY_MAPS
     ]
-    namings.append(list(further))
-    best = max(namings, key=lambda naming: len({ours for ours, _ in naming} & state.keys()))
+    namings.append((None, further))
+    keys, best = max(
+        namings, key=lambda naming: len({ours for ours, _ in naming[1]} & state.keys())
+    )
     renamed: dict[str, tuple[str, Tensor]] = {}
     for ours, theirs in best:
         if ours in renamed:
@@ -230,4 +235,7 @@ def _rename(
                 "remove one of them",
             )
         renamed[ours] = (theirs, tensors[theirs])
+    if keys is not None:
+        ordered = keys.in_our_order({ours: tensor for ours, (_, tensor) in renamed.items()})
+        renamed = {ours: (theirs, ordered[ours]) for ours, (theirs, _) in renamed.items()}
     return renamed

@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from gcseg.models.defaults import DEFAULTS
+from gcseg.models.defaults import HEADS
 from gcseg.system.text import brief, shown
+from gcseg.weights.heads import known_head
 from gcseg.weights.overrides import unusual
 from gcseg.weights.records import own_record
 
@@ -18,7 +19,7 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def other_parts(extra: Mapping[str, Any]) -> list[str]:
-    """Return the parts of a network that are of timm or user-defined, in words.
+    """Return the parts of a network that are of timm or user-defined, or don't show, in words.
 
     Args:
         extra: Other content of a file, see `CheckpointFile`; its record of the training counts.
@@ -34,7 +35,16 @@ def other_parts(extra: Mapping[str, Any]) -> list[str]:
             parts.append(f"{name} {shown(brief(node.get('model')))} of timm")
         elif node.get("_target_") is not None and not target.startswith("gcseg.models."):
             parts.append(f"{name} {shown(brief(target))}")
+        elif name == "head" and (own := _other_head(node)) is not None:
+            parts.append(f"head {own}")
     return parts
+
+
+def _other_head(node: Mapping[str, Any]) -> str | None:
+    """Return the name of a head of gcseg that its weights do not show; None for another."""
+    target = node.get("_target_")
+    name = next((name for name, usual in HEADS.items() if usual["_target_"] == target), None)
+    return None if name is None or known_head(name) is not None else name
 
 
 def recorded_overrides(extra: Mapping[str, Any]) -> list[str]:
@@ -60,7 +70,7 @@ def _overrides(nodes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         if backbone.get(key, usual) != usual:
             yield f"backbone.{key}={shown(brief(backbone[key]))}"
     yield f"head={shown(brief(head.get('name')))}"
-    yield from unusual("head", {key: head[key] for key in DEFAULTS["head"] if key in head})
+    yield from unusual("head", head)
     if nodes["auxiliary_head"].get("_target_") is None:
         yield "auxiliary_head=none"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gcseg.models.defaults import CONTEXT_BLOCKS, DEFAULTS, INSERTED_BLOCKS
+from gcseg.models.defaults import CONTEXT_BLOCKS, DEFAULTS, HEADS, INSERTED_BLOCKS
 from gcseg.weights.architecture import Description
 
 
@@ -40,13 +40,16 @@ def unusual(group: str, node: Mapping[str, Any]) -> Iterator[str]:
         group: Name of the part: backbone, head or auxiliary_head.
         node: Settings of the part.
     """
-    yield from _differing(group, node, DEFAULTS[group])
+    usual = (
+        HEADS.get(str(node.get("name")), DEFAULTS[group]) if group == "head" else DEFAULTS[group]
+    )
+    yield from _differing(group, node, usual)
 
 
 def _differing(name: str, node: Mapping[str, Any], usual: Mapping[str, Any]) -> Iterator[str]:
     """Yield the settings of a node that differ from the usual ones."""
     for key, default in usual.items():
-        if key in node and node[key] != default:
+        if key in node and key != "_target_" and node[key] != default:
             value = str(node[key]).lower() if isinstance(default, bool) else node[key]
             value = str(value).replace(" ", "")  # of lists
             yield f"{name}.{key}={value}"

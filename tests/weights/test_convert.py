@@ -280,8 +280,6 @@ def reasons() -> dict[str, tuple[Segmentor, dict, str, str]]:
     with without_values():
         backbone = resnet(18)
         plain = Segmentor(backbone, FCNHead(backbone.channels[3], 5, channels=16))
-        wide = gcnet("r18", 5, channels=16)
-        wide.auxiliary_head = AuxiliaryHead(backbone.channels[2], 5, channels=32)
     d = {"backbone": {"variant": "d"}}
     only = "PaddleSeg's network has {}, this one {}: convert to another format"
     no_ours = {
@@ -291,12 +289,6 @@ def reasons() -> dict[str, tuple[Segmentor, dict, str, str]]:
         ),
         "fusion": (small(fusion="multiply"), {}, only.format("fusion=add", "fusion=multiply")),
         "head": (plain.to_empty(device="cpu"), {}, only.format("head=gc", "head=fcn")),
-        "auxiliary": (
-            wide.to_empty(device="cpu"),
-            {},
-            only.format("auxiliary_head.channels=None", "auxiliary_head.channels=32"),
-        ),
-        "d": (small(variant="d"), d, only.format("variant=vd", "variant=d")),
     }  # fmt: skip
     cases = {f"PaddleSeg {k}": (n, s, ".pdparams", e) for k, (n, s, e) in no_ours.items()}
     cases["mmsegmentation vd"] = (
@@ -322,6 +314,17 @@ def test_what_the_target_cannot_run_is_refused(tmp_path):
             convert(source, tmp_path / f"b{suffix}")
         assert str(raised.value) == message, case
         assert [path.name for path in tmp_path.iterdir()] == ["a.ckpt"], case
+
+
+def test_an_auxiliary_head_that_paddleseg_has_not_is_left_out(tmp_path):
+    """It has no part in predictions."""
+    network = small(12)
+    network.auxiliary_head = AuxiliaryHead(80, 5, channels=32).eval()
+    notes = convert(saved(network, tmp_path / "a.ckpt"), tmp_path / "b.pdparams")
+    assert "enable_auxiliary_loss=False" in notes[0]
+    assert notes[-1] == "left out: the auxiliary head, as that of PaddleSeg's GCNet is another"
+    network.auxiliary_head = None
+    assert_same_logits(network, read(tmp_path / "b.pdparams"))
 
 
 def test_an_ambiguous_variant_can_be_given(tmp_path):

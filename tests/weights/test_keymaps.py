@@ -22,8 +22,8 @@ from gcseg.weights.keymaps import (
     PADDLESEG_GCNET,
     TIMM_RESNET_D,
     TORCH_RESNET,
-    KeyMap,
 )
+from gcseg.weights.names import KeyMap
 from tests.golden.generate import FOLDER
 
 DEPTHS = ("r18", "r34", "r50", "r101", "r152")

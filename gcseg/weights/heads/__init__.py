@@ -1,0 +1,17 @@
+"""The heads that show in files of weights: one file for each, with the names in other frameworks.
+
+A network with a head that is not here is trained, evaluated and exported like any other; its files
+are read by their record, and are not converted to other frameworks.
+"""
+
+from __future__ import annotations
+
+from gcseg.weights.heads.fcn import FCN
+from gcseg.weights.heads.known import KnownHead
+
+KNOWN_HEADS: tuple[KnownHead, ...] = (FCN,)
+
+
+def known_head(name: str) -> KnownHead | None:
+    """Return the head of a name in conf/head; None if its weights do not show it."""
+    return next((known for known in KNOWN_HEADS if name in known.titles), None)
