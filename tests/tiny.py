@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 CHANNELS = (8, 8, 16, 16)
@@ -57,3 +58,13 @@ def staged(depth: int, variant: str, output_stride: int) -> StagedBackbone:
 def backbone(depth: int, variant: str, output_stride: int, in_channels: int = 3) -> TinyBackbone:
     """Takes what a ResNet takes, so that it can stand in its place in a configuration."""
     return TinyBackbone(in_channels)
+
+
+def drawn(module: nn.Module, seed: int = 0) -> nn.Module:
+    """The module with no parameter left at zero, in evaluation mode."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, value in [*module.named_parameters(), *module.named_buffers()]:
+        if value.is_floating_point():
+            low = 0.5 if name.endswith("running_var") else -0.6
+            value.data.uniform_(low, low + 1.2, generator=generator)
+    return module.eval()

@@ -175,11 +175,9 @@ def _run_step(network: nn.Module, batch: int, height: int, width: int) -> None:
     dtype = next(network.parameters()).dtype
     images = torch.empty(batch, _channels(network), height, width, dtype=dtype, device="meta")
     labels = torch.empty(batch, height, width, dtype=torch.int64, device="meta")
-    logits, auxiliary_logits = network(images, auxiliary=True)
-    loss = cross_entropy(logits, labels)
-    if auxiliary_logits is not None:
-        loss = loss + cross_entropy(auxiliary_logits, labels)
-    del logits, auxiliary_logits
+    outputs = [logits for logits in network(images, auxiliary=True) if logits is not None]
+    loss = torch.stack([cross_entropy(logits, labels) for logits in outputs]).sum()
+    del outputs
     loss.backward()  # type: ignore[no-untyped-call]
 
 

@@ -122,16 +122,20 @@ class SegmentationModule(L.LightningModule):
         return logits
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Loss of a batch: the main head's plus, weighted, the auxiliary head's.
+        """Loss of a batch: the main head's and its branches', plus, weighted, the auxiliary head's.
 
         Each is of logits at the size of the labels, as in PaddleSeg and mmsegmentation. Where
         several processes share a batch, see `gcseg.losses`.
         """
         images = batch["image"].contiguous(memory_format=self.memory_format)
         labels = batch["label"].long()
-        logits, auxiliary_logits = self.model(images, auxiliary=True)
+        logits, auxiliary_logits, *branches = self.model(images, auxiliary=True)
         loss = self.loss(logits, labels)
         logged = {"train/loss_main": loss}
+        if branches:
+            of_branches = torch.stack([self.loss(branch, labels) for branch in branches]).sum()
+            loss = loss + of_branches
+            logged["train/loss_branches"] = of_branches
         if auxiliary_logits is not None:
             auxiliary_loss = self.loss(auxiliary_logits, labels)
             loss = loss + self.auxiliary_weight * auxiliary_loss

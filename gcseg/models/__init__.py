@@ -8,7 +8,7 @@ from gcseg.models.context import (
     SimplifiedNonLocalBlock,
     SqueezeExcitationBlock,
 )
-from gcseg.models.heads import AuxiliaryHead, FCNHead, GCHead
+from gcseg.models.heads import AuxiliaryHead, CCNetHead, DANetHead, FCNHead, GCHead, PSPHead
 from gcseg.models.insertion import insert_context
 from gcseg.models.resnets import ResNet, Variant, resnet
 from gcseg.models.segmentor import Segmentor
@@ -16,11 +16,14 @@ from gcseg.models.timm_backbones import TimmBackbone, timm_backbone
 
 __all__ = [
     "AuxiliaryHead",
+    "CCNetHead",
+    "DANetHead",
     "DisentangledNonLocalBlock",
     "FCNHead",
     "GCHead",
     "GlobalContextBlock",
     "NonLocalBlock",
+    "PSPHead",
     "ResNet",
     "Segmentor",
     "SimplifiedNonLocalBlock",

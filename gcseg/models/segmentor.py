@@ -85,9 +85,9 @@ class Segmentor(nn.Module):
     def forward(self, x: Tensor, auxiliary: Literal[False] = False) -> Tensor: ...
 
     @overload
-    def forward(self, x: Tensor, auxiliary: Literal[True]) -> tuple[Tensor, Tensor | None]: ...
+    def forward(self, x: Tensor, auxiliary: Literal[True]) -> tuple[Tensor | None, ...]: ...
 
-    def forward(self, x: Tensor, auxiliary: bool = False) -> Tensor | tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, auxiliary: bool = False) -> Tensor | tuple[Tensor | None, ...]:
         """Compute logits, upsampled bilinearly to the size of the input.
 
         The kind of result depends on `auxiliary` alone and not on the module's mode. It is a flag
@@ -95,21 +95,23 @@ class Segmentor(nn.Module):
 
         Args:
             x: `N x in_channels x H x W` float images.
-            auxiliary: Whether to return the auxiliary head's logits too.
+            auxiliary: Whether to return all logits that a training's loss needs.
 
         Returns:
-            `N x num_classes x H x W` logits; with `auxiliary` a pair of these and the auxiliary
-            ones, of the same shape, or `None` where there is no auxiliary head.
+            `N x num_classes x H x W` logits; with `auxiliary` a tuple of these, the auxiliary
+            head's, of the same shape, or `None` where there is no auxiliary head, and those of the
+            head's branches if it has some (`forward_with_branches`).
 
         Raises:
             ConfigError: If the backbone finds that `x` is not such a batch of images, or logits
                 have a wrong number of channels.
         """
         coarse, coarse_auxiliary = self._heads(self.backbone(x), auxiliary)
-        logits = self._resize(coarse, x)
+        logits, *branches = (self._resize(one, x) for one in coarse)
         if not auxiliary:
             return logits
-        return logits, None if coarse_auxiliary is None else self._resize(coarse_auxiliary, x)
+        others = None if coarse_auxiliary is None else self._resize(coarse_auxiliary, x)
+        return logits, others, *branches
 
     def coarse_logits(self, x: Tensor) -> Tensor:
         """Compute logits at the resolution at which the head gives them.
@@ -124,22 +126,32 @@ class Segmentor(nn.Module):
             ConfigError: If the backbone finds that `x` is not such a batch of images, or logits
                 have a wrong number of channels.
         """
-        return self._heads(self.backbone(x), auxiliary=False)[0]
+        return self._heads(self.backbone(x), auxiliary=False)[0][0]
 
-    def _heads(self, features: Sequence[Tensor], auxiliary: bool) -> tuple[Tensor, Tensor | None]:
-        """Compute the logits of the head, and those of the auxiliary head if they are needed.
+    def _heads(
+        self, features: Sequence[Tensor], auxiliary: bool
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Compute the logits of the head, and those that a training needs too if they are wanted.
 
         Args:
             features: Features of the four stages.
-            auxiliary: Whether the auxiliary logits are wanted. A head that takes regions needs them
-                in any case, and its loss reaches the auxiliary head.
+            auxiliary: Whether the logits of the head's branches and of the auxiliary head are
+                wanted. A head that takes regions needs the latter in any case, and its loss reaches
+                the auxiliary head.
+
+        Returns:
+            Logits of the head and then of its branches, and those of the auxiliary head.
         """
         taken = taken_by(self.head, features)
         if takes_regions(self.head):
             regions = self._auxiliary_logits(features)
-            return self._checked(self.head(taken, regions)), regions
-        logits = self._checked(self.head(taken))
-        return logits, self._auxiliary_logits(features) if auxiliary else None
+            return [self._checked(self.head(taken, regions))], regions
+        branching = getattr(self.head, "forward_with_branches", None) if auxiliary else None
+        logits = [self.head(taken)] if branching is None else branching(taken)
+        return (
+            [self._checked(one) for one in logits],
+            self._auxiliary_logits(features) if auxiliary else None,
+        )
 
     def _auxiliary_logits(self, features: Sequence[Tensor]) -> Tensor | None:
         """Compute the auxiliary head's logits; None where there is no such head."""

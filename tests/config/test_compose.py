@@ -38,7 +38,7 @@ OPTIONS = {
     "auxiliary_head": {"fcn", "none"},
     "backbone": {"r18", "r34", "r50", "r101", "r152", "timm"},
     "dataset": {"ade20k", "camvid", "cityscapes", "folder", "scenes", "voc"},
-    "head": {"fcn", "gc"},
+    "head": {"ccnet", "danet", "fcn", "gc", "psp"},
     "inference": {"slide", "whole"},
     "logger": {"csv", "tensorboard", "wandb"},
     "loss": {"ce_dice", "ce_lovasz", "cross_entropy", "dice", "focal", "lovasz", "ohem", "tversky"},
@@ -140,8 +140,8 @@ def test_every_file_composes_and_what_it_describes_is_made(name):
         if repr(network) not in SHAPES:
             outputs = network(torch.zeros(2, 3, 64, 64), auxiliary=True)
             SHAPES[repr(network)] = [None if one is None else one.shape for one in outputs]
-    logits, auxiliary = SHAPES[repr(network)]
-    assert logits == (2, 19, 64, 64)
+    logits, auxiliary, *branches = SHAPES[repr(network)]
+    assert all(one == (2, 19, 64, 64) for one in (logits, *branches))
     assert (auxiliary is None) == (cfg.auxiliary_head._target_ is None)
     optimizer, _ = build.optimizer(cfg, network)
     assert optimizer.param_groups[0]["lr"] > 0

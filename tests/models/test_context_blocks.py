@@ -24,6 +24,7 @@ from gcseg.weights import describe, load_tensors
 from gcseg.weights.architecture import build, without_values
 from gcseg.weights.overrides import overrides
 from tests.golden import expected, image, parameters
+from tests.tiny import drawn
 
 CHANNELS = 12
 PAIRWISE = ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
@@ -45,16 +46,6 @@ def each(blocks):
 
 
 every_block = each(BLOCKS)
-
-
-def drawn(block, seed=0):
-    """The block with no parameter left at zero, in evaluation mode."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, value in [*block.named_parameters(), *block.named_buffers()]:
-        if value.is_floating_point():
-            low = 0.5 if name.endswith("running_var") else -0.6
-            value.data.uniform_(low, low + 1.2, generator=generator)
-    return block.eval()
 
 
 def features(seed=1, height=5, width=7):

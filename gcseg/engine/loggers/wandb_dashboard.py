@@ -16,7 +16,7 @@ from gcseg.engine.loggers.wandb import STEP
 from gcseg.errors import ConfigError
 
 CURVES = {
-    "Loss": ("train/loss", "train/loss_main", "train/loss_auxiliary"),
+    "Loss": ("train/loss", "train/loss_main", "train/loss_branches", "train/loss_auxiliary"),
     "Learning rate": ("train/learning_rate",),
     "Gradient norm": ("train/gradient_norm",),
     "Images per second": ("train/images_per_second",),

@@ -93,17 +93,12 @@ class NonLocalBlock(nn.Module):
                 f"the head has no attention map (its weights are those of {self.pairwise})",
                 "take one with pairwise=embedded_gaussian or gaussian",
             )
-        queries, keys = self._queries_and_keys(x)
-        total = torch.zeros_like(keys[..., 0])
-        for some in torch.split(queries, QUERIES, dim=1):
-            weights = some @ keys.transpose(1, 2) * self.factor
-            total += weights.softmax(dim=-1).sum(dim=1)
-        return (total / queries.shape[1]).view_as(x[:, :1])
+        return mean_attention(*self._queries_and_keys(x), self.factor).view_as(x[:, :1])
 
     def _contexts(self, x: Tensor, values: Tensor) -> Tensor:
         """Compute each position's mean of the values, `N x C' x H x W`."""
         queries, keys = self._queries_and_keys(x)
-        flat = _by_position(values)
+        flat = by_position(values)
         # Half of the division by the number of positions is on either side of the sums over them,
         # which would leave the range of float16 otherwise.
         half = flat.shape[1] ** -0.5
@@ -115,16 +110,14 @@ class NonLocalBlock(nn.Module):
             pairs = queries @ first.T + (keys @ second.T).transpose(1, 2)
             contexts = (half * pairs.relu()) @ (half * flat)
         else:
-            # PyTorch's fused kernels, which need no weights of all pairs, take one head's features.
-            query, key, value = (part.contiguous()[:, None] for part in (queries, keys, flat))
-            contexts = F.scaled_dot_product_attention(query, key, value, scale=self.factor)[:, 0]
+            contexts = softmax_means(queries, keys, flat, self.factor)
         return contexts.transpose(1, 2).reshape_as(values)
 
     def _queries_and_keys(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Compute what weighs pairs of positions, each `N x HW x C'`."""
         if self.theta is None or self.phi is None:
-            return _by_position(x), _by_position(x)
-        return _by_position(self.theta(x)), _by_position(self.phi(x))
+            return by_position(x), by_position(x)
+        return by_position(self.theta(x)), by_position(self.phi(x))
 
 
 class DisentangledNonLocalBlock(NonLocalBlock):
@@ -191,9 +184,38 @@ class DisentangledNonLocalBlock(NonLocalBlock):
         return queries - queries.mean(dim=1, keepdim=True), keys - keys.mean(dim=1, keepdim=True)
 
 
-def _by_position(x: Tensor) -> Tensor:
+def by_position(x: Tensor) -> Tensor:
     """Turn `N x C x H x W` into `N x HW x C`."""
     return x.flatten(2).transpose(1, 2)
+
+
+def softmax_means(queries: Tensor, keys: Tensor, values: Tensor, factor: float) -> Tensor:
+    """Compute each position's mean of the values, weighted by the softmax of its products.
+
+    Args:
+        queries: `N x HW x C`.
+        keys: `N x HW x C`.
+        values: `N x HW x C'`.
+        factor: Factor of the products of queries and keys.
+
+    Returns:
+        `N x HW x C'`.
+    """
+    # PyTorch's fused kernels, which need no weights of all pairs, take one head's features.
+    query, key, value = (part.contiguous()[:, None] for part in (queries, keys, values))
+    return F.scaled_dot_product_attention(query, key, value, scale=factor)[:, 0]
+
+
+def mean_attention(queries: Tensor, keys: Tensor, factor: float) -> Tensor:
+    """Compute how much each position contributes to all positions' means, see `softmax_means`.
+
+    Returns:
+        `N x HW` weights with the sum 1.
+    """
+    total = torch.zeros_like(keys[..., 0])
+    for some in torch.split(queries, QUERIES, dim=1):
+        total += (some @ keys.transpose(1, 2) * factor).softmax(dim=-1).sum(dim=1)
+    return total / queries.shape[1]
 
 
 def _embedding(channels: int, hidden: int) -> nn.Conv2d:

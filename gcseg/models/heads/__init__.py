@@ -12,6 +12,9 @@ a standard deviation of 0.01 for the classifier.
 """
 
 from gcseg.models.heads.auxiliary import AuxiliaryHead
+from gcseg.models.heads.ccnet import CCNetHead
+from gcseg.models.heads.danet import DANetHead
 from gcseg.models.heads.fcn import FCNHead, GCHead
+from gcseg.models.heads.psp import PSPHead
 
-__all__ = ["AuxiliaryHead", "FCNHead", "GCHead"]
+__all__ = ["AuxiliaryHead", "CCNetHead", "DANetHead", "FCNHead", "GCHead", "PSPHead"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gcseg.errors import ConfigError
 from gcseg.models.checks import check_fraction, check_positive
 
 
@@ -72,3 +73,14 @@ def resized(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:
     if x.shape[-2:] == size:
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
+
+
+def eighth(channels: int) -> int:
+    """Return an eighth of the channels, as many as queries and keys of an attention have.
+
+    Raises:
+        ConfigError: If nothing is left.
+    """
+    if channels < 8:
+        raise ConfigError(f"channels is {channels!r}", "give an integer of at least 8")
+    return channels // 8

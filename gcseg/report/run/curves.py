@@ -47,15 +47,22 @@ def _losses(curves: Mapping[str, Curve]) -> Markup:
     names = {
         "train/loss": "total",
         "train/loss_main": "main head",
+        "train/loss_branches": "branches of the main head",
         "train/loss_auxiliary": "auxiliary head",
     }
     series = [Series(title, *curves[name]) for name, title in names.items() if name in curves]
     if not series:
         return Markup()
-    total = "The total is the main head's loss and the weighted auxiliary head's. "
+    added = {
+        "train/loss_main": "the main head's loss",
+        "train/loss_branches": "its branches'",
+        "train/loss_auxiliary": "the weighted auxiliary head's",
+    }
+    parts = [words for name, words in added.items() if name in curves]
+    total = f"The total is {' and '.join(parts)}. " if len(parts) > 1 else ""
     many = "A line is the mean of neighbouring steps; its band spans their lowest to highest value."
     long = max(len(one.x) for one in series) > MOST_POINTS
-    caption = (total if len(series) == 3 else "") + (many if long else "")
+    caption = total + (many if long else "")
     return figure(line_chart(series, x_label=_STEPS, y_label="loss", title="loss"), caption)
 
 
