@@ -27,19 +27,24 @@ def report(cfg: DictConfig, folder: Path) -> None:
 
 
 def sweep_report(cfg: DictConfig) -> None:
-    """Write the report of a sweep.
+    """Write the report of a sweep and its tables, after what is missing in them was measured.
 
     Raises:
         GcsegError: A setting, the sweep's folder or the output is wrong.
     """
+    from gcseg.commands.network_times import time_networks
     from gcseg.report.sweep.compare import read_jobs
     from gcseg.report.sweep.page import write_sweep_report
+    from gcseg.report.sweep.write import write_tables
 
     folder = at_home(cfg.sweep)
     output = _output(cfg)
     root = None if cfg.run_root is None else at_home(cfg.run_root)
     notices: list[str] = []
     jobs = read_jobs(folder, notices)
+    time_networks(folder, jobs, root, cfg.timing, trust=cfg.trust)
+    if output is None:
+        write_tables(folder, jobs, root)
     report = write_sweep_report(folder, jobs, output, notices, root)
     say(*notices, error=True)
     say(f"report: {report}")

@@ -101,18 +101,21 @@ def _list(given: argparse.Namespace) -> None:
 def _show(given: argparse.Namespace) -> None:
     from gcseg.report.sweep.class_sheet import class_sheet
     from gcseg.report.sweep.compare import read_jobs
-    from gcseg.report.sweep.sheets import print_sheets, summary
+    from gcseg.report.sweep.overview import overview
+    from gcseg.report.sweep.sheets import print_sheets
+    from gcseg.report.sweep.trainings import read_trainings
     from gcseg.system.terminal import TextConsole
 
     while True:
         notices: list[str] = []
         jobs = read_jobs(given.folder, notices)
-        sheets, lines = summary(jobs)
+        tables = overview(given.folder, jobs, read_trainings(given.folder, jobs))
+        sheets = tables.sheets
         if given.classes is not None:
             sheets.append(class_sheet(jobs, given.classes))
         if given.watch is not None:
             TextConsole().clear()  # does nothing in a file
-        print_sheets([_jobs(given.folder, jobs), *sheets], [*lines, *notices])
+        print_sheets([_jobs(given.folder, jobs), *sheets], [*tables.lines, *notices])
         if given.watch is None or all(job.state in _ENDED for job in jobs):
             return
         time.sleep(given.watch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from gcseg.engine.data import SegmentationData
     from gcseg.engine.module import SegmentationModule
     from gcseg.runs.folder import RunFolder
+    from gcseg.sweeps.ledger import Job
 
 
 Scored = tuple["RunFolder", dict[str, dict[str, Any]]]
@@ -301,7 +303,14 @@ def _run_job(cfg: DictConfig, problem: str | None) -> float | None:
 
 def _end_sweep() -> None:
     if "gcseg.sweeps.sweep" in sys.modules:  # else there was no multirun
-        from gcseg.report.sweep.write import write_summary
         from gcseg.sweeps.sweep import end
 
-        end(write_summary)
+        end(_sum_up)
+
+
+def _sum_up(folder: Path, jobs: Sequence[Job], root: Path, timing: str) -> None:
+    from gcseg.commands.network_times import time_networks
+    from gcseg.report.sweep.write import write_summary
+
+    time_networks(folder, jobs, root, timing, arguments=sys.argv[1:])
+    write_summary(folder, jobs, root)

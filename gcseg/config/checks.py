@@ -44,18 +44,22 @@ def check(cfg: DictConfig, command: str = "train") -> None:
 
 
 def check_one(name: str, value: object, command: str = "train") -> None:
-    """Check one setting by the table.
+    """Check one setting by the table, with the settings inside it.
 
     Args:
-        name: Name of a row.
+        name: Name of a row without `*`.
         value: Value to check.
         command: The command's primary configuration.
 
     Raises:
         ConfigError: The setting may not have that value.
     """
-    row = next(row for row in TABLE if row.name == name and command in row.commands)
-    _check_value(_Node(row), name, value)
+    node = _tree(command)
+    for part in name.split("."):
+        node = node.inside[part]
+    _check_value(node, name, value)
+    if isinstance(value, Mapping):
+        _check_group(value, node, f"{name}.", command)
 
 
 def take_whole_numbers(cfg: DictConfig, command: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from gcseg.system.text import as_override, brief, shown
 
 GROUPS = ("backbone", "head", "auxiliary_head", "dataset", "protocol", "normalize", "inference")
 """Config groups that evaluation takes from the checkpoint, as the option `trained`."""
+
+NETWORK = ("backbone", "head", "auxiliary_head")
+"""The groups that describe a network."""
 
 PLACES = {"context": "head.context", "backbone/context": "backbone.context"}
 """Config groups whose options are part of another group's, with their place there."""
@@ -171,6 +175,24 @@ def allowed(
     if not trusted and isinstance(reader, dict) and reader.get("_target_") == DRAWING:
         groups["dataset"] = {**groups["dataset"], "reader": {**reader, "draw": False}}
     return groups
+
+
+def foreign_callables(config: Mapping[str, Any], arguments: Sequence[str] = ()) -> list[str]:
+    """Return recorded callables of the network that neither conf/ nor the command line names.
+
+    Args:
+        config: Settings returned by `checked`.
+        arguments: The command line of the trainings that the settings are of.
+    """
+    words = {word for one in arguments for word in re.split(r"[^\w.]+", one)}
+    return [
+        str(target)
+        for group in NETWORK
+        for name, target in _walk(config.get(group) or {}, group)
+        if name.rpartition(".")[2] == "_target_"
+        and target not in _callables(group).get(name, ())
+        and target not in words
+    ]
 
 
 def _confined(

@@ -7,8 +7,14 @@ from collections.abc import Iterable
 
 from gcseg.runs.name import fingerprint
 
-BOOKKEEPING_KEYS = ("run_root", "retry_failed", "job_timeout")
-"""Settings that do not change what a sweep does, only where and how."""
+BOOKKEEPING_KEYS = ("run_root", "retry_failed", "job_timeout", "timing", "comparison")
+"""Settings that do not change the jobs of a sweep, only where, how and in which tables."""
+
+
+def is_bookkeeping(override: str) -> bool:
+    """Return whether an override gives one of `BOOKKEEPING_KEYS`, or a part of one."""
+    name = override.lstrip("+~").partition("=")[0]
+    return name.partition(".")[0] in BOOKKEEPING_KEYS
 
 
 def sweep_name(arguments: Iterable[str]) -> str:
@@ -23,7 +29,7 @@ def sweep_name(arguments: Iterable[str]) -> str:
         hydra = key.startswith(("hydra/", "hydra.")) and not key.startswith(
             ("hydra/sweeper", "hydra.sweeper")
         )
-        if argument in ("-m", "--multirun") or key in BOOKKEEPING_KEYS or hydra:
+        if argument in ("-m", "--multirun") or is_bookkeeping(argument) or hydra:
             continue
         told.append(argument)
         if key == "sweep":

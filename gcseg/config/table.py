@@ -556,7 +556,8 @@ TABLE: tuple[Row, ...] = (
             "has it; by default the one to validate on, for submit the test split", needed=True),
     ),
     *_of(
-        EVALUATION, "eval predict attention report export benchmark submit publish verify demo",
+        EVALUATION, "eval predict attention report report_sweep export benchmark submit publish "
+        "verify demo",
         Row("trust", "switch", "whether recorded settings may call code outside gcseg and name "
             "files outside dataset.root",
             needed=True),
@@ -699,6 +700,38 @@ TABLE: tuple[Row, ...] = (
         REPORTS, "report",
         Row("examples", "whole number", "example images of each kind: best, median and worst", 0,
             100, "images", needed=True),
+    ),
+    *_of(
+        SWEEPS, "train data",
+        Row("comparison", "settings", "what the table of a sweep compares, and what is claimed",
+            also=(None,), needed=True),
+        Row("comparison.baseline", "text", "values of the setting of a sweep that the others are "
+            "compared with, as 'backbone=r18 head=fcn'; null: the first setting", also=(None,)),
+        Row("comparison.source", "text", "source of the claims"),
+        Row("comparison.claims", "settings", "claims on settings of a sweep, by name"),
+        Row("comparison.claims.*", "settings", "a claim: setting is (better, ...) than"),
+        Row("comparison.claims.*.setting", "text", "values of the settings that a claim is about; "
+            "of several, the mean counts", needed=True),
+        Row("comparison.claims.*.is", "choice", "what is claimed of the mIoU of a claim's setting",
+            choices=("better", "no worse", "alike"), needed=True),
+        Row("comparison.claims.*.than", "text", "values of the settings that a claim's setting is "
+            "compared with", needed=True),
+        Row("comparison.claims.*.within", "number", "difference up to which mIoU is no worse or "
+            "alike; needed for these", 0, 100, "points", open="least"),
+        Row("comparison.published_in", "text", "task and source of published values"),
+        Row("comparison.published", "settings", "published values of settings, by name"),
+        Row("comparison.published.*", "settings", "published values of a setting"),
+        Row("comparison.published.*.setting", "text", "values of the setting in the sweep",
+            needed=True),
+        Row("comparison.published.*.values", "settings", "published values, by metric",
+            needed=True),
+        Row("comparison.published.*.values.*", "number", "published value of a metric"),
+    ),
+    *_of(
+        SWEEPS, "train report_sweep",
+        Row("timing", "choice", "whether the networks' time per image is measured for the table of "
+            "a sweep: missing ones, all again, or none", choices=("missing", "again", "none"),
+            needed=True),
     ),
     *_of(
         REPORTS, "report_sweep",

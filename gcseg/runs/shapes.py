@@ -201,6 +201,25 @@ OUTCOME = Entries({
 MULTIRUN = Entries({"hydra": Entries({"overrides": Each(Several(TEXT, _MOST_WORDS))})})
 """Shape of multirun.yaml, which Hydra writes."""
 
+_WORDS = Kind("text of 1 to 200 characters",
+              lambda value: isinstance(value, str) and 0 < len(value) <= 200)  # fmt: skip
+
+COMPARISON = Entries({
+    "baseline": _WORDS, "source": _WORDS, "published_in": _WORDS,
+    "claims": Each(Entries({"setting": _WORDS, "is": _WORDS, "than": _WORDS, "within": SIZE})),
+    "published": Each(Entries({"setting": _WORDS, "values": Each(NUMBER, 10)})),
+})  # fmt: skip
+"""Shape of what a sweep's settings are compared with, and what is claimed of them."""
+
+TIMINGS = Entries({
+    "device": TEXT, "threads": COUNT, "channels": COUNT, **_SIDES.shapes, "passes": COUNT,
+    "networks": Each(Entries(
+        {"parameters": COUNT, "flops": COUNT, "milliseconds": SIZE, "low": SIZE, "high": SIZE},
+        needed=["milliseconds"],
+    )),
+}, needed=["device", "height", "width", "passes", "networks"])  # fmt: skip
+"""Shape of a sweep's timings.json."""
+
 JOB = Entries({
     "key": TEXT, "number": COUNT, "overrides": Several(TEXT), "training": TEXT,
     # Other settings may be odd if the job failed because of them.

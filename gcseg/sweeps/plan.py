@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from gcseg.config.plain import plain
-from gcseg.config.sweep_name import BOOKKEEPING_KEYS
+from gcseg.config.sweep_name import BOOKKEEPING_KEYS, is_bookkeeping
 from gcseg.runs.name import (
     backbone_name,
     fingerprint,
@@ -20,7 +20,7 @@ from gcseg.runs.name import (
 
 def of_the_work(overrides: Iterable[str]) -> list[str]:
     """Return the overrides that decide what a job does, in their order."""
-    return [one for one in overrides if one.lstrip("+~").partition("=")[0] not in BOOKKEEPING_KEYS]
+    return [one for one in overrides if not is_bookkeeping(one)]
 
 
 def job_record(cfg: DictConfig, overrides: Iterable[str]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from gcseg.config.checks import check_one
-from gcseg.config.sweep_name import BOOKKEEPING_KEYS
+from gcseg.config.plain import plain
+from gcseg.config.sweep_name import BOOKKEEPING_KEYS, is_bookkeeping
 from gcseg.errors import ConfigError, GcsegError
 from gcseg.runs.folder import REPORT_FILE
 from gcseg.runs.lock import hold
@@ -26,8 +27,8 @@ from gcseg.system.text import counted, say
 _GONE_ON_WITH = ("multirun.yaml", "ledger.sqlite", "jobs", "slurm")
 """Files of a sweep's folder that are opened to continue a sweep; other files are replaced."""
 
-_begun: list[tuple[Path, Path, ExitStack]] = []
-"""Folder, run root and lock of this process's sweep, from its start to its end."""
+_begun: list[tuple[Path, Path, str, ExitStack]] = []
+"""Folder, run root, `timing` and lock of this process's sweep, from its start to its end."""
 
 
 class SweepCallback(Callback):
@@ -46,7 +47,8 @@ class SweepCallback(Callback):
         quiet_search(config)
         try:
             _check(config)
-            _begin(Path(config.hydra.sweep.dir).absolute(), Path(config.run_root).absolute())
+            root = Path(config.run_root).absolute()
+            _begin(Path(config.hydra.sweep.dir).absolute(), root, config.timing)
         except GcsegError as error:  # Hydra would turn it into a warning
             say(f"error: {error}", error=True)
             raise SystemExit(1) from None
@@ -67,11 +69,12 @@ def _check(config: DictConfig) -> None:
             f"{varied.get('fresh', 'fresh=true')} in a multirun, whose jobs could not be resumed",
             "give run_root= another folder",
         )
+    for name, line in varied.items():
+        if is_bookkeeping(name):
+            raise ConfigError(f"{line} in a multirun", "give one for all jobs")
     for name in BOOKKEEPING_KEYS:
-        if name in varied:
-            raise ConfigError(f"{varied[name]} in a multirun", "give one for all jobs")
-    for name in BOOKKEEPING_KEYS:
-        check_one(name, config[name])
+        value = config[name]
+        check_one(name, plain(value) if isinstance(value, DictConfig) else value)
 
 
 def quiet_search(config: DictConfig) -> None:
@@ -87,7 +90,7 @@ def quiet_search(config: DictConfig) -> None:
     log.addFilter(lambda record: "must be float-castable" not in record.getMessage())
 
 
-def _begin(folder: Path, root: Path) -> None:
+def _begin(folder: Path, root: Path, timing: str) -> None:
     refuse_links(folder, _GONE_ON_WITH)
     held = ExitStack()
     held.enter_context(
@@ -98,31 +101,31 @@ def _begin(folder: Path, root: Path) -> None:
     except BaseException:
         held.close()
         raise
-    _begun.append((folder, root, held))
+    _begun.append((folder, root, timing, held))
 
 
-def end(summarise: Callable[[Path, Sequence[Job], Path], None]) -> None:
+def end(summarise: Callable[[Path, Sequence[Job], Path, str], None]) -> None:
     """Sum up the sweep that this process has begun, whatever its outcome.
 
     Args:
-        summarise: Function that writes the summary of a sweep, given its folder, all its jobs and
-            their run root.
+        summarise: Function that writes the summary of a sweep, given its folder, all its jobs,
+            their run root, and the setting `timing`; that is `none` if jobs are left.
 
     Raises:
         SystemExit: Jobs have failed; a line for each is printed.
     """
     if not _begun:
         return
-    folder, root, held = _begun.pop()
+    folder, root, timing, held = _begun.pop()
     with held:
         jobs = Ledger(folder / "ledger.sqlite").jobs()
         if not jobs:  # no configuration could be composed: leave no files
             for name in ("ledger.sqlite", "multirun.yaml"):
                 (folder / name).unlink(missing_ok=True)
             return
-        summarise(folder, jobs, root)
-        announce(f"sweep: {folder}, to look at: {folder / REPORT_FILE}")
         left = [job for job in jobs if job.state in ("pending", "running", "interrupted")]
+        summarise(folder, jobs, root, "none" if left else timing)
+        announce(f"sweep: {folder}, to look at: {folder / REPORT_FILE}")
         failed = [job for job in jobs if job.state == "failed"]
         if left:
             again = f", and tries {counted(len(failed), 'failed one')} again" if failed else ""

@@ -10,6 +10,7 @@ import yaml
 from gcseg.commands.sweeps import main
 from gcseg.config.seeds import expand_seeds
 from gcseg.report.sweep import scores
+from gcseg.report.sweep.costs import read_timings
 from tests.sweeps.jobs import grid, ledger
 
 
@@ -312,5 +313,6 @@ def test_seeds_train_and_are_summed_up(train, tmp_path):
     (folder,) = (tmp_path / "runs" / "sweeps").iterdir()
     text = (folder / "sweep.txt").read_text()
     assert "mean ± standard deviation over seeds" in text and "| plain | " in text
+    assert "networks in turn" in text and len(read_timings(folder)["networks"]) == 1
     alone = train("seed=1")  # the same run: the number of seeds is not part of its name
     assert alone.status == 0 and len(list((tmp_path / "runs").glob("*-gc-*"))) == 2

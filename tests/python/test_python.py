@@ -231,11 +231,11 @@ def test_several_devices_train_in_processes(here, capsys):
 
 @pytest.mark.slow
 def test_a_sweep(here):
-    result = gcseg.sweep([*TINY, "seeds=2"])
+    result = gcseg.sweep([*TINY, "seeds=2", "timing=none"])
     assert len(result.jobs) == 2 and not result.failed
     assert all(job.state == "done" and job.folder.is_dir() for job in result.jobs)
     assert (result.folder / "report.html").is_file()
-    wrong = [*TINY, "dataset.root=/nowhere", "dataset.reader.draw=false", "seed=0,1"]
+    wrong = [*TINY, "timing=none", "dataset.root=/nowhere", "dataset.reader.draw=false", "seed=0,1"]
     with pytest.raises(TrainingError, match=r"2 of 2 jobs of .* failed, such as .*seed=0"):
         gcseg.sweep(wrong)
     wrong.append("retry_failed=false")  # the same sweep, of which nothing is left to run

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gcseg.errors import OutputError
-from gcseg.report.sweep.sheets import summary
+from gcseg.report.sweep.sheets import unfinished
 from gcseg.sweeps.ledger import Job
 from gcseg.sweeps.outcome import report_progress, report_to_sweep
 from gcseg.sweeps.process import Progress
@@ -71,7 +71,7 @@ def test_a_job_that_stopped_early():
     assert "stopped at 4/9" in text(jobs[1:])
     done = replace(jobs[1], settings={**settings, "backbone": "r18", "head": "gc", "dataset": "a",
                                       "seed": 0})  # fmt: skip
-    assert summary([done])[1] == ["stopped early: job 0: at step 4 of 9"]
+    assert unfinished([done]) == ["stopped early: job 0: at step 4 of 9"]
 
 
 def test_jobs_that_share_a_process_start_in_one_line():

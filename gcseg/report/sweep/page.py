@@ -11,9 +11,10 @@ from statistics import fmean
 from urllib.parse import quote
 
 from gcseg.report.sweep.charts import cost_charts, curves_chart, length_charts, settings_chart
+from gcseg.report.sweep.overview import overview
 from gcseg.report.sweep.scores import Setting, best, modes, repeats, settings, varied
 from gcseg.report.sweep.sections import add_classes, add_differences, add_extras, folded
-from gcseg.report.sweep.sheets import Sheet, summary
+from gcseg.report.sweep.sheets import Sheet
 from gcseg.report.sweep.tables import MOST_SETTINGS, label, mode_name, of_setting
 from gcseg.report.sweep.trainings import Training, read_trainings
 from gcseg.runs.folder import REPORT_FILE
@@ -39,6 +40,16 @@ _FEW = 8
 _NOISE = (
     "Intervals of the mean are Student's, those of differences Welch's; a difference whose "
     "interval holds 0 is within the noise."
+)
+_COST = (
+    "Parameters with those of the auxiliary head; a multiplication and an addition are two "
+    "operations. Intervals are Student's, at 95 %."
+)
+_DIFFERENCES = (
+    "Intervals are Student's over pairs of one seed, at 95 % for each comparison alone. Supported: "
+    "the whole interval is where the claim says; not supported: the whole interval is where it "
+    "says it is not. The last column is the number of seeds that would tell, with a probability of "
+    "80 %, if the true difference and spread are the observed ones."
 )
 _BANDS = "Bands reach from the lowest to the highest score, and lines are their means."
 _ALONE = "A setting without a line has marks for its lowest, mean and highest score."
@@ -73,11 +84,16 @@ def write_sweep_report(
     columns = [mode for mode in columns if any(row.in_mode(mode) for row in rows)]
     trainings = read_trainings(folder, jobs, root)
     page = Document(f"Sweep {folder.absolute().name}", _subtitle(rows, jobs))
-    sheets, unfinished = summary(jobs)
-    _add_scores(page, rows, columns, jobs, sheets[:1], [*unfinished, *notices])
-    for sheet in sheets[1:]:
-        shown = folded(_sheet(sheet), len(sheet.rows))
-        page.add(f"Noise of {repeats(rows)}", shown, note=f"{sheet.title}. {_NOISE}")
+    tables = overview(folder, jobs, trainings)
+    _add_scores(page, rows, columns, jobs, tables.scores, [*tables.unfinished, *notices])
+    for heading, sheet, explanation, remarks in (
+        ("Cost and score", tables.cost, _COST, tables.cost_notes),
+        ("Differences", tables.differences, _DIFFERENCES, tables.difference_notes),
+        (f"Noise of {repeats(rows)}", tables.noise, _NOISE, ()),
+    ):
+        if sheet is not None:
+            shown = folded(_sheet(sheet), len(sheet.rows))
+            page.add(heading, *map(notice, remarks), shown, note=f"{sheet.title}. {explanation}")
     if columns:
         _add_charts(page, rows, columns, trainings)
     else:
@@ -106,7 +122,7 @@ def _add_scores(
     rows: Sequence[Setting],
     columns: Sequence[str],
     jobs: Sequence[Job],
-    sheets: Sequence[Sheet],
+    sheet: Sheet | None,
     unfinished: Sequence[str],
 ) -> None:
     """Add the table of mIoU, and lines on the jobs that are missing in it."""
@@ -129,8 +145,8 @@ def _add_scores(
             notice(missing),
             lines if few else details("Unfinished jobs and the reasons", lines),
         ]
-    parts += [_sheet(sheet) for sheet in sheets]
-    note = f"{sheets[0].title}; the best of each column is bold." if sheets else ""
+    parts += [] if sheet is None else [_sheet(sheet)]
+    note = "" if sheet is None else f"{sheet.title}; the best of each column is bold."
     page.add("Scores", *parts, note=note)
 
 

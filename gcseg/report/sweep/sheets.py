@@ -12,10 +12,8 @@ from gcseg.report.sweep.scores import (
     Setting,
     best,
     compare,
-    modes,
     overrides,
     repeats,
-    settings,
     varying,
 )
 from gcseg.report.sweep.statistics import mean
@@ -37,17 +35,6 @@ class Sheet:
     rows: Sequence[Sequence[str]]
     texts: int  # number of first columns that hold text
     bold: frozenset[tuple[int, int]] = frozenset()
-
-
-def summary(jobs: Sequence[Job]) -> tuple[list[Sheet], list[str]]:
-    """Return the tables of a sweep's scores, and lines on the jobs that have none."""
-    rows, columns = settings(jobs), modes(jobs)
-    sheets = []
-    if rows and columns:
-        sheets.append(_scores(rows, columns))
-        if any(len(setting.in_mode(mode)) > 1 for setting in rows for mode in columns):
-            sheets.append(_noise(rows, columns))
-    return sheets, _unfinished(jobs)
 
 
 def print_sheets(sheets: Iterable[Sheet], lines: Iterable[str] = ()) -> None:
@@ -72,8 +59,13 @@ def print_sheets(sheets: Iterable[Sheet], lines: Iterable[str] = ()) -> None:
         console.print(line)
 
 
-def _scores(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
-    """Return a row per setting and a column per mode, the best of each column in bold."""
+def scores_sheet(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet | None:
+    """Return a row per setting and a column per mode, the best of each column in bold.
+
+    None if there are no settings or no modes.
+    """
+    if not rows or not columns:
+        return None
     names = list(rows[0].values)
     winners = {mode: best(rows, mode) for mode in columns}
     bold = {
@@ -93,8 +85,13 @@ def _scores(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
     )
 
 
-def _noise(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet:
-    """Return a row per mode and setting: its mean's interval, and its difference from the best."""
+def noise_sheet(rows: Sequence[Setting], columns: Sequence[str]) -> Sheet | None:
+    """Return a row per mode and setting: its mean's interval, and its difference from the best.
+
+    None if no setting has several scores.
+    """
+    if not any(len(setting.in_mode(mode)) > 1 for setting in rows for mode in columns):
+        return None
     names = list(rows[0].values) or ["setting"]
     header = ["mode", *names, repeats(rows), "mean", "sd", "95 % interval"]
     if len(rows) > 1:
@@ -158,7 +155,7 @@ def _cell(setting: Setting, mode: str) -> str:
     return text if wanted == of.count else f"{text} ({of.count} of {wanted})"
 
 
-def _unfinished(jobs: Sequence[Job]) -> list[str]:
+def unfinished(jobs: Sequence[Job]) -> list[str]:
     """Return lines on jobs without result and on those that stopped early.
 
     A line has the jobs' state, the reason and their log.

@@ -11,6 +11,11 @@ from statistics import fmean, stdev
 CONFIDENCE = 0.95
 """Confidence level of all intervals."""
 
+POWER = 0.8
+"""Probability with which `seeds_to_tell` seeds show a difference that is there."""
+MOST_SEEDS = 1000
+"""Most seeds that `seeds_to_tell` returns."""
+
 _ENOUGH = 1e-15  # relative change at which the continued fraction ends
 _TINY = 1e-300
 _ENOUGH_OF_T = 1e-12  # relative accuracy of t
@@ -104,6 +109,42 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
     """
     change = mean([b - a for a, b in zip(first, second, strict=True)])
     return Difference(change.value, change.margin)
+
+
+def seeds_to_tell(distance: float, deviation: float, *, sides: int = 1) -> int | None:
+    """Return the number of seeds whose interval would tell a distance from 0.
+
+    The smallest n for which n seeds (on each side) leave 0 out of the 95 % interval with a
+    probability of 80 %, if the true distance and standard deviation are those given and scores
+    follow a normal distribution: `distance >= (t(0.975) + t(0.8)) * deviation * sqrt(1 / n)`, with
+    quantiles of Student's t in place of the noncentral t distribution. For a few seeds the given
+    deviation is itself a rough estimate, and so is n.
+
+    Source: Chow, Shao and Wang, "Sample Size Calculations in Clinical Research", 2nd edition
+    (2008), sections 3.1 (one sample) and 3.2 (two samples).
+
+    Args:
+        distance: Distance from the value to tell it from, in the scores' unit.
+        deviation: Standard deviation of the paired differences; with two sides, the root of the sum
+            of both sides' variances.
+        sides: 1 for paired differences, 2 for separate scores.
+
+    Returns:
+        The number; None if more than `MOST_SEEDS` would be needed.
+    """
+
+    def tells(count: int) -> bool:
+        freedom = sides * (count - 1)
+        quantiles = t_quantile(freedom) + t_quantile(freedom, 2 * POWER - 1)
+        return abs(distance) * math.sqrt(count) >= quantiles * deviation
+
+    if not tells(MOST_SEEDS):
+        return None
+    few, enough = 1, MOST_SEEDS  # few does not suffice, enough does
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        few, enough = (few, middle) if tells(middle) else (middle, enough)
+    return enough
 
 
 def _check(scores: Sequence[float]) -> None:

@@ -21,7 +21,8 @@ MOST_SETTINGS = 12
 _LONGEST_VALUE = 18
 """Most characters of a setting's value in a legend or header."""
 
-_FOLLOWS = ("seed", "seeds", "run_root", "retry_failed", "job_timeout", "fresh", "num_workers",
+_FOLLOWS = ("seed", "seeds", "run_root", "retry_failed", "job_timeout", "timing", "comparison",
+            "fresh", "num_workers",
             "dataset.root", "dataset.fold", "dataset.cache_folder", "dataset.iters",
             "dataset.batch_size",
             "published.checkpoint", "protocol.mean", "protocol.std", "protocol.average",

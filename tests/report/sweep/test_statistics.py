@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from gcseg.report.sweep.statistics import difference, mean, paired_difference, t_quantile
+from gcseg.report.sweep.statistics import (
+    difference,
+    mean,
+    paired_difference,
+    seeds_to_tell,
+    t_quantile,
+)
 
 stats = pytest.importorskip("scipy.stats")
 
@@ -97,3 +103,31 @@ def test_the_difference_is_in_95_of_100_intervals(seed, counts, deviations):
     covered = np.mean([abs(one.value - 0.02) <= one.margin for one in found])
     # Welch's degrees of freedom are an approximation, on the safe side for few seeds.
     assert 0.91 <= covered <= 0.985
+
+
+@pytest.mark.parametrize(
+    ("sides", "effect", "count"),
+    # Published tables: two-sided 5 %, power 80 %, paired and two-sample t tests.
+    [(1, 0.2, 199), (1, 0.5, 34), (1, 0.8, 15), (1, 1.0, 10), (2, 0.5, 64), (2, 0.8, 26),
+     (2, 1.0, 17)],
+)  # fmt: skip
+def test_seeds_that_would_tell_are_those_of_power_analysis(sides, effect, count):
+    deviation = 0.4
+    assert seeds_to_tell(effect * deviation, deviation * sides**0.5, sides=sides) == count
+
+
+def test_seeds_that_would_tell_at_the_ends():
+    assert seeds_to_tell(0.0, 0.1) is None
+    assert seeds_to_tell(0.001, 0.1) is None
+    assert seeds_to_tell(-0.5, 0.4) == seeds_to_tell(0.5, 0.4)
+    assert seeds_to_tell(1.0, 0.0) == 2
+
+
+@pytest.mark.parametrize(("effect", "count"), [(1.0, 10), (0.5, 34)])
+def test_so_many_seeds_tell_in_80_of_100_cases(effect, count):
+    generator = np.random.default_rng(0)
+    told = 0
+    for _ in range(2000):
+        found = mean(generator.normal(effect, 1.0, count).tolist())
+        told += abs(found.value) > found.margin
+    assert told / 2000 == pytest.approx(0.8, abs=0.03)
