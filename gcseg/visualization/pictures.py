@@ -35,8 +35,12 @@ def overlay(
     Returns:
         H x W x 3 RGB.
     """
-    mixed = cv2.addWeighted(image, 1 - opacity, space.palette[label], opacity, 0)
-    return np.where((label == IGNORE_INDEX)[..., None], image, mixed).astype(np.uint8)
+    # OpenCV's functions let other threads run meanwhile, which indexing with NumPy does not.
+    label = np.ascontiguousarray(label)
+    colors = cv2.LUT(cv2.merge((label, label, label)), space.palette[np.newaxis])
+    mixed = cv2.addWeighted(image, 1 - opacity, colors, opacity, 0)
+    ignored = cv2.inRange(label, IGNORE_INDEX, IGNORE_INDEX)  # type: ignore[call-overload]
+    return np.asarray(cv2.copyTo(image, ignored, mixed), np.uint8)
 
 
 def panel(
