@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 
 from gcseg.config.trained import find_checkpoint
 from gcseg.errors import MismatchError, WeightsError
-from gcseg.zoo import catalogue
+from gcseg.system.files import at_home
+from gcseg.zoo import catalogue, hub
 
 if TYPE_CHECKING:
     from gcseg.models import Segmentor
@@ -33,7 +34,10 @@ def find_starting_weights(cfg: DictConfig) -> dict[str, Path]:
         from gcseg.zoo.timm_weights import timm_weights
 
         return {"backbone": timm_weights(cfg.backbone.model)}
-    return {} if pretrained is None else {"backbone": catalogue.resolve(pretrained)}
+    if pretrained is None:
+        return {}
+    trained = at_home(pretrained).is_dir() or hub.is_on_hub(pretrained)  # whose backbone is taken
+    return {"backbone": (find_checkpoint if trained else catalogue.resolve)(pretrained)}
 
 
 def load_starting_weights(

@@ -154,8 +154,9 @@ TABLE: tuple[Row, ...] = (
         Row("backbone.model", "name", "name of the network in timm"),
         Row("backbone.drop_path_rate", "number", "probability of skipping the last residual branch "
             "of a network of timm in training", 0, 1, open="most"),
-        Row("backbone.pretrained", "path", "ImageNet weights to start from: a file or a name of "
-            "gcseg.weights list; true: with backbone=timm, those of its hub", also=(None, True),
+        Row("backbone.pretrained", "path", "weights to start from, such as ImageNet's: a file, a "
+            "folder of a run, or a name of gcseg.weights list; true: with backbone=timm, those of "
+            "its hub", also=(None, True),
             own=True),
         Row("backbone.context", "settings", "context blocks in residual blocks: "
             "backbone/context=gc", also=(None,)),

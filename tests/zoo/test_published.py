@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from gcseg.builders import model as build
+from gcseg.builders.weights import find_starting_weights
 from gcseg.config import trained
 from gcseg.config.trained import published_config
 from gcseg.data.datasets import SegmentationDataset
@@ -336,6 +337,9 @@ def test_training_from_a_backbone(run, paddle, camvid, tmp_path):
     torch.testing.assert_close(found[name], wanted[name], rtol=0, atol=1e-4)
     name = "head.conv_cat.0.weight"
     assert not torch.allclose(found[name], wanted[name], atol=1e-2)
+    folder = only_run(tmp_path / "runs")
+    weights = find_starting_weights(compose("train", f"backbone.pretrained={folder}"))
+    assert weights == {"backbone": folder / "checkpoints" / "best.ckpt"}
 
 
 def test_starting_weights_that_do_not_fit(run, paddle, camvid, tmp_path):
