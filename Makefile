@@ -79,6 +79,7 @@ types: $(INSTALLED_DEV)  ## check the types
 
 tables: $(INSTALLED)  ## update the tables of results in docs
 	$(BIN)/python -m gcseg.tables --update docs/results.md
+	$(BIN)/python -m gcseg.tables --update docs/published.md
 
 clean:  ## remove the environment and caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist

@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
         "diff",
         help="list the settings in which two recipes differ",
         description="List the settings in which two recipes differ. A recipe is a row of "
-        "experiments/published (paddleseg_r50_voc), a run folder or its config.yaml, or "
+        "docs/published.md (paddleseg_r50_voc), a run folder or its config.yaml, or "
         "overrides of gcseg.train in quotes ('recipe=mmseg dataset=voc').",
     )
     diff.add_argument("a", metavar="A")
@@ -66,7 +66,7 @@ def settings(recipe: str) -> Mapping[str, Any]:
     """Resolve all settings of a recipe.
 
     Args:
-        recipe: A row of experiments/published, a run folder or YAML file, or overrides of
+        recipe: A row of docs/published.md, a run folder or YAML file, or overrides of
             gcseg.train separated by blanks.
 
     Raises:

@@ -14,6 +14,7 @@ from gcseg.system.files import atomic_write
 from gcseg.system.records import RecordError, read_text
 from gcseg.system.text import say
 from gcseg.zoo import catalogue
+from gcseg.zoo.matched import matched_table
 from gcseg.zoo.measured import measured_table, published_table, read_measurements
 
 
@@ -34,25 +35,27 @@ def main(arguments: list[str] | None = None) -> None:
         "--update",
         type=Path,
         metavar="FILE",
-        help="write the tables into a Markdown file, between <!-- published --> and "
-        "<!-- /published -->, <!-- measured --> and <!-- /measured -->, instead of printing them",
+        help="write the tables into a Markdown file instead of printing them: each between marks "
+        "such as <!-- published --> and <!-- /published -->; the others are matched and measured",
     )
     given = parser.parse_args(arguments)
     try:
-        # A file's content is replaced by all tables, or not at all.
+        # A file's content is replaced by all tables that it has marks for, or not at all.
         odd: list[str] = []
         measurements = read_measurements(given.results, odd if given.update is None else None)
         if odd:
             say(f"left out of {given.results}: {in_words(odd)}", error=True)
         tables = {
             "published": published_table(catalogue.records(), measurements),
+            "matched": matched_table(catalogue.records()),
             "measured": measured_table(measurements),
         }
         if given.update is None:
             say(*"\n\n".join(tables.values()).splitlines())
         else:
             text = read_text(given.update)
-            for name, table in tables.items():
+            there = {name: table for name, table in tables.items() if f"<!-- {name} -->" in text}
+            for name, table in (there or tables).items():
                 text = replaced(text, name, table, given.update)
             with atomic_write(given.update) as file:
                 file.write(text.encode())

@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("list", help="list the published checkpoints")
     command.add_argument("--dataset", help="only networks trained on this dataset")
+    command.add_argument("--network", help="only networks of this name, such as gcnet or nonlocal")
     command.set_defaults(run=_list)
 
     command = commands.add_parser("info", help="show the contents of a checkpoint")
@@ -70,6 +71,9 @@ def _list(given: argparse.Namespace) -> None:
     datasets = dict.fromkeys(record.dataset for record in records if record.kind == "network")
     if given.dataset not in (None, *datasets):
         raise ConfigError(f"--dataset {given.dataset}", f"use one of {', '.join(datasets)}")
+    names = dict.fromkeys(record.network for record in records if record.network)
+    if given.network not in (None, *names):
+        raise ConfigError(f"--network {given.network}", f"use one of {', '.join(names)}")
     networks = Table(title="networks, with published mIoU in percent", title_justify="left")
     for title in ("name", "backbone"):
         networks.add_column(title, no_wrap=True)
@@ -79,7 +83,8 @@ def _list(given: argparse.Namespace) -> None:
     for title in ("name", "backbone", "trained on"):
         backbones.add_column(title, no_wrap=title == "name")
     for record in records:
-        if record.kind == "network" and given.dataset in (None, record.dataset):
+        wanted = given.dataset in (None, record.dataset) and given.network in (None, record.network)
+        if record.kind == "network" and wanted:
             scores = (percent(record.miou.get(mode), "-") for mode in MODE_TITLES)
             networks.add_row(record.name, _network(record), *scores)
         elif record.kind == "backbone":
@@ -89,7 +94,7 @@ def _list(given: argparse.Namespace) -> None:
     wide = console.options.update(width=200)
     console.width = max(console.width, console.measure(networks, options=wide).maximum)
     console.print(networks)
-    if given.dataset is None:
+    if given.dataset is None and given.network is None:
         console.print(backbones)
 
 
@@ -119,7 +124,7 @@ def _info(given: argparse.Namespace) -> None:
     if record is not None:
         scores = [f"{mode} {percent(miou, '-')}" for mode, miou in record.miou.items()]
         lines["published"] = f"{record.name}, by its {how}; trained on {record.dataset}" + (
-            f"; mIoU in percent: {', '.join(scores)}" if scores else ""
+            f"; mIoU in percent: {', '.join(scores)}, by {record.source}" if scores else ""
         )
     _print(lines)
     if parts := other_parts(file.extra):

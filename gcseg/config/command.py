@@ -32,6 +32,7 @@ from gcseg.config.command_line import (
 from gcseg.config.compose import register_resolvers, source_folder
 from gcseg.config.messages import ONE_LINE, errors_in_one_line, explain, full_errors
 from gcseg.config.options import check_options
+from gcseg.config.published_rows import GROUP, LIST_OF_ROWS
 from gcseg.config.quicker import quicker_hydra
 from gcseg.config.resolved import run_resolved
 from gcseg.errors import ConfigError, GcsegError, OutputError
@@ -144,15 +145,14 @@ def check_groups(arguments: Iterable[str]) -> None:
             )
         options = sorted(path.stem for name in ("conf", "experiments")
                          for path in (source_folder(name) / group).glob("*.yaml"))  # fmt: skip
-        if not equals or not group or not options or argument.startswith("-"):
+        remedy = f"use one of {', '.join(options)}" if group != GROUP else LIST_OF_ROWS
+        if not equals or not group or argument.startswith("-") or not (options or group == GROUP):
             continue
         with suppress(HydraException):  # raised again where the command line is composed
             (one,) = OverridesParser.create().parse_overrides([argument])
             values = one.sweep_iterator() if one.is_sweep_override() else [one.value()]
             if not all(isinstance(value, str | QuotedString) for value in values):
-                raise ConfigError(
-                    f"{argument} is not an option", f"use one of {', '.join(options)}"
-                )
+                raise ConfigError(f"{argument} is not an option", remedy)
 
 
 def first_job(arguments: Sequence[str]) -> list[str]:

@@ -18,6 +18,7 @@ from hydra.errors import (
 from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
 from gcseg.config.meant import unknown_setting
+from gcseg.config.published_rows import GROUP, no_such_row
 from gcseg.config.table import TABLE
 from gcseg.errors import GcsegError, StoppedBySignal, TrainingError, behind, is_out_of_memory
 from gcseg.system.launch import is_first_process
@@ -105,6 +106,8 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str] | None 
         return f"{text}: lower batch_size, raise accumulate, or use precision=bf16-mixed"
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
+        if group == GROUP:
+            return str(no_such_row(option))
         known = sorted(option for option in error.options if option != "trained")
         return f"{group}={option} does not exist: use one of {', '.join(known)}"
     if isinstance(error, OverrideParseException):

@@ -151,6 +151,9 @@ TABLE: tuple[Row, ...] = (
             choices=("vd", "v1c", "v1d", "v1b", "d")),
         Row("backbone.output_stride", "choice", "stride of the last stage's features",
             choices=(8, 16, 32)),
+        Row("backbone.multi_grid", "whole number", "factors of the dilation in the last stage's "
+            "three blocks, as [1,2,4]", 1, 16, also=(None,), listed="must", count=(3, 3),
+            added=True),
         Row("backbone.model", "name", "name of the network in timm"),
         Row("backbone.drop_path_rate", "number", "probability of skipping the last residual branch "
             "of a network of timm in training", 0, 1, open="most"),
@@ -498,7 +501,7 @@ TABLE: tuple[Row, ...] = (
     ),
     *_of(
         EVALUATION, "train data",
-        Row("published", "settings", "published model of an experiment in experiments/published"),
+        Row("published", "settings", "published network that a row of published= names"),
         Row("published.checkpoint", "path", "name of the published weights"),
     ),
     *_of(
@@ -565,7 +568,7 @@ TABLE: tuple[Row, ...] = (
     ),
     *_of(
         EVALUATION, "eval",
-        Row("published", "name", "published model: a row of experiments/published", also=(None,),
+        Row("published", "name", "published network: a row of docs/published.md", also=(None,),
             needed=True),
         Row("record", "path", "file for the scores, with published=; null: "
             "experiments/results.json of the checkout", also=(None,), needed=True),

@@ -18,6 +18,7 @@ from gcseg.config.command import check_settings, run_command
 from gcseg.config.command_line import asks_for_information, given, overrides_of
 from gcseg.config.compose import compose, source_folder
 from gcseg.config.meant import first_unknown
+from gcseg.config.published_rows import no_such_row, rows
 from gcseg.config.recorded import allowed, checked, read_recorded, recorded_cause
 from gcseg.config.row import is_name
 from gcseg.errors import ConfigError, WeightsError
@@ -308,9 +309,8 @@ def published_config(name: str) -> Mapping[str, Any]:
     Raises:
         ConfigError: There is no such row.
     """
-    known = sorted(path.stem for path in (source_folder("experiments") / "published").iterdir())
-    if name not in known:
-        raise ConfigError(f"published={name} does not exist", f"use one of {', '.join(known)}")
+    if name not in rows():
+        raise no_such_row(name)
     return OmegaConf.to_container(compose("train", [f"published={name}"]), resolve=True)  # type: ignore[return-value]
 
 

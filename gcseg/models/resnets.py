@@ -6,6 +6,7 @@ that weights of other frameworks load nearly directly; the stem is always one `n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -227,6 +228,9 @@ class ResNet(nn.Module):
         variant: Options that distinguish the families, see `VARIANTS`.
         output_stride: Output stride of the last stage: 8, 16 or 32. Strides beyond it are turned
             into dilation.
+        multi_grid: Factors of the dilation in the last stage's blocks, such as `(1, 2, 4)` (Chen et
+            al., arXiv:1706.05587, section 3.1.1); none of them is contracted then. Depth 18 uses
+            the first two. `None` for no factors.
         in_channels: Channels of the input.
         checkpoint_activations: Whether to keep, for the backward pass, only the inputs of the
             residual blocks and to compute the rest again: less memory, more time, same gradients.
@@ -236,7 +240,8 @@ class ResNet(nn.Module):
         channels: Channels of the four stages' features.
 
     Raises:
-        ConfigError: If the value of `depth`, `output_stride` or `in_channels` is not allowed.
+        ConfigError: If the value of `depth`, `output_stride`, `multi_grid` or `in_channels` is not
+            allowed.
     """
 
     def __init__(
@@ -245,6 +250,7 @@ class ResNet(nn.Module):
         variant: Variant,
         *,
         output_stride: int = 8,
+        multi_grid: Sequence[int] | None = None,
         in_channels: int = 3,
         checkpoint_activations: bool = False,
     ) -> None:
@@ -253,6 +259,14 @@ class ResNet(nn.Module):
         check_choice("output_stride", output_stride, (8, 16, 32))
         check_positive("in_channels", in_channels)
         block, blocks = DEPTHS[depth]
+        if multi_grid is not None:
+            if len(multi_grid) < blocks[-1]:
+                raise ConfigError(
+                    f"multi_grid is {tuple(multi_grid)}",
+                    f"give one factor for each of the last stage's {blocks[-1]} blocks",
+                )
+            for factor in multi_grid:
+                check_positive("multi_grid", factor)
         self.in_channels = in_channels
         self.checkpoint_activations = checkpoint_activations
         self.channels = cast(
@@ -275,8 +289,19 @@ class ResNet(nn.Module):
             reached *= stride
             if not variant.contract_dilation:
                 first_dilation = dilation
+            dilations = [first_dilation, *[dilation] * (count - 1)]
+            second_dilations = [dilation] * count
+            if multi_grid is not None and width == WIDTHS[-1]:
+                dilations = [dilation * factor for factor in multi_grid[:count]]
+                second_dilations = dilations
+            if not variant.dilate_both:
+                second_dilations = [1] * count
+            pool_dilated = dilation > 1 and variant.pool_dilated
             stages.append(
-                _stage(block, variant, stage_in, width, count, stride, first_dilation, dilation)
+                _stage(
+                    *(block, variant, stage_in, width, stride),
+                    *(dilations, second_dilations, pool_dilated),
+                )
             )
             stage_in = width * block.expansion
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
@@ -333,6 +358,7 @@ def resnet(
     *,
     variant: str = "vd",
     output_stride: int = 8,
+    multi_grid: Sequence[int] | None = None,
     in_channels: int = 3,
     checkpoint_activations: bool = False,
 ) -> ResNet:
@@ -343,6 +369,7 @@ def resnet(
         variant: Name of the variant: `"vd"` (PaddleSeg), `"v1c"` or `"v1d"` (mmsegmentation),
             `"v1b"` (torchvision) or `"d"` (timm).
         output_stride: Output stride of the last stage: 8, 16 or 32.
+        multi_grid: See `ResNet`.
         in_channels: Channels of the input.
         checkpoint_activations: See `ResNet`.
 
@@ -357,6 +384,7 @@ def resnet(
         depth,
         VARIANTS[variant],
         output_stride=output_stride,
+        multi_grid=multi_grid,
         in_channels=in_channels,
         checkpoint_activations=checkpoint_activations,
     )
@@ -397,41 +425,36 @@ def _stage(
     variant: Variant,
     in_channels: int,
     width: int,
-    count: int,
     stride: int,
-    first_dilation: int,
-    dilation: int,
+    dilations: Sequence[int],
+    second_dilations: Sequence[int],
+    pool_dilated: bool,
 ) -> nn.Sequential:
-    """Build `count` blocks; the first has the stride, its own dilation and a projection."""
+    """Build a block for each dilation; the first has the stride and a projection."""
     out_channels = width * block.expansion
     projects = variant.always_project or stride != 1 or in_channels != out_channels
-    second_dilation = dilation if variant.dilate_both else 1
-    first = block(
-        in_channels,
-        width,
-        stride=stride,
-        dilation=first_dilation,
-        second_dilation=second_dilation,
-        downsample=(
-            _shortcut(variant, in_channels, out_channels, stride, dilation) if projects else None
-        ),
-    )
-    others = [
-        block(
-            out_channels,
-            width,
-            stride=1,
-            dilation=dilation,
-            second_dilation=second_dilation,
-            downsample=None,
+    blocks: list[nn.Module] = []
+    for dilation, second_dilation in zip(dilations, second_dilations, strict=True):
+        first = not blocks
+        blocks.append(
+            block(
+                in_channels if first else out_channels,
+                width,
+                stride=stride if first else 1,
+                dilation=dilation,
+                second_dilation=second_dilation,
+                downsample=(
+                    _shortcut(variant, in_channels, out_channels, stride, pool_dilated)
+                    if first and projects
+                    else None
+                ),
+            )
         )
-        for _ in range(count - 1)
-    ]
-    return nn.Sequential(first, *others)
+    return nn.Sequential(*blocks)
 
 
 def _shortcut(
-    variant: Variant, in_channels: int, out_channels: int, stride: int, dilation: int
+    variant: Variant, in_channels: int, out_channels: int, stride: int, pool_dilated: bool
 ) -> nn.Sequential:
     """Build a projection to the block's output shape."""
     norm = nn.BatchNorm2d(out_channels)
@@ -444,6 +467,6 @@ def _shortcut(
     if stride > 1:
         # Ceil mode: odd sizes must be rounded as by the block's strided 3x3 convolution.
         pool = nn.AvgPool2d(stride, stride, ceil_mode=True)
-    elif dilation > 1 and variant.pool_dilated:
+    elif pool_dilated:
         pool = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.AvgPool2d(2, stride=1))
     return nn.Sequential(pool, conv, norm)

@@ -15,7 +15,7 @@ from gcseg.system.files import locked, write_json
 from gcseg.system.records import RecordError, read_json
 from gcseg.system.terminal import TextConsole
 from gcseg.system.text import percent
-from gcseg.zoo.published import Record
+from gcseg.zoo.published import DATASET_TITLES, Record
 
 Measurement = Mapping[str, Any]
 """One entry of experiments/results.json."""
@@ -98,22 +98,26 @@ def print_comparison(record: Record, evaluations: Mapping[str, Mapping[str, Any]
 
 
 def published_table(records: Sequence[Record], measurements: Sequence[Measurement]) -> str:
-    """Return a Markdown table of the published networks, with their measured scores."""
-    rows = []
-    for record in records:
-        if record.experiment is None:
-            continue
-        scores = _scores(f"published={record.experiment}", measurements)
-        network = "{backbone}-{variant}".format(**record.architecture).upper()
-        rows.append(
-            [
-                *(f"`{record.experiment}`", network.replace("VD", "vd").replace("V1C", "v1c")),
-                *(_published(record, mode) for mode in MODE_TITLES),
-                *(percent(scores.get(mode)) for mode in MODE_TITLES),
-            ]
-        )
-    header = ["`published=`", "backbone", *MODE_TITLES.values()]
-    return _markdown([*header, *(f"measured: {mode}" for mode in MODE_TITLES.values())], rows)
+    """Return Markdown tables of the published networks, by dataset, with their measured scores."""
+    networks = [record for record in records if record.experiment is not None]
+    parts = []
+    for dataset, title in DATASET_TITLES.items():
+        rows = [_row(record, measurements) for record in networks if record.dataset == dataset]
+        header = ["`published=`", "backbone", *MODE_TITLES.values()]
+        header += [f"measured: {mode}" for mode in MODE_TITLES.values()]
+        parts.append(f"### {title}\n\n{_markdown(header, rows)}")
+    return "\n\n".join(parts)
+
+
+def _row(record: Record, measurements: Sequence[Measurement]) -> list[str]:
+    """Return a published network's row of the table."""
+    scores = _scores(f"published={record.experiment}", measurements)
+    backbone = "{backbone}-{variant}".format(**record.architecture)
+    return [
+        *(f"`{record.experiment}`", backbone.replace("r", "R")),
+        *(_published(record, mode) for mode in MODE_TITLES),
+        *(percent(scores.get(mode)) for mode in MODE_TITLES),
+    ]
 
 
 def measured_table(measurements: Sequence[Measurement]) -> str:

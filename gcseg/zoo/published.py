@@ -1,21 +1,34 @@
-"""The table of published checkpoints: GCNets, and ImageNet weights of their backbones.
+"""The published checkpoints: networks, and ImageNet weights of their backbones.
 
-Addresses and scores are from the frameworks' own lists, which the functions below name. A
-checksum is given only if the framework itself checks it.
+Addresses and scores are from the frameworks' own lists, which published.csv and the functions
+below name. A checksum is given only if the framework itself checks it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 IMAGES = {"cityscapes": 500, "voc": 1449, "ade20k": 2000}
 """Number of images in the validation splits of the published scores."""
 
+DATASET_TITLES = {
+    "cityscapes": "Cityscapes",
+    "voc": "VOC 2012 with the augmented training set",
+    "ade20k": "ADE20k",
+}
 CLASSES = {"cityscapes": 19, "voc": 21, "ade20k": 150}
 
 IMAGENET = "ImageNet-1k"
+_BATCH_SIZES = {"cityscapes": 8, "voc": 16, "ade20k": 16}
+"""Usual batch sizes of the frameworks."""
+_HEADS = {"gcnet": "gc", "nonlocal": "fcn-nl", "dnl": "fcn-dnl"}
+"""Names of heads that networks do not share."""
+_TABLE = Path(__file__).with_name("published.csv")
+
 SSLD = "ImageNet-1k and 4 million images of ImageNet-22k, distilled (SSLD)"
 
 
@@ -26,17 +39,26 @@ class Record:
     Args:
         name: Name of the framework and of the checkpoint.
         url: Address of the file.
-        kind: Kind of checkpoint: `"network"` for a whole GCNet, `"backbone"` for a ResNet.
+        kind: Kind of checkpoint: `"network"` for a whole network, `"backbone"` for a ResNet.
         framework: Framework that published the file: `"paddleseg"`, `"mmseg"`, `"paddleclas"`,
             `"mmcls"`, `"torchvision"` or `"timm"`.
-        architecture: Arguments of `gcseg.models.gcnet`, or of `gcseg.models.resnet`.
+        architecture: For networks, arguments of `gcseg.models.gcnet` that its other heads have
+            too; for backbones, arguments of `gcseg.models.resnet`.
         dataset: Dataset of the training; for networks, gcseg's name of it.
-        experiment: Name of the file in experiments/published/ with the recipe; networks only.
+        experiment: Name of the row with the recipe, for `published=`; networks only.
         miou: Published mIoU over the validation split, as fractions by mode of test-time
             augmentation: `"none"`, `"flip"`, `"msflip"`; empty for backbones.
         corrected: Scores for some of these modes that were published later, after a fault in their
             measurement was fixed; `gcseg.inference.predict` measures as for these.
         sha256: Hexadecimal SHA-256 of the file or the beginning of it, if known.
+        network: Name of the network by its head, such as `"gcnet"` or `"nonlocal"`; this and the
+            following for networks only.
+        recipe: Name of a file of experiments/recipe/ with the head and the settings in which its
+            training differs from PaddleSeg's of GCNet, if any.
+        crop: Height and width of the training crops in pixels.
+        iters: Optimizer steps of the training.
+        batch_size: Images per step, over all devices.
+        source: Repository and file that publish it.
     """
 
     name: str
@@ -49,60 +71,78 @@ class Record:
     miou: Mapping[str, float] = field(default_factory=dict)
     corrected: Mapping[str, float] = field(default_factory=dict)
     sha256: str | None = None
+    network: str = ""
+    recipe: str | None = None
+    crop: tuple[int, int] = (0, 0)
+    iters: int = 0
+    batch_size: int = 0
+    source: str = ""
+
+    @property
+    def head(self) -> str:
+        """Name of a network's head as in results.json, such as `"gc"` or `"fcn-nl"`."""
+        return _HEADS.get(self.network, self.network)
 
 
-def _paddleseg(backbone: str, dataset: str, run: str, *miou: float, corrected: float) -> Record:
-    """Return a row of PaddleSeg's configs/gcnet/README.md.
+def _networks() -> Iterator[Record]:
+    """Yield the records of published.csv, which tools/published_rows.py makes of their sources.
 
-    Its multi-scale scores were replaced early in 2023 (pull requests 2933 and 2978), when each
-    scale was no longer resized from the one before it but from the image.
+    The last eight digits of the names of mmsegmentation's files are not a reliable checksum:
+    tools/misc/publish_model.py of 1.2.2 takes them from the training's checkpoint, before the
+    optimizer's state is removed.
     """
-    return Record(
-        name=f"paddleseg/gcnet_{backbone}_{dataset}",
-        url=f"https://bj.bcebos.com/paddleseg/dygraph/{run}/model.pdparams",
-        kind="network",
-        framework="paddleseg",
-        architecture={
-            "backbone": backbone,
-            "num_classes": CLASSES[dataset],
-            "variant": "vd",
-            "conv_bias": True,
-            "align_corners": False,
-        },
-        dataset=dataset,
-        experiment=f"paddleseg_{backbone}_{dataset}",
-        miou=dict(zip(("none", "flip", "msflip"), miou, strict=True)),
-        corrected={"msflip": corrected},
-    )
+    with _TABLE.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            framework, name = row["framework"], _name(row)
+            modes = {mode: row[mode] for mode in ("none", "flip", "msflip") if row[mode]}
+            yield Record(
+                name=f"{framework}/{row['network']}_{name}",
+                url=row["url"],
+                kind="network",
+                framework=framework,
+                architecture={
+                    "backbone": row["backbone"],
+                    "num_classes": CLASSES[row["dataset"]],
+                    "variant": row["variant"],
+                    "align_corners": row["align_corners"] == "true",
+                },
+                dataset=row["dataset"],
+                experiment="_".join(
+                    [framework, *([row["network"]] if row["network"] != "gcnet" else []), name]
+                ),
+                miou={mode: round(float(score) / 100, 4) for mode, score in modes.items()},
+                corrected=(
+                    {"msflip": round(float(row["corrected"]) / 100, 4)} if row["corrected"] else {}
+                ),
+                network=row["network"],
+                recipe=row["recipe"] or None,
+                crop=_size(row["crop"]),
+                iters=int(row["iters"]),
+                batch_size=int(row["batch_size"]),
+                source=row["source"],
+            )
 
 
-def _mmseg(backbone: str, dataset: str, crop: str, iters: str, stamp: str, *miou: float) -> Record:
-    """Return a row of mmsegmentation's configs/gcnet/README.md.
+def _name(row: Mapping[str, str]) -> str:
+    """Return a network's name without its framework and its head.
 
-    The last eight digits of a file's name are not a reliable checksum: tools/misc/publish_model.py
-    of 1.2.2 takes them from the training's checkpoint, before the optimizer's state is removed.
+    Crop, steps and batch size are in it where the framework publishes several.
     """
-    theirs = {"voc": "voc12aug"}.get(dataset, dataset)
-    depth = backbone.removeprefix("r")
-    run = f"gcnet_r{depth}-d8_{crop}_{iters}_{theirs}"
-    ours = f"{dataset}_{crop}" if dataset == "cityscapes" else dataset  # the others have one crop
-    name = f"{backbone}_{ours}_{iters}"
-    return Record(
-        name=f"mmseg/gcnet_{name}",
-        url=f"https://download.openmmlab.com/mmsegmentation/v0.5/gcnet/{run}/{run}_{stamp}.pth",
-        kind="network",
-        framework="mmseg",
-        architecture={
-            "backbone": backbone,
-            "num_classes": CLASSES[dataset],
-            "variant": "v1c",
-            "conv_bias": False,
-            "align_corners": crop == "769x769",
-        },
-        dataset=dataset,
-        experiment=f"mmseg_{name}",
-        miou=dict(zip(("none", "msflip"), miou, strict=True)),
-    )
+    parts = [row["backbone"] + ("b" if row["variant"] == "v1b" else ""), row["dataset"]]
+    if row["framework"] == "mmseg":
+        if row["dataset"] == "cityscapes":  # the others have one crop
+            parts.append(row["crop"])
+        parts.append(f"{int(row['iters']) // 1000}k")
+        if int(row["batch_size"]) != _BATCH_SIZES[row["dataset"]]:
+            parts.append(f"b{row['batch_size']}")
+    elif row["crop"] == "769x769":
+        parts.append(row["crop"])
+    return "_".join(parts)
+
+
+def _size(crop: str) -> tuple[int, int]:
+    height, width = crop.split("x")
+    return int(height), int(width)
 
 
 def _backbone(
@@ -161,42 +201,7 @@ def _timm(depth: int) -> Record:
 
 
 RECORDS = (
-    _paddleseg(
-        *("r50", "cityscapes", "cityscapes/gcnet_resnet50_os8_cityscapes_1024x512_80k"),
-        *(0.7950, 0.7977, 0.7969),
-        corrected=0.8016,
-    ),
-    _paddleseg(
-        *("r101", "cityscapes", "cityscapes/gcnet_resnet101_os8_cityscapes_1024x512_80k"),
-        *(0.8101, 0.8130, 0.8164),
-        corrected=0.8185,
-    ),
-    _paddleseg(
-        *("r50", "voc", "pascal_voc12/gcnet_resnet50_os8_voc12aug_512x512_40k"),
-        *(0.8032, 0.8039, 0.8054),
-        corrected=0.8094,
-    ),
-    _paddleseg(
-        *("r101", "voc", "pascal_voc12/gcnet_resnet101_os8_voc12aug_512x512_40k"),
-        *(0.7964, 0.7959, 0.7994),
-        corrected=0.8025,
-    ),
-    _mmseg("r50", "cityscapes", "512x1024", "40k", "20200618_074436-4b0fd17b", 0.7769, 0.7856),
-    _mmseg("r101", "cityscapes", "512x1024", "40k", "20200618_074436-5e62567f", 0.7828, 0.7934),
-    _mmseg("r50", "cityscapes", "512x1024", "80k", "20200618_074450-ef8f069b", 0.7848, 0.8001),
-    _mmseg("r101", "cityscapes", "512x1024", "80k", "20200618_074450-778ebf69", 0.7903, 0.7984),
-    _mmseg("r50", "cityscapes", "769x769", "40k", "20200618_182814-a26f4471", 0.7812, 0.8009),
-    _mmseg("r101", "cityscapes", "769x769", "40k", "20200619_092550-ca4f0a84", 0.7895, 0.8071),
-    _mmseg("r50", "cityscapes", "769x769", "80k", "20200619_092516-4839565b", 0.7868, 0.8066),
-    _mmseg("r101", "cityscapes", "769x769", "80k", "20200619_092628-8e043423", 0.7918, 0.8071),
-    _mmseg("r50", "voc", "512x512", "20k", "20200617_165701-3cbfdab1", 0.7642, 0.7751),
-    _mmseg("r101", "voc", "512x512", "20k", "20200617_165713-6c720aa9", 0.7741, 0.7856),
-    _mmseg("r50", "voc", "512x512", "40k", "20200613_195105-9797336d", 0.7624, 0.7763),
-    _mmseg("r101", "voc", "512x512", "40k", "20200613_185806-1e38208d", 0.7784, 0.7859),
-    _mmseg("r50", "ade20k", "512x512", "80k", "20200614_185146-91a6da41", 0.4147, 0.4285),
-    _mmseg("r101", "ade20k", "512x512", "80k", "20200615_020811-c3fcb6dd", 0.4282, 0.4454),
-    _mmseg("r50", "ade20k", "512x512", "160k", "20200615_224122-d95f3e1f", 0.4237, 0.4352),
-    _mmseg("r101", "ade20k", "512x512", "160k", "20200615_225406-615528d7", 0.4369, 0.4521),
+    *_networks(),
     _paddleseg_backbone(50, "resnet50_vd_ssld_v2.tar.gz"),
     _paddleseg_backbone(101, "resnet101_vd_ssld.tar.gz"),
     *(_paddleclas(depth) for depth in (18, 34, 50, 101, 152)),

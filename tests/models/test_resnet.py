@@ -113,6 +113,34 @@ def test_stride_is_turned_to_dilation(variant, depth, output_stride, conv, wante
 
 
 @pytest.mark.parametrize(
+    ("variant", "depth", "output_stride", "first", "second"),
+    [
+        ("vd", 50, 8, [4, 8, 16], None),
+        ("vd", 50, 16, [2, 4, 8], None),
+        ("vd", 18, 8, [4, 8], [4, 8]),
+        ("v1c", 50, 8, [4, 8, 16], None),
+        ("v1c", 18, 8, [4, 8], [1, 1]),
+    ],
+)
+def test_multi_grid_multiplies_the_dilation_of_the_last_stage(
+    variant, depth, output_stride, first, second
+):
+    settings = {"variant": variant, "output_stride": output_stride}
+    with without_values():
+        grid = resnet(depth, **settings, multi_grid=(1, 2, 4))
+        plain = resnet(depth, **settings)
+        same = resnet(50, variant="vd", output_stride=output_stride, multi_grid=(1, 1, 1))
+        vd = resnet(50, variant="vd", output_stride=output_stride)
+    conv = "conv2" if depth == 50 else "conv1"
+    assert [getattr(block, conv).dilation[0] for block in grid.layer4] == first
+    if second is not None:
+        assert [block.conv2.dilation[0] for block in grid.layer4] == second
+    for name in ("layer1", "layer2", "layer3"):
+        assert repr(getattr(grid, name)) == repr(getattr(plain, name))
+    assert repr(same) == repr(vd)
+
+
+@pytest.mark.parametrize(
     ("variant", "wanted"),
     [
         ("vd", [False, True, True, False]),
@@ -188,6 +216,11 @@ def test_variants_with_pooled_shortcuts_agree_without_dilation(variant):
         ({"depth": 42}, "depth is 42: choose one of 18, 34, 50, 101, 152"),
         ({"output_stride": 4}, "output_stride is 4: choose one of 8, 16, 32"),
         ({"variant": "v1e"}, "variant is 'v1e': choose one of v1b, v1c, v1d, vd, d"),
+        (
+            {"multi_grid": (1,)},
+            "multi_grid is (1,): give one factor for each of the last stage's 2 blocks",
+        ),
+        ({"multi_grid": (1, 0)}, "multi_grid is 0: give an integer of at least 1"),
         ({"in_channels": 0}, "in_channels is 0: give an integer of at least 1"),
     ],
 )

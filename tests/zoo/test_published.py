@@ -10,14 +10,18 @@ from pathlib import PurePosixPath
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
 from gcseg.builders import model as build
 from gcseg.builders.weights import find_starting_weights
 from gcseg.config import trained
+from gcseg.config.checks import check
+from gcseg.config.published_rows import rows
 from gcseg.config.trained import published_config
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.voc import voc
+from gcseg.runs.name import head_name
 from gcseg.weights import PADDLESEG_GCNET, read_checkpoint_file
 from gcseg.weights.keymaps import TIMM_RESNET_D
 from gcseg.zoo import catalogue
@@ -169,10 +173,20 @@ def test_a_published_file_fetched_by_hand_is_known_by_its_name(run, tmp_path):
 
 def test_a_row_that_does_not_exist(run):
     error = run("eval", "published=paddleseg_r18_voc").error
-    assert error.startswith("published=paddleseg_r18_voc does not exist: use one of mmseg_r101_")
+    assert error == (
+        "published=paddleseg_r18_voc does not exist: did you mean paddleseg_r101_voc or "
+        "paddleseg_r50_voc or paddleseg_r101_cityscapes? docs/published.md and "
+        "python -m gcseg.weights list have all rows"
+    )
 
 
-@pytest.mark.parametrize("record", [r for r in catalogue.records() if r.experiment])
+@pytest.mark.parametrize("value", ["null", "[paddleseg_r50_voc]"])
+def test_no_name_of_a_row(run, value):
+    error = run("train", f"published={value}").error
+    assert error.startswith(f"published={value} is not an option: docs/published.md and python -m")
+
+
+@pytest.mark.parametrize("record", rows().values(), ids=rows())
 def test_every_row_sets_its_network_weights_and_data(record):
     config = published_config(record.experiment)
     assert config["published"] == {"checkpoint": record.name}
@@ -180,21 +194,23 @@ def test_every_row_sets_its_network_weights_and_data(record):
     backbone, head = config["backbone"], config["head"]
     assert backbone["name"] == architecture["backbone"]
     assert backbone["variant"] == architecture["variant"]
-    assert head["conv_bias"] == config["auxiliary_head"]["conv_bias"] == architecture["conv_bias"]
+    assert head_name(head) == record.head
     assert head["align_corners"] == architecture["align_corners"]
-    assert config["dataset"]["name"] == record.dataset
+    dataset, (height, width) = config["dataset"], record.crop
+    assert dataset["name"] == record.dataset
+    assert dataset["crop"] == {"height": height, "width": width}
+    assert (config["iters"], config["batch_size"]) == (record.iters, record.batch_size)
     assert config["protocol"]["name"] == record.framework
-    assert set(record.miou) <= set(config["tta"]["modes"])
+    assert set(config["tta"]["modes"]) == {"none", "flip", "msflip"}
     start_from = catalogue.find(backbone["pretrained"])
+    assert start_from.kind == "backbone"
     assert start_from.architecture == {
         "depth": backbone["depth"],
         "variant": architecture["variant"],
     }
-    if record.framework == "mmseg":
-        iters, crop = record.name.split("_")[-1], config["dataset"]["crop"]
-        assert config["iters"] == int(iters.removesuffix("k")) * 1000
-        slides = record.architecture["align_corners"]
-        assert (config["inference"]["window"] is not None) == slides == (crop["height"] == 769)
+    slides = record.framework == "mmseg" and height == 769
+    assert (config["inference"]["window"] is not None) == slides
+    check(OmegaConf.create(config))
 
 
 # ------------------------------------------------------------------- other frameworks' files
@@ -405,7 +421,7 @@ def test_a_run_beside_overrides(training, tmp_path):
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        ("nothing", "published=nothing does not exist: use one of mmseg_r101_ade20k_160k, "),
+        ("nothing", "published=nothing does not exist: docs/published.md and python -m gcseg"),
         ("recipe=nothing", "recipe=nothing does not exist: use one of mmseg"),
         ("optim.lrr=3", "there is no setting 'optim.lrr': did you mean optim.lr?"),
         (".", "config.yaml holds no settings (No such file"),

@@ -24,8 +24,10 @@ def published_parts(run: RunFiles) -> list[str]:
         datasets = ", ".join(dict.fromkeys(one.dataset for one in known))
         return [
             f"Nothing is published for {dataset or 'this dataset'}: "
-            f"there are GCNets for {datasets} only."
+            f"there are networks for {datasets} only."
         ]
+    head = run.results.get("head")
+    there = [one for one in there if one.head == head] or [one for one in there if one.head == "gc"]
     records, selection = _chosen(run, there)
     rows = [row for record in records for row in _rows(run, record, whole=record is records[0])]
     bold = {(place, _HEADER.index("difference")) for place, row in enumerate(rows) if row[-1]}
@@ -87,8 +89,8 @@ def _reservations(run: RunFiles, record: Record) -> list[str]:
     """Return the limits of the comparison."""
     said = []
     head = run.results.get("head")
-    if head not in (None, "gc"):
-        said.append(f"the head here is {head}, the published networks have gc")
+    if head not in (None, record.head):
+        said.append(f"the head here is {head}, the published networks have {record.head}")
     images = {int(count) for one in run.main if (count := number(one.record, "images")) is not None}
     theirs = IMAGES.get(record.dataset)
     if theirs is not None and images - {theirs}:
