@@ -20,8 +20,9 @@ from gcseg.models.insertion import insert_context
 from gcseg.models.resnets import resnet
 from gcseg.models.segmentor import Segmentor
 
-_NO_SETTINGS = {"in_channels", "checkpoint_activations"}
-"""Arguments that depend on data or memory and do not belong to a network's description."""
+_NO_SETTINGS = {"in_channels", "checkpoint_activations", "multi_grid"}
+"""Arguments that depend on data or memory and do not belong to a network's description, and one
+that conf/ leaves out."""
 
 
 def _defaults(constructor: Callable[..., Any]) -> dict[str, Any]:

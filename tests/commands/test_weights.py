@@ -61,6 +61,15 @@ def test_list_of_one_dataset(run):
         assert (record.name in out) == (record.dataset == "voc"), record.name
 
 
+def test_list_of_one_network(run):
+    out = run("weights", "list", "--network", "nonlocal", "--dataset", "voc").out
+    for record in catalogue.records():
+        wanted = (record.network, record.dataset) == ("nonlocal", "voc")
+        assert (record.name in out) == wanted, record.name
+    error = run("weights", "list", "--network", "resnet").error
+    assert error.startswith("--network resnet: use one of gcnet, nonlocal, dnl, fcn")
+
+
 def test_list_never_cuts_a_name(run):
     out = run("weights", "list", COLUMNS="40").out
     assert all(record.name in out for record in catalogue.records())
@@ -139,7 +148,7 @@ def test_the_name_of_a_published_file_shows_what_the_weights_do_not(run, tmp_pat
     said = lines(run("weights", "info", name).out)
     assert said["published"] == (
         f"{published_769().name}, by its file name; trained on cityscapes; mIoU in percent: "
-        "none 78.12, msflip 80.09"
+        "none 78.12, msflip 80.09, by open-mmlab/mmsegmentation@v1.2.2 configs/gcnet/metafile.yaml"
     )
     assert "backbone.variant=v1c" in said["settings"]
     assert "head.align_corners=true" in said["settings"]
