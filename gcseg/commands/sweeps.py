@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from gcseg.report.sweep.sheets import Sheet
     from gcseg.sweeps.ledger import Job
 
-_ENDED = ("done", "failed", "pruned")
 _LONGEST = 60
 """Largest number of characters of a cell that says what a sweep varies."""
 
@@ -104,6 +103,7 @@ def _show(given: argparse.Namespace) -> None:
     from gcseg.report.sweep.overview import overview
     from gcseg.report.sweep.sheets import print_sheets
     from gcseg.report.sweep.trainings import read_trainings
+    from gcseg.sweeps.ledger import ENDED
     from gcseg.system.terminal import TextConsole
 
     while True:
@@ -116,7 +116,7 @@ def _show(given: argparse.Namespace) -> None:
         if given.watch is not None:
             TextConsole().clear()  # does nothing in a file
         print_sheets([_jobs(given.folder, jobs), *sheets], [*tables.lines, *notices])
-        if given.watch is None or all(job.state in _ENDED for job in jobs):
+        if given.watch is None or all(job.state in ENDED for job in jobs):
             return
         time.sleep(given.watch)
 

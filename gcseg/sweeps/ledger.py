@@ -41,6 +41,8 @@ from gcseg.system.records import RecordError, parse_json
 from gcseg.system.text import shown
 
 State = Literal["pending", "running", "done", "failed", "pruned", "interrupted"]
+ENDED = ("done", "failed", "pruned")
+"""States of jobs that a sweep does not go on with."""
 
 SECONDS_UNTIL_LOST = 180.0
 """Seconds without a sign of life after which a job's owner on another machine counts as gone."""

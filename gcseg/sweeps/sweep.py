@@ -19,7 +19,7 @@ from gcseg.config.sweep_name import BOOKKEEPING_KEYS, is_bookkeeping
 from gcseg.errors import ConfigError, GcsegError
 from gcseg.runs.folder import REPORT_FILE
 from gcseg.runs.lock import hold
-from gcseg.sweeps.ledger import Job, Ledger
+from gcseg.sweeps.ledger import ENDED, Job, Ledger
 from gcseg.system.links import refuse_links
 from gcseg.system.terminal import announce
 from gcseg.system.text import counted, say
@@ -123,7 +123,7 @@ def end(summarise: Callable[[Path, Sequence[Job], Path, str], None]) -> None:
             for name in ("ledger.sqlite", "multirun.yaml"):
                 (folder / name).unlink(missing_ok=True)
             return
-        left = [job for job in jobs if job.state in ("pending", "running", "interrupted")]
+        left = [job for job in jobs if job.state not in ENDED]
         summarise(folder, jobs, root, "none" if left else timing)
         announce(f"sweep: {folder}, to look at: {folder / REPORT_FILE}")
         failed = [job for job in jobs if job.state == "failed"]

@@ -264,7 +264,7 @@ def tiny_name():
         *("run_root=/elsewhere", "dataset.root=/elsewhere", "val_every=1", "log_every=7"),
         *("devices=2", "num_nodes=2", "accelerator=auto", "fresh=true", "compile=true"),
         *("dataset.splits.val=train", "tta.average=probabilities", "strict=false"),
-        *("retry_failed=false", "job_timeout=5"),
+        *("retry_failed=false", "job_timeout=5", "timing=none"),
     ],
 )
 def test_same_training_same_name(override, tiny_name):

@@ -228,6 +228,11 @@ WRONG = {
     "job_timeout=0": "job_timeout=0: give a number above 0, or null",
     "job_timeout=1,2": "job_timeout=1,2 in a multirun: give one for all jobs",
     "retry_failed=2": "retry_failed=2: give true or false",
+    "timing=none,again": "timing=none,again in a multirun: give one for all jobs",
+    "timing=never": "timing=never: use one of missing, again, none",
+    "+comparison.baseline=a,b": "+comparison.baseline=a,b in a multirun: give one for all jobs",
+    "comparison={claims: {a: {setting: b, than: c}}}": "comparison.claims.a.is is not set: "
+    "give comparison.claims.a.is=...",
     "run_root=a,b": "run_root=a,b in a multirun: give one for all jobs",
     "fresh=true": "fresh=true in a multirun, whose jobs could not be resumed: "
     "give run_root= another folder",

@@ -16,6 +16,7 @@ from tests.running import compose
         "-m backbone=r18,r34 iters=20,40 tta=flip run_root=elsewhere retry_failed=false",
         "-m backbone=r18,r34 iters=20,40 tta=flip hydra/launcher=basic hydra.launcher.jobs=2",
         "-m backbone=r18,r34 iters=20,40 tta=flip job_timeout=5 hydra.verbose=true",
+        "-m backbone=r18,r34 iters=20,40 tta=flip timing=none +comparison.baseline=backbone=r34",
     ],
 )
 def test_the_same_sweep(arguments):
@@ -84,6 +85,8 @@ def test_what_a_job_is_known_by():
     [
         ("run_root=elsewhere", True, True),
         ("retry_failed=false", True, True),
+        ("timing=none", True, True),
+        ("comparison={baseline: 'backbone=r34'}", True, True),
         ("tta=flip", False, True),
         ("log_every=3", False, True),
         ("inference=slide", False, True),

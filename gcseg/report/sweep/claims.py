@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +19,7 @@ from gcseg.report.sweep.statistics import (
     paired_difference,
     seeds_to_tell,
 )
+from gcseg.report.sweep.tables import label
 from gcseg.runs.modes import SHORT_MODE_TITLES
 from gcseg.runs.shapes import COMPARISON, MULTIRUN, Entries
 from gcseg.runs.shown import mapping, number, shown_record
@@ -210,7 +211,13 @@ def comparison_sheet(
     if left_out:
         lines.append(f"differences: {counted(left_out, 'score')} without a partner of the same "
                      f"{word.removesuffix('s')} left out")  # fmt: skip
-    return Sheet(title, header, cells, 3), lines
+    bold = {
+        (row, column)
+        for row, line in enumerate(cells)
+        for column, cell in enumerate(line)
+        if cell in ("supported", "not supported")
+    }
+    return Sheet(title, header, cells, 3, frozenset(bold)), lines
 
 
 def chosen(rows: Sequence[Setting], wanted: str) -> list[Setting]:
@@ -333,10 +340,9 @@ def _of(count: int, word: str) -> str:
 
 
 def _name(side: Sequence[Setting], rows: Sequence[Setting]) -> str:
-    """Return the name of a side: the values that all its settings share."""
+    """Return a label of a side, of the values that all its settings share."""
     if len(side) == 1:
-        return side[0].name
-    values = [set(row.values.items()) for row in side]
-    shared = set.intersection(*values)
-    return ", ".join(value or "-" for name, value in side[0].values.items()
-                     if (name, value) in shared) or f"{len(side)} of {len(rows)}"  # fmt: skip
+        return label(side[0])
+    shared = set.intersection(*(set(row.values.items()) for row in side))
+    values = {name: value for name, value in side[0].values.items() if (name, value) in shared}
+    return label(replace(side[0], values=values)) if values else f"{len(side)} of {len(rows)}"

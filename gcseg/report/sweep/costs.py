@@ -16,6 +16,7 @@ from gcseg.report.sweep.tables import mode_name, of_setting
 from gcseg.runs.name import fingerprint
 from gcseg.runs.shapes import TIMINGS
 from gcseg.runs.shown import mapping, number, shown_record
+from gcseg.sweeps.ledger import ENDED
 from gcseg.system.text import counted, percent
 
 if TYPE_CHECKING:
@@ -162,14 +163,20 @@ def cost_sheet(
         notes.append(f"published: {comparison.published_in}")
     if notes:
         title += f" ({'; '.join(notes)})"
-    return Sheet(title, header, cells, len(names)), _doubts(costs, timings)
+    return Sheet(title, header, cells, len(names)), _doubts(rows, costs, timings)
 
 
-def _doubts(costs: Sequence[Cost], timings: Mapping[str, Any]) -> list[str]:
-    """Return lines on missing times and on a busy machine."""
+def _doubts(
+    rows: Sequence[Setting], costs: Sequence[Cost], timings: Mapping[str, Any]
+) -> list[str]:
+    """Return lines on times that an ended sweep lacks, and on a busy machine."""
     lines = []
-    missing = sum(cost.milliseconds is None for cost in costs)
-    if missing:
+    ended = all(job.state in ENDED for row in rows for job in row.jobs)
+    missing = sum(
+        cost.milliseconds is None and any(row.scores.values())
+        for row, cost in zip(rows, costs, strict=True)
+    )
+    if missing and ended:
         lines.append(f"no time per image of {counted(missing, 'setting')}: python -m gcseg.report "
                      "sweep=FOLDER measures it")  # fmt: skip
     spread = [
@@ -196,12 +203,12 @@ def _device(timings: Mapping[str, Any]) -> str:
 
 def _flops(cost: Cost, size: str) -> str:
     """Return operations in 10^9, with the image's size if it is not that of the others."""
-    text = _scaled(cost.flops, _GIGA)
+    text = _scaled(cost.flops, _GIGA, digits=3)
     return text if not text or cost.size in ("", size) else f"{text} ({cost.size})"
 
 
-def _scaled(value: float | None, unit: float) -> str:
-    return "" if value is None else f"{value / unit:.2f}"
+def _scaled(value: float | None, unit: float, digits: int = 2) -> str:
+    return "" if value is None else f"{value / unit:.{digits}f}"
 
 
 def _time(milliseconds: float | None) -> str:

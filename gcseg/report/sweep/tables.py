@@ -161,7 +161,9 @@ def label(setting: Setting, names: Collection[str] | None = None) -> str:
     words = []
     for name, value in setting.values.items():
         if names is None or name in names:
-            telling = value and not _is_number(value) and value not in ("true", "false", "null")
+            telling = (
+                value and not _is_number(value) and value.lower() not in ("true", "false", "null")
+            )
             words.append(value if telling else f"{name.rpartition('.')[2]} {value or '-'}")
     return ", ".join(words) or setting.name
 

@@ -111,6 +111,7 @@ def test_claims_are_said_to_be_supported_or_not():
         ("none", "gc", "better", "not supported"),
     ]
     sheet, _ = comparison_sheet(settings(blocks()), ["none"], Comparison(source="x", claims=claims))
+    assert sheet.bold == {(0, 7), (1, 7), (3, 7)}  # what is decided
     assert sheet.title.endswith("seeds in pairs; claims of x")
 
 
@@ -176,6 +177,15 @@ def test_a_claim_on_one_of_two_varied_settings_is_about_the_mean_over_the_other(
     (row,) = [row for row in rows if row["claim"]]
     assert (row["setting"], row["against"]) == ("attention", "average")
     assert (row["seeds"], row["difference"], row["verdict"]) == ("3", "+1.01", "supported")
+
+
+def test_numbers_and_switches_have_their_names():
+    def named(combination, seed, mode):
+        return 0.5 + 0.01 * seed * len(combination[0])
+
+    jobs = grid(**{"a.layer_norm": ["True", "False"]}, seeds=(0, 1), modes=("none",), scores=named)
+    (row,), _ = compared(jobs)
+    assert (row["setting"], row["against"]) == ("layer_norm False", "layer_norm True")
 
 
 def test_folds_are_pairs_too():

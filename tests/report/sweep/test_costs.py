@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -56,18 +57,24 @@ def test_what_the_trainings_recorded_and_no_time(folder):
     sheet, lines = shown(*folder)
     assert sheet.header == ["backbone", "parameters, M", "GFLOPs", "ms per image", "seeds", "mIoU",
                             "95 % interval"]  # fmt: skip
-    assert sheet.rows[0] == ["r18", "11.18", "4.50", "", "3", "60.10", "59.85 to 60.35"]
+    assert sheet.rows[0] == ["r18", "11.18", "4.500", "", "3", "60.10", "59.85 to 60.35"]
     assert "of 240 x 320 pixels" in sheet.title and "plain" in sheet.title
     assert lines == [
         "no time per image of 2 settings: python -m gcseg.report sweep=FOLDER measures it"
     ]
 
 
+def test_a_sweep_that_goes_on_is_measured_later(folder):
+    path, jobs = folder
+    jobs = [*jobs[:-1], replace(jobs[-1], state="running", evaluations=None)]
+    assert shown(path, jobs)[1] == []
+
+
 def test_measured_times_say_how_they_were_measured(folder):
     assert len(timed(*folder)) == 2
     sheet, lines = shown(*folder)
-    assert [row[1:4] for row in sheet.rows] == [["20.00", "2.00", "8.13"],
-                                               ["30.00", "2.00", "40.6"]]  # fmt: skip
+    assert [row[1:4] for row in sheet.rows] == [["20.00", "2.000", "8.13"],
+                                               ["30.00", "2.000", "40.6"]]  # fmt: skip
     assert sheet.title.endswith(
         "(ms: median of 30 passes, networks in turn, A processor, 2 threads)"
     )
@@ -93,7 +100,7 @@ def test_sizes_that_differ_are_said_next_to_the_operations(folder):
     for training in list(trainings.values())[3:5]:
         training.results["model"].clear()
     sheet, _ = shown(*folder, trainings=trainings)
-    assert [row[2] for row in sheet.rows] == ["4.50", "4.50 (480 x 640)"]
+    assert [row[2] for row in sheet.rows] == ["4.500", "4.500 (480 x 640)"]
 
 
 def test_published_values_are_of_their_settings(folder):
@@ -146,7 +153,7 @@ def test_the_tables_are_written_printed_and_on_the_page(folder, capsys):
         ("20000000", "2000000000")
     }
     page = (path / "report.html").read_text()
-    assert rows_of_page(page, "Cost and score")[1][:4] == ["r18", "20.00", "2.00", "8.13"]
+    assert rows_of_page(page, "Cost and score")[1][:4] == ["r18", "20.00", "2.000", "8.13"]
     header, row, *_ = rows_of_page(page, "Differences")
     assert dict(zip(header, row, strict=True))["verdict"] == "supported"
     assert "at 95 % for each comparison alone" in words(section(page, "Differences"))
