@@ -175,7 +175,9 @@ TABLE: tuple[Row, ...] = (
         Row("head.name", "name", "name of the head in the run's name", needed=True, own=True),
         Row("head._target_", "callable", "class that builds the head",
             choices=("gcseg.models.GCHead", "gcseg.models.FCNHead", "gcseg.models.PSPHead",
-                     "gcseg.models.DANetHead", "gcseg.models.CCNetHead"), needed=True),
+                     "gcseg.models.DANetHead", "gcseg.models.CCNetHead",
+                     "gcseg.models.DeepLabV3PlusHead", "gcseg.models.UPerNetHead",
+                     "gcseg.models.OCRHead"), needed=True),
         Row("head.channels", "whole number", "output channels of the head's convolutions", 1,
             16384, "channels"),
         Row("head.ratio", "number", "hidden width of the context block, as a fraction of its "
@@ -184,17 +186,29 @@ TABLE: tuple[Row, ...] = (
             choices=("attention", "average")),
         Row("head.fusion", "choice", "how the context is merged into the features",
             choices=("add", "multiply", "add+multiply")),
-        Row("head.pooled_channels", "whole number", "channels of each pooled map of head=psp; "
-            "null: those of the features divided by the number of bins", 1, 16384, "channels",
-            also=(None,)),
-        Row("head.bins", "whole number", "rows and columns of each grid that head=psp pools to", 1,
-            64, listed="must"),
+        Row("head.pooled_channels", "whole number", "channels of each pooled map of head=psp "
+            "or upernet; null: those of the features divided by the number of bins", 1, 16384,
+            "channels", also=(None,)),
+        Row("head.bins", "whole number", "rows and columns of each grid that head=psp or "
+            "upernet pools to", 1, 64, listed="must"),
         Row("head.attention_channels", "whole number", "channels of the features whose products "
             "weigh pairs of positions in head=danet; null: an eighth of head.channels", 1, 16384,
             "channels", also=(None,)),
         Row("head.recurrence", "whole number", "passes of the attention of head=ccnet", 1, 16),
         Row("head.negative_slope", "number", "slope for negative numbers of the activations next "
             "to the attention of head=ccnet", 0, 1, open="most"),
+        Row("head.low_channels", "whole number", "channels to which head=deeplabv3plus reduces the "
+            "first stage's features", 1, 16384, "channels"),
+        Row("head.dilations", "whole number", "dilations of the convolutions in the pyramid of "
+            "head=deeplabv3plus", 1, 256, "positions of the features", listed="must"),
+        Row("head.pyramid_kernel", "choice", "size of the kernel that joins the pyramid of "
+            "head=deeplabv3plus", choices=(1, 3)),
+        Row("head.depthwise_relu", "switch", "whether a ReLU follows each depthwise convolution of "
+            "head=deeplabv3plus"),
+        Row("head.inner_align_corners", "switch", "whether head=upernet resizes features with "
+            "aligned corners; null: as head.align_corners", also=(None,)),
+        Row("head.key_channels", "whole number", "channels of queries, keys and values of head=ocr",
+            1, 16384, "channels"),
         Row("head.conv_bias", "switch", "whether convolutions before batch norm have a bias"),
         Row("head.dropout", "number", "dropout probability before the classifier", 0, 1,
             open="most"),

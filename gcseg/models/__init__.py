@@ -8,7 +8,17 @@ from gcseg.models.context import (
     SimplifiedNonLocalBlock,
     SqueezeExcitationBlock,
 )
-from gcseg.models.heads import AuxiliaryHead, CCNetHead, DANetHead, FCNHead, GCHead, PSPHead
+from gcseg.models.heads import (
+    AuxiliaryHead,
+    CCNetHead,
+    DANetHead,
+    DeepLabV3PlusHead,
+    FCNHead,
+    GCHead,
+    OCRHead,
+    PSPHead,
+    UPerNetHead,
+)
 from gcseg.models.insertion import insert_context
 from gcseg.models.resnets import ResNet, Variant, resnet
 from gcseg.models.segmentor import Segmentor
@@ -18,17 +28,20 @@ __all__ = [
     "AuxiliaryHead",
     "CCNetHead",
     "DANetHead",
+    "DeepLabV3PlusHead",
     "DisentangledNonLocalBlock",
     "FCNHead",
     "GCHead",
     "GlobalContextBlock",
     "NonLocalBlock",
+    "OCRHead",
     "PSPHead",
     "ResNet",
     "Segmentor",
     "SimplifiedNonLocalBlock",
     "SqueezeExcitationBlock",
     "TimmBackbone",
+    "UPerNetHead",
     "Variant",
     "gcnet",
     "insert_context",

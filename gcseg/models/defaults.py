@@ -15,7 +15,14 @@ from gcseg.models.context import (
     SimplifiedNonLocalBlock,
     SqueezeExcitationBlock,
 )
-from gcseg.models.heads import AuxiliaryHead, FCNHead, GCHead
+from gcseg.models.heads import (
+    AuxiliaryHead,
+    DeepLabV3PlusHead,
+    FCNHead,
+    GCHead,
+    OCRHead,
+    UPerNetHead,
+)
 from gcseg.models.insertion import insert_context
 from gcseg.models.resnets import resnet
 from gcseg.models.segmentor import Segmentor
@@ -39,7 +46,13 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-HEAD_CLASSES: Mapping[str, type[nn.Module]] = {"gc": GCHead, "fcn": FCNHead}
+HEAD_CLASSES: Mapping[str, type[nn.Module]] = {
+    "gc": GCHead,
+    "fcn": FCNHead,
+    "deeplabv3plus": DeepLabV3PlusHead,
+    "upernet": UPerNetHead,
+    "ocr": OCRHead,
+}
 """Heads by their names in conf/head."""
 
 _ALIGN_CORNERS = inspect.signature(Segmentor).parameters["align_corners"].default

@@ -169,12 +169,14 @@ def _mmseg(head: Mmseg) -> tuple[KeyMap, KeyMap]:
             modules=[*under("backbone.", "backbone.", MMSEG_DEEP_STEM_ROWS), *heads],
             leaves=TORCH_LEAVES,
             variants=("v1c", "v1d", "vd"),
+            implies=head.implies,
         ),
         KeyMap(
             source=f"mmsegmentation's {head.network} with a plain ResNet",
             modules=[*under("backbone.", "backbone.", TORCH_RESNET_ROWS), *heads],
             leaves=TORCH_LEAVES,
             variants=("v1b",),
+            implies=head.implies,
         ),
     )
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from gcseg.errors import WeightsError
@@ -58,6 +59,9 @@ def as_paddleseg(tensors: Tensors, description: Description, extra: Mapping[str,
         for ours, tensor in tensors.items()
         if (theirs := keys.to_theirs(ours)) is not None
     }
+    if head is not None and (idle := _network(head).idle) is not None:
+        shapes = idle(head, description.num_classes or 0)
+        arrays |= {f"head.{key}": np.zeros(shape, np.float32) for key, shape in shapes.items()}
     arrays["StructuredToParameterName@@"] = {theirs: theirs for theirs in arrays}
     # One of the protocols of paddle.save. In it module names are plain text, so that they can be
     # replaced by the name that NumPy 1 and 2 both know.

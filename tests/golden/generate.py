@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import functools
 import json
-import zlib
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from gcseg.models import Segmentor, gcnet
 from gcseg.weights import load_tensors
 from gcseg.weights.architecture import WithoutDrawing
+from tests.golden.rules import Float32, image_array, parameter, stream
 
 FOLDER = Path(__file__).parent
-
-Float32 = npt.NDArray[np.float32]
 
 # The networks behind the golden outputs; each has its names and shapes in <name>.keys.json.
 NETWORKS = {
@@ -42,24 +39,6 @@ BACKBONES = {
 }
 
 
-def _stream(key: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=key))
-
-
-def parameter(name: str, shape: tuple[int, ...]) -> Float32:
-    """Draw one parameter or running statistic, its distribution chosen by its name and shape."""
-    stream = _stream(zlib.crc32(name.encode()))
-    kind = name.split(".")[-1]
-    if kind in ("bias", "_mean", "running_mean"):
-        return (0.1 * stream.standard_normal(shape)).astype(np.float32)
-    if kind == "weight" and len(shape) == 4:  # of a convolution: keeps the variance of its input
-        deviation = np.sqrt(1.0 / np.prod(shape[1:]))
-        return (stream.standard_normal(shape) * deviation).astype(np.float32)
-    if kind in ("weight", "_variance", "running_var"):  # of a norm
-        return stream.uniform(0.5, 1.5, shape).astype(np.float32)
-    raise ValueError(f"{name} of shape {shape} is no kind of parameter that has a rule")
-
-
 def parameters(network: str) -> dict[str, Tensor]:
     """All parameters of a golden network, under its framework's names."""
     return {name: torch.from_numpy(array.copy()) for name, array in _arrays(network).items()}
@@ -77,7 +56,7 @@ def _arrays(network: str) -> dict[str, Float32]:
 
 def image(shape: tuple[int, ...], seed: int) -> Tensor:
     """Images uniform in [-1, 1): `N x 3 x H x W` float32."""
-    return torch.from_numpy(_stream(seed).uniform(-1, 1, shape).astype(np.float32))
+    return torch.from_numpy(image_array(shape, seed))
 
 
 def backbone_image(backbone: str) -> Tensor:
@@ -88,9 +67,9 @@ def backbone_image(backbone: str) -> Tensor:
 
 def label(shape: tuple[int, ...], num_classes: int, seed: int) -> Tensor:
     """Labels: `N x H x W` int64, a tenth of them 255."""
-    stream = _stream(1000 + seed)
-    labels = stream.integers(0, num_classes, shape)
-    ignored = stream.uniform(size=shape) < 0.1
+    drawn = stream(1000 + seed)
+    labels = drawn.integers(0, num_classes, shape)
+    ignored = drawn.uniform(size=shape) < 0.1
     return torch.from_numpy(np.where(ignored, 255, labels).astype(np.int64))
 
 
@@ -102,7 +81,7 @@ def golden_model(network: str, *, dropout: float = 0.1) -> Segmentor:
     return model.eval()
 
 
-def expected(file: str) -> dict[str, npt.NDArray[np.generic]]:
+def expected(file: str) -> dict[str, np.ndarray]:
     """The arrays of <file>.npz."""
     with np.load(FOLDER / f"{file}.npz") as arrays:
         return dict(arrays)

@@ -14,7 +14,20 @@ a standard deviation of 0.01 for the classifier.
 from gcseg.models.heads.auxiliary import AuxiliaryHead
 from gcseg.models.heads.ccnet import CCNetHead
 from gcseg.models.heads.danet import DANetHead
+from gcseg.models.heads.deeplabv3plus import DeepLabV3PlusHead
 from gcseg.models.heads.fcn import FCNHead, GCHead
+from gcseg.models.heads.ocr import OCRHead
 from gcseg.models.heads.psp import PSPHead
+from gcseg.models.heads.upernet import UPerNetHead
 
-__all__ = ["AuxiliaryHead", "CCNetHead", "DANetHead", "FCNHead", "GCHead", "PSPHead"]
+__all__ = [
+    "AuxiliaryHead",
+    "CCNetHead",
+    "DANetHead",
+    "DeepLabV3PlusHead",
+    "FCNHead",
+    "GCHead",
+    "OCRHead",
+    "PSPHead",
+    "UPerNetHead",
+]

@@ -84,3 +84,31 @@ def eighth(channels: int) -> int:
     if channels < 8:
         raise ConfigError(f"channels is {channels!r}", "give an integer of at least 8")
     return channels // 8
+
+
+def pooled_to_one(x: Tensor) -> Tensor:
+    """Average `N x C x h x w` features over their positions, to `N x C x 1 x 1`."""
+    return x.mean(dim=(2, 3), keepdim=True)
+
+
+def check_norms(module: nn.Module, x: Tensor, what: str) -> None:
+    """Check that batch norm in training mode has several numbers to normalise.
+
+    Args:
+        module: Layers with batch norm that keep the height and width.
+        x: Their input, `N x C x h x w`.
+        what: The single number that batch norm would have of each channel, in words.
+
+    Raises:
+        ConfigError: If N, h and w are 1, and the statistics are those of one process.
+    """
+    if x[:, 0].numel() > 1:
+        return
+    # Subclasses have statistics of several processes.
+    norms = (part for part in module.modules() if type(part) is nn.BatchNorm2d)
+    if any(norm.training for norm in norms):
+        raise ConfigError(
+            f"a pass of one picture, where {what} is one number for each channel, which batch norm can't "
+            "normalise",
+            "give two pictures in a pass: a larger batch_size, or a smaller accumulate",
+        )

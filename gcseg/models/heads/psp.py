@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gcseg.errors import ConfigError
 from gcseg.models.checks import check_positive
-from gcseg.models.heads.parts import check_sizes, classifier, conv_bn_relu, resized
+from gcseg.models.heads.parts import check_norms, check_sizes, classifier, conv_bn_relu, resized
 
 BINS = (1, 2, 3, 6)
 """Rows and columns of the pooled maps (section 3.2 of the paper)."""
@@ -57,23 +57,12 @@ class PyramidPooling(nn.Module):
         Raises:
             ConfigError: If batch norm in training mode has a single number to normalise.
         """
-        if self.training and len(x) == 1 and 1 in self.bins:
-            self._check_norm()
         maps = [x]
         for count, projection in zip(self.bins, self.projections, strict=True):
-            pooled = projection(_pooled(x, count))
-            maps.append(resized(pooled, x, self.align_corners))
+            pooled = _pooled(x, count)
+            check_norms(projection, pooled, "its mean")
+            maps.append(resized(projection(pooled), x, self.align_corners))
         return torch.cat(maps, dim=1)
-
-    def _check_norm(self) -> None:
-        # Subclasses have statistics of several processes.
-        alone = (part for part in self.projections.modules() if type(part) is nn.BatchNorm2d)
-        if any(norm.training for norm in alone):
-            raise ConfigError(
-                "a pass of one picture, whose mean is one number for each channel, which batch "
-                "norm can't normalise",
-                "give two pictures in a pass: a larger batch_size, or a smaller accumulate",
-            )
 
 
 class PSPHead(nn.Module):

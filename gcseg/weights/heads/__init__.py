@@ -6,10 +6,13 @@ are read by their record, and are not converted to other frameworks.
 
 from __future__ import annotations
 
+from gcseg.weights.heads.deeplabv3plus import DEEPLABV3PLUS
 from gcseg.weights.heads.fcn import FCN
 from gcseg.weights.heads.known import KnownHead
+from gcseg.weights.heads.ocr import OCR
+from gcseg.weights.heads.upernet import UPERNET
 
-KNOWN_HEADS: tuple[KnownHead, ...] = (FCN,)
+KNOWN_HEADS: tuple[KnownHead, ...] = (FCN, DEEPLABV3PLUS, UPERNET, OCR)
 
 
 def known_head(name: str) -> KnownHead | None:

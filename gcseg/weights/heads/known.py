@@ -30,6 +30,7 @@ class Mmseg:
             decode head that it does not share with all others.
         takes: Whether a head of ours, by its node, can be such a head.
         cascade: Whether the auxiliary head is the first of two decode heads.
+        implies: See `KeyMap`.
     """
 
     network: str
@@ -37,6 +38,7 @@ class Mmseg:
     settings: Callable[[Mapping[str, Any], Sequence[int]], Node]
     takes: Callable[[Mapping[str, Any]], bool] = _any
     cascade: bool = False
+    implies: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class PaddleSeg:
         without_bias: Our modules, as in `rows`, whose convolutions before batch norm have no bias;
             all others have one.
         unused: Modules that have parameters and no effect.
+        idle: Maps the head's node and the number of classes to the shapes of the parameters of
+            `unused`, which are written as zeros; None if there are none.
         implies: See `KeyMap`.
         orders: See `KeyMap`.
     """
@@ -63,6 +67,7 @@ class PaddleSeg:
     auxiliary_divisor: int = 4
     without_bias: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    idle: Callable[[Mapping[str, Any], int], Mapping[str, tuple[int, ...]]] | None = None
     implies: Mapping[str, Any] = field(default_factory=dict)
     orders: Callable[[Shapes], Orders] | None = None
 
