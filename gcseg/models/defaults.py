@@ -17,10 +17,13 @@ from gcseg.models.context import (
 )
 from gcseg.models.heads import (
     AuxiliaryHead,
+    CCNetHead,
+    DANetHead,
     DeepLabV3PlusHead,
     FCNHead,
     GCHead,
     OCRHead,
+    PSPHead,
     UPerNetHead,
 )
 from gcseg.models.insertion import insert_context
@@ -49,6 +52,9 @@ def _plain(value: Any) -> Any:
 HEAD_CLASSES: Mapping[str, type[nn.Module]] = {
     "gc": GCHead,
     "fcn": FCNHead,
+    "psp": PSPHead,
+    "danet": DANetHead,
+    "ccnet": CCNetHead,
     "deeplabv3plus": DeepLabV3PlusHead,
     "upernet": UPerNetHead,
     "ocr": OCRHead,

@@ -39,7 +39,7 @@ OPTIONS = {
     "auxiliary_head": {"fcn", "none"},
     "backbone": {"r18", "r34", "r50", "r101", "r152", "timm"},
     "dataset": {"ade20k", "camvid", "cityscapes", "folder", "scenes", "voc"},
-    "head": {"ccnet", "danet", "fcn", "gc", "psp"},
+    "head": {"ccnet", "danet", "deeplabv3plus", "fcn", "gc", "ocr", "psp", "upernet"},
     "inference": {"slide", "whole"},
     "logger": {"csv", "tensorboard", "wandb"},
     "loss": {"ce_dice", "ce_lovasz", "cross_entropy", "dice", "focal", "lovasz", "ohem", "tversky"},

@@ -1,5 +1,6 @@
 """A checkpoint's names and shapes show which network it is."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import yaml
 
 from gcseg.errors import WeightsError
 from gcseg.models import (
+    AuxiliaryHead,
     FCNHead,
     NonLocalBlock,
     Segmentor,
@@ -19,6 +21,8 @@ from gcseg.models import (
     gcnet,
     resnet,
 )
+from gcseg.models.defaults import HEAD_CLASSES
+from gcseg.models.segmentor import taken_by
 from gcseg.weights import architecture
 from gcseg.weights.architecture import build, describe, network_settings, without_values
 from gcseg.weights.convert import our_tensors
@@ -336,15 +340,23 @@ TELLING = [f"{module}.weight" for module in architecture._TELLING]
 
 def with_module(name: str) -> dict[str, torch.Tensor]:
     """The state of a network that has the tensor of this name."""
-    blocks = {
-        "head.context.g.weight": NonLocalBlock,
-        "head.context.conv1.weight": SqueezeExcitationBlock,
-    }
-    if name not in blocks:
-        return meta_gcnet("r18", fusion="add+multiply")
+    return dict(next(state for state in states() if name in state))
+
+
+@functools.cache
+def states() -> list[dict[str, torch.Tensor]]:
+    """The states of a network with each block and with each head."""
+    states = [meta_gcnet("r18", fusion="add+multiply")]
     with without_values():
-        head = FCNHead(512, 19, channels=32, context=blocks[name](32))
-        return shapes(Segmentor(resnet(18), head))
+        backbone = resnet(18)
+        for block in (NonLocalBlock, SqueezeExcitationBlock):
+            head = FCNHead(512, 19, channels=32, context=block(32))
+            states.append(shapes(Segmentor(backbone, head)))
+        for kind in HEAD_CLASSES.values():
+            taken = taken_by(kind, backbone.channels)
+            network = Segmentor(backbone, kind(taken, 19, channels=32), AuxiliaryHead(256, 19))
+            states.append(shapes(network))
+    return states
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (8, 8), (1,) * 64], ids=len)

@@ -108,7 +108,7 @@ def check_norms(module: nn.Module, x: Tensor, what: str) -> None:
     norms = (part for part in module.modules() if type(part) is nn.BatchNorm2d)
     if any(norm.training for norm in norms):
         raise ConfigError(
-            f"a pass of one picture, where {what} is one number for each channel, which batch norm can't "
-            "normalise",
+            f"a pass of one picture, where {what} is one number for each channel, which batch norm "
+            "can't normalise",
             "give two pictures in a pass: a larger batch_size, or a smaller accumulate",
         )
