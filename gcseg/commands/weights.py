@@ -211,10 +211,13 @@ def _published(given: str, path: Path, digest: str) -> tuple[catalogue.Record | 
     return None, ""
 
 
+_UNSEEN = ("variant", "align_corners", "multi_grid")
+
+
 def _known(record: catalogue.Record | None) -> dict[str, Any]:
     """Facts of the list about a network that its weights do not show."""
     architecture = {} if record is None else record.architecture
-    return {key: architecture[key] for key in ("variant", "align_corners") if key in architecture}
+    return {key: architecture[key] for key in _UNSEEN if key in architecture}
 
 
 def _network(record: catalogue.Record) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -90,6 +90,7 @@ def describe(
     *,
     variant: str | None = None,
     align_corners: bool | None = None,
+    multi_grid: Sequence[int] | None = None,
 ) -> Description:
     """Describe the network that a checkpoint holds.
 
@@ -102,6 +103,8 @@ def describe(
         variant: Variant of the backbone, if known.
         align_corners: Whether the network upsamples with aligned corners, if known; the weights do
             not show it.
+        multi_grid: Factors of the dilation in the last stage's blocks, if known; the weights do not
+            show them.
 
     Raises:
         WeightsError: If it is not a known network, or not a whole one.
@@ -112,6 +115,8 @@ def describe(
     said = _said(extra or {})
     if align_corners is not None:
         said["head"] = {"align_corners": align_corners, **said["head"]}
+    if multi_grid is not None:
+        said["backbone"] = {"multi_grid": multi_grid, **said["backbone"]}
     protocol = said["protocol"].get("name")
     mmseg = any(keys in both for both in MMSEG_NETWORKS.values())
     unused = tuple(key for key in tensors if keys.ignores(key))

@@ -32,6 +32,7 @@ def convert(
     force: bool = False,
     variant: str | None = None,
     align_corners: bool | None = None,
+    multi_grid: Sequence[int] | None = None,
     kind: Kind | None = None,
 ) -> list[str]:
     """Convert a checkpoint to the format of the target's suffix.
@@ -45,6 +46,7 @@ def convert(
         force: Whether to overwrite an existing file.
         variant: See `gcseg.weights.architecture.describe`.
         align_corners: See `gcseg.weights.architecture.describe`.
+        multi_grid: See `gcseg.weights.architecture.describe`.
         kind: See `gcseg.weights.ema.read_weights`.
 
     Returns:
@@ -70,7 +72,13 @@ def convert(
         with atomic_write(target) as output:
             output.write(content)
         return notes
-    description = describe(file.tensors, file.extra, variant=variant, align_corners=align_corners)
+    description = describe(
+        file.tensors,
+        file.extra,
+        variant=variant,
+        align_corners=align_corners,
+        multi_grid=multi_grid,
+    )
     if description.unknown:
         raise WeightsError(
             f"{source} holds {len(description.unknown)} tensors that are not part of a "

@@ -85,8 +85,12 @@ def _backbone(backbone: Mapping[str, Any]) -> dict[str, Any]:
         16: ((1, 2, 2, 1), (1, 1, 1, 2)),
         32: ((1, 2, 2, 2), (1, 1, 1, 1)),
     }[backbone["output_stride"]]
+    grid: dict[str, Any] = {}
+    if "multi_grid" in backbone:  # there the dilations themselves
+        grid["multi_grid"] = tuple(dilations[3] * factor for factor in backbone["multi_grid"])
     return {
         **_plugins(backbone),
+        **grid,
         "type": kinds[variant],
         "depth": depth,
         "in_channels": backbone.get("in_channels", 3),

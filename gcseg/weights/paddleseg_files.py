@@ -31,6 +31,8 @@ def as_paddleseg(tensors: Tensors, description: Description, extra: Mapping[str,
     refuse_unless("PaddleSeg", "variant", backbone["variant"], "vd")
     refuse_unless("PaddleSeg", "backbone.context", "context" in backbone, False)
     taken = f", in_channels={backbone['in_channels']}" if "in_channels" in backbone else ""
+    if "multi_grid" in backbone:
+        taken = f", multi_grid={backbone['multi_grid']}{taken}"
     name = f"ResNet{backbone['depth']}_vd(output_stride={backbone['output_stride']}{taken})"
     keys = PADDLE_RESNET_VD
     left_out: list[str] = []

@@ -13,7 +13,7 @@ from gcseg.models.resnets import DEPTHS, VARIANTS, Bottleneck
 from gcseg.system.text import brief, shown
 from gcseg.weights.context_blocks import inserted_context
 from gcseg.weights.heads import KNOWN_HEADS
-from gcseg.weights.heads.known import KnownHead
+from gcseg.weights.heads.known import KnownHead, whole_numbers
 from gcseg.weights.names import KeyMap, Shapes
 from gcseg.weights.records import REMEDY
 
@@ -22,6 +22,10 @@ Node = dict[str, Any]
 # Settings that a file may record and its weights do not show: a test of each, and it in words.
 CAN_BE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "output_stride": (lambda value: type(value) is int and value in (8, 16, 32), "8, 16 or 32"),
+    "multi_grid": (
+        lambda value: value is None or whole_numbers(1, 64)[0](value),
+        "a list of whole numbers from 1 to 64, or null",
+    ),
     "dropout": (lambda value: type(value) in (int, float) and 0 <= value < 1, "a fraction"),
     "align_corners": (lambda value: type(value) is bool, "true or false"),
 }
@@ -85,6 +89,8 @@ def backbone_of(
         "output_stride": said.get("output_stride", DEFAULTS["backbone"]["output_stride"]),
         "pretrained": None,
     }
+    if said.get("multi_grid") is not None:
+        node["multi_grid"] = list(said["multi_grid"])
     if first[1] != 3:
         node["in_channels"] = first[1]
     recorded = said.get("context")
