@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
-from unittest import mock
 
-if importlib.util.find_spec("mmcv._ext") is None:
-    # mmcv-lite lacks the compiled layers of other networks, which only have to be importable.
-    for module in ("mmcv.ops", "mmcv.ops.point_sample"):
-        sys.modules[module] = mock.MagicMock()
-
+import mmcv_lite  # noqa: F401  makes mmseg importable
 import mmseg.models  # noqa: F401  registers the networks
 import numpy as np
 import torch

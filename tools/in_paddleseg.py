@@ -8,11 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import paddle
+import paddle.nn.functional as F
 from draw import draw
-from paddleseg.models import GCNet
+from paddleseg import models
 from paddleseg.models.backbones import resnet_vd
 
-BUILDERS = {"GCNet": GCNet, **{name: getattr(resnet_vd, name) for name in resnet_vd.__all__}}
+BUILDERS = {
+    **{name: getattr(models, name)
+       for name in ("GCNet", "PSPNet", "DANet", "CCNet", "DNLNet", "DeepLabV3P", "UPerNet")},
+    **{name: getattr(resnet_vd, name) for name in resnet_vd.__all__},
+}  # fmt: skip
 
 
 def main(folder: Path) -> None:
@@ -33,6 +38,13 @@ def main(folder: Path) -> None:
         network.eval()
         with paddle.no_grad():
             logits = [output.numpy() for output in network(image)]
+            if isinstance(network, models.CCNet) and network.enable_auxiliary_loss:
+                small = network.aux_head(network.backbone(image)[2])  # not part of its outputs
+                corners = network.align_corners
+                shown = F.interpolate(
+                    small, image.shape[2:], mode="bilinear", align_corners=corners
+                )
+                logits.append(shown.numpy())
         np.savez(folder / f"{case['name']}.npz", **dict(zip(("main", "aux"), logits)))  # noqa: B905
 
 

@@ -12,6 +12,7 @@ of the framework are saved there, read here and run too. Exits with status 1 if 
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import subprocess
@@ -25,8 +26,16 @@ import numpy as np
 import torch
 from draw import draw
 
-from gcseg.models import FCNHead, GlobalContextBlock, Segmentor, gcnet, insert_context
-from gcseg.models.defaults import CONTEXT_CLASSES
+from gcseg.models import (
+    AuxiliaryHead,
+    FCNHead,
+    GlobalContextBlock,
+    Segmentor,
+    gcnet,
+    insert_context,
+)
+from gcseg.models.defaults import CONTEXT_CLASSES, HEAD_CLASSES
+from gcseg.models.segmentor import taken_by
 from gcseg.weights import describe, load_weights, read_checkpoint_file
 from gcseg.weights.architecture import build
 from gcseg.weights.convert import convert
@@ -39,10 +48,27 @@ PADDLESEG_OURS: dict[str, dict[str, Any]] = {
     "r34_os16": {"backbone": "r34", "channels": 64, "output_stride": 16, "align_corners": True},
     "r50_no_biases": {"backbone": "r50", "channels": 64, "conv_bias": False},
     "r50_no_auxiliary": {"backbone": "r50", "channels": 64, "auxiliary": False},
+    "psp": {"backbone": "r18", "head": ("psp", {"channels": 64}), "align_corners": True},
+    "danet": {
+        **{"backbone": "r18", "head": ("danet", {"channels": 128}), "auxiliary": False},
+        **{"asymmetric": True},
+    },
+    "ccnet": {
+        **{"backbone": "r50", "head": ("ccnet", {"negative_slope": 0.01})},
+        **{"auxiliary_channels": 512},
+    },
+    "dnl": {
+        **{"backbone": "r50", "channels": 512, "asymmetric": True},
+        **{"block": ("dnl", {"relu": True, "ratio": 0.25, "temperature": 0.1})},
+    },
 }
 PADDLESEG_THEIRS = {
     "their_r18": "GCNet(num_classes=7, backbone=ResNet18_vd(), gc_channels=64)",
     "their_r50": "GCNet(num_classes=19, backbone=ResNet50_vd(), gc_channels=128)",
+    "their_psp": "PSPNet(num_classes=7, backbone=ResNet18_vd())",
+    "their_danet": "DANet(num_classes=7, backbone=ResNet18_vd(), backbone_indices=(2, 3))",
+    "their_ccnet": "CCNet(num_classes=7, backbone=ResNet50_vd(), recurrence=2)",
+    "their_dnl": "DNLNet(num_classes=7, backbone=ResNet50_vd())",
 }
 
 MMSEG_OURS: dict[str, dict[str, Any]] = {
@@ -70,13 +96,23 @@ MMSEG_OURS |= {
     name: {"backbone": "r18", "variant": "v1c", "channels": 64, "auxiliary": False, "block": block}
     for name, block in BLOCKS.items()
 }
+MMSEG_OURS |= {
+    name: {"backbone": "r18", "variant": "v1c", "head": (name, {"channels": 64, **settings})}
+    for name, settings in {
+        "psp": {"pooled_channels": 64, "bins": (1, 3)},
+        "danet": {"attention_channels": 24},
+        "ccnet": {"recurrence": 3},
+    }.items()
+}
 MMSEG_OURS["r50_v1c_context"] = {
     **{"backbone": "r50", "variant": "v1c", "channels": 64, "conv_bias": False},
     **{"auxiliary": False, "inserted": {"stages": (2, 3)}},
 }
 
 
-def _mmseg_network(kind: str, depth: int, wide: int, head: str = "GCHead") -> dict[str, Any]:
+def _mmseg_network(
+    kind: str, depth: int, wide: int, head: str = "GCHead", **settings: Any
+) -> dict[str, Any]:
     common = {"num_classes": 7, "align_corners": False, "norm_cfg": {"type": "BN"}}
     return {
         "backbone": {
@@ -85,6 +121,7 @@ def _mmseg_network(kind: str, depth: int, wide: int, head: str = "GCHead") -> di
         },
         "decode_head": {
             **{"type": head, "in_channels": 512 * wide, "in_index": 3, "channels": 64},
+            **settings,
             **common,
         },
         "auxiliary_head": {
@@ -100,6 +137,9 @@ MMSEG_THEIRS = {
     "their_r18_v1b": _mmseg_network("ResNet", 18, 1),
     "their_non_local_r18_v1b": _mmseg_network("ResNet", 18, 1, "NLHead"),
     "their_dnl_r18_v1c": _mmseg_network("ResNetV1c", 18, 1, "DNLHead"),
+    "their_psp_r18_v1c": _mmseg_network("ResNetV1c", 18, 1, "PSPHead"),
+    "their_danet_r18_v1c": _mmseg_network("ResNetV1c", 18, 1, "DAHead", pam_channels=16),
+    "their_ccnet_r18_v1b": _mmseg_network("ResNet", 18, 1, "CCHead"),
 }
 
 
@@ -112,8 +152,10 @@ class Framework:
         script: Script that runs with that interpreter.
         suffix: Suffix of the framework's files.
         ours: Arguments of `gcnet` by name of the network; `block`, a context block and its
-            settings, takes the place of the global context block; `inserted` are arguments of
-            `insert_context` for blocks in the backbone.
+            settings, takes the place of the global context block, `head`, a head and its settings,
+            that of the head; `inserted` are arguments of `insert_context` for blocks in the
+            backbone; `asymmetric` is one of `Segmentor`; `auxiliary_channels` are those of the
+            auxiliary head.
         theirs: Networks that the script builds, by name of the network.
     """
 
@@ -175,8 +217,20 @@ def prove(framework: Framework, python: str, folder: Path) -> bool:
 
 
 def _network(settings: dict[str, Any], seed: int) -> Segmentor:
-    others = {key: value for key, value in settings.items() if key not in ("block", "inserted")}
+    changes = ("block", "head", "inserted", "asymmetric", "auxiliary_channels")
+    others = {key: value for key, value in settings.items() if key not in changes}
     network = gcnet(num_classes=7, **others).eval()
+    network.asymmetric = settings.get("asymmetric", False)
+    if (wider := settings.get("auxiliary_channels")) is not None:
+        features = network.backbone.channels[2]
+        network.auxiliary_head = AuxiliaryHead(features, 7, channels=wider).eval()
+    if "head" in settings:
+        name, of_head = settings["head"]
+        kind = HEAD_CLASSES[name]
+        if "align_corners" in inspect.signature(kind).parameters:
+            of_head = {**of_head, "align_corners": network.align_corners}
+        taken = taken_by(kind, network.backbone.channels)
+        network.head = kind(taken, 7, **of_head).eval()
     if "block" in settings:
         name, of_block = settings["block"]
         block = CONTEXT_CLASSES[name](settings["channels"], **of_block)
@@ -199,7 +253,9 @@ def _convert(network: Segmentor, settings: dict[str, Any], source: Path, target:
             "output_stride": settings.get("output_stride", 8),
         },
         "head": {
+            **(settings["head"][1] if "head" in settings else {}),
             "align_corners": settings.get("align_corners", False),
+            "asymmetric": settings.get("asymmetric", False),
             "context": settings["block"][1] if "block" in settings else {},
         },
     }
@@ -220,7 +276,7 @@ def _agree(name: str, network: Segmentor, image: np.ndarray, folder: Path) -> bo
     with torch.no_grad():
         logits = network(torch.from_numpy(image), auxiliary=True)
     wanted = np.load(folder / f"{name}.npz")
-    outputs = {k: v.numpy() for k, v in zip(("main", "aux"), logits, strict=True) if v is not None}
+    outputs = {k: v.numpy() for k, v in zip(("main", "aux"), logits, strict=False) if v is not None}
     errors = {k: np.abs(v - wanted[k]).max() / np.abs(wanted[k]).max() for k, v in outputs.items()}
     same = {k: (v.argmax(1) == wanted[k].argmax(1)).mean() for k, v in outputs.items()}
     agrees = set(outputs) == set(wanted) and max(errors.values()) < TOLERANCE

@@ -60,7 +60,12 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     resizes = "align_corners" in inspect.signature(target).parameters
     head = instantiate(
         cfg.head,
-        without=("name", "align_corners", "context"),  # settings of the whole network, and a part
+        without=(
+            "name",
+            "align_corners",
+            "asymmetric",
+            "context",
+        ),  # settings of the whole network, and a part
         **_context(cfg),
         **({"align_corners": align_corners} if resizes else {}),
         in_channels=in_channels if isinstance(in_channels, int) else tuple(in_channels),
@@ -76,6 +81,7 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
         head,
         auxiliary_head,
         align_corners=align_corners,
+        asymmetric=cfg.head.get("asymmetric", False),
         num_classes=num_classes,
         in_channels=channels,
     )

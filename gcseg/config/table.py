@@ -125,6 +125,7 @@ def _block(at: str) -> tuple[Row, ...]:
             "whether the embedded Gaussian divides products by the root of the hidden width",
         ),
         Row(f"{at}.batch_norm", "switch", "whether a batch norm ends a non-local block"),
+        Row(f"{at}.relu", "switch", "whether a ReLU ends a non-local block, as in PaddleSeg"),
         Row(
             f"{at}.temperature",
             "number",
@@ -216,6 +217,8 @@ TABLE: tuple[Row, ...] = (
         *_block("head.context"),
         Row("head.align_corners", "switch", "whether logits are resized with aligned corners",
             own=True),
+        Row("head.asymmetric", "switch", "whether logits are resized with aligned upper left "
+            "corners, as in PaddleSeg's DANet and DNLNet", own=True),
         Row("auxiliary_head", "settings", "auxiliary head on the third stage: auxiliary_head=fcn",
             needed=True),
         Row("auxiliary_head._target_", "callable", "class that builds the auxiliary head; null: no "

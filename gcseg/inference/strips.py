@@ -19,6 +19,7 @@ from gcseg.inference.network_strips import logits_in_strips
 from gcseg.inference.predict import add_view, predict_confidence, predict_labels, view_of
 from gcseg.inference.protocol import Model, Modes, Protocol, all_views
 from gcseg.models import Segmentor
+from gcseg.models.segmentor import with_edges
 
 STRIP_ELEMENTS = 2**23
 """Elements of the scores of one strip and one view: 32 MiB in float32."""
@@ -36,12 +37,14 @@ class _Window:
         columns: Columns of the view that the window covers.
         logits: Logits at the network's output resolution.
         corners: Whether the network upsamples the logits with aligned corners.
+        beyond: Rows and columns of the upsampled logits beyond those of the window.
     """
 
     rows: slice
     columns: slice
     logits: Tensor
     corners: bool
+    beyond: int
 
     def pixel_rows(self, first: int, last: int, device: torch.device) -> Tensor:
         """Return rows of the view in the window, upsampled: N x C x (last - first) x width."""
@@ -52,9 +55,9 @@ class _Window:
             return self.logits[..., first:last, :].to(device)
 
         coarse_size = self.logits.shape[-2], self.logits.shape[-1]
-        return resized_rows(
-            coarse, coarse_size, (height, width), first - top, last - top, self.corners
-        ).float()
+        size = height + self.beyond, width + self.beyond
+        rows = resized_rows(coarse, coarse_size, size, first - top, last - top, self.corners)
+        return rows[..., :width].float()
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,8 @@ def _predict(
     size = protocol.view_size(images.shape[-2], images.shape[-1], scale)
     images = view_of(images, size, flip)
     whole = [(slice(0, size[0]), slice(0, size[1]))]
-    corners = model.align_corners if isinstance(model, Segmentor) else False
+    corners = isinstance(model, Segmentor) and model.align_corners
+    asymmetric = isinstance(model, Segmentor) and model.asymmetric
     windows = []
     for rows, columns in protocol.window.places(*size) if protocol.window else whole:
         pixels = images[..., rows, columns]
@@ -173,7 +177,8 @@ def _predict(
             logits = model.coarse_logits(pixels)
         else:
             logits = logits_in_strips(model, pixels, network_strips)
-        windows.append(_Window(rows, columns, logits.cpu(), corners))
+        logits = with_edges(logits.cpu()) if asymmetric else logits.cpu()
+        windows.append(_Window(rows, columns, logits, corners or asymmetric, int(asymmetric)))
     return _View(*size, flip, windows)
 
 

@@ -68,6 +68,7 @@ HEADS: Mapping[str, Mapping[str, Any]] = {
         "_target_": f"gcseg.models.{head.__name__}",
         **{key: value for key, value in _defaults(head).items() if key != "context"},
         "align_corners": _ALIGN_CORNERS,
+        **({"asymmetric": False} if name in ("fcn", "danet") else {}),
     }
     for name, head in HEAD_CLASSES.items()
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,6 +24,9 @@ class Segmentor(nn.Module):
         auxiliary_head: Network that maps the third stage's features to logits; `None` for none.
         align_corners: Whether logits are upsampled with the corner pixels' centres aligned, as in
             networks trained on crops of a multiple of the stride plus one (769 pixels).
+        asymmetric: Whether logits are upsampled with the upper left corners aligned: position i is
+            pixel i times the stride. PaddleSeg's DANet and DNLNet do so (`align_mode=1`; in ONNX
+            `asymmetric`). Without effect if all corners are aligned.
         num_classes: Required channels of the logits; None for any number.
         in_channels: Channels of the images.
 
@@ -37,6 +41,7 @@ class Segmentor(nn.Module):
         auxiliary_head: nn.Module | None = None,
         *,
         align_corners: bool = False,
+        asymmetric: bool = False,
         num_classes: int | None = None,
         in_channels: int = 3,
     ) -> None:
@@ -52,6 +57,7 @@ class Segmentor(nn.Module):
         self.head = head
         self.auxiliary_head = auxiliary_head
         self.align_corners = align_corners
+        self.asymmetric = asymmetric and not align_corners
         self.num_classes = num_classes
         self.frozen: str | int = "none"
 
@@ -194,8 +200,24 @@ class Segmentor(nn.Module):
 
     def _resize(self, logits: Tensor, x: Tensor) -> Tensor:
         """Resize `N x C x h x w` logits to the height and width of `x`."""
-        size = x.shape[-2:]
-        return F.interpolate(logits, size=size, mode="bilinear", align_corners=self.align_corners)
+        height, width = x.shape[-2:]
+        if self.asymmetric:
+            size = height + 1, width + 1
+            wide = F.interpolate(with_edges(logits), size, mode="bilinear", align_corners=True)
+            return wide[..., :height, :width]
+        return F.interpolate(
+            logits, (height, width), mode="bilinear", align_corners=self.align_corners
+        )
+
+
+def with_edges(logits: Tensor) -> Tensor:
+    """Repeat the last row and column of `N x C x h x w` logits.
+
+    Resized with aligned corners to one row and column more than wanted, they have their upper left
+    corners aligned in the rest.
+    """
+    logits = torch.cat([logits, logits[..., -1:, :]], dim=-2)
+    return torch.cat([logits, logits[..., -1:]], dim=-1)
 
 
 def taken_by(head: object, of_stages: Sequence[Any]) -> Any:

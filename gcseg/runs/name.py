@@ -30,6 +30,9 @@ class Younger(NamedTuple):
 YOUNGER_SETTINGS = {
     "backbone.context": Younger("0.2.0", neutral={"name": "none", "_target_": None}),
     "head.context": Younger("0.2.0", neutral={"name": "none", "_target_": None}),
+    "head.context.relu": Younger("0.2.0", neutral=False),
+    "backbone.context.relu": Younger("0.2.0", neutral=False),
+    "head.asymmetric": Younger("0.2.0", neutral=False),
     "dataset.reader.draw": Younger("0.2.0", neutral=True),
     "backbone.freeze": Younger("0.2.0", neutral="none"),
     "optim.backbone_lr_factor": Younger("0.2.0", neutral=1.0),

@@ -126,7 +126,7 @@ def describe(
         keys=keys,
         names=names,
         backbone=backbone,
-        head=head_of(shapes, {**said["head"], **keys.implies}),
+        head=head_of(shapes, _with_implied(said["head"], keys.implies)),
         auxiliary_head=auxiliary_head_of(shapes, said["auxiliary_head"]),
         num_classes=channels_of(shapes, "head.classifier"),
         protocol=protocol if protocol in PROTOCOLS else "mmseg" if mmseg else "paddleseg",
@@ -162,6 +162,7 @@ def build(description: Description) -> nn.Module:
         kind(in_channels, description.num_classes, **arguments),
         auxiliary_head,
         align_corners=description.head["align_corners"],
+        asymmetric=description.head.get("asymmetric", False),
         in_channels=backbone.in_channels,
     )
 
@@ -231,7 +232,7 @@ class WithoutDrawing(TorchFunctionMode):
 
 def _arguments(node: Node) -> Node:
     """Return the constructor's arguments in a node of a configuration."""
-    others = ("name", "_target_", "pretrained", "align_corners")
+    others = ("name", "_target_", "pretrained", "align_corners", "asymmetric")
     return {key: value for key, value in node.items() if key not in others}
 
 
@@ -255,6 +256,17 @@ def _said(extra: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
                     REMEDY,
                 )
     return said
+
+
+def _with_implied(said: Mapping[str, Any], implied: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return recorded settings of the head with those that its naming implies, also in nodes."""
+    found = dict(said)
+    for key, value in implied.items():
+        before = said.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            value = {**before, **value}
+        found[key] = value
+    return found
 
 
 def _naming(tensors: Mapping[str, Tensor]) -> tuple[KeyMap, dict[str, str]]:

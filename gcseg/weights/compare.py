@@ -151,4 +151,5 @@ def _differs_in_classes(key: str, shape: torch.Size, wanted: torch.Size) -> bool
     """Return whether a parameter is a classifier's and differs only in the number of classes."""
     if shape == wanted:
         return False
-    return ".classifier." in key and len(shape) == len(wanted) and shape[1:] == wanted[1:]
+    classifies = key.rpartition(".")[0].endswith("classifier")
+    return classifies and len(shape) == len(wanted) and shape[1:] == wanted[1:]

@@ -26,6 +26,7 @@ _CAN_BE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         "embedded_gaussian or dot_product",
     ),
     "scale": (lambda value: type(value) is bool, "true or false"),
+    "relu": (lambda value: type(value) is bool, "true or false"),
     "temperature": (lambda value: type(value) in (int, float) and value > 0, "a number above 0"),
 }
 

@@ -10,7 +10,9 @@ from gcseg.weights.heads.known import Mmseg, PaddleSeg
 from gcseg.weights.names import (
     BLOCK_ROWS,
     GLOBAL_CONTEXT_ROWS,
+    MMSEG_LEAVES,
     NON_LOCAL_ROWS,
+    OUR_LEAVES,
     PADDLE_LEAVES,
     TORCH_LEAVES,
     KeyMap,
@@ -167,14 +169,14 @@ def _mmseg(head: Mmseg) -> tuple[KeyMap, KeyMap]:
         KeyMap(
             source=f"mmsegmentation's {head.network}",
             modules=[*under("backbone.", "backbone.", MMSEG_DEEP_STEM_ROWS), *heads],
-            leaves=TORCH_LEAVES,
+            leaves=MMSEG_LEAVES,
             variants=("v1c", "v1d", "vd"),
             implies=head.implies,
         ),
         KeyMap(
             source=f"mmsegmentation's {head.network} with a plain ResNet",
             modules=[*under("backbone.", "backbone.", TORCH_RESNET_ROWS), *heads],
-            leaves=TORCH_LEAVES,
+            leaves=MMSEG_LEAVES,
             variants=("v1b",),
             implies=head.implies,
         ),
@@ -187,7 +189,7 @@ def _paddleseg(network: PaddleSeg) -> KeyMap:
         modules=[
             *under("backbone.", "backbone.", PADDLE_RESNET_VD_ROWS),
             *under("head.", "head.", network.rows),
-            *under("head.", "auxiliary_head.", network.auxiliary_rows),
+            *under(network.auxiliary_at, "auxiliary_head.", network.auxiliary_rows),
         ],
         leaves=PADDLE_LEAVES,
         variants=("vd",),
@@ -201,9 +203,7 @@ MMSEG_NETWORKS = {name: _mmseg(head) for known in KNOWN_HEADS for name, head in 
 """Names of mmsegmentation's networks by a short name, with a deep stem and with a plain ResNet."""
 
 PADDLESEG_NETWORKS = {
-    known.paddleseg.network: _paddleseg(known.paddleseg)
-    for known in KNOWN_HEADS
-    if known.paddleseg is not None
+    network.network: _paddleseg(network) for known in KNOWN_HEADS for network in known.paddleseg
 }
 """Names of PaddleSeg's networks by their class."""
 
@@ -215,7 +215,7 @@ _OUR_HEADS = dict.fromkeys(
     for known in KNOWN_HEADS
     for _, ours in (
         *(row for head in known.mmseg.values() for row in head.rows),
-        *(known.paddleseg.rows if known.paddleseg is not None else ()),
+        *(row for network in known.paddleseg for row in network.rows),
         *known.own_rows,
     )
 )
@@ -233,7 +233,7 @@ OURS = KeyMap(
         *((f"auxiliary_head.{ours}", f"auxiliary_head.{ours}") for _, ours in _MMSEG_AUXILIARY),
         *(row for place in _PLACES for row in under(place, place, BLOCK_ROWS)),
     ],
-    leaves=TORCH_LEAVES,
+    leaves=OUR_LEAVES,
     variants=("vd", "v1c", "v1b", "d", "v1d"),
 )
 

@@ -11,7 +11,7 @@ from gcseg.weights.architecture import Description
 from gcseg.weights.biases import convolutions, without_biases
 from gcseg.weights.heads import known_head
 from gcseg.weights.heads.fcn import mmseg_global_context
-from gcseg.weights.heads.known import Mmseg, refuse_unless
+from gcseg.weights.heads.known import Mmseg, refuse_unless, refuse_unless_all
 from gcseg.weights.keymaps import MMPRETRAIN_RESNET, MMSEG_NETWORKS, TORCH_RESNET
 from gcseg.weights.names import KeyMap
 from gcseg.weights.written import Tensors, Written, normalize_of, packed, record_of
@@ -31,6 +31,7 @@ def as_mmseg(tensors: Tensors, description: Description, extra: Mapping[str, Any
     if description.head is not None:
         head, both = _head(description.head)
         keys = both[plain]
+        refuse_unless_all("mmsegmentation", "head", description.head, head.implies)
         normalize = normalize_of(description, extra)
         model = _model(description, head, normalize, model["backbone"])
         tensors = without_biases(tensors, convolutions(tensors))

@@ -150,11 +150,17 @@ TORCH_LEAVES: Rows = [
     for leaf in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 ]
 
+OUR_LEAVES: Rows = [*TORCH_LEAVES, ("gamma", "gamma")]
+"""gcseg's own: factors of attentions have one name more."""
+
+MMSEG_LEAVES: Rows = [*TORCH_LEAVES, ("scale", "gamma")]
+
 PADDLE_LEAVES: Rows = [
     ("weight", "weight"),
     ("bias", "bias"),
     ("_mean", "running_mean"),
     ("_variance", "running_var"),
+    ("gamma", "gamma"),
     # Paddle does not count batches: our num_batches_tracked has no name there.
 ]
 

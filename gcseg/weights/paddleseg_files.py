@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gcseg.errors import WeightsError
 from gcseg.models.defaults import DEFAULTS
+from gcseg.models.resnets import DEPTHS
 from gcseg.weights import digests
 from gcseg.weights.architecture import Description
 from gcseg.weights.biases import convolutions, without_biases
 from gcseg.weights.heads import known_head
-from gcseg.weights.heads.known import PaddleSeg, refuse_unless
+from gcseg.weights.heads.known import PaddleSeg, refuse_unless, refuse_unless_all
 from gcseg.weights.keymaps import PADDLE_RESNET_VD, PADDLESEG_NETWORKS
 from gcseg.weights.names import matches
 from gcseg.weights.written import Tensors, Written, normalize_of
@@ -39,10 +41,10 @@ def as_paddleseg(tensors: Tensors, description: Description, extra: Mapping[str,
     if head is not None:
         network = _network(head)
         keys = PADDLESEG_NETWORKS[network.network]
-        for setting, value in network.implies.items():
-            refuse_unless("PaddleSeg", f"head.{setting}", head[setting], value)
-        arguments = {"num_classes": description.num_classes, "backbone": name}
-        arguments |= network.arguments(head)
+        features = 512 * DEPTHS[backbone["depth"]][0].expansion
+        refuse_unless_all("PaddleSeg", "head", head, network.implies)
+        refuse_unless_all("PaddleSeg", "head", head, network.sizes(features))
+        arguments = network.arguments(head)
         has_auxiliary = description.auxiliary_head["_target_"] is not None
         fits = _auxiliary_fits(network, tensors)
         if network.auxiliary_rows:
@@ -53,16 +55,18 @@ def as_paddleseg(tensors: Tensors, description: Description, extra: Mapping[str,
                 f"left out: the auxiliary head, as that of PaddleSeg's {network.network} is another"
             )
         arguments["align_corners"] = head["align_corners"]
-        given = ", ".join(f"{key}={value}" for key, value in arguments.items())
-        name = f"{network.network}({given})"
+        given = "".join(f", {key}={value!r}" for key, value in arguments.items())
+        name = (
+            f"{network.network}(num_classes={description.num_classes}, backbone={name}{given})"
+        )
         tensors = keys.in_their_order(_with_biases(tensors, network))
     arrays: dict[str, Any] = {
-        theirs: (tensor.flatten() if _is_layer_norm(ours) else tensor).numpy()
+        theirs: (tensor.flatten() if _is_flat(ours, tensor) else tensor).numpy()
         for ours, tensor in tensors.items()
         if (theirs := keys.to_theirs(ours)) is not None
     }
-    if head is not None and (idle := _network(head).idle) is not None:
-        shapes = idle(head, description.num_classes or 0)
+    if head is not None and network.idle is not None:
+        shapes = network.idle(head, description.num_classes or 0)
         arrays |= {f"head.{key}": np.zeros(shape, np.float32) for key, shape in shapes.items()}
     arrays["StructuredToParameterName@@"] = {theirs: theirs for theirs in arrays}
     # One of the protocols of paddle.save. In it module names are plain text, so that they can be
@@ -90,12 +94,15 @@ def _network(head: Mapping[str, Any]) -> PaddleSeg:
         WeightsError: If there is none.
     """
     known = known_head(head["name"])
-    if known is None or known.paddleseg is None:
-        raise WeightsError(
-            f"PaddleSeg has no network for ResNets with the head {head['name']} of this one",
-            "convert to another format",
-        )
-    return known.paddleseg
+    for network in () if known is None else known.paddleseg:
+        if network.takes(head):
+            return network
+    block = head.get("context", {}).get("name")
+    which = head["name"] if block is None else f"{head['name']} with the context block {block}"
+    raise WeightsError(
+        f"PaddleSeg has no network for ResNets with the head {which} of this one",
+        "convert to another format",
+    )
 
 
 def _auxiliary_fits(network: PaddleSeg, tensors: Tensors) -> bool:
@@ -113,7 +120,7 @@ def _with_biases(tensors: Tensors, network: PaddleSeg) -> Tensors:
     """
     without = {
         module for module in convolutions(tensors)
-        if any(matches(f"head.{pattern}", module) for pattern in network.without_bias)
+        if any(matches(pattern, module) for pattern in network.without_bias)
     }  # fmt: skip
     zeros = {
         f"{module}.0.bias": torch.zeros(tensors[f"{module}.0.weight"].shape[0])
@@ -122,5 +129,6 @@ def _with_biases(tensors: Tensors, network: PaddleSeg) -> Tensors:
     return {**zeros, **without_biases(tensors, without)}
 
 
-def _is_layer_norm(name: str) -> bool:
-    return re.search(r"\.channel_(add|mul)_conv\.1\.", name) is not None
+def _is_flat(name: str, tensor: Tensor) -> bool:
+    """Return whether a tensor has one dimension in Paddle: of a layer norm, or a single number."""
+    return tensor.dim() == 0 or re.search(r"\.channel_(add|mul)_conv\.1\.", name) is not None

@@ -24,7 +24,8 @@ def parameter(name: str, shape: tuple[int, ...]) -> Float32:
     if kind == "weight" and len(shape) == 4:  # of a convolution: keeps the variance of its input
         deviation = np.sqrt(1.0 / np.prod(shape[1:]))
         return (drawn.standard_normal(shape) * deviation).astype(np.float32)
-    if kind in ("weight", "_variance", "running_var"):  # of a norm
+    # Of a norm, or the factor of an attention.
+    if kind in ("weight", "_variance", "running_var", "gamma", "scale"):
         return drawn.uniform(0.5, 1.5, shape).astype(np.float32)
     raise ValueError(f"{name} of shape {shape} is no kind of parameter that has a rule")
 

@@ -15,9 +15,10 @@ from gcseg.inference.memory_ladder import STEPS, MemoryLadder, report
 from gcseg.inference.predict import predict_labels, predict_scores
 from gcseg.inference.protocol import Augmentation, Protocol, SlidingWindow
 from gcseg.inference.strips import predict_labels_in_strips, resized_rows
-from gcseg.models import gcnet
+from gcseg.models import CCNetHead, DANetHead, FCNHead, PSPHead, Segmentor, gcnet
 from tests.golden import golden_model, image
 from tests.models.networks import trained_like
+from tests.tiny import CHANNELS, TinyBackbone
 
 MODES = {
     "none": Augmentation(),
@@ -171,6 +172,21 @@ def test_our_networks_in_strips(settings, align_corners, strips):
 
 
 @pytest.mark.usefixtures("small_strips")
+@pytest.mark.usefixtures("small_strips")
+@pytest.mark.parametrize("asymmetric", [False, True])
+@pytest.mark.parametrize("kind", [FCNHead, PSPHead, DANetHead, CCNetHead])
+def test_scores_of_other_heads_in_strips(kind, asymmetric):
+    modes = {"none": Augmentation(), "up": Augmentation((1.25,), flip=True)}
+    head = kind(CHANNELS[3], 6, channels=16)
+    model = trained_like(Segmentor(TinyBackbone(), head, asymmetric=asymmetric), 1)
+    images = image((1, 3, 65, 97), seed=1)
+    for window in (None, SlidingWindow(48, 64, 32, 40)):
+        protocol = Protocol(window=window)
+        scores = predict_scores(model, images, modes, protocol)
+        labels = predict_labels_in_strips(model, images, modes, protocol, height=65, width=97)
+        assert_same_labels(labels, scores)
+
+
 def test_published_networks_predict_what_they_did():
     model, images = golden_model("paddleseg_gcnet_r18"), image((1, 3, 64, 96), seed=7)
     modes = {"none": Augmentation(), "up": Augmentation((1.25,), flip=True)}

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from gcseg.inference.network_strips import logits_in_strips, runs_in_strips
-from gcseg.models import FCNHead, Segmentor, gcnet, resnet
+from gcseg.models import CCNetHead, FCNHead, Segmentor, gcnet, resnet
 from gcseg.models.resnets import VARIANTS
 from tests.golden import expected, golden_model, image
 from tests.models.networks import trained_like
@@ -50,6 +50,12 @@ def test_heads_without_a_context_block_in_both_memory_formats(memory_format):
 @pytest.mark.parametrize("options", [{"pooling": "average"}, {"fusion": "add+multiply"}])
 def test_other_context_blocks_see_the_whole_picture(options):
     assert_same(trained_like(gcnet("r18", 5, channels=16, **options), 1), (80, 60), 1, (4,))
+
+
+def test_criss_cross_attention_sees_the_whole_picture():
+    model = Segmentor(resnet(18), CCNetHead(512, 5, channels=16, negative_slope=0.01))
+    assert runs_in_strips(model)
+    assert_same(trained_like(model, 1), (80, 60), 1, (4,))
 
 
 def test_the_context_is_part_of_what_is_compared():

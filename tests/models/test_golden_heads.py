@@ -26,8 +26,23 @@ NETWORKS = {
         {"channels": 32, "pooled_channels": 32, "conv_bias": False},
     ),
     "mmseg_ocr_r18": ("ocr", {"channels": 32, "key_channels": 16, "conv_bias": False}),
+    "mmseg_psp_r18": ("psp", {"channels": 32, "pooled_channels": 32, "conv_bias": False}),
+    "mmseg_psp_r18_corners": ("psp", {"bins": [1, 4], "align_corners": True}),
+    "mmseg_danet_r18": ("danet", {"channels": 32, "attention_channels": 24, "conv_bias": False}),
+    "mmseg_ccnet_r18": ("ccnet", {"channels": 32, "negative_slope": 0.0, "conv_bias": False}),
+    "paddleseg_psp_r18": ("psp", {"channels": 48, "pooled_channels": None, "conv_bias": True}),
+    "paddleseg_danet_r18": ("danet", {"channels": 128, "asymmetric": True, "conv_bias": True}),
+    "paddleseg_ccnet_r18": ("ccnet", {"channels": 128, "negative_slope": 0.01, "conv_bias": True}),
+    "paddleseg_dnl_r18": ("fcn", {"channels": 128, "asymmetric": True, "conv_bias": False}),
+    "paddleseg_dnl_r18_dot_product": ("fcn", {"asymmetric": True}),
     "paddleseg_deeplabv3plus_r18": ("deeplabv3plus", {}),
     "paddleseg_upernet_r18": ("upernet", {"channels": 32, "inner_align_corners": True}),
+}
+
+# What the weights do not show, and a file of gcseg says.
+SAID = {
+    "mmseg_psp_r18_corners": {"bins": [1, 4], "align_corners": True},
+    "paddleseg_dnl_r18_dot_product": {"context": {"pairwise": "dot_product"}},
 }
 
 
@@ -35,7 +50,8 @@ NETWORKS = {
 def test_logits_are_the_frameworks(name):
     head, settings = NETWORKS[name]
     tensors = parameters(name)
-    description = describe(tensors)
+    record = {"gcseg": {"network": {"head": SAID[name]}}} if name in SAID else {}
+    description = describe(tensors, record)
     assert description.keys.source.startswith(
         "PaddleSeg's" if name.startswith("paddleseg") else "mmsegmentation's"
     )
@@ -60,7 +76,9 @@ def test_logits_are_the_frameworks(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_names_are_exactly_the_frameworks(name):
     theirs = json.loads((FOLDER / f"{name}.keys.json").read_text())
-    description = describe({key: torch.empty(s, device="meta") for key, s in theirs.items()})
+    tensors = {key: torch.empty(shape, device="meta") for key, shape in theirs.items()}
+    record = {"gcseg": {"network": {"head": SAID[name]}}} if name in SAID else {}
+    description = describe(tensors, record)
     keys = description.keys
     used = {key for key in theirs if not keys.ignores(key)}
     assert {keys.to_theirs(ours) for ours in description.names} == used

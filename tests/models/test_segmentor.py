@@ -15,6 +15,7 @@ from gcseg.models import (
     gcnet,
     resnet,
 )
+from tests.tiny import TinyBackbone
 
 SMALL = {"backbone": "r18", "num_classes": 5, "channels": 16}
 
@@ -76,6 +77,28 @@ def test_auxiliary_logits_come_beside_the_same_logits(align_corners):
     size = {"size": (32, 48), "mode": "bilinear", "align_corners": align_corners}
     assert torch.equal(auxiliary, nn.functional.interpolate(model.auxiliary_head(stage3), **size))
     assert torch.equal(logits, nn.functional.interpolate(model.head(stage4), **size))
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 48), (33, 41)])
+def test_upper_left_corners_aligned(height, width):
+    """Each position's logits are those of the pixel at its number times the stride."""
+    backbone = TinyBackbone()
+    model = Segmentor(backbone, FCNHead(16, 2, channels=8), asymmetric=True).eval()
+    x = torch.randn(1, 3, height, width)
+    coarse = model.coarse_logits(x)
+    rows, columns = (
+        (torch.arange(size) * (count / size)).clamp(max=count - 1)
+        for size, count in zip((height, width), coarse.shape[2:], strict=True)
+    )
+    tent = [
+        (1 - (position[:, None] - torch.arange(count)).abs()).clamp(min=0)
+        for position, count in zip((rows, columns), coarse.shape[2:], strict=True)
+    ]
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), tent[0] @ coarse @ tent[1].T, rtol=1e-4, atol=1e-5)
+        aligned = Segmentor(backbone, model.head, asymmetric=True, align_corners=True).eval()
+        usual = Segmentor(backbone, model.head, align_corners=True).eval()
+        assert torch.equal(aligned(x), usual(x)), "all corners take precedence"
 
 
 def test_without_auxiliary_head():

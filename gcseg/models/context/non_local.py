@@ -41,6 +41,7 @@ class NonLocalBlock(nn.Module):
         scale: Whether the embedded Gaussian divides products by the square root of C', as the
             attention of transformers does.
         batch_norm: Whether a batch norm follows the last convolution.
+        relu: Whether a ReLU follows that, as in PaddleSeg.
 
     Raises:
         ConfigError: If `pairwise` is unknown, or the hidden layer would be empty.
@@ -54,6 +55,7 @@ class NonLocalBlock(nn.Module):
         pairwise: str = "embedded_gaussian",
         scale: bool = True,
         batch_norm: bool = True,
+        relu: bool = False,
     ) -> None:
         super().__init__()
         check_choice("pairwise", pairwise, PAIRWISE)
@@ -70,6 +72,8 @@ class NonLocalBlock(nn.Module):
             else None
         )
         self.conv_out = _last(hidden, channels, batch_norm)
+        if relu:
+            self.conv_out.append(nn.ReLU(inplace=True))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `N x C x H x W` features to features of the same shape."""
@@ -133,6 +137,7 @@ class DisentangledNonLocalBlock(NonLocalBlock):
             without their mean over the positions.
         scale: See `NonLocalBlock`.
         batch_norm: See `NonLocalBlock`.
+        relu: See `NonLocalBlock`.
         temperature: Divisor of the embedded Gaussian's products.
 
     Raises:
@@ -147,11 +152,17 @@ class DisentangledNonLocalBlock(NonLocalBlock):
         pairwise: str = "embedded_gaussian",
         scale: bool = True,
         batch_norm: bool = True,
+        relu: bool = False,
         temperature: float = 0.05,
     ) -> None:
         check_choice("pairwise", pairwise, ("embedded_gaussian", "dot_product"))
         super().__init__(
-            channels, ratio=ratio, pairwise=pairwise, scale=scale, batch_norm=batch_norm
+            channels,
+            ratio=ratio,
+            pairwise=pairwise,
+            scale=scale,
+            batch_norm=batch_norm,
+            relu=relu,
         )
         check_above_zero("temperature", temperature)
         if pairwise == "embedded_gaussian":

@@ -90,7 +90,8 @@ class CCNetHead(FCNHead):
     """CCNet's head: `FCNHead` with criss-cross attention between its convolutions.
 
     Source: Huang et al., figure 2; mmsegmentation's CCHead and PaddleSeg's CCNet, which agree but
-    for biases and the activation.
+    for the last convolution's bias and the activation. The convolutions next to the attention have
+    no bias in either.
 
     Args:
         in_channels: Channels of the features.
@@ -99,7 +100,7 @@ class CCNetHead(FCNHead):
         recurrence: Number of passes of the attention.
         negative_slope: Slope for negative numbers of the activation next to the attention, a leaky
             ReLU: 0.01 in PaddleSeg; 0 for the ReLU of mmsegmentation.
-        conv_bias: Whether the convolutions before batch norm have a bias.
+        conv_bias: Whether the last convolution before batch norm has a bias.
         dropout: Dropout probability before the classifier.
 
     Raises:
@@ -129,6 +130,7 @@ class CCNetHead(FCNHead):
             raise ConfigError(
                 f"negative_slope is {negative_slope!r}", "give 0, or 0.01 as in PaddleSeg"
             )
-        if negative_slope > 0:
-            for conv in (self.conv_in, self.conv_out):
+        for conv in (self.conv_in, self.conv_out):
+            conv[0].register_parameter("bias", None)
+            if negative_slope > 0:
                 conv[2] = nn.LeakyReLU(negative_slope, inplace=True)

@@ -119,20 +119,22 @@ DEEPLABV3PLUS = KnownHead(
             implies={"depthwise_relu": True},
         )
     },
-    paddleseg=PaddleSeg(
-        "DeepLabV3P",
-        [
-            *paddle_conv_rows("aspp.global_avg_pool.1", "image_pool"),
-            *_paddle_separable("aspp.aspp_blocks.{n}", "branches.{n}"),
-            *paddle_conv_rows("aspp.aspp_blocks.{n}", "branches.{n}"),
-            *paddle_conv_rows("aspp.conv_bn_relu", "pyramid"),
-            *paddle_conv_rows("decoder.conv_bn_relu1", "low"),
-            *_paddle_separable("decoder.conv_bn_relu{n+2}", "decoder.{n}"),
-            ("decoder.conv", "classifier"),
-        ],
-        _paddleseg,
-        without_bias=("image_pool",),
-        implies={"depthwise_relu": False},
-        orders=_orders,
+    paddleseg=(
+        PaddleSeg(
+            "DeepLabV3P",
+            [
+                *paddle_conv_rows("aspp.global_avg_pool.1", "image_pool"),
+                *_paddle_separable("aspp.aspp_blocks.{n}", "branches.{n}"),
+                *paddle_conv_rows("aspp.aspp_blocks.{n}", "branches.{n}"),
+                *paddle_conv_rows("aspp.conv_bn_relu", "pyramid"),
+                *paddle_conv_rows("decoder.conv_bn_relu1", "low"),
+                *_paddle_separable("decoder.conv_bn_relu{n+2}", "decoder.{n}"),
+                ("decoder.conv", "classifier"),
+            ],
+            _paddleseg,
+            without_bias=("head.image_pool",),
+            implies={"depthwise_relu": False},
+            orders=_orders,
+        ),
     ),
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 from gcseg.weights.context_blocks import context_block
 from gcseg.weights.heads.known import (
+    SWITCH,
     KnownHead,
     Mmseg,
     Node,
@@ -55,21 +56,38 @@ def mmseg_global_context(block: Mapping[str, Any]) -> Node:
 
 
 def _mmseg_fcn_or_gc(head: Mapping[str, Any], _: Sequence[int]) -> Node:
+    refuse_unless("mmsegmentation", "head.asymmetric", head.get("asymmetric", False), False)
     if head["name"] == "fcn":
         return {"type": "FCNHead", "num_convs": 2, "concat_input": True}
     return {"type": "GCHead", **mmseg_global_context(head)}
 
 
 def _mmseg_non_local(head: Mapping[str, Any], _: Sequence[int]) -> Node:
-    block, channels = head["context"], head["channels"]
-    hidden = int(channels * block["ratio"])
-    reduction = channels // hidden
-    divides = channels // max(reduction, 1) == hidden
-    refuse_unless("mmsegmentation", "channels divided by a whole number", divides, True)
-    settings = {"reduction": reduction, "use_scale": block["scale"], "mode": block["pairwise"]}
+    block = head["context"]
+    refuse_unless("mmsegmentation", "head.asymmetric", head["asymmetric"], False)
+    refuse_unless("mmsegmentation", "head.context.relu", block["relu"], False)
+    settings = {
+        "reduction": _reduction("mmsegmentation", head),
+        "use_scale": block["scale"],
+        "mode": block["pairwise"],
+    }
     if block["name"] == "dnl":
         return {"type": "DNLHead", **settings, "temperature": block["temperature"]}
     return {"type": "NLHead", **settings}
+
+
+def _reduction(framework: str, head: Mapping[str, Any]) -> int:
+    """Return the whole number by which a non-local block divides its channels.
+
+    Raises:
+        WeightsError: If it is no whole number.
+    """
+    channels = head["channels"]
+    hidden = int(channels * head["context"]["ratio"])
+    reduction: int = channels // hidden
+    divides = channels // max(reduction, 1) == hidden
+    refuse_unless(framework, "channels divided by a whole number", divides, True)
+    return reduction
 
 
 def _block(head: Mapping[str, Any]) -> str:
@@ -77,11 +95,20 @@ def _block(head: Mapping[str, Any]) -> str:
     return str(head.get("context", {"name": "none"})["name"])
 
 
-def _paddleseg_arguments(head: Mapping[str, Any]) -> Node:
-    refuse_unless("PaddleSeg", "head", head["name"], "gc")
+def _paddleseg_gc(head: Mapping[str, Any]) -> Node:
     refuse_unless("PaddleSeg", "pooling", head["pooling"], "attention")
     refuse_unless("PaddleSeg", "fusion", head["fusion"], "add")
     return {"gc_channels": head["channels"], "ratio": head["ratio"]}
+
+
+def _paddleseg_dnl(head: Mapping[str, Any]) -> Node:
+    block = head["context"]
+    return {
+        "reduction": _reduction("PaddleSeg", head),
+        "use_scale": block["scale"],
+        "mode": block["pairwise"],
+        "temperature": block["temperature"],
+    }
 
 
 FCN = KnownHead(
@@ -91,6 +118,7 @@ FCN = KnownHead(
              "context.conv1"),
     settings=_settings,
     own_rows=under("context.", "context.", BLOCK_ROWS),
+    unseen={"asymmetric": SWITCH},
     mmseg={
         "gc": Mmseg(
             "GCNet",
@@ -111,18 +139,40 @@ FCN = KnownHead(
             lambda head: _block(head) == "dnl",
         ),
     },
-    paddleseg=PaddleSeg(
-        "GCNet",
-        [
-            *paddle_conv_rows("conv_bn_relu1", "conv_in"),
-            ("gc_block.conv_mask", "context.conv_mask"),
-            ("gc_block.channel_add_conv.{n}", "context.channel_add_conv.{n}"),
-            *paddle_conv_rows("conv_bn_relu2", "conv_out"),
-            *paddle_conv_rows("conv_bn_relu3", "conv_cat"),
-            ("conv", "classifier"),
-        ],
-        _paddleseg_arguments,
-        auxiliary_rows=[*paddle_conv_rows("auxlayer.conv_bn_relu", "conv"),
-                        ("auxlayer.conv", "classifier")],
+    paddleseg=(
+        PaddleSeg(
+            "GCNet",
+            [
+                *paddle_conv_rows("conv_bn_relu1", "conv_in"),
+                ("gc_block.conv_mask", "context.conv_mask"),
+                ("gc_block.channel_add_conv.{n}", "context.channel_add_conv.{n}"),
+                *paddle_conv_rows("conv_bn_relu2", "conv_out"),
+                *paddle_conv_rows("conv_bn_relu3", "conv_cat"),
+                ("conv", "classifier"),
+            ],
+            _paddleseg_gc,
+            lambda head: head["name"] == "gc",
+            auxiliary_rows=[*paddle_conv_rows("auxlayer.conv_bn_relu", "conv"),
+                            ("auxlayer.conv", "classifier")],
+        ),
+        PaddleSeg(
+            "DNLNet",
+            [
+                *paddle_conv_rows("conv0", "conv_in"),
+                *((f"dnl_block.{name}", f"context.{name}")
+                  for name in ("g", "theta", "phi", "conv_mask")),
+                *paddle_conv_rows("dnl_block.conv_out", "context.conv_out"),
+                *paddle_conv_rows("conv1", "conv_out"),
+                *paddle_conv_rows("conv_cat", "conv_cat"),
+                ("cls.1", "classifier"),
+            ],
+            _paddleseg_dnl,
+            lambda head: _block(head) == "dnl",
+            auxiliary_rows=[*paddle_conv_rows("aux.0", "conv"), ("aux.2", "classifier")],
+            without_bias=("head.conv_in", "head.context.conv_out", "head.conv_out",
+                          "head.conv_cat", "auxiliary_head.conv"),
+            sizes=lambda features: {"channels": features // 4},
+            implies={"asymmetric": True, "context": {"relu": True, "batch_norm": True}},
+        ),
     ),
 )  # fmt: skip

@@ -19,6 +19,10 @@ def _any(_: Mapping[str, Any]) -> bool:
     return True
 
 
+def _nothing(_: int) -> Mapping[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Mmseg:
     """A head of mmsegmentation.
@@ -49,13 +53,16 @@ class PaddleSeg:
         network: Name of the class.
         rows: Rows of the head's modules and ours, both without the prefix.
         arguments: Maps the head's node to the arguments that not all networks share.
+        takes: Whether a head of ours, by its node, can be this network's.
+        auxiliary_at: Their prefix of the auxiliary head.
         auxiliary_rows: Rows of the auxiliary head; empty if there is none.
         auxiliary_divisor: Quotient of the third stage's channels and the auxiliary head's.
-        without_bias: Our modules, as in `rows`, whose convolutions before batch norm have no bias;
-            all others have one.
+        without_bias: Our modules whose convolutions before batch norm have no bias; all others of
+            the heads have one.
         unused: Modules that have parameters and no effect.
         idle: Maps the head's node and the number of classes to the shapes of the parameters of
             `unused`, which are written as zeros; None if there are none.
+        sizes: Maps the channels of the last stage to settings of the head that follow from them.
         implies: See `KeyMap`.
         orders: See `KeyMap`.
     """
@@ -63,11 +70,14 @@ class PaddleSeg:
     network: str
     rows: Rows
     arguments: Callable[[Mapping[str, Any]], Node]
+    takes: Callable[[Mapping[str, Any]], bool] = _any
+    auxiliary_at: str = "head."
     auxiliary_rows: Rows = ()
     auxiliary_divisor: int = 4
     without_bias: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     idle: Callable[[Mapping[str, Any], int], Mapping[str, tuple[int, ...]]] | None = None
+    sizes: Callable[[int], Mapping[str, Any]] = _nothing
     implies: Mapping[str, Any] = field(default_factory=dict)
     orders: Callable[[Shapes], Orders] | None = None
 
@@ -86,7 +96,7 @@ class KnownHead:
             head's prefix.
         unseen: Settings that the weights do not show, with a test of a recorded value.
         mmseg: The heads of mmsegmentation that are such a head, by a short name.
-        paddleseg: The network of PaddleSeg with such a head; None if there is none.
+        paddleseg: The networks of PaddleSeg with such a head.
     """
 
     titles: Mapping[str, str]
@@ -96,7 +106,7 @@ class KnownHead:
     own_rows: Rows = ()
     unseen: Mapping[str, Test] = field(default_factory=dict)
     mmseg: Mapping[str, Mmseg] = field(default_factory=dict)
-    paddleseg: PaddleSeg | None = None
+    paddleseg: Sequence[PaddleSeg] = ()
 
 
 def whole_numbers(least: int, most: int) -> Test:
@@ -137,6 +147,27 @@ def refuse_unless(framework: str, setting: str, value: object, only: object) -> 
             f"{framework}'s network has {setting}={only}, this one {setting}={value}",
             "convert to another format",
         )
+
+
+def refuse_unless_all(
+    framework: str, at: str, node: Mapping[str, Any], only: Mapping[str, Any]
+) -> None:
+    """Require the only values of several settings, also in nodes of the node.
+
+    Args:
+        framework: Name of the framework.
+        at: Name of the node, for messages.
+        node: The settings.
+        only: The values, by their names.
+
+    Raises:
+        WeightsError: If a value is another.
+    """
+    for key, value in only.items():
+        if isinstance(value, Mapping):
+            refuse_unless_all(framework, f"{at}.{key}", node[key], value)
+        else:
+            refuse_unless(framework, f"{at}.{key}", node[key], value)
 
 
 def conv_rows(theirs: str, ours: str, conv: str = "conv", norm: str = "bn") -> Rows:

@@ -100,7 +100,7 @@ UPERNET = KnownHead(
             _mmseg,
         )
     },
-    paddleseg=PaddleSeg(
+    paddleseg=(PaddleSeg(
         "UPerNet",
         [
             *paddle_conv_rows("ppm.stages.{n}.1", "pooling.projections.{n}"),
@@ -114,10 +114,10 @@ UPERNET = KnownHead(
         auxiliary_rows=[*paddle_conv_rows("aux_head.conv_bn_relu", "conv"),
                         ("aux_head.conv", "classifier")],
         auxiliary_divisor=1,
-        without_bias=("refine.{n}",),
+        without_bias=("head.refine.{n}",),
         unused=("conv_last.0._conv", "conv_last.0._batch_norm", "conv_last.1"),
         idle=_idle,
         implies={"inner_align_corners": True},
         orders=_orders,
-    ),
+    ),),
 )  # fmt: skip
