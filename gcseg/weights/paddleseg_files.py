@@ -56,9 +56,7 @@ def as_paddleseg(tensors: Tensors, description: Description, extra: Mapping[str,
             )
         arguments["align_corners"] = head["align_corners"]
         given = "".join(f", {key}={value!r}" for key, value in arguments.items())
-        name = (
-            f"{network.network}(num_classes={description.num_classes}, backbone={name}{given})"
-        )
+        name = f"{network.network}(num_classes={description.num_classes}, backbone={name}{given})"
         tensors = keys.in_their_order(_with_biases(tensors, network))
     arrays: dict[str, Any] = {
         theirs: (tensor.flatten() if _is_flat(ours, tensor) else tensor).numpy()

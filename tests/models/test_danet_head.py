@@ -9,6 +9,7 @@ from gcseg.engine.module import SegmentationModule
 from gcseg.errors import ConfigError
 from gcseg.losses import CrossEntropy
 from gcseg.models import AuxiliaryHead, DANetHead, Segmentor
+from gcseg.weights import load_tensors
 from tests.tiny import TinyBackbone, drawn
 
 
@@ -118,3 +119,14 @@ def test_wrong_settings():
     with pytest.raises(ConfigError, match="attention_channels is 0"):
         DANetHead(12, 5, attention_channels=0)
     assert isinstance(DANetHead(12, 5, channels=7, attention_channels=1), nn.Module)
+
+
+def test_all_classifiers_may_be_of_other_classes():
+    def network(classes):
+        return Segmentor(TinyBackbone(), DANetHead(16, classes, channels=8))
+
+    of_seven = network(7).state_dict()
+    lines = load_tensors(network(5), of_seven, source="seven", other_classes=True)
+    assert [line.split()[0] for line in lines] == [
+        "head.classifier", "head.position_classifier", "head.channel_classifier",
+    ]  # fmt: skip

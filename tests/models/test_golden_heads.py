@@ -83,3 +83,16 @@ def test_names_are_exactly_the_frameworks(name):
     used = {key for key in theirs if not keys.ignores(key)}
     assert {keys.to_theirs(ours) for ours in description.names} == used
     assert {keys.to_ours(key) for key in used} == description.names.keys()
+
+
+def test_branches_of_danet():
+    wanted = expected("mmseg_danet_r18")
+    tensors = parameters("mmseg_danet_r18")
+    network = build(describe(tensors)).eval()
+    load_tensors(network, tensors, source="mmseg_danet_r18")
+    with torch.no_grad():
+        features = network.backbone(image((1, 3, 33, 49), seed=18))[3]
+        _, *branches = network.head.forward_with_branches(features)
+    for output, logits in zip(("position", "channel"), branches, strict=True):
+        error = np.abs(logits.numpy() - wanted[output]).max() / np.abs(wanted[output]).max()
+        assert error < 1e-5, f"{output} logits differ by {error:.1e}"
