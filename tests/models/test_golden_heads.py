@@ -46,12 +46,16 @@ SAID = {
 }
 
 
+def record(name):
+    """What a file of gcseg would say of a network."""
+    return {"gcseg": {"network": {"head": SAID[name]}}} if name in SAID else {}
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_logits_are_the_frameworks(name):
     head, settings = NETWORKS[name]
     tensors = parameters(name)
-    record = {"gcseg": {"network": {"head": SAID[name]}}} if name in SAID else {}
-    description = describe(tensors, record)
+    description = describe(tensors, record(name))
     assert description.keys.source.startswith(
         "PaddleSeg's" if name.startswith("paddleseg") else "mmsegmentation's"
     )
@@ -77,8 +81,7 @@ def test_logits_are_the_frameworks(name):
 def test_names_are_exactly_the_frameworks(name):
     theirs = json.loads((FOLDER / f"{name}.keys.json").read_text())
     tensors = {key: torch.empty(shape, device="meta") for key, shape in theirs.items()}
-    record = {"gcseg": {"network": {"head": SAID[name]}}} if name in SAID else {}
-    description = describe(tensors, record)
+    description = describe(tensors, record(name))
     keys = description.keys
     used = {key for key in theirs if not keys.ignores(key)}
     assert {keys.to_theirs(ours) for ours in description.names} == used
