@@ -50,6 +50,7 @@ def time_networks(
     which: str,
     *,
     arguments: Sequence[str] = (),
+    accelerator: str | None = None,
     trust: bool = False,
 ) -> None:
     """Measure the networks of a sweep, and write `timings.json` into its folder.
@@ -63,6 +64,7 @@ def time_networks(
         root: Folder that contains the run folders; None for two folders above the sweep's.
         which: `missing`, `again` or `none`.
         arguments: Command line of the sweep, whose own callables may be called.
+        accelerator: Device to measure on, as the setting of trainings; None for theirs.
         trust: Whether the recorded settings may call code outside gcseg.
     """
     from gcseg.report.sweep.costs import TIMINGS_FILE, read_timings
@@ -75,7 +77,7 @@ def time_networks(
     known = read_timings(folder).get("networks", {})
     if networks and (which == "again" or not networks.keys() <= known.keys()):
         announce(f"measuring {counted(len(networks), 'network')}, see timing=")
-        found = _in_a_process(list(networks.values()))
+        found = _in_a_process(list(networks.values()), accelerator)
         if isinstance(found, str):
             notes.append(f"no times per image: {found}")
         else:
@@ -119,11 +121,11 @@ def _networks(
     return networks
 
 
-def _in_a_process(networks: Sequence[Network]) -> dict[str, Any] | str:
+def _in_a_process(networks: Sequence[Network], accelerator: str | None) -> dict[str, Any] | str:
     """Return the times, measured in a process that does nothing else, or why there are none."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=_measure, args=(networks, theirs), daemon=True)
+    process = spawn.Process(target=_measure, args=(networks, accelerator, theirs), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -138,16 +140,16 @@ def _in_a_process(networks: Sequence[Network]) -> dict[str, Any] | str:
         process.join()
 
 
-def _measure(networks: Sequence[Network], result: Connection) -> None:
+def _measure(networks: Sequence[Network], accelerator: str | None, result: Connection) -> None:
     """Send the times of networks, or a text that says why there are none."""
     try:
-        result.send(_times(networks))
+        result.send(_times(networks, accelerator))
     except Exception as error:  # a user-defined network may raise anything
         text = str(error) if isinstance(error, GcsegError) else f"{type(error).__name__}: {error}"
         result.send(" ".join(text.split()))
 
 
-def _times(networks: Sequence[Network]) -> dict[str, Any]:
+def _times(networks: Sequence[Network], accelerator: str | None = None) -> dict[str, Any]:
     """Measure the forward pass of an image in each network, in turn; see `timings.json`.
 
     As in evaluation: without auxiliary head, in float32, and in the memory format that the settings
@@ -165,6 +167,8 @@ def _times(networks: Sequence[Network]) -> dict[str, Any]:
         OmegaConf.create({name: config[name] for name in _READ if name in config})
         for config, _ in networks
     ]
+    if accelerator is not None:
+        configs[0].accelerator = accelerator
     described = list(zip(configs, (classes for _, classes in networks), strict=True))
     with without_values():
         total = sum(parameters(model(cfg, classes)) for cfg, classes in described)

@@ -42,7 +42,7 @@ def sweep_report(cfg: DictConfig) -> None:
     root = None if cfg.run_root is None else at_home(cfg.run_root)
     notices: list[str] = []
     jobs = read_jobs(folder, notices)
-    time_networks(folder, jobs, root, cfg.timing, trust=cfg.trust)
+    time_networks(folder, jobs, root, cfg.timing, accelerator=cfg.accelerator, trust=cfg.trust)
     if output is None:
         write_tables(folder, jobs, root)
     report = write_sweep_report(folder, jobs, output, notices, root)

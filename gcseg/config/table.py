@@ -756,6 +756,9 @@ TABLE: tuple[Row, ...] = (
     ),
     *_of(
         REPORTS, "report_sweep",
+        Row("accelerator", "choice", "device on which the networks of a sweep are measured; null: "
+            "that of the trainings", choices=("auto", "cpu", "gpu", "mps"), also=(None,),
+            needed=True),
         Row("sweep", "path", "folder of a sweep, in runs/sweeps", needed=True),
         Row("run_root", "path", "folder with the sweep's run folders; null: two folders above the "
             "sweep's", also=(None,), needed=True),

@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+import torch
 import yaml
 
 from gcseg.commands import network_times
@@ -39,9 +40,9 @@ def here(monkeypatch):
     """Measure in this process, quickly; the list has the networks of each measurement."""
     measured = []
 
-    def measure(networks):
+    def measure(networks, accelerator):
         measured.append(networks)
-        return network_times._times(networks)
+        return network_times._times(networks, accelerator)
 
     monkeypatch.setattr(network_times, "MOST", 5)
     monkeypatch.setattr(network_times, "_in_a_process", measure)
@@ -110,6 +111,13 @@ def test_slow_networks_get_few_passes(monkeypatch):
     assert len(times[0]) == network_times.FEWEST
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there(sweep):
+    config = yaml.safe_load((sweep[0].parents[1] / "run-0" / "config.yaml").read_text())
+    with pytest.raises(ConfigError, match=r"accelerator=gpu, but there is no GPU"):
+        network_times._times([(config, 3)], "gpu")
+
+
 def test_networks_that_no_memory_holds(sweep, monkeypatch):
     monkeypatch.setattr(network_times, "LARGEST", 1000)
     config = yaml.safe_load((sweep[0].parents[1] / "run-0" / "config.yaml").read_text())
@@ -117,18 +125,18 @@ def test_networks_that_no_memory_holds(sweep, monkeypatch):
         network_times._times([(config, 3)])
 
 
-def killed(networks, result):
+def killed(networks, accelerator, result):
     os._exit(9)
 
 
 def test_a_process_that_measures_and_dies(monkeypatch):
     monkeypatch.setattr(network_times, "_measure", killed)
-    assert "was killed" in network_times._in_a_process([])
+    assert "was killed" in network_times._in_a_process([], None)
 
 
 def test_a_measurement_without_end(monkeypatch):
     monkeypatch.setattr(network_times, "LONGEST", 0.01)
-    assert "took more than" in network_times._in_a_process([])
+    assert "took more than" in network_times._in_a_process([], None)
 
 
 def test_what_a_network_raises_is_said_and_keeps_earlier_times(sweep, monkeypatch, capsys):
@@ -139,10 +147,10 @@ def test_what_a_network_raises_is_said_and_keeps_earlier_times(sweep, monkeypatc
     class Result:
         send = sent.append
 
-    network_times._measure([({"dataset": {}}, 3)], Result())
+    network_times._measure([({"dataset": {}}, 3)], None, Result())
     (text,) = sent
     assert text.startswith("ConfigAttributeError: Missing key backbone")
-    monkeypatch.setattr(network_times, "_in_a_process", lambda networks: text)
+    monkeypatch.setattr(network_times, "_in_a_process", lambda *_: text)
     network_times.time_networks(folder, jobs, None, "missing", arguments=TINY)
     told = capsys.readouterr()
     assert f"no times per image: {text}" in told.out + told.err
