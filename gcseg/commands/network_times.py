@@ -192,7 +192,9 @@ def _times(networks: Sequence[Network], accelerator: str | None = None) -> dict[
     for record, of_one in zip(records, times, strict=True):
         low, *_, high = quantiles(of_one, n=10)
         middle = median(of_one)
-        record.update(milliseconds=middle, low=min(low, middle), high=max(high, middle))
+        record.update(
+            milliseconds=middle, fastest=min(of_one), low=min(low, middle), high=max(high, middle)
+        )
     return {
         "device": _named(place),
         **({"threads": torch.get_num_threads()} if place.type == "cpu" else {}),

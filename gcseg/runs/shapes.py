@@ -214,7 +214,8 @@ COMPARISON = Entries({
 TIMINGS = Entries({
     "device": TEXT, "threads": COUNT, "channels": COUNT, **_SIDES.shapes, "passes": COUNT,
     "networks": Each(Entries(
-        {"parameters": COUNT, "flops": COUNT, "milliseconds": SIZE, "low": SIZE, "high": SIZE},
+        {"parameters": COUNT, "flops": COUNT, "milliseconds": SIZE, "fastest": SIZE,
+         "low": SIZE, "high": SIZE},
         needed=["milliseconds"],
     )),
 }, needed=["device", "height", "width", "passes", "networks"])  # fmt: skip

@@ -61,6 +61,7 @@ def test_each_network_is_measured_once_and_again_only_if_told(sweep, here):
     assert gc["parameters"] > fcn["parameters"] and gc["flops"] > fcn["flops"]
     for one in (fcn, gc):
         assert 0 < one["low"] <= one["milliseconds"] <= one["high"]
+        assert 0 < one["fastest"] <= one["milliseconds"]
     network_times.time_networks(folder, jobs, None, "missing", arguments=TINY)
     assert len(here) == 1
     network_times.time_networks(folder, jobs, None, "again", arguments=TINY)

@@ -42,6 +42,7 @@ class Cost:
         height: Height of the image, in pixels.
         width: Width of the image, in pixels.
         milliseconds: Median time of a forward pass of one image.
+        fastest: Time of the fastest pass, in milliseconds.
         device: Device on which the time was measured.
     """
 
@@ -50,6 +51,7 @@ class Cost:
     height: int | None = None
     width: int | None = None
     milliseconds: float | None = None
+    fastest: float | None = None
     device: str | None = None
 
     @property
@@ -101,6 +103,7 @@ def setting_cost(
                 timings["height"],
                 timings["width"],
                 measured["milliseconds"],
+                number(measured, "fastest"),
                 _device(timings),
             )
         model = mapping(training.results, "model")
@@ -137,7 +140,7 @@ def cost_sheet(
     size = sizes.most_common(1)[0][0] if sizes else ""
     published = list(dict.fromkeys(name for _, values in comparison.published for name in values))
     names = list(rows[0].values) or ["setting"]
-    header = [*names, "parameters, M", "GFLOPs", "ms per image"]
+    header = [*names, "parameters, M", "GFLOPs", "ms, median", "ms, fastest"]
     if columns:
         header += [repeats(rows), "mIoU", "95 % interval"]
     header += [f"published {name}" for name in published]
@@ -145,7 +148,8 @@ def cost_sheet(
     for row, cost in zip(rows, costs, strict=True):
         scores = row.in_mode(columns[0]) if columns else []
         line = [value or "-" for value in row.values.values()] or [row.name]
-        line += [_scaled(cost.parameters, _MEGA), _flops(cost, size), _time(cost.milliseconds)]
+        line += [_scaled(cost.parameters, _MEGA), _flops(cost, size)]
+        line += [_time(cost.milliseconds), _time(cost.fastest)]
         if columns:
             of = mean(scores) if scores else None
             line += ["0", "", ""] if of is None else [
@@ -185,15 +189,17 @@ def _doubts(
         if measured.get("low") and measured.get("high")
     ]
     if spread and max(spread) > _BUSY:
-        lines.append(f"times per image: passes of one network differ by a factor of "
-                     f"{max(spread):.1f} (10th to 90th percentile), as on a busy machine: python "
-                     "-m gcseg.report sweep=FOLDER timing=again measures again")  # fmt: skip
+        lines.append(
+            "times per image: passes of one network differ by a factor of "
+            f"{max(spread):.1f} (10th to 90th percentile), as on a busy machine, where the fastest tell more: python -m "
+            "gcseg.report sweep=FOLDER timing=again measures again"
+        )
     return lines
 
 
 def _about_times(timings: Mapping[str, Any]) -> str:
     passes = counted(timings["passes"], "pass", "es")
-    return f"ms: median of {passes}, networks in turn, {_device(timings)}"
+    return f"ms per image of {passes}, networks in turn, {_device(timings)}"
 
 
 def _device(timings: Mapping[str, Any]) -> str:

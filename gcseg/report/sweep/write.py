@@ -91,7 +91,7 @@ def _csv(folder: Path, jobs: Sequence[Job], trainings: Mapping[str, Training]) -
     write(
         ["number", *names, "state", "run", "mode", "miou", "mean_f1", "pixel_accuracy",
          "training_seconds", "evaluation_seconds", "images_per_second", "parameters", "flops",
-         "height", "width", "milliseconds", "device", "error"]
+         "height", "width", "milliseconds", "fastest_milliseconds", "device", "error"]
     )  # fmt: skip
     for job in jobs:
         training = mapping(trainings[job.training].results, "training")
@@ -103,6 +103,6 @@ def _csv(folder: Path, jobs: Sequence[Job], trainings: Mapping[str, Training]) -
                  miou(record), record.get("mean_f1"), record.get("pixel_accuracy"),
                  training.get("seconds"), record.get("seconds"),
                  training.get("images_per_second"), cost.parameters, cost.flops, cost.height,
-                 cost.width, cost.milliseconds, cost.device, job.error]
+                 cost.width, cost.milliseconds, cost.fastest, cost.device, job.error]
             )  # fmt: skip
     return file.getvalue()
