@@ -190,9 +190,9 @@ def _doubts(
     ]
     if spread and max(spread) > _BUSY:
         lines.append(
-            "times per image: passes of one network differ by a factor of "
-            f"{max(spread):.1f} (10th to 90th percentile), as on a busy machine, where the fastest tell more: python -m "
-            "gcseg.report sweep=FOLDER timing=again measures again"
+            f"times per image: passes of one network differ by a factor of {max(spread):.1f} "
+            "(10th to 90th percentile), as on a busy machine, where the fastest tell more: "
+            "python -m gcseg.report sweep=FOLDER timing=again measures again"
         )
     return lines
 
