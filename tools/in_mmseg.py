@@ -40,9 +40,10 @@ def main(folder: Path) -> None:
             features = network.extract_feat(image)
             sizes = {"ori_shape": image.shape[2:], "img_shape": image.shape[2:]}
             logits = {"main": network.encode_decode(image, [sizes])}
-            if network.with_auxiliary_head:
-                small = network.auxiliary_head(features)
-                align = network.auxiliary_head.align_corners
+            cascade = settings.get("type") == "CascadeEncoderDecoder"
+            if cascade or network.with_auxiliary_head:
+                head = network.decode_head[0] if cascade else network.auxiliary_head
+                small, align = head(features), head.align_corners
                 logits["aux"] = F.interpolate(
                     small, image.shape[2:], mode="bilinear", align_corners=align
                 )

@@ -18,7 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from gcseg.models import (
     Segmentor,
     gcnet,
     insert_context,
+    resnet,
 )
 from gcseg.models.defaults import CONTEXT_CLASSES, HEAD_CLASSES
 from gcseg.models.segmentor import taken_by
@@ -49,6 +50,14 @@ PADDLESEG_OURS: dict[str, dict[str, Any]] = {
     "r50_no_biases": {"backbone": "r50", "channels": 64, "conv_bias": False},
     "r50_no_auxiliary": {"backbone": "r50", "channels": 64, "auxiliary": False},
     "psp": {"backbone": "r18", "head": ("psp", {"channels": 64}), "align_corners": True},
+    "deeplabv3plus": {
+        **{"backbone": "r50", "head": ("deeplabv3plus", {}), "auxiliary": False},
+        **{"multi_grid": (1, 2, 4)},
+    },
+    "upernet": {
+        **{"backbone": "r18", "auxiliary_channels": 256},
+        **{"head": ("upernet", {"channels": 64, "inner_align_corners": True})},
+    },
     "danet": {
         **{"backbone": "r18", "head": ("danet", {"channels": 128}), "auxiliary": False},
         **{"asymmetric": True},
@@ -65,6 +74,10 @@ PADDLESEG_OURS: dict[str, dict[str, Any]] = {
 PADDLESEG_THEIRS = {
     "their_r18": "GCNet(num_classes=7, backbone=ResNet18_vd(), gc_channels=64)",
     "their_r50": "GCNet(num_classes=19, backbone=ResNet50_vd(), gc_channels=128)",
+    "their_deeplabv3plus": "DeepLabV3P(num_classes=7, backbone=ResNet18_vd(), "
+    "aspp_ratios=(1, 12, 24, 36))",
+    "their_upernet": "UPerNet(num_classes=7, backbone=ResNet18_vd(), "
+    "backbone_indices=(0, 1, 2, 3), channels=64, enable_auxiliary_loss=True)",
     "their_psp": "PSPNet(num_classes=7, backbone=ResNet18_vd())",
     "their_danet": "DANet(num_classes=7, backbone=ResNet18_vd(), backbone_indices=(2, 3))",
     "their_ccnet": "CCNet(num_classes=7, backbone=ResNet50_vd(), recurrence=2)",
@@ -102,8 +115,12 @@ MMSEG_OURS |= {
         "psp": {"pooled_channels": 64, "bins": (1, 3)},
         "danet": {"attention_channels": 24},
         "ccnet": {"recurrence": 3},
+        "deeplabv3plus": {"pyramid_kernel": 3, "depthwise_relu": True, "dilations": (1, 2, 4)},
+        "upernet": {"pooled_channels": 64},
+        "ocr": {"key_channels": 32},
     }.items()
 }
+MMSEG_OURS["multi_grid"] = {**MMSEG_OURS["r50_v1c"], "multi_grid": (1, 2, 4)}
 MMSEG_OURS["r50_v1c_context"] = {
     **{"backbone": "r50", "variant": "v1c", "channels": 64, "conv_bias": False},
     **{"auxiliary": False, "inserted": {"stages": (2, 3)}},
@@ -132,7 +149,23 @@ def _mmseg_network(
     }
 
 
+def _mmseg_ocr() -> dict[str, Any]:
+    """Return the cascade of mmsegmentation's OCRNet, whose first head is ours for training."""
+    network = _mmseg_network("ResNetV1c", 18, 1, "OCRHead", ocr_channels=32)
+    heads = [network.pop("auxiliary_head"), network.pop("decode_head")]
+    return {"type": "CascadeEncoderDecoder", "num_stages": 2, **network, "decode_head": heads}
+
+
 MMSEG_THEIRS = {
+    "their_deeplabv3plus_r18_v1c": _mmseg_network(
+        *("ResNetV1c", 18, 1, "DepthwiseSeparableASPPHead"),
+        **{"dilations": (1, 12, 24, 36), "c1_in_channels": 64, "c1_channels": 48},
+    ),
+    "their_upernet_r18_v1b": _mmseg_network(
+        *("ResNet", 18, 1, "UPerHead"),
+        **{"in_channels": [64, 128, 256, 512], "in_index": [0, 1, 2, 3]},
+    ),
+    "their_ocr_r18_v1c": _mmseg_ocr(),
     "their_r50_v1c": _mmseg_network("ResNetV1c", 50, 4),
     "their_r18_v1b": _mmseg_network("ResNet", 18, 1),
     "their_non_local_r18_v1b": _mmseg_network("ResNet", 18, 1, "NLHead"),
@@ -154,8 +187,8 @@ class Framework:
         ours: Arguments of `gcnet` by name of the network; `block`, a context block and its
             settings, takes the place of the global context block, `head`, a head and its settings,
             that of the head; `inserted` are arguments of `insert_context` for blocks in the
-            backbone; `asymmetric` is one of `Segmentor`; `auxiliary_channels` are those of the
-            auxiliary head.
+            backbone; `multi_grid` is one of `resnet`, `asymmetric` one of `Segmentor`;
+            `auxiliary_channels` are those of the auxiliary head.
         theirs: Networks that the script builds, by name of the network.
     """
 
@@ -217,9 +250,12 @@ def prove(framework: Framework, python: str, folder: Path) -> bool:
 
 
 def _network(settings: dict[str, Any], seed: int) -> Segmentor:
-    changes = ("block", "head", "inserted", "asymmetric", "auxiliary_channels")
+    changes = ("multi_grid", "block", "head", "inserted", "asymmetric", "auxiliary_channels")
     others = {key: value for key, value in settings.items() if key not in changes}
     network = gcnet(num_classes=7, **others).eval()
+    if "multi_grid" in settings:
+        depth, variant = int(settings["backbone"][1:]), settings.get("variant", "vd")
+        network.backbone = resnet(depth, variant=variant, multi_grid=settings["multi_grid"]).eval()
     network.asymmetric = settings.get("asymmetric", False)
     if (wider := settings.get("auxiliary_channels")) is not None:
         features = network.backbone.channels[2]
@@ -251,6 +287,7 @@ def _convert(network: Segmentor, settings: dict[str, Any], source: Path, target:
         "backbone": {
             "variant": settings.get("variant", "vd"),
             "output_stride": settings.get("output_stride", 8),
+            "multi_grid": settings.get("multi_grid"),
         },
         "head": {
             **(settings["head"][1] if "head" in settings else {}),
@@ -294,12 +331,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("framework", choices=FRAMEWORKS)
+    parser.add_argument("--only", nargs="+", help="names of the networks to compare; all if absent")
     parser.add_argument("--python", help="of the framework's environment")
     arguments = parser.parse_args()
     framework = FRAMEWORKS[arguments.framework]
     python = arguments.python or os.environ.get(framework.variable)
     if not python:
         parser.error(f"give --python or set {framework.variable}")
+    if arguments.only:
+        ours, theirs = (
+            {name: one for name, one in networks.items() if name in arguments.only}
+            for networks in (framework.ours, framework.theirs)
+        )
+        framework = replace(framework, ours=ours, theirs=theirs)
     with tempfile.TemporaryDirectory() as folder:
         agree = prove(framework, python, Path(folder))
     sys.exit(0 if agree else 1)
