@@ -33,10 +33,20 @@ MMSEG = {
     "nonlocal": "nonlocal_net",
     "dnl": "dnlnet",
     "fcn": "fcn",
+    "psp": "pspnet",
+    "deeplabv3plus": "deeplabv3plus",
+    "danet": "danet",
+    "ccnet": "ccnet",
+    "upernet": "upernet",
+    "ocr": "ocrnet",
 }
 """Networks by gcseg's names, with mmsegmentation's folders of their configurations."""
 PADDLESEG = {
     "gcnet": "gcnet",
+    "psp": "pspnet",
+    "deeplabv3plus": "deeplabv3p",
+    "ccnet": "ccnet",
+    "upernet": "upernet",
 }
 """The same of PaddleSeg."""
 DATASETS = {"cityscapes": "cityscapes", "voc12aug": "voc", "ade20k": "ade20k"}
@@ -46,7 +56,7 @@ DATASETS = {"cityscapes": "cityscapes", "voc12aug": "voc", "ade20k": "ade20k"}
 # half precision and other pretraining, do not match.
 _MMSEG_FILE = re.compile(
     r"/[a-z0-9]+_r(?P<depth>50|101)(?P<b>b?)(?:-d8)?_(?P<crop>512x1024|769x769|512x512)_"
-    r"(?P<iters>\d+)k(?:_b8|_b16)?_(?P<dataset>cityscapes|voc12aug|ade20k)_\d+_\d+-[0-9a-f]{8}\.pth"
+    r"(?P<iters>\d+)k(?:_(?P<batch>b8|b16))?_(?P<dataset>cityscapes|voc12aug|ade20k)_\d+_\d+-[0-9a-f]{8}\.pth"
 )
 _PADDLESEG_FILE = re.compile(
     r"/(?P<run>[a-z0-9]+_resnet(?P<depth>50|101)_os8_(?P<dataset>cityscapes|voc12aug)_"
@@ -74,7 +84,7 @@ def mmseg_rows(folder: Path) -> Iterator[dict[str, str]]:
             yield {
                 "framework": "mmseg",
                 "network": network,
-                "recipe": "mmseg" if network == "gcnet" else f"mmseg_{network}",
+                "recipe": _mmseg_recipe(network, found["batch"]),
                 "backbone": f"r{found['depth']}",
                 "variant": "v1b" if found["b"] else "v1c",
                 "dataset": DATASETS[found["dataset"]],
@@ -90,7 +100,7 @@ def mmseg_rows(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def paddleseg_rows(folder: Path) -> Iterator[dict[str, str]]:
-    """Yield the rows of PaddleSeg's lists, whose sizes have the width first."""
+    """Yield the rows of PaddleSeg's lists."""
     for network, name in PADDLESEG.items():
         for line in (folder / name / "README.md").read_text().splitlines():
             found = _PADDLESEG_FILE.search(line)
@@ -98,11 +108,11 @@ def paddleseg_rows(folder: Path) -> Iterator[dict[str, str]]:
                 continue
             cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
             none, flip, msflip = map(_percent, cells[4:7])
-            width, height = found["crop"].split("x")
+            height, width = sorted(found["crop"].split("x"), key=int)  # written in both orders
             row = {
                 "framework": "paddleseg",
                 "network": network,
-                "recipe": "" if network == "gcnet" else f"paddleseg_{network}",
+                "recipe": _paddleseg_recipe(network, found["depth"], found["dataset"]),
                 "backbone": f"r{found['depth']}",
                 "variant": "vd",
                 "dataset": DATASETS[found["dataset"]],
@@ -122,6 +132,19 @@ def paddleseg_rows(folder: Path) -> Iterator[dict[str, str]]:
             if network == "gcnet" and before is not None:
                 row |= {"msflip": before, "corrected": msflip}
             yield row
+
+
+def _mmseg_recipe(network: str, batch: str | None) -> str:
+    """Return the name of a file of experiments/recipe/."""
+    name = "mmseg" if network == "gcnet" else f"mmseg_{network}"
+    return f"{name}_b16" if batch == "b16" else name
+
+
+def _paddleseg_recipe(network: str, depth: str, dataset: str) -> str:
+    """Return the name of a file of experiments/recipe/; empty for GCNet's, which is the default."""
+    if network == "psp" and dataset == "voc12aug":
+        return "paddleseg_psp_voc" + ("_r101" if depth == "101" else "")
+    return "" if network == "gcnet" else f"paddleseg_{network}"
 
 
 def _aligns_corners(path: Path) -> bool:

@@ -106,10 +106,12 @@ def _unlike(backbone: DictConfig, path: Path) -> list[str]:
         return []
     known = {"variant": backbone.get("variant") not in description.variants}
     if own_record(content.extra):
-        known = {"variant": True, "output_stride": True}
+        known = {"variant": True, "output_stride": True, "multi_grid": True}
+    there = {"multi_grid": None, **description.backbone}
+    here = {"multi_grid": None, **backbone}
     return [
-        f"note: the weights were trained with backbone.{key}={description.backbone[key]}, which "
-        f"computes something different from backbone.{key}={backbone[key]}"
+        f"note: the weights were trained with backbone.{key}={there[key]}, which "
+        f"computes something different from backbone.{key}={here[key]}"
         for key in known
-        if known[key] and key in backbone and description.backbone[key] != backbone[key]
+        if known[key] and key in here and there[key] != here[key]
     ]

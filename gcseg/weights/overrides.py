@@ -13,6 +13,9 @@ def overrides(description: Description) -> list[str]:
     """Return the settings of gcseg.train that build a network, without those at their default."""
     settings = [f"backbone={description.backbone['name']}"]
     settings += unusual("backbone", description.backbone)
+    if "multi_grid" in description.backbone:
+        factors = str(description.backbone["multi_grid"]).replace(" ", "")
+        settings.append(f"+backbone.multi_grid={factors}")
     if (inserted := description.backbone.get("context")) is not None:
         usual = INSERTED_BLOCKS[inserted["name"]]
         settings.append(f"backbone/context={inserted['name']}")

@@ -23,8 +23,8 @@ Node = dict[str, Any]
 CAN_BE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "output_stride": (lambda value: type(value) is int and value in (8, 16, 32), "8, 16 or 32"),
     "multi_grid": (
-        lambda value: value is None or whole_numbers(1, 64)[0](value),
-        "a list of whole numbers from 1 to 64, or null",
+        lambda value: value is None or (whole_numbers(1, 16)[0](value) and len(value) == 3),
+        "a list of three whole numbers from 1 to 16, or null",
     ),
     "dropout": (lambda value: type(value) in (int, float) and 0 <= value < 1, "a fraction"),
     "align_corners": (lambda value: type(value) is bool, "true or false"),

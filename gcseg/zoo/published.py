@@ -27,6 +27,8 @@ _BATCH_SIZES = {"cityscapes": 8, "voc": 16, "ade20k": 16}
 """Usual batch sizes of the frameworks."""
 _HEADS = {"gcnet": "gc", "nonlocal": "fcn-nl", "dnl": "fcn-dnl"}
 """Names of heads that networks do not share."""
+_MULTI_GRIDS = {"paddleseg_deeplabv3plus": (1, 2, 4)}
+"""Factors of the dilation in the last stage, by recipe."""
 _TABLE = Path(__file__).with_name("published.csv")
 
 SSLD = "ImageNet-1k and 4 million images of ImageNet-22k, distilled (SSLD)"
@@ -42,8 +44,8 @@ class Record:
         kind: Kind of checkpoint: `"network"` for a whole network, `"backbone"` for a ResNet.
         framework: Framework that published the file: `"paddleseg"`, `"mmseg"`, `"paddleclas"`,
             `"mmcls"`, `"torchvision"` or `"timm"`.
-        architecture: For networks, arguments of `gcseg.models.gcnet` that its other heads have
-            too; for backbones, arguments of `gcseg.models.resnet`.
+        architecture: For networks, name and variant of the backbone, number of classes, and what
+            the weights do not show; for backbones, arguments of `gcseg.models.resnet`.
         dataset: Dataset of the training; for networks, gcseg's name of it.
         experiment: Name of the row with the recipe, for `published=`; networks only.
         miou: Published mIoU over the validation split, as fractions by mode of test-time
@@ -105,6 +107,7 @@ def _networks() -> Iterator[Record]:
                     "num_classes": CLASSES[row["dataset"]],
                     "variant": row["variant"],
                     "align_corners": row["align_corners"] == "true",
+                    **({"multi_grid": grid} if (grid := _MULTI_GRIDS.get(row["recipe"])) else {}),
                 },
                 dataset=row["dataset"],
                 experiment="_".join(

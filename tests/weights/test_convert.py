@@ -105,19 +105,19 @@ def test_logits_stay_under_mmsegmentations_names(tmp_path, settings):
 
 
 def test_factors_of_the_dilation_go_along(tmp_path):
-    said = {"backbone": {"multi_grid": [1, 2]}}
+    said = {"backbone": {"multi_grid": [1, 2, 4]}}
     network = small(4)
-    network.backbone = drawn(resnet(18, multi_grid=(1, 2)), 4)
+    network.backbone = drawn(resnet(18, multi_grid=(1, 2, 4)), 4)
     source = saved(network, tmp_path / "a.ckpt", **said)
     notes = convert(source, tmp_path / "b.pdparams")
-    assert "ResNet18_vd(output_stride=8, multi_grid=[1, 2])" in notes[0]
+    assert "ResNet18_vd(output_stride=8, multi_grid=[1, 2, 4])" in notes[0]
     convert(source, tmp_path / "b.ckpt")
     assert_same_logits(network, read(tmp_path / "b.ckpt"))
-    convert(tmp_path / "b.pdparams", tmp_path / "c.ckpt", multi_grid=[1, 2])
+    convert(tmp_path / "b.pdparams", tmp_path / "c.ckpt", multi_grid=[1, 2, 4])
     assert_same_logits(network, read(tmp_path / "c.ckpt"))
     said["backbone"]["variant"] = "v1c"
     notes = convert(saved(small(4, variant="v1c"), tmp_path / "d.ckpt", **said), tmp_path / "d.pth")
-    assert "'multi_grid': (4, 8)" in notes[1]
+    assert "'multi_grid': (4, 8, 16)" in notes[1]
 
 
 def test_from_paddleseg_to_mmsegmentation_and_back(tmp_path):

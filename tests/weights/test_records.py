@@ -80,9 +80,10 @@ ODD = (None, 5, -1, "8", [8], {"a": 8}, float("nan"), True)
 def test_a_network_that_none_can_be(narrow):  # noqa: F811
     state = network(variant="v1c").state_dict()
     for value in ODD:
-        for part, key in (("backbone", "output_stride"), ("head", "dropout"),
-                          ("auxiliary_head", "dropout"), ("head", "align_corners")):  # fmt: skip
-            if key == "align_corners" and value is True:
+        for part, key in (("backbone", "output_stride"), ("backbone", "multi_grid"),
+                          ("head", "dropout"), ("auxiliary_head", "dropout"),
+                          ("head", "align_corners")):  # fmt: skip
+            if (key, value) in (("align_corners", True), ("multi_grid", None)):
                 continue
             with pytest.raises(WeightsError, match=rf"the file's record says {part}\.{key}="):
                 describe(state, {"gcseg": {"config": {part: {key: value}}}})

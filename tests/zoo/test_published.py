@@ -17,7 +17,8 @@ from gcseg.builders import model as build
 from gcseg.builders.weights import find_starting_weights
 from gcseg.config import trained
 from gcseg.config.checks import check
-from gcseg.config.published_rows import rows
+from gcseg.config.compose import source_folder
+from gcseg.config.published_rows import row, rows
 from gcseg.config.trained import published_config
 from gcseg.data.datasets import SegmentationDataset
 from gcseg.data.voc import voc
@@ -186,14 +187,41 @@ def test_no_name_of_a_row(run, value):
     assert error.startswith(f"published={value} is not an option: docs/published.md and python -m")
 
 
-@pytest.mark.parametrize("record", rows().values(), ids=rows())
-def test_every_row_sets_its_network_weights_and_data(record):
+def test_every_row_names_its_parts():
+    recipes = {path.stem for path in (source_folder("experiments") / "recipe").glob("*.yaml")}
+    for name, record in rows().items():
+        settings = row(name)
+        options = {key: option for one in settings["defaults"] for key, option in one.items()}
+        assert options["override /recipe"] in {None, *recipes}
+        assert options["override /backbone"] == record.architecture["backbone"]
+        assert options["override /dataset"] == record.dataset
+        start_from = catalogue.find(settings["backbone"]["pretrained"])
+        assert start_from.kind == "backbone"
+        depth, variant = int(record.architecture["backbone"][1:]), record.architecture["variant"]
+        assert start_from.architecture == {"depth": depth, "variant": variant}
+        assert catalogue.find(settings["published"]["checkpoint"]) is record
+        assert (settings["iters"], settings["batch_size"]) == (record.iters, record.batch_size)
+
+
+def one_of_each():
+    """All rows, of which those are slow whose recipe, data and crop another one has, too."""
+    seen = set()
+    for name, record in rows().items():
+        kind = record.recipe, record.dataset, record.crop, record.architecture["variant"]
+        yield pytest.param(record, id=name, marks=pytest.mark.slow if kind in seen else ())
+        seen.add(kind)
+
+
+@pytest.mark.parametrize("record", list(one_of_each()))
+def test_every_row_sets_its_network_and_data(record):
     config = published_config(record.experiment)
+    check(OmegaConf.create(config))
     assert config["published"] == {"checkpoint": record.name}
     architecture = record.architecture
     backbone, head = config["backbone"], config["head"]
     assert backbone["name"] == architecture["backbone"]
     assert backbone["variant"] == architecture["variant"]
+    assert backbone.get("multi_grid") == (list(architecture.get("multi_grid", ())) or None)
     assert head_name(head) == record.head
     assert head["align_corners"] == architecture["align_corners"]
     dataset, (height, width) = config["dataset"], record.crop
@@ -202,15 +230,18 @@ def test_every_row_sets_its_network_weights_and_data(record):
     assert (config["iters"], config["batch_size"]) == (record.iters, record.batch_size)
     assert config["protocol"]["name"] == record.framework
     assert set(config["tta"]["modes"]) == {"none", "flip", "msflip"}
-    start_from = catalogue.find(backbone["pretrained"])
-    assert start_from.kind == "backbone"
-    assert start_from.architecture == {
-        "depth": backbone["depth"],
-        "variant": architecture["variant"],
-    }
     slides = record.framework == "mmseg" and height == 769
     assert (config["inference"]["window"] is not None) == slides
-    check(OmegaConf.create(config))
+
+
+def test_a_row_that_can_not_be_downloaded(run, pictures, tmp_path, monkeypatch):
+    monkeypatch.setenv("GCSEG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
+    for given in ("published=mmseg_dnl_r50_ade20k_80k", "checkpoint=mmseg/dnl_r50_ade20k_80k"):
+        error = run("eval", given, "dataset=voc", f"dataset.root={pictures}", *EVALUATE).error
+        url = catalogue.find("mmseg/dnl_r50_ade20k_80k").url
+        assert error.startswith(f"{url} can't be fetched (")
+        assert f"put it at {tmp_path}/cache/mmseg/dnl_r50_ade20k_80k.pth" in error
 
 
 # ------------------------------------------------------------------- other frameworks' files
