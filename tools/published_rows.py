@@ -43,8 +43,10 @@ MMSEG = {
 """Networks by gcseg's names, with mmsegmentation's folders of their configurations."""
 PADDLESEG = {
     "gcnet": "gcnet",
+    "dnl": "dnlnet",
     "psp": "pspnet",
     "deeplabv3plus": "deeplabv3p",
+    "danet": "danet",
     "ccnet": "ccnet",
     "upernet": "upernet",
 }
