@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-LITE = importlib.util.find_spec("mmcv._ext") is None
-if LITE:
+if importlib.util.find_spec("mmcv._ext") is None:
     # mmcv-lite lacks the compiled layers of other networks, which only have to be importable.
     for module in ("mmcv.ops", "mmcv.ops.point_sample"):
         sys.modules[module] = mock.MagicMock()
@@ -36,6 +35,7 @@ from gcseg.config.trained import published_config
 from gcseg.weights.architecture import without_values
 from gcseg.zoo import catalogue
 
+LITE = importlib.util.find_spec("mmcv._ext") is None
 CONFIGS = Path(mmseg.__file__).parent / ".mim" / "configs"
 KNOWN = {
     # Parameter groups by name, which gcseg does not have.
