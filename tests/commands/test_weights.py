@@ -67,7 +67,7 @@ def test_list_of_one_network(run):
         wanted = (record.network, record.dataset) == ("nonlocal", "voc")
         assert (record.name in out) == wanted, record.name
     error = run("weights", "list", "--network", "resnet").error
-    assert error.startswith("--network resnet: use one of gcnet, nonlocal, dnl, fcn")
+    assert error.startswith("--network resnet: use one of gcnet, dnl, psp, deeplabv3plus, ")
 
 
 def test_list_never_cuts_a_name(run):
