@@ -39,7 +39,7 @@ def overlay(
     label = np.ascontiguousarray(label)
     colors = cv2.LUT(cv2.merge((label, label, label)), space.palette[np.newaxis])
     mixed = cv2.addWeighted(image, 1 - opacity, colors, opacity, 0)
-    ignored = cv2.inRange(label, IGNORE_INDEX, IGNORE_INDEX)  # type: ignore[call-overload]
+    ignored = cv2.inRange(label, IGNORE_INDEX, IGNORE_INDEX)
     return np.asarray(cv2.copyTo(image, ignored, mixed), np.uint8)
 
 
