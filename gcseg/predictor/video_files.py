@@ -25,7 +25,7 @@ from gcseg.visualization.pictures import panel
 
 _IN_MP4 = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")
 """Codecs of sound that MP4 holds and players expect there; Matroska holds all."""
-_X264 = {"crf": "20", "preset": "superfast"}
+_X264 = {"crf": "20", "preset": "ultrafast"}
 """Quality that hides no edge of a class, for little of the processors' time."""
 _MASK_EFFORT = 3
 """Compression of a mask as PNG, of 9: larger numbers take longer for a few percent."""
