@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -13,17 +13,10 @@ from gcseg.errors import MemoryLimitError, is_out_of_memory
 from gcseg.system.files import atomic_write
 from gcseg.system.text import say
 
-if TYPE_CHECKING:
-    from torch import nn
-
-STRIDE = 8
-"""Output stride of the features, that of the published networks."""
-PARTS = ("gc", "nl", "nl_dot_product", "snl", "se", "dnl", "head_fcn", "head_gc")
-"""What is measured: context blocks by their names, and heads."""
+_HEADS = ("fcn", "gc", "psp", "deeplabv3plus", "danet", "ccnet", "upernet", "ocr")
+PARTS = ("gc", "nl", "nl_dot_product", "snl", "se", "dnl", *(f"head_{name}" for name in _HEADS))
+"""What is measured: context blocks and heads by their names."""
 COLUMNS = ("part", "size", "positions", "weights", "MFLOPs", "ms median", "memory MiB")
-_IN_CHANNELS = 2048
-"""Channels of a head's input, the last stage's of depth 50 and more."""
-_CLASSES = 19
 
 
 def block_costs(cfg: DictConfig) -> Path:
@@ -67,40 +60,25 @@ def block_costs(cfg: DictConfig) -> Path:
     return folder / "block_costs.csv"
 
 
-def _built(part: str, channels: int) -> nn.Module:
-    """Build one of `PARTS`."""
-    from gcseg.models import FCNHead, GCHead
-    from gcseg.models.defaults import CONTEXT_CLASSES
-
-    if part == "nl_dot_product":
-        return CONTEXT_CLASSES["nl"](channels, pairwise="dot_product")
-    if part in CONTEXT_CLASSES:
-        return CONTEXT_CLASSES[part](channels)
-    head = GCHead if part == "head_gc" else FCNHead
-    return head(_IN_CHANNELS, _CLASSES, channels=channels)
-
-
 def _measure(channels: int, part: str, size: int, threads: int, repeats: int) -> dict[str, Any]:
     """Measure a block or a head at a size, in this process."""
     import torch
 
     from gcseg.engine.cost import forward_flops, parameters
     from gcseg.exports.timing import timing
+    from gcseg.models.alone import STRIDE, OfPicture
 
     torch.set_num_threads(threads)
-    side = -(-size // STRIDE)
-    taken = _IN_CHANNELS if part.startswith("head_") else channels
-    features = torch.randn(1, taken, side, side, generator=torch.Generator().manual_seed(0))
-    built = _built(part, channels).eval()
-    counted = torch.nn.Sequential(built)
-    counted.in_channels = taken  # type: ignore[assignment]
-    flops = forward_flops(counted, side, side)
-    found = timing(lambda: built, features, repeats)
+    torch.manual_seed(0)
+    network = OfPicture(part, channels).eval()
+    flops = forward_flops(network, size, size)
+    inputs = network.inputs(size, size, "cpu")
+    found = timing(lambda: lambda _: network.part(*inputs), torch.empty(1), repeats)
     return {
         "part": part,
         "size": size,
-        "positions": side * side,
-        "weights": parameters(built),
+        "positions": (-(-size // STRIDE)) ** 2,
+        "weights": parameters(network),
         "MFLOPs": None if flops is None else round(flops / 1e6, 1),
         "ms median": round(found.median, 2),
         "memory MiB": None if found.memory is None else round(found.memory, 1),

@@ -673,7 +673,9 @@ TABLE: tuple[Row, ...] = (
     *_of(
         EXPORTS, "benchmark_blocks",
         Row("parts", "choice", "context blocks and heads to measure; null: all", listed="must",
-            choices=("gc", "nl", "nl_dot_product", "snl", "se", "dnl", "head_fcn", "head_gc"),
+            choices=("gc", "nl", "nl_dot_product", "snl", "se", "dnl", "head_fcn", "head_gc",
+                     "head_psp", "head_deeplabv3plus", "head_danet", "head_ccnet",
+                     "head_upernet", "head_ocr"),
             also=(None,), needed=True),
         Row("channels", "whole number", "channels of the blocks' input, and of the heads' "
             "convolutions", 16, 16384, "channels", needed=True),

@@ -6,7 +6,7 @@ import pytest
 
 from gcseg.commands import block_costs
 from gcseg.config.table import TABLE
-from gcseg.models.defaults import CONTEXT_CLASSES
+from gcseg.models.defaults import CONTEXT_CLASSES, HEAD_CLASSES
 
 
 def test_costs_by_size(run, tmp_path):
@@ -27,10 +27,17 @@ def test_costs_by_size(run, tmp_path):
     assert chart.startswith("<svg") and "head_gc" in chart
 
 
+@pytest.mark.parametrize("part", block_costs.PARTS)
+def test_every_part_is_counted_and_timed(part):
+    row = block_costs._measure(channels=16, part=part, size=48, threads=1, repeats=1)
+    assert row["weights"] > 0 and row["MFLOPs"] is not None and row["ms median"] > 0
+
+
 def test_all_blocks_are_measured():
     (row,) = [row for row in TABLE if row.name == "parts"]
     assert row.choices == block_costs.PARTS
-    assert {*CONTEXT_CLASSES} <= {*block_costs.PARTS}
+    heads = (f"head_{name}" for name in HEAD_CLASSES)
+    assert {*CONTEXT_CLASSES, *heads, "nl_dot_product"} == {*block_costs.PARTS}
 
 
 @pytest.mark.parametrize("given", ["parts=[gd]", "sizes=[8]", "checkpoint=a"])
