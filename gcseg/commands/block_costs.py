@@ -108,7 +108,8 @@ def _chart(rows: list[dict[str, Any]]) -> str:
             )
         )
     x, y = "positions of the features", "ms per image"
-    return str(line_chart(series, x_label=x, y_label=y, log_y=True))
+    # Both logarithmic: growth with a power is a straight line, twice as steep for a square.
+    return str(line_chart(series, x_label=x, y_label=y, log_x=True, log_y=True))
 
 
 def _print(rows: list[dict[str, Any]], cfg: DictConfig) -> None:

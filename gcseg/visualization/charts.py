@@ -78,6 +78,7 @@ def line_chart(
     *,
     x_label: str,
     y_label: str,
+    log_x: bool = False,
     log_y: bool = False,
     percent: bool = False,
     marks: Sequence[Mark] = (),
@@ -89,6 +90,7 @@ def line_chart(
         series: The lines; long ones are thinned.
         x_label: Label below the chart.
         y_label: Label to the left of the chart.
+        log_x: Whether the horizontal axis is logarithmic, for values above 0 alone.
         log_y: Whether the vertical axis is logarithmic; values that are not positive are left out.
         percent: Whether `y` has fractions, to be shown in percent.
         marks: Points to highlight.
@@ -114,6 +116,8 @@ def line_chart(
         points = (np.isfinite(line.get_xydata()).all(1) for line in axes.get_lines())
         if log_y and any(map(np.any, points)):  # a logarithmic axis needs a point
             axes.set_yscale("log")
+        if log_x:
+            axes.set_xscale("log")
         _frame(axes, x_label, y_label)
         if rows:
             figure.legend(
