@@ -36,8 +36,9 @@ _WARM_UP = 2
 _LARGEST_SIDE = 8192
 """Largest height or width of the image, in pixels, as in the table of settings."""
 
-_READ = ("backbone", "head", "auxiliary_head", "dataset", "accelerator", "channels_last")
-"""Settings that networks are built and measured with."""
+_READ = ("backbone", "head", "auxiliary_head", "dataset")
+"""Groups of settings that networks are built with."""
+_ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 
 Network = tuple[Mapping[str, Any], int]
 """Settings of a training, and the number of its classes."""
@@ -164,7 +165,7 @@ def _times(networks: Sequence[Network], accelerator: str | None = None) -> dict[
     from gcseg.weights.architecture import without_values
 
     configs = [
-        OmegaConf.create({name: config[name] for name in _READ if name in config})
+        OmegaConf.create({name: config[name] for name in _READ if name in config} | _place(config))
         for config, _ in networks
     ]
     if accelerator is not None:
@@ -203,6 +204,21 @@ def _times(networks: Sequence[Network], accelerator: str | None = None) -> dict[
         "passes": len(times[0]),
         "networks": records,
     }
+
+
+def _place(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of the device, which are not checked with those of the network.
+
+    Raises:
+        ValueError: One is none that gcseg writes, such as a text that would be resolved.
+    """
+    found = {
+        "accelerator": config.get("accelerator", "auto"),
+        "channels_last": config.get("channels_last", False),
+    }
+    if found["accelerator"] not in _ACCELERATORS or type(found["channels_last"]) is not bool:
+        raise ValueError(f"the device of a training is {shown(str(found))}")
+    return found
 
 
 def _size(config: Mapping[str, Any]) -> tuple[int, int]:

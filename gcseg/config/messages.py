@@ -105,9 +105,10 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str] | None 
         text = text or "out of memory"
         return f"{text}: lower batch_size, raise accumulate, or use precision=bf16-mixed"
     if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, option = str(error.missing_cfg_file).rpartition("/")
-        if group == GROUP:
-            return str(no_such_row(option))
+        missing = str(error.missing_cfg_file)
+        if missing.startswith(f"{GROUP}/"):  # a row's name has no further slash, a checkpoint's has
+            return str(no_such_row(missing.removeprefix(f"{GROUP}/")))
+        group, _, option = missing.rpartition("/")
         known = sorted(option for option in error.options if option != "trained")
         return f"{group}={option} does not exist: use one of {', '.join(known)}"
     if isinstance(error, OverrideParseException):

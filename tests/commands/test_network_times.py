@@ -97,6 +97,15 @@ def test_settings_that_gcseg_does_not_write_are_refused(sweep, here, capsys):
     assert here == [] and "not measured: " in told.out + told.err
 
 
+def test_settings_of_the_device_are_not_resolved(sweep, monkeypatch):
+    monkeypatch.setenv("PLACE", "cpu")
+    config = yaml.safe_load((sweep[0].parents[1] / "run-0" / "config.yaml").read_text())
+    for name, value in (("accelerator", "${oc.env:PLACE}"), ("channels_last", "${oc.env:PLACE}"),
+                        ("accelerator", ["cpu"])):  # fmt: skip
+        with pytest.raises(ValueError, match="device of a training"):
+            network_times._times([({**config, name: value}, 3)])
+
+
 def test_networks_take_turns():
     order = []
     times = network_times._in_turn(

@@ -177,6 +177,8 @@ def test_a_row_that_does_not_exist(run):
     meant = "published=paddleseg_r18_voc does not exist: did you mean paddleseg_r101_voc or "
     assert error.startswith(f"{meant}paddleseg_r50_voc or paddleseg_")
     assert error.endswith("? docs/published.md and python -m gcseg.weights list have all rows")
+    error = run("train", "published=paddleseg/danet_r50_voc").error  # the checkpoint's name
+    assert "published=paddleseg/danet_r50_voc does not exist: did you mean paddleseg_danet" in error
 
 
 @pytest.mark.parametrize("value", ["null", "[paddleseg_r50_voc]"])

@@ -146,7 +146,8 @@ def read_comparison(folder: Path, notices: list[str] | None = None) -> Compariso
 
 def _parsed(record: Mapping[str, Any], notices: list[str]) -> Comparison:
     claims = []
-    for name, given in mapping(record, "claims").items():
+    for name in mapping(record, "claims"):
+        given: Any = mapping(record, "claims", name)  # empty for null
         kind, within = given.get("is"), number(given, "within") or 0.0
         sides = given.get("setting"), given.get("than")
         fits = kind == "better" or (kind in ("no worse", "alike") and within > 0)
@@ -156,8 +157,9 @@ def _parsed(record: Mapping[str, Any], notices: list[str]) -> Comparison:
         claims.append(Claim(sides[0], kind, sides[1], within / _PERCENT))
     published = [
         (given["setting"], values)
-        for given in mapping(record, "published").values()
-        if given.get("setting") and (values := dict(mapping(given, "values")))
+        for name in mapping(record, "published")
+        if (given := mapping(record, "published", name)).get("setting")
+        and (values := dict(mapping(given, "values")))
     ]
     return Comparison(
         record.get("baseline"),

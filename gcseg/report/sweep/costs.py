@@ -70,7 +70,10 @@ def classes_of(training: Training) -> int | None:
 
 
 def network_key(training: Training) -> str | None:
-    """Return what identifies a training's network in `timings.json`; None if it is not known."""
+    """Return what identifies a training's network in `timings.json`; None if it is not known.
+
+    The memory format is part of it, as it changes the time.
+    """
     classes = classes_of(training)
     if classes is None or not training.config:
         return None
@@ -80,7 +83,8 @@ def network_key(training: Training) -> str | None:
         for group in _NETWORK
     }  # fmt: skip
     channels = mapping(training.config, "dataset").get("channels", 3)
-    return fingerprint({**parts, "channels": channels, "classes": classes})
+    layout = {"channels_last": True} if training.config.get("channels_last") is True else {}
+    return fingerprint({**parts, "channels": channels, "classes": classes, **layout})
 
 
 def read_timings(folder: Path) -> Mapping[str, Any]:
@@ -185,8 +189,8 @@ def _doubts(
                      "sweep=FOLDER measures it")  # fmt: skip
     spread = [
         measured["high"] / measured["low"]
-        for measured in mapping(timings, "networks").values()
-        if measured.get("low") and measured.get("high")
+        for key in mapping(timings, "networks")
+        if (measured := mapping(timings, "networks", key)).get("low") and measured.get("high")
     ]
     if spread and max(spread) > _BUSY:
         lines.append(

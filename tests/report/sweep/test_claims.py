@@ -219,14 +219,14 @@ def recorded(folder, comparison=None, task=()):
 def test_what_is_compared_is_read_from_the_record_of_the_sweep(tmp_path):
     claims = {"a": {"setting": "x=1", "is": "alike", "than": "x=2", "within": 0.5},
               "odd": {"setting": "x=1", "is": "prettier", "than": "x=2"},
-              "open": {"setting": "x=1", "is": "alike", "than": "x=2"}}  # fmt: skip
-    published = {"p": {"setting": "x=1", "values": {"box AP": 37.2}}}
+              "open": {"setting": "x=1", "is": "alike", "than": "x=2"}, "zero": None}  # fmt: skip
+    published = {"p": {"setting": "x=1", "values": {"box AP": 37.2}}, "null": None}
     content = {"baseline": "x=1", "source": "a paper", "claims": claims, "published": published}
     notices = []
     assert read_comparison(recorded(tmp_path, content), notices) == Comparison(
         "x=1", "a paper", (Claim("x=1", "alike", "x=2", 0.005),), "", (("x=1", {"box AP": 37.2}),)
     )
-    assert len(notices) == 2 and "claim odd of the sweep is left out" in notices[0]
+    assert len(notices) == 3 and "claim odd of the sweep is left out" in notices[0]
     assert read_comparison(recorded(tmp_path, None)) == Comparison()
     (tmp_path / "multirun.yaml").write_text("comparison: [1]\n")
     assert read_comparison(tmp_path) == Comparison()

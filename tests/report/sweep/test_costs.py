@@ -120,9 +120,19 @@ def test_networks_are_the_same_for_other_data_and_lengths_only(folder):
         ("backbone", {**first.config["backbone"], "pretrained": "x.pth", "freeze": "stem"}, True),
         ("head", {"name": "gc", "channels": 3}, False),
         ("dataset", {"channels": 4}, False),
+        ("channels_last", False, True),
+        ("channels_last", True, False),
     ):
         other = type(first)(first.jobs, None, {**first.config, key: value}, {}, {}, [])
         assert (network_key(other) == network_key(first)) == same, key
+
+
+def test_null_in_the_place_of_a_network_is_no_time(folder):
+    first, _ = timed(*folder)
+    record = json.loads((folder[0] / "timings.json").read_text())
+    record["networks"][first] = None
+    (folder[0] / "timings.json").write_text(json.dumps(record))
+    assert [row[3] for row in shown(*folder)[0].rows] == ["", "40.6"]
 
 
 def test_damaged_times_are_no_times(folder):
