@@ -50,6 +50,7 @@ from gcseg.engine.module import SegmentationModule
 from gcseg.engine.monitor import Monitor
 from gcseg.engine.summary import TrainingPlan
 from gcseg.errors import ConfigError
+from gcseg.losses import takes_coarse
 from gcseg.runs.folder import METRICS_FILE, RunFolder
 from gcseg.runs.name import backbone_name, head_name
 from gcseg.system.signals import Signals
@@ -186,6 +187,7 @@ def training_plan(cfg: DictConfig, module: SegmentationModule) -> TrainingPlan:
         ema=cfg.ema.decay is not None,
         validation=validation_in_words(cfg),
         logs=(METRICS_FILE, *([] if logger is None else [name])),
+        coarse_loss=takes_coarse(module.loss),
     )
 
 

@@ -27,6 +27,10 @@ Counted = TypeVar("Counted")
 HALF_PRECISIONS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
+_LOSS_PER_PIXEL = 4 + 4 + 8 + 1
+"""Bytes of a pixel in a loss that takes coarse logits: its loss, gradient, class and mask."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """Cost of a network in a training; None where the network can't be counted.
@@ -94,6 +98,7 @@ def training_cost(
     optimizer_states: int,
     ema: bool = False,
     precision: str = "32",
+    coarse_loss: bool = True,
 ) -> Cost:
     """Count what a training costs, from one forward pass and one training step.
 
@@ -116,6 +121,8 @@ def training_cost(
             momentum, 2 for AdamW.
         ema: Whether a moving average of the weights is kept.
         precision: "32", "bf16-mixed" or "16-mixed".
+        coarse_loss: Whether the loss takes logits as the heads give them, see
+            `gcseg.losses.loss_of`.
     """
     half = HALF_PRECISIONS.get(str(precision))
     weights = _bytes(model.parameters())
@@ -125,6 +132,8 @@ def training_cost(
         constant += weights + _bytes(model.buffers())
     # The loader's images, float32, and labels, uint8, in addition to the network's input.
     constant += batch * height * width * (4 * _channels(model) + 1)
+    if coarse_loss:
+        constant += batch * height * width * _LOSS_PER_PIXEL
     if half is not None:  # gradients are still float32, and parameters are kept in both precisions
         constant += learnt // 2 + weights // 2
 
@@ -133,7 +142,7 @@ def training_cost(
         if half is not None:
             network = network.to(half)
         with _Step(network) as step:
-            _run_step(network, batch, height, width)
+            _run_step(network, batch, height, width, coarse_loss)
         return step.flops // batch, constant + step.peak
 
     training_flops, memory = _unless_it_fails(count) or (None, None)
@@ -170,14 +179,18 @@ def _channels(network: nn.Module) -> int:
     return int(getattr(network, "in_channels", 3))
 
 
-def _run_step(network: nn.Module, batch: int, height: int, width: int) -> None:
+def _run_step(network: nn.Module, batch: int, height: int, width: int, coarse_loss: bool) -> None:
     """Run a forward and a backward pass on the meta device."""
     dtype = next(network.parameters()).dtype
     images = torch.empty(batch, _channels(network), height, width, dtype=dtype, device="meta")
     labels = torch.empty(batch, height, width, dtype=torch.int64, device="meta")
-    outputs = [logits for logits in network(images, auxiliary=True) if logits is not None]
-    loss = torch.stack([cross_entropy(logits, labels) for logits in outputs]).sum()
-    del outputs
+    found = network(images, auxiliary=True, coarse=coarse_loss)
+    outputs = [logits for logits in found if logits is not None]
+    if coarse_loss:  # what a loss computes in strips is not counted
+        loss = torch.stack([logits.float().mean() for logits in outputs]).sum()
+    else:
+        loss = torch.stack([cross_entropy(logits, labels) for logits in outputs]).sum()
+    del outputs, found
     loss.backward()  # type: ignore[no-untyped-call]
 
 

@@ -19,7 +19,7 @@ from gcseg.engine.monitor import Monitor
 from gcseg.errors import ConfigError, WeightsError
 from gcseg.inference.memory_ladder import MemoryLadder, report
 from gcseg.inference.protocol import Augmentation, Protocol
-from gcseg.losses import CrossEntropy
+from gcseg.losses import CrossEntropy, loss_of
 from gcseg.metrics.counts import Analysis, Counts, merged
 from gcseg.metrics.scores import Scores, scores
 from gcseg.models import Segmentor
@@ -124,24 +124,28 @@ class SegmentationModule(L.LightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Loss of a batch: the main head's and its branches', plus, weighted, the auxiliary head's.
 
-        Each is of logits at the size of the labels, as in PaddleSeg and mmsegmentation. Where
-        several processes share a batch, see `gcseg.losses`.
+        Each is of logits upsampled to the size of the labels, as in PaddleSeg and mmsegmentation.
+        Where several processes share a batch, see `gcseg.losses`.
         """
         images = batch["image"].contiguous(memory_format=self.memory_format)
         labels = batch["label"].long()
-        logits, auxiliary_logits, *branches = self.model(images, auxiliary=True)
-        loss = self.loss(logits, labels)
+        logits, auxiliary_logits, *branches = self.model(images, auxiliary=True, coarse=True)
+        loss = self._loss_of(logits, labels)
         logged = {"train/loss_main": loss}
         if branches:
-            of_branches = torch.stack([self.loss(branch, labels) for branch in branches]).sum()
+            of_branches = torch.stack([self._loss_of(branch, labels) for branch in branches]).sum()
             loss = loss + of_branches
             logged["train/loss_branches"] = of_branches
         if auxiliary_logits is not None:
-            auxiliary_loss = self.loss(auxiliary_logits, labels)
+            auxiliary_loss = self._loss_of(auxiliary_logits, labels)
             loss = loss + self.auxiliary_weight * auxiliary_loss
             logged["train/loss_auxiliary"] = auxiliary_loss
         self._log_losses({"train/loss": loss, **logged}, batch_idx, len(images))
         return loss
+
+    def _loss_of(self, logits: Tensor, labels: Tensor) -> Tensor:
+        align_corners = bool(getattr(self.model, "align_corners", False))
+        return loss_of(self.loss, logits, labels, align_corners=align_corners)
 
     def _log_losses(self, losses: dict[str, Tensor], batch_idx: int, images: int) -> None:
         """Log the losses of a step at its last pass: the mean over its passes and processes."""

@@ -45,6 +45,7 @@ class TrainingPlan:
         ema: Whether a moving average of the weights is kept.
         validation: When training validates, and what that decides, in words.
         logs: Destinations of the curves, each in a few words.
+        coarse_loss: See `gcseg.engine.cost.training_cost`.
     """
 
     backbone: str
@@ -66,6 +67,7 @@ class TrainingPlan:
     ema: bool = False
     validation: str = ""
     logs: Sequence[str] = (METRICS_FILE,)
+    coarse_loss: bool = True
 
 
 def planned_cost(plan: TrainingPlan, model: Segmentor) -> Cost:
@@ -83,6 +85,7 @@ def planned_cost(plan: TrainingPlan, model: Segmentor) -> Cost:
         optimizer_states=plan.optimizer_states,
         ema=plan.ema,
         precision=plan.precision,
+        coarse_loss=plan.coarse_loss,
     )
 
 

@@ -1,7 +1,8 @@
 """Training losses: what `loss=` chooses.
 
 Each maps logits N x C x H x W and labels N x H x W to a scalar, in float32 whatever the type of the
-logits. Pixels of the label `IGNORE_INDEX` have no gradient. Where nothing is labelled, a loss is 0
+logits; those with `upsamples` take coarser logits, too, and upsample them without holding them all.
+Pixels of the label `IGNORE_INDEX` have no gradient. Where nothing is labelled, a loss is 0
 with no gradient, not NaN.
 
 Several processes that train together call a loss at the same time. The mean of what they return,
@@ -12,6 +13,7 @@ are spread over them; `Lovasz` alone is the mean of the processes' own losses.
 from gcseg.losses.lovasz import Lovasz
 from gcseg.losses.overlap import Dice, Tversky
 from gcseg.losses.pixels import CrossEntropy, Focal, Ohem, cross_entropy, summed_weight
+from gcseg.losses.upsampling import loss_of, takes_coarse
 from gcseg.losses.weighted_sum import WeightedSum
 
 __all__ = [
@@ -23,5 +25,7 @@ __all__ = [
     "Tversky",
     "WeightedSum",
     "cross_entropy",
+    "loss_of",
     "summed_weight",
+    "takes_coarse",
 ]

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gcseg.data.label_spaces import IGNORE_INDEX
 from gcseg.losses.processes import gathered, mean_over_processes
+from gcseg.losses.upsampling import pixel_losses
 
 _SMALLEST = 1e-12
 """Least probability of a wrong class in a power, whose slope at 0 can be infinite."""
@@ -26,6 +26,7 @@ class CrossEntropy(nn.Module):
         count_ignored: Whether ignored pixels count in the mean.
     """
 
+    upsamples = True
     class_weights: Tensor | None
 
     def __init__(
@@ -35,12 +36,13 @@ class CrossEntropy(nn.Module):
         self.count_ignored = count_ignored
         self.register_buffer("class_weights", weights_tensor(class_weights), persistent=False)
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, labels: Tensor, *, align_corners: bool = False) -> Tensor:
         """Return the loss, a scalar.
 
         Args:
-            logits: Logits, N x C x H x W.
+            logits: Logits, N x C x h x w, see `pixel_losses`.
             labels: Class indices, N x H x W int64.
+            align_corners: See `pixel_losses`.
         """
         weight = summed_weight(
             labels, count_ignored=self.count_ignored, class_weights=self.class_weights
@@ -50,6 +52,7 @@ class CrossEntropy(nn.Module):
             labels,
             class_weights=self.class_weights,
             total_weight=mean_over_processes(weight.to(logits.device)),
+            align_corners=align_corners,
         )
 
 
@@ -69,6 +72,7 @@ class Focal(nn.Module):
         count_ignored: Whether ignored pixels count in the mean.
     """
 
+    upsamples = True
     class_weights: Tensor | None
 
     def __init__(
@@ -83,14 +87,15 @@ class Focal(nn.Module):
         self.count_ignored = count_ignored
         self.register_buffer("class_weights", weights_tensor(class_weights), persistent=False)
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, labels: Tensor, *, align_corners: bool = False) -> Tensor:
         """Return the loss, a scalar.
 
         Args:
-            logits: Logits, N x C x H x W.
+            logits: Logits, N x C x h x w, see `pixel_losses`.
             labels: Class indices, N x H x W int64.
+            align_corners: See `pixel_losses`.
         """
-        losses = _pixel_losses(logits, labels)
+        losses = pixel_losses(logits, labels, align_corners=align_corners)
         wrong = (-torch.expm1(-losses)).clamp(min=_SMALLEST)
         weights = pixel_weights(labels, self.class_weights)
         total = (wrong**self.gamma * losses * weights).sum()
@@ -117,6 +122,7 @@ class Ohem(nn.Module):
         class_weights: Weights of the C classes, 0 or more; None for all 1.
     """
 
+    upsamples = True
     class_weights: Tensor | None
 
     def __init__(
@@ -131,14 +137,15 @@ class Ohem(nn.Module):
         self.min_kept = min_kept
         self.register_buffer("class_weights", weights_tensor(class_weights), persistent=False)
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, labels: Tensor, *, align_corners: bool = False) -> Tensor:
         """Return the loss, a scalar.
 
         Args:
-            logits: Logits, N x C x H x W.
+            logits: Logits, N x C x h x w, see `pixel_losses`.
             labels: Class indices, N x H x W int64.
+            align_corners: See `pixel_losses`.
         """
-        losses = _pixel_losses(logits, labels)
+        losses = pixel_losses(logits, labels, align_corners=align_corners)
         kept = self._kept(losses.detach(), labels != IGNORE_INDEX)
         weights = pixel_weights(labels, self.class_weights) * kept
         return _divided((losses * weights).sum(), weights.sum())
@@ -162,6 +169,7 @@ def cross_entropy(
     count_ignored: bool = False,
     class_weights: Tensor | None = None,
     total_weight: Tensor | None = None,
+    align_corners: bool = False,
 ) -> Tensor:
     """Cross entropy, averaged over the pixels that are not ignored.
 
@@ -177,7 +185,7 @@ def cross_entropy(
     0, the loss is 0, not NaN.
 
     Args:
-        logits: Logits N x C x H x W of any float type; the loss is computed in float32.
+        logits: Logits N x C x h x w, see `pixel_losses`.
         labels: Class indices N x H x W, int64.
         ignore_index: Label of the ignored pixels.
         count_ignored: Whether ignored pixels count in the mean, with a loss of 0. Source:
@@ -187,14 +195,16 @@ def cross_entropy(
         total_weight: Divisor of the sum, a scalar; None for `summed_weight` of these labels. If
             the labels are one process's part of a batch, pass the mean over the parts: the mean of
             the parts' losses, and of their gradients, is then that of the whole batch.
+        align_corners: See `pixel_losses`.
 
     Returns:
         The loss, a scalar.
     """
     weights = None if class_weights is None else class_weights.float()
-    total = F.cross_entropy(
-        logits.float(), labels, weight=weights, ignore_index=ignore_index, reduction="sum"
-    )
+    losses = pixel_losses(logits, labels, ignore_index, align_corners=align_corners)
+    if weights is not None:
+        losses = losses * pixel_weights(labels, weights, ignore_index)
+    total = losses.sum()
     if total_weight is None:
         total_weight = summed_weight(
             labels, ignore_index, count_ignored=count_ignored, class_weights=weights
@@ -222,10 +232,9 @@ def summed_weight(
     """
     if count_ignored:
         return torch.tensor(labels.numel())
-    counted = labels != ignore_index
     if class_weights is None:
-        return counted.sum()
-    return (class_weights.float()[labels.where(counted, 0)] * counted).sum()
+        return (labels != ignore_index).sum()
+    return pixel_weights(labels, class_weights, ignore_index).sum()
 
 
 def weights_tensor(class_weights: Sequence[float] | None) -> Tensor | None:
@@ -233,22 +242,20 @@ def weights_tensor(class_weights: Sequence[float] | None) -> Tensor | None:
     return None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
 
 
-def pixel_weights(labels: Tensor, class_weights: Tensor | None) -> Tensor:
+def pixel_weights(
+    labels: Tensor, class_weights: Tensor | None, ignore_index: int = IGNORE_INDEX
+) -> Tensor:
     """Return the weight of each pixel, N x H x W float32: 0 if it is ignored.
 
     Args:
         labels: Class indices, N x H x W.
         class_weights: Weights of the C classes; None for all 1.
+        ignore_index: Label of the ignored pixels.
     """
-    counted = labels != IGNORE_INDEX
+    counted = labels != ignore_index
     if class_weights is None:
         return counted.float()
     return class_weights.float()[labels.where(counted, 0)] * counted
-
-
-def _pixel_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return each pixel's cross entropy, N x H x W float32, 0 if it is ignored."""
-    return F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="none")
 
 
 def _divided(total: Tensor, weight: Tensor) -> Tensor:

@@ -88,20 +88,28 @@ class Segmentor(nn.Module):
         return self
 
     @overload
-    def forward(self, x: Tensor, auxiliary: Literal[False] = False) -> Tensor: ...
+    def forward(
+        self, x: Tensor, auxiliary: Literal[False] = False, coarse: bool = False
+    ) -> Tensor: ...
 
     @overload
-    def forward(self, x: Tensor, auxiliary: Literal[True]) -> tuple[Tensor | None, ...]: ...
+    def forward(
+        self, x: Tensor, auxiliary: Literal[True], coarse: bool = False
+    ) -> tuple[Tensor | None, ...]: ...
 
-    def forward(self, x: Tensor, auxiliary: bool = False) -> Tensor | tuple[Tensor | None, ...]:
+    def forward(
+        self, x: Tensor, auxiliary: bool = False, coarse: bool = False
+    ) -> Tensor | tuple[Tensor | None, ...]:
         """Compute logits, upsampled bilinearly to the size of the input.
 
-        The kind of result depends on `auxiliary` alone and not on the module's mode. It is a flag
-        rather than a second method, as wrappers such as DistributedDataParallel see only calls.
+        The kind of result depends on the flags alone and not on the module's mode. They are flags
+        rather than other methods, as wrappers such as DistributedDataParallel see only calls.
 
         Args:
             x: `N x in_channels x H x W` float images.
             auxiliary: Whether to return all logits that a training's loss needs.
+            coarse: Whether to return logits as the heads give them, `N x num_classes x h x w`;
+                `gcseg.losses.loss_of` upsamples them without holding them all.
 
         Returns:
             `N x num_classes x H x W` logits; with `auxiliary` a tuple of these, the auxiliary
@@ -112,12 +120,12 @@ class Segmentor(nn.Module):
             ConfigError: If the backbone finds that `x` is not such a batch of images, or logits
                 have a wrong number of channels.
         """
-        coarse, coarse_auxiliary = self._heads(self.backbone(x), auxiliary)
-        logits, *branches = (self._resize(one, x) for one in coarse)
-        if not auxiliary:
-            return logits
-        others = None if coarse_auxiliary is None else self._resize(coarse_auxiliary, x)
-        return logits, others, *branches
+        found, others = self._heads(self.backbone(x), auxiliary)
+        if not coarse:
+            found = [self._resize(one, x) for one in found]
+            others = None if others is None or not auxiliary else self._resize(others, x)
+        logits, *branches = found
+        return (logits, others, *branches) if auxiliary else logits
 
     def coarse_logits(self, x: Tensor) -> Tensor:
         """Compute logits at the resolution at which the head gives them.

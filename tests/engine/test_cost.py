@@ -59,22 +59,31 @@ def test_flops_are_those_of_pytorchs_counter():
 
 
 def test_memory_is_what_lives_at_most():
-    """Without batch norm and heads it can be counted by hand."""
+    """Without batch norm and heads it can be counted by hand, for a loss of upsampled logits."""
 
     class Model(nn.Module):
         def __init__(self):
             super().__init__()
             self.conv = nn.Conv2d(3, 5, 1, bias=False)
 
-        def forward(self, x, auxiliary):
+        def forward(self, x, auxiliary, coarse):
             return self.conv(x).sigmoid(), None
 
     pixels, weights = 2 * 64 * 96, 4 * 15
     given = pixels * (3 * 4 + 1)
     # images, int64 labels; outputs of sigmoid and log-softmax and the gradients of these two
     alive = pixels * (3 * 4 + 8) + 4 * (5 * pixels * 4)
-    counted = training_memory(Model(), **STEP) - given - 2 * weights
+    counted = training_memory(Model(), **STEP, coarse_loss=False) - given - 2 * weights
     assert alive <= counted + 4 * 5 * pixels and counted <= alive + 4 * 5 * pixels
+
+
+def test_a_loss_of_coarse_logits_takes_less_memory():
+    """Upsampled logits, their softmax and the gradients of both are not held."""
+    with torch.device("meta"):
+        model = gcnet("r18", num_classes=150, channels=16)
+    whole = training_memory(model, **STEP, coarse_loss=False)
+    pixels = 2 * 64 * 96
+    assert whole - training_memory(model, **STEP) > 0.9 * (150 * pixels * 4 * 2 * 2)
 
 
 @pytest.mark.parametrize(("states", "ema"), [(1, False), (2, True)])
