@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-_STATUS = Path("/proc/self/status")
-"""File in which Linux says how much memory the process has and has had."""
+from gcseg.system.resident import forget_peak, peak_memory, resident_memory
 
 
 class Timing(NamedTuple):
@@ -39,8 +36,8 @@ def timing(build: Callable[[], Callable[[Tensor], Tensor]], images: Tensor, repe
         images: Normalised images N x C x H x W.
         repeats: Number of measured passes, after two that are not.
     """
-    _forget_peak()
-    before = _memory("VmRSS")
+    forget_peak()
+    before = resident_memory()
     with torch.inference_mode():
         network = build()
         times = []
@@ -48,22 +45,6 @@ def timing(build: Callable[[], Callable[[Tensor], Tensor]], images: Tensor, repe
             start = time.perf_counter()
             network(images)
             times.append(1000 * (time.perf_counter() - start) / len(images))
-    peak = _memory("VmHWM")
+    peak = peak_memory()
     memory = None if before is None or peak is None else max(peak - before, 0.0)
     return Timing(float(np.median(times[2:])), float(np.percentile(times[2:], 95)), memory)
-
-
-def _forget_peak() -> None:
-    """Let Linux measure the process's largest memory from now on."""
-    with suppress(OSError):  # elsewhere it counts from the process's start
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _memory(name: str) -> float | None:
-    """Read a line of the process's status, in MiB."""
-    if not _STATUS.is_file():
-        return None
-    for line in _STATUS.read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) / 1024
-    return None
