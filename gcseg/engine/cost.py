@@ -27,8 +27,8 @@ Counted = TypeVar("Counted")
 HALF_PRECISIONS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
-_LOSS_PER_PIXEL = 4 + 4 + 8 + 1
-"""Bytes of a pixel in a loss that takes coarse logits: its loss, gradient, class and mask."""
+_LOSS_PER_PIXEL = 4 + 4
+"""Bytes of a pixel in a loss that takes coarse logits: of its loss, and of the gradient."""
 
 
 @dataclass(frozen=True)

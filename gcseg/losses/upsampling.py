@@ -136,17 +136,16 @@ def _gradient(
 ) -> Tensor:
     """Return the gradient N x C x h x w of logits from that of the losses, N x H x W."""
     width = labels.shape[-1]
-    ignored = labels == ignore_index
-    classes = labels.masked_fill(ignored, 0)
-    gradient = gradient.masked_fill(ignored, 0)
     found = torch.zeros_like(logits)
     columns = _matrix(logits.shape[-1], width, align_corners, logits.dtype, logits.device)
     for image in range(len(logits)):
         for rows in _strips(logits, labels, align_corners):
-            of_pixel = gradient[image, None, rows.first : rows.end]
+            classes = labels[image, None, rows.first : rows.end]
+            ignored = classes == ignore_index
+            of_pixel = gradient[image, None, rows.first : rows.end].masked_fill(ignored, 0)
             fine = _upsampled_rows(logits[image], rows, width, align_corners).softmax(0)
             fine.mul_(of_pixel)
-            fine.scatter_add_(0, classes[image, None, rows.first : rows.end], -of_pixel)
+            fine.scatter_add_(0, classes.masked_fill(ignored, 0), -of_pixel)
             narrow = torch.einsum("rk,crw->ckw", rows.weights, fine)
             found[image, :, rows.coarse_first : rows.coarse_end] += narrow @ columns
     return found
