@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -117,14 +118,27 @@ def _is_of(key: str, pattern: str) -> bool:
 
 
 def _options_with(key: str) -> Iterator[str]:
-    """Options of a setting's group that have the setting, such as `optim=sgd`."""
-    group, *inside = key.split(".")
-    for path in sorted((source_folder("conf") / group).glob("*.yaml")):
-        node: Any = yaml.safe_load(path.read_text())
-        for part in inside:
-            node = node.get(part, ...) if isinstance(node, dict) else ...
-        if node is not ...:
-            yield f"{group}={path.stem}"
+    """Options of a group that have a setting, such as `optim=sgd` or `backbone/context=gc`."""
+    parts = key.split(".")
+    for length in range(1, len(parts)):
+        package, inside = parts[:length], parts[length:]
+        for path, group in _options_of(package):
+            node: Any = yaml.safe_load(path.read_text())
+            for part in inside:
+                node = node.get(part, ...) if isinstance(node, dict) else ...
+            if node is not ...:
+                yield f"{group}={path.stem}"
+
+
+def _options_of(package: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    """Yield the files of the options that make a part of the settings, and their group."""
+    conf = source_folder("conf")
+    group = "/".join(package)
+    yield from ((path, group) for path in sorted((conf / group).glob("*.yaml")))
+    header = f"# @package {'.'.join(package)}\n"
+    for path in sorted((conf / package[-1]).glob("*.yaml")):
+        if path.read_text().startswith(header):
+            yield path, package[-1]
 
 
 def _given(sign: str, key: str, arguments: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from hydra.errors import (
 )
 from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
+from gcseg.config.compose import source_folder
 from gcseg.config.meant import unknown_setting
 from gcseg.config.published_rows import GROUP, no_such_row
 from gcseg.config.table import TABLE
@@ -109,7 +110,12 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str] | None 
         if missing.startswith(f"{GROUP}/"):  # a row's name has no further slash, a checkpoint's has
             return str(no_such_row(missing.removeprefix(f"{GROUP}/")))
         group, _, option = missing.rpartition("/")
-        known = sorted(option for option in error.options if option != "trained")
+        nested = _nested_options(missing)
+        if nested is not None:
+            group, known = nested
+            option = missing.removeprefix(f"{group}/")
+        else:
+            known = sorted(option for option in error.options if option != "trained")
         return f"{group}={option} does not exist: use one of {', '.join(known)}"
     if isinstance(error, OverrideParseException):
         return f"{error.override} can't be read: {_readable(str(error.override))}"
@@ -134,6 +140,21 @@ def _readable(argument: str) -> str:
     name, _, value = argument.partition(" ")
     known = name in {row.name for row in TABLE}
     return f"write {name}={value.strip() or '...'}" if known else "settings are key=value"
+
+
+def _nested_options(missing: str) -> tuple[str, list[str]] | None:
+    """Return the group of experiments that a missing file is of, and all its options.
+
+    Options of experiments may be in folders, as `ablation=paper/block`.
+
+    Args:
+        missing: Group and option, such as `ablation/paper/blocks`.
+    """
+    group = missing.partition("/")[0]
+    folder = source_folder("experiments") / group
+    files = sorted(folder.rglob("*.yaml"))
+    options = [path.relative_to(folder).with_suffix("").as_posix() for path in files]
+    return (group, options) if options else None
 
 
 def _of_hydra(text: str, arguments: Sequence[str]) -> str:

@@ -105,6 +105,9 @@ class Row:
         if self.kind == "choice":
             *first, last = dict.fromkeys(map(as_given, self.choices))
             listed = f"{first[0]} or {last}" if len(first) == 1 else f"one of {', '.join(first)}"
+            if self.listed == "must":
+                listed = listed.replace("one of", "one or more of")
+                return f"give a list of {listed}{f', {last}' if len(first) > 1 else ''}{others}"
             return f"use {listed}{f', {last}' if len(first) > 1 else ''}{others}"
         one, several = _NOUNS[self.kind]
         if self.kind in ("whole number", "number"):

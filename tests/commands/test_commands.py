@@ -39,6 +39,18 @@ MISTAKES = {
         "optim=adamw optim.momentum=0.9",
         "there is no setting 'optim.momentum' as the groups are chosen: it belongs to optim=sgd",
     ),
+    "of an option in the backbone": (
+        "head=fcn backbone.context.stages=[3]",
+        "as the groups are chosen: it belongs to backbone/context=dnl or backbone/context=gc or",
+    ),
+    "of an option in the head": (
+        "head=fcn head.context.pairwise=gaussian",
+        "as the groups are chosen: it belongs to context=dnl or context=nl",
+    ),
+    "option in a folder": (
+        "ablation=paper/pooling",
+        "ablation=paper/pooling does not exist: use one of context_block, context_ratio, paper/bl",
+    ),
     "deleted": ("~optim.lrr", "there is no setting 'optim.lrr': did you mean optim.lr?"),
     "no value": ("iters", "iters can't be read: write iters=..."),
     "equals": ("dataset.root=a=b", "dataset.root=a=b can't be read: quote the value, as"),
@@ -81,7 +93,7 @@ MISTAKES = {
     "stride": ("backbone.output_stride=5 backbone._target_=gcseg.models.resnet", "output_stride"),
     "unknown argument": (
         "+head.width=3",
-        "head.width=3 is not a setting of gcseg.train: use one of head.name,",
+        "head.width=3 is not a setting of gcseg.train: leave it out; --cfg job lists all",
     ),
     "ratio": ("head.ratio=0", "ratio"),
     "pooling": ("head.pooling=max", "pooling"),

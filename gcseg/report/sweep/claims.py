@@ -192,11 +192,12 @@ def comparison_sheet(
     pairs = list(_pairs(rows, comparison, lines))
     word = repeats(rows)
     cells = []
-    left_out = 0
+    left_out = apart = 0
     for mode in columns:
         for first, second, claim in pairs:
             compared = _compare(first, second, mode)
             left_out += compared.left_out
+            apart += compared.sides == 2
             if compared.change is not None or claim is not None:
                 title = SHORT_MODE_TITLES.get(mode, mode)
                 names = [title, _name(first, rows), _name(second, rows)]
@@ -213,6 +214,9 @@ def comparison_sheet(
     if left_out:
         lines.append(f"differences: {counted(left_out, 'score')} without a partner of the same "
                      f"{word.removesuffix('s')} left out")  # fmt: skip
+    if apart:
+        lines.append(f"differences: {counted(apart, 'comparison')} not in pairs, as the sides have "
+                     f"other {word}")  # fmt: skip
     bold = {
         (row, column)
         for row, line in enumerate(cells)
@@ -294,7 +298,7 @@ def _compare(first: Sequence[Setting], second: Sequence[Setting], mode: str) -> 
         return _Compared(difference(values[1], values[0]), fewest, deviation, sides=2)
     if shared:
         return _Compared(Difference(pairs[0][0] - pairs[1][0], None), 1, left_out=alone)
-    return _Compared(Difference(fmean(values[0]) - fmean(values[1]), None), fewest)
+    return _Compared(Difference(fmean(values[0]) - fmean(values[1]), None), fewest, sides=2)
 
 
 def _by_repeat(side: Sequence[Setting], mode: str) -> dict[tuple[str, str], float]:
