@@ -211,11 +211,14 @@ COMPARISON = Entries({
 })  # fmt: skip
 """Shape of what a sweep's settings are compared with, and what is claimed of them."""
 
+_TIME = Kind("a time in milliseconds of a day at most",
+             lambda value: is_finite(value) and 0 <= value <= 86_400_000)  # fmt: skip
+
 TIMINGS = Entries({
     "device": TEXT, "threads": COUNT, "channels": COUNT, **_SIDES.shapes, "passes": COUNT,
     "networks": Each(Entries(
-        {"parameters": COUNT, "flops": COUNT, "milliseconds": SIZE, "fastest": SIZE,
-         "low": SIZE, "high": SIZE},
+        {"parameters": COUNT, "flops": COUNT, "milliseconds": _TIME, "fastest": _TIME,
+         "low": _TIME, "high": _TIME},
         needed=["milliseconds"],
     )),
 }, needed=["device", "height", "width", "passes", "networks"])  # fmt: skip

@@ -127,10 +127,11 @@ def test_networks_are_the_same_for_other_data_and_lengths_only(folder):
         assert (network_key(other) == network_key(first)) == same, key
 
 
-def test_null_in_the_place_of_a_network_is_no_time(folder):
+@pytest.mark.parametrize("damaged", [None, {"milliseconds": 1e308}, {"milliseconds": -1}])
+def test_damaged_times_of_a_network_are_no_times(folder, damaged):
     first, _ = timed(*folder)
     record = json.loads((folder[0] / "timings.json").read_text())
-    record["networks"][first] = None
+    record["networks"][first] = damaged
     (folder[0] / "timings.json").write_text(json.dumps(record))
     assert [row[3] for row in shown(*folder)[0].rows] == ["", "40.6"]
 
