@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from gcseg.config.compose import compose
 from gcseg.errors import ConfigError
 from gcseg.models import PSPHead
+from gcseg.models.heads.parts import check_norms
 from gcseg.models.heads.psp import PyramidPooling
 from tests.tiny import drawn
 
@@ -76,7 +77,7 @@ def test_one_picture_can_not_be_normalised():
     without = PSPHead(12, 5, channels=8, bins=[2, 3])
     assert without(torch.randn(1, 12, 4, 4)).shape == (1, 5, 4, 4)
     shared = nn.SyncBatchNorm.convert_sync_batchnorm(PSPHead(12, 5, channels=8))
-    shared.pyramid._check_norm()  # its statistics are those of all processes
+    check_norms(shared.pyramid, torch.randn(1, 12, 1, 1), "it")  # as of all processes
 
 
 def test_pooling_is_adaptive_average_pooling():
