@@ -1,12 +1,13 @@
-"""What every head does in gcseg's commands: one row for each head."""
+"""What every head and context block does in gcseg's commands: one row for each."""
 
 import json
+import re
 import shutil
 
 import pytest
 import torch
 
-from gcseg.models.defaults import HEADS
+from gcseg.models.defaults import CONTEXT_CLASSES, HEADS
 from tests import running
 
 # Head: settings that make it small; head.channels is 16 for all.
@@ -20,18 +21,35 @@ ROWS = {
     "upernet": (),
     "ocr": ("head.key_channels=8",),
 }
+# Context block between the convolutions of head=fcn: settings that make it small.
+BLOCKS = {"gc": (), "nl": (), "snl": (), "se": ("head.context.ratio=0.25",), "dnl": ()}
+RESIDUAL = [one for one in running.TINY if not one.startswith("backbone.")]
+NETWORKS = {
+    **{f"head={name}": (*running.TINY, f"head={name}", *row) for name, row in ROWS.items()},
+    **{
+        f"context={name}": (*running.TINY, "head=fcn", f"context={name}", *row)
+        for name, row in BLOCKS.items()
+    },
+    "backbone/context=gc": (*RESIDUAL, "backbone=r18", "head=fcn", "backbone/context=gc"),
+}
 ON_CPU = ("accelerator=cpu", "num_workers=0")
 
 
-def test_every_head_has_a_row():
-    assert ROWS.keys() == HEADS.keys()
+def test_every_head_and_block_has_a_row():
+    assert ROWS.keys() == HEADS.keys() and BLOCKS.keys() == CONTEXT_CLASSES.keys()
 
 
-@pytest.fixture(scope="module", params=ROWS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=() if name.startswith("head=") else pytest.mark.slow)
+        for name in NETWORKS
+    ],
+)
 def trained(request, data, tmp_path_factory):
-    """Three steps with a head, scored in every mode: its overrides and run folder."""
-    cwd = tmp_path_factory.mktemp(request.param)
-    overrides = (*running.TINY, f"head={request.param}", *ROWS[request.param])
+    """Three steps of a network, scored in every mode: its overrides and run folder."""
+    cwd = tmp_path_factory.mktemp(re.sub(r"\W", "-", request.param))
+    overrides = NETWORKS[request.param]
     outcome = running.run("train", *overrides, "tta=all", cwd=cwd, GCSEG_DATA=str(data))
     assert outcome.status == 0, outcome.err
     return overrides, running.only_run(cwd / "runs")
