@@ -60,12 +60,8 @@ def model(cfg: DictConfig, num_classes: int) -> Segmentor:
     resizes = "align_corners" in inspect.signature(target).parameters
     head = instantiate(
         cfg.head,
-        without=(
-            "name",
-            "align_corners",
-            "asymmetric",
-            "context",
-        ),  # settings of the whole network, and a part
+        # Settings of the whole network, and a part that is built next.
+        without=("name", "align_corners", "asymmetric", "context"),
         **_context(cfg),
         **({"align_corners": align_corners} if resizes else {}),
         in_channels=in_channels if isinstance(in_channels, int) else tuple(in_channels),

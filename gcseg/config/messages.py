@@ -109,13 +109,10 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str] | None 
         missing = str(error.missing_cfg_file)
         if missing.startswith(f"{GROUP}/"):  # a row's name has no further slash, a checkpoint's has
             return str(no_such_row(missing.removeprefix(f"{GROUP}/")))
-        group, _, option = missing.rpartition("/")
-        nested = _nested_options(missing)
-        if nested is not None:
-            group, known = nested
-            option = missing.removeprefix(f"{group}/")
-        else:
-            known = sorted(option for option in error.options if option != "trained")
+        group = _group_of(missing)
+        nested = _nested_options(group)
+        known = sorted({*error.options, *nested} - {"trained"})
+        option = missing.removeprefix(f"{group}/")
         return f"{group}={option} does not exist: use one of {', '.join(known)}"
     if isinstance(error, OverrideParseException):
         return f"{error.override} can't be read: {_readable(str(error.override))}"
@@ -142,19 +139,23 @@ def _readable(argument: str) -> str:
     return f"write {name}={value.strip() or '...'}" if known else "settings are key=value"
 
 
-def _nested_options(missing: str) -> tuple[str, list[str]] | None:
-    """Return the group of experiments that a missing file is of, and all its options.
+def _group_of(missing: str) -> str:
+    """Return the group of a missing option.
 
     Options of experiments may be in folders, as `ablation=paper/block`.
 
     Args:
         missing: Group and option, such as `ablation/paper/blocks`.
     """
-    group = missing.partition("/")[0]
+    first, _, _ = missing.partition("/")
+    is_experiment = (source_folder("experiments") / first).is_dir()
+    return first if is_experiment else missing.rpartition("/")[0]
+
+
+def _nested_options(group: str) -> list[str]:
+    """Return the options of a group of experiments, with those in folders; else nothing."""
     folder = source_folder("experiments") / group
-    files = sorted(folder.rglob("*.yaml"))
-    options = [path.relative_to(folder).with_suffix("").as_posix() for path in files]
-    return (group, options) if options else None
+    return [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")]
 
 
 def _of_hydra(text: str, arguments: Sequence[str]) -> str:

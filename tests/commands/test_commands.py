@@ -531,3 +531,12 @@ def test_damaged_results_are_kept(run, train, finished):
     ):
         assert outcome.error.startswith(f"{finished / 'results.json'} is damaged (")
     assert (finished / "results.json").read_text() == '{"name": '
+
+
+def test_options_of_ones_own_folder_are_among_those_that_a_mistake_lists(train, tmp_path):
+    own = tmp_path / "own" / "ablation"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("# @package _global_\niters: 2\n")
+    error = train("--config-dir", str(tmp_path / "own"), "ablation=paper/x").error
+    assert error.startswith("ablation=paper/x does not exist: use one of context_block,")
+    assert "mine" in error and "paper/block" in error

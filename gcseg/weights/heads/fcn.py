@@ -15,6 +15,7 @@ from gcseg.weights.heads.known import (
     Said,
     channels_of,
     conv_rows,
+    paddle_auxiliary_rows,
     paddle_conv_rows,
     refuse_unless,
     with_bias,
@@ -152,8 +153,7 @@ FCN = KnownHead(
             ],
             _paddleseg_gc,
             lambda head: head["name"] == "gc",
-            auxiliary_rows=[*paddle_conv_rows("auxlayer.conv_bn_relu", "conv"),
-                            ("auxlayer.conv", "classifier")],
+            auxiliary_rows=paddle_auxiliary_rows("auxlayer"),
         ),
         PaddleSeg(
             "DNLNet",

@@ -185,3 +185,8 @@ def conv_rows(theirs: str, ours: str, conv: str = "conv", norm: str = "bn") -> R
 def paddle_conv_rows(theirs: str, ours: str) -> Rows:
     """Return the rows of PaddleSeg's ConvBNReLU."""
     return conv_rows(theirs, ours, "_conv", "_batch_norm")
+
+
+def paddle_auxiliary_rows(theirs: str) -> Rows:
+    """Return the rows of PaddleSeg's AuxLayer, which are those of our auxiliary head."""
+    return [*paddle_conv_rows(f"{theirs}.conv_bn_relu", "conv"), (f"{theirs}.conv", "classifier")]

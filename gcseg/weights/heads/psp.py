@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from gcseg.weights.heads.known import (
@@ -13,12 +14,13 @@ from gcseg.weights.heads.known import (
     Said,
     channels_of,
     conv_rows,
+    paddle_auxiliary_rows,
     paddle_conv_rows,
     refuse_unless,
     with_bias,
 )
 from gcseg.weights.heads.pooling import UNSEEN, pooled_channels, pooling_settings, reversed_maps
-from gcseg.weights.names import Orders, Shapes
+from gcseg.weights.names import Shapes
 
 _POOLING, _JOINING = "head.pyramid", "head.conv.0"
 
@@ -40,10 +42,6 @@ def _mmseg(head: Mapping[str, Any], channels: Sequence[int]) -> Node:
 
 def _paddleseg(head: Mapping[str, Any]) -> Node:
     return {"pp_out_channels": head["channels"], "bin_sizes": tuple(head["bins"])}
-
-
-def _orders(shapes: Shapes) -> Orders:
-    return reversed_maps(shapes, _POOLING, _JOINING)
 
 
 PSP = KnownHead(
@@ -72,12 +70,9 @@ PSP = KnownHead(
                 ("conv", "classifier"),
             ],
             _paddleseg,
-            auxiliary_rows=[
-                *paddle_conv_rows("auxlayer.conv_bn_relu", "conv"),
-                ("auxlayer.conv", "classifier"),
-            ],
+            auxiliary_rows=paddle_auxiliary_rows("auxlayer"),
             sizes=lambda _: {"pooled_channels": None},
-            orders=_orders,
+            orders=partial(reversed_maps, pooling=_POOLING, joining=_JOINING),
         ),
     ),
 )

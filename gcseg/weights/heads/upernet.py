@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from gcseg.weights.heads.known import (
@@ -13,6 +14,7 @@ from gcseg.weights.heads.known import (
     Said,
     channels_of,
     conv_rows,
+    paddle_auxiliary_rows,
     paddle_conv_rows,
     refuse_unless,
     with_bias,
@@ -23,7 +25,7 @@ from gcseg.weights.heads.pooling import (
     pooling_settings,
     reversed_maps,
 )
-from gcseg.weights.names import Orders, Shapes
+from gcseg.weights.names import Shapes
 
 _POOLING, _JOINING = "head.pooling", "head.top.0"
 
@@ -57,10 +59,6 @@ def _paddleseg(head: Mapping[str, Any]) -> Node:
     refuse_unless("PaddleSeg", "head.bins", head["bins"], [1, 2, 3, 6])
     refuse_unless("PaddleSeg", "head.pooled_channels", head["pooled_channels"], None)
     return {"backbone_indices": (0, 1, 2, 3), "channels": head["channels"]}
-
-
-def _orders(shapes: Shapes) -> Orders:
-    return reversed_maps(shapes, _POOLING, _JOINING)
 
 
 def _idle(head: Mapping[str, Any], num_classes: int) -> dict[str, tuple[int, ...]]:
@@ -111,13 +109,12 @@ UPERNET = KnownHead(
             ("conv_seg", "classifier"),
         ],
         _paddleseg,
-        auxiliary_rows=[*paddle_conv_rows("aux_head.conv_bn_relu", "conv"),
-                        ("aux_head.conv", "classifier")],
+        auxiliary_rows=paddle_auxiliary_rows("aux_head"),
         auxiliary_divisor=1,
         without_bias=("head.refine.{n}",),
         unused=("conv_last.0._conv", "conv_last.0._batch_norm", "conv_last.1"),
         idle=_idle,
         implies={"inner_align_corners": True},
-        orders=_orders,
+        orders=partial(reversed_maps, pooling=_POOLING, joining=_JOINING),
     ),),
 )  # fmt: skip
